@@ -1,0 +1,37 @@
+# What a person types. Snakemake decides what runs (Snakefile); this file only brings it about.
+# PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=N the cores (default: all).
+
+JOBS ?= all
+TEST_WORKERS ?= 2
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lint doctor setup clean
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+report: setup ## the whole journey, from data set to report; what is up to date is not made again
+	@snakemake --cores $(JOBS) report
+
+test: lint ## lint, then all tests
+	@OMP_NUM_THREADS=1 pytest --numprocesses $(TEST_WORKERS) --dist loadfile
+
+lint: setup ## style, types and the workflow's own linter
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@snakefmt --check Snakefile rules
+	@snakemake --lint
+
+doctor: ## what is installed, what is missing, what that disables; changes nothing
+	@"$$(command -v .venv/bin/python || echo python3)" -m paper2board.doctor
+
+setup: ## system packages and .venv, where missing; every other target does this first
+	@tools/setup.sh
+
+clean: ## caches of the tools above; data, models, results, build and .venv stay
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find paper2board scripts tests -name __pycache__ -prune -exec rm -rf {} +

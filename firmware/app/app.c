@@ -1,0 +1,343 @@
+/* The device application: EnergyRunner's commands (MLPerf Tiny, performance mode) and this project's own.
+ * The protocol, with examples, is docs/protocol.md. */
+#include <string.h>
+
+#include "codec.h"
+#include "line.h"
+#include "model.h"
+#include "p2b_resize.h"
+#include "port.h"
+#include "sha256.h"
+
+#define APP_PROFILE "paper2board device application 1, protocol 1"
+#define PHOTO_MAX_WIDTH 800u
+#define MAX_INFERENCES 100000u
+
+/* The network's input as last loaded. The engine may overwrite its own copy, and `infer 2` needs it twice. */
+static int8_t input[P2B_INPUT_BYTES];
+static uint32_t input_loaded;
+static uint32_t layer_counts[P2B_LAYER_COUNT];
+static int has_results;
+
+static p2b_resize_t resize;
+static uint8_t photo_row[PHOTO_MAX_WIDTH * 3u];
+static uint32_t photo_row_bytes, photo_row_loaded, photo_rows_left;
+
+/* Time of the stated clock model: counts are turned into microseconds as they pass, so that no wrap of the
+ * counter is missed as long as this is called at least once a wrap. */
+static uint32_t microseconds(void) {
+    static uint32_t last, remainder, total;
+    const uint32_t now = port_counter();
+    const uint32_t elapsed = port_elapsed(last, now);
+    const uint32_t per_us = port_counts_per_us();
+    last = now;
+    total += elapsed / per_us;
+    remainder += elapsed % per_us;
+    total += remainder / per_us;
+    remainder %= per_us;
+    return total;
+}
+
+static void tagged(const char *tag, const char *text) {
+    line_text(tag);
+    line_text("-[");
+    line_text(text);
+    line_send("]");
+}
+
+static void numbered(const char *tag, uint32_t number) {
+    line_text(tag);
+    line_text("-");
+    line_number(number);
+    line_end();
+}
+
+static void timestamp(void) { numbered("m-lap-us", microseconds()); }
+
+/* Cut the next word off `*rest`; an empty string when there is none. */
+static char *next_word(char **rest) {
+    char *word = *rest;
+    while (*word == ' ') word++;
+    char *end = word;
+    while (*end != ' ' && *end != '\0') end++;
+    *rest = *end == '\0' ? end : end + 1;
+    *end = '\0';
+    return word;
+}
+
+/* --- commands: each takes the words after its own name ------------------------------------------- */
+
+static void command_name(char *words) {
+    (void)words;
+    line_text("m-name-dut-");
+    line_send("[paper2board]");
+}
+
+static void command_profile(char *words) {
+    (void)words;
+    tagged("m-profile", APP_PROFILE);
+    tagged("m-model", P2B_MODEL_NAME);
+    tagged("m-model-sha256", P2B_MODEL_SHA256);
+}
+
+static void command_timestamp(char *words) {
+    (void)words;
+    timestamp();
+}
+
+static void store_input(const uint8_t *pixels, uint32_t length) {
+    for (uint32_t i = 0; i < length && input_loaded < P2B_INPUT_BYTES; i++) {
+        /* Pixels 0 … 255 are −128 … 127 to the network. */
+        input[input_loaded++] = (int8_t)(pixels[i] - 128);
+    }
+    if (input_loaded == P2B_INPUT_BYTES) line_send("m-load-done");
+}
+
+static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(const uint8_t *, uint32_t)) {
+    if (length == CODEC_ERROR) {
+        line_send("e-[Not hexadecimal or base64 digits]");
+    } else {
+        store(bytes, length);
+    }
+}
+
+static void command_db(char *words) {
+    char *word = next_word(&words);
+    uint32_t length;
+    if (strcmp(word, "load") != 0) {
+        store_decoded((uint8_t *)word, codec_decode_hex(word), store_input);
+    } else if (!codec_parse_decimal(next_word(&words), &length) || length != P2B_INPUT_BYTES) {
+        line_text("e-[The input takes ");
+        line_number(P2B_INPUT_BYTES);
+        line_send(" bytes]");
+    } else {
+        input_loaded = 0;
+        has_results = 0;
+        line_text("m-[Expecting ");
+        line_number(P2B_INPUT_BYTES);
+        line_send(" bytes]");
+    }
+}
+
+static void command_db64(char *words) {
+    char *word = next_word(&words);
+    store_decoded((uint8_t *)word, codec_decode_base64(word), store_input);
+}
+
+static void command_photo(char *words) {
+    uint32_t width, height;
+    photo_rows_left = 0;
+    input_loaded = 0;
+    has_results = 0;
+    if (!codec_parse_decimal(next_word(&words), &width) || !codec_parse_decimal(next_word(&words), &height) ||
+        width < 1 || width > PHOTO_MAX_WIDTH || height < 1 || height > 0xffffu) {
+        line_text("e-[A photo is 1 to ");
+        line_number(PHOTO_MAX_WIDTH);
+        line_send(" pixels wide, 1 to 65535 high]");
+        return;
+    }
+    photo_row_bytes = width * 3u;
+    photo_row_loaded = 0;
+    photo_rows_left = height;
+    p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
+    line_text("m-[Expecting ");
+    line_number(height);
+    line_text(" rows of ");
+    line_number(photo_row_bytes);
+    line_send(" bytes]");
+}
+
+static void store_photo(const uint8_t *rgb, uint32_t length) {
+    if (photo_rows_left == 0) {
+        line_send("e-[No photo is expected]");
+        return;
+    }
+    for (uint32_t i = 0; i < length && photo_rows_left > 0; i++) {
+        photo_row[photo_row_loaded++] = rgb[i];
+        if (photo_row_loaded == photo_row_bytes) {
+            p2b_resize_row(&resize, photo_row);
+            photo_row_loaded = 0;
+            photo_rows_left--;
+        }
+    }
+    if (photo_rows_left == 0) {
+        p2b_resize_end(&resize, input);
+        input_loaded = P2B_INPUT_BYTES;
+        line_send("m-load-done");
+    }
+}
+
+static void command_row(char *words) {
+    char *word = next_word(&words);
+    store_decoded((uint8_t *)word, codec_decode_hex(word), store_photo);
+}
+
+static void command_row64(char *words) {
+    char *word = next_word(&words);
+    store_decoded((uint8_t *)word, codec_decode_base64(word), store_photo);
+}
+
+static void command_results(char *words) {
+    (void)words;
+    if (!has_results) {
+        line_send("e-[No inference has run on this input]");
+        return;
+    }
+    const int8_t *output = p2b_output();
+    line_text("m-results-[");
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
+        if (i > 0) line_text(",");
+        if (output[i] < 0) line_text("-");
+        line_number((uint32_t)(output[i] < 0 ? -output[i] : output[i]));
+    }
+    line_send("]");
+}
+
+static void infer_once(void) {
+    memcpy(p2b_input(), input, P2B_INPUT_BYTES);
+    for (int layer = 0; layer < P2B_LAYER_COUNT; layer++) {
+        const uint32_t start = port_counter();
+        p2b_run_layer(layer);
+        layer_counts[layer] = port_elapsed(start, port_counter());
+        (void)microseconds();
+    }
+}
+
+static void command_infer(char *words) {
+    uint32_t inferences = 1, warmups = 10;
+    const char *first = next_word(&words), *second = next_word(&words);
+    if (*first != '\0' &&
+        (!codec_parse_decimal(first, &inferences) || inferences < 1 || inferences > MAX_INFERENCES)) {
+        line_send("e-[Inference iterations must be 1 to 100000]");
+        return;
+    }
+    if (*second != '\0' && (!codec_parse_decimal(second, &warmups) || warmups > MAX_INFERENCES)) {
+        line_send("e-[Inference warmup must be 0 to 100000]");
+        return;
+    }
+    if (input_loaded != P2B_INPUT_BYTES) {
+        line_send("e-[No complete input is loaded]");
+        return;
+    }
+    numbered("m-warmup-start", warmups);
+    for (uint32_t i = 0; i < warmups; i++) infer_once();
+    line_send("m-warmup-done");
+    numbered("m-infer-start", inferences);
+    timestamp();
+    for (uint32_t i = 0; i < inferences; i++) infer_once();
+    timestamp();
+    line_send("m-infer-done");
+    has_results = 1;
+    command_results(words);
+}
+
+static void command_layers(char *words) {
+    (void)words;
+    if (!has_results) {
+        line_send("e-[No inference has run on this input]");
+        return;
+    }
+    tagged("m-counter", port_counter_unit());
+    for (uint32_t i = 0; i < P2B_LAYER_COUNT; i++) {
+        line_text("m-layer-[");
+        line_text(p2b_layer_names[i]);
+        numbered("]", layer_counts[i]);
+    }
+}
+
+static void command_memory(char *words) {
+    (void)words;
+    port_memory_t memory;
+    port_memory(&memory);
+    numbered("m-memory-[text]", memory.text);
+    numbered("m-memory-[rodata]", memory.rodata);
+    numbered("m-memory-[data]", memory.data);
+    numbered("m-memory-[bss]", memory.bss);
+    numbered("m-memory-[arena]", P2B_ARENA_BYTES);
+    numbered("m-memory-[stack]", memory.stack);
+}
+
+static void command_digest(char *words) {
+    (void)words;
+    uint32_t digest[8], length;
+    const uint8_t *image = port_image(&length);
+    sha256(image, length, digest);
+    line_text("m-digest-[");
+    for (uint32_t i = 0; i < 8; i++) line_hex(digest[i]);
+    line_send("]");
+}
+
+static void command_crc(char *words) {
+    const char *word = next_word(&words);
+    if (strcmp(word, "on") != 0 && strcmp(word, "off") != 0) {
+        line_send("e-[crc is on or off]");
+        return;
+    }
+    tagged("m-crc", word);
+}
+
+static void command_help(char *words);
+
+static const struct {
+    const char *name;
+    void (*execute)(char *words);
+    const char *help;
+} commands[] = {
+    {"help", command_help, "help              this list"},
+    {"name", command_name, "name              name of the device"},
+    {"profile", command_profile, "profile           application and model"},
+    {"timestamp", command_timestamp, "timestamp         microseconds since start"},
+    {"db", command_db, "db load N, db HEX load the N bytes of the input, HEX by HEX"},
+    {"db64", command_db64, "db64 BASE64       as db HEX"},
+    {"photo", command_photo, "photo W H         load a photo of W x H pixels instead, resized as it comes"},
+    {"row", command_row, "row HEX           the photo's next bytes (RGB)"},
+    {"row64", command_row64, "row64 BASE64      as row HEX"},
+    {"infer", command_infer, "infer [N=1 W=10]  W warm-ups, then N inferences"},
+    {"results", command_results, "results           outputs of the last inference (int8)"},
+    {"layers", command_layers, "layers            count by layer in the last inference"},
+    {"memory", command_memory, "memory            bytes by section, highest use of the stack"},
+    {"digest", command_digest, "digest            SHA-256 of the loaded image"},
+    {"crc", command_crc, "crc on|off        checksummed frames"},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+static void command_help(char *words) {
+    (void)words;
+    line_send(APP_PROFILE);
+    for (uint32_t i = 0; i < COMMAND_COUNT; i++) line_send(commands[i].help);
+}
+
+static void execute(const char *name, char *words) {
+    for (uint32_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            commands[i].execute(words);
+            return;
+        }
+    }
+    if (*name != '\0') {
+        line_text("e-[Unknown command: ");
+        line_text(name);
+        line_send("]");
+    }
+}
+
+void app_start(void) {
+    line_set_framed(0);
+    line_send("m-timestamp-mode-performance");
+    timestamp();
+    line_send("m-init-done");
+    line_ready();
+}
+
+void app_receive(uint8_t byte) {
+    (void)microseconds();
+    char *words = line_receive(byte);
+    if (words == 0) return;
+    const char *name = next_word(&words);
+    const int switches = strcmp(name, "crc") == 0;
+    const int on = switches && strcmp(words, "on") == 0, off = switches && strcmp(words, "off") == 0;
+    execute(name, words);
+    line_ready();
+    /* The reply still went out as the command came in. */
+    if (on || off) line_set_framed(on);
+}

@@ -1,0 +1,10 @@
+/* SHA-256 (FIPS 180-4). */
+#ifndef P2B_SHA256_H
+#define P2B_SHA256_H
+
+#include <stdint.h>
+
+/* Hash `length` bytes (below 512 MiB) into eight words; each printed as eight hexadecimal digits they are the digest. */
+void sha256(const uint8_t *bytes, uint32_t length, uint32_t digest[8]);
+
+#endif

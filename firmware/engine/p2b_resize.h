@@ -1,0 +1,43 @@
+/* A photo of any size becomes the network's input, row by row, in integers.
+ *
+ * The photo (width x height pixels of P2B_INPUT_C interleaved bytes) is cropped around its centre to the
+ * input's aspect ratio (a square for square inputs), then averaged by area:
+ *
+ *   crop:    if width * H > height * W: w = max(1, floor(height * W / H)), h = height
+ *            else:                      w = width, h = max(1, floor(width * H / W))
+ *            where W, H = P2B_INPUT_W, P2B_INPUT_H; first column floor((width - w) / 2), first row likewise
+ *   weights: source column j covers [j * W, (j + 1) * W), target column i covers [i * w, (i + 1) * w);
+ *            wx(i, j) is the length of their overlap, wy(i, j) the same for rows with H and h
+ *   pixel:   p = floor((sum of wx * wy * byte + floor(w * h / 2)) / (w * h)), round half up
+ *   input:   p - 128
+ *
+ * Sums are exact for every size up to 65535 x 65535; photos smaller than the input are enlarged by the same
+ * definition. Host and device run this code, so they give the same bytes. */
+#ifndef P2B_RESIZE_H
+#define P2B_RESIZE_H
+
+#include <stdint.h>
+
+#include "model.h"
+
+typedef struct {
+    uint32_t crop_w, crop_h;   /* w, h */
+    uint32_t crop_x, crop_y;   /* first column and row of the crop */
+    uint32_t source_row;       /* rows of the photo seen so far */
+    uint32_t target_row;       /* rows of the input finished so far */
+    uint32_t target_left;      /* how much of the current target row is still uncovered, 1 .. h */
+    uint32_t row[P2B_INPUT_W * P2B_INPUT_C];       /* sum of wx * byte along the current source row */
+    uint64_t sum[P2B_INPUT_W * P2B_INPUT_C];       /* sum of wx * wy * byte of the current target row */
+    int8_t input[P2B_INPUT_BYTES];                 /* finished rows */
+} p2b_resize_t;
+
+/* Start a photo. width, height >= 1. */
+void p2b_resize_begin(p2b_resize_t *resize, uint16_t width, uint16_t height);
+
+/* Take the photo's next row, width * P2B_INPUT_C bytes; call it height times. */
+void p2b_resize_row(p2b_resize_t *resize, const uint8_t *rgb_row);
+
+/* Write the network's input, P2B_INPUT_BYTES in HWC order. */
+void p2b_resize_end(p2b_resize_t *resize, int8_t *input);
+
+#endif

@@ -1,0 +1,96 @@
+/* The host library's exports: what paper2board/firmware/host.py calls through ctypes. */
+#include <stdint.h>
+#include <string.h>
+
+#include "model.h"
+#include "p2b_resize.h"
+
+int32_t p2b_host_input_height(void);
+int32_t p2b_host_input_width(void);
+int32_t p2b_host_input_channels(void);
+int32_t p2b_host_output_bytes(void);
+int32_t p2b_host_output_zero_point(void);
+double p2b_host_output_scale(void);
+int32_t p2b_host_layer_count(void);
+const char *p2b_host_layer_name(int32_t layer);
+const char *p2b_host_classes(void);
+const char *p2b_host_model_name(void);
+const char *p2b_host_model_sha256(void);
+void p2b_host_run_batch(const int8_t *inputs, int8_t *outputs, int32_t n);
+void p2b_host_resize(const uint8_t *rgb, int32_t width, int32_t height, int8_t *input);
+
+int32_t p2b_host_input_height(void)
+{
+    return P2B_INPUT_H;
+}
+
+int32_t p2b_host_input_width(void)
+{
+    return P2B_INPUT_W;
+}
+
+int32_t p2b_host_input_channels(void)
+{
+    return P2B_INPUT_C;
+}
+
+int32_t p2b_host_output_bytes(void)
+{
+    return P2B_OUTPUT_BYTES;
+}
+
+int32_t p2b_host_output_zero_point(void)
+{
+    return P2B_OUTPUT_ZERO_POINT;
+}
+
+double p2b_host_output_scale(void)
+{
+    return P2B_OUTPUT_SCALE;
+}
+
+int32_t p2b_host_layer_count(void)
+{
+    return P2B_LAYER_COUNT;
+}
+
+const char *p2b_host_layer_name(int32_t layer)
+{
+    return p2b_layer_names[layer];
+}
+
+const char *p2b_host_classes(void)
+{
+    return P2B_CLASSES;
+}
+
+const char *p2b_host_model_name(void)
+{
+    return P2B_MODEL_NAME;
+}
+
+const char *p2b_host_model_sha256(void)
+{
+    return P2B_MODEL_SHA256;
+}
+
+/* inputs: n x P2B_INPUT_BYTES; outputs: n x P2B_OUTPUT_BYTES. */
+void p2b_host_run_batch(const int8_t *inputs, int8_t *outputs, int32_t n)
+{
+    for (int32_t i = 0; i < n; ++i, inputs += P2B_INPUT_BYTES, outputs += P2B_OUTPUT_BYTES) {
+        memcpy(p2b_input(), inputs, P2B_INPUT_BYTES);
+        p2b_run();
+        memcpy(outputs, p2b_output(), P2B_OUTPUT_BYTES);
+    }
+}
+
+/* rgb: height x width x P2B_INPUT_C; input: P2B_INPUT_BYTES. 1 <= width, height <= 65535. */
+void p2b_host_resize(const uint8_t *rgb, int32_t width, int32_t height, int8_t *input)
+{
+    static p2b_resize_t resize;
+
+    p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
+    for (int32_t y = 0; y < height; ++y, rgb += (int64_t)width * P2B_INPUT_C)
+        p2b_resize_row(&resize, rgb);
+    p2b_resize_end(&resize, input);
+}

@@ -1,0 +1,1 @@
+"""Verified raw data, splits and the calibration set."""

@@ -1,0 +1,1 @@
+"""Talking to a device: protocol, transport, latency log."""

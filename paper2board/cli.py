@@ -1,0 +1,68 @@
+"""The command ``paper2board``: what a person asks for outside the workflow."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from paper2board import __version__, doctor
+from paper2board.errors import UserError
+
+DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/deployed.qat/libhost.so")
+TOP = 3
+"""How many classes are answered, as in the deck's demonstration."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status. A :class:`UserError` becomes one line on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except UserError as error:
+        print(f"paper2board: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="paper2board",
+        description="Reproduce TinyML papers on the ESP32, from data set to battery life. "
+        "The journey itself is a Snakemake workflow: `make report` runs it.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    command = commands.add_parser("doctor", help="what is installed, what is missing, what that disables")
+    command.set_defaults(run=lambda _: doctor.main())
+
+    command = commands.add_parser(
+        "classify",
+        help="the network's three best answers for a photo",
+        description=f"Classify a photo of any size with the int8 C engine; print the {TOP} best classes.",
+    )
+    command.add_argument("photo", type=Path, metavar="PHOTO", help="an image file (JPEG, PNG …)")
+    command.add_argument(
+        "--library",
+        type=Path,
+        default=DEFAULT_LIBRARY,
+        help="a network compiled for this host by the workflow (default: %(default)s)",
+    )
+    command.set_defaults(run=_classify)
+    return parser
+
+
+def _classify(options: argparse.Namespace) -> int:
+    if not options.library.is_file():
+        raise UserError(
+            f"{options.library} does not exist: run `make report` first, in the folder where you call this"
+        )
+    from paper2board.convert.classify import classify_photo  # with numpy and Pillow: not for `--help`
+
+    for name, probability in classify_photo(options.photo, options.library, TOP):
+        print(f"{name:<12}{probability:7.1%}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

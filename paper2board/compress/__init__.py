@@ -1,0 +1,1 @@
+"""Pruning and quantization: from a float network to an IntegerModel."""

@@ -1,0 +1,1 @@
+"""IntegerModel to and from other formats: ONNX, .tflite, C."""

@@ -1,0 +1,1 @@
+"""Current traces, energy per inference, memory energy, battery life."""

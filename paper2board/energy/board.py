@@ -1,0 +1,207 @@
+"""Typed board configuration: ``config/boards/<board>.yaml``.
+
+Every figure of a board carries its kind and source, like the evidence that is computed from it.
+Imports nothing heavy, so the workflow may load boards while it parses.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from paper2board.errors import UserError
+from paper2board.evidence import Evidence, Kind
+
+Positive = Annotated[float, Field(gt=0, strict=True)]
+
+
+class _Section(BaseModel):
+    """A part of the file: unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise PydanticCustomError("impossible", "{message}", {"message": message})
+
+
+class Figure(_Section):
+    """One positive number of a board; its unit is the suffix of its key."""
+
+    value: Positive
+    interval: tuple[Positive, Positive] | None = None
+    """Range that the source states, same unit."""
+    kind: Kind
+    source: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _value_lies_in_its_interval(self) -> "Figure":
+        if self.interval is not None:
+            low, high = self.interval
+            _require(low <= self.value <= high, f"value {self.value} lies outside interval [{low}, {high}]")
+        return self
+
+    def evidence(self, unit: str) -> Evidence:
+        """Return the figure as evidence in ``unit``, the unit of its key."""
+        return Evidence(
+            value=self.value,
+            unit=unit,
+            kind=self.kind,
+            method=self.source,
+            interval=self.interval,
+            interval_method=None if self.interval is None else "range stated by the source",
+        )
+
+
+class Fraction(Figure):
+    """A figure between 0 and 1."""
+
+    @model_validator(mode="after")
+    def _is_at_most_one(self) -> "Fraction":
+        highest = max((self.value, *(self.interval or ())))
+        _require(highest <= 1, f"{highest} is above 1")
+        return self
+
+
+class Memory(_Section):
+    """Sizes of the chip's and the module's memories, in bytes."""
+
+    flash_B: Figure
+    dram_B: Figure
+    iram_B: Figure
+
+
+class Cpu(_Section):
+    """What turns an instruction count into time."""
+
+    clock_MHz: Figure
+    cycles_per_instruction: Figure
+
+
+class Currents(_Section):
+    """Current that the whole board draws from its supply while it is awake."""
+
+    idle_mA: Figure
+    active_mA: Figure
+
+    @model_validator(mode="after")
+    def _active_draws_more(self) -> "Currents":
+        idle, active = self.idle_mA.value, self.active_mA.value
+        _require(idle < active, f"idle_mA ({idle}) is not below active_mA ({active})")
+        return self
+
+
+class SleepMode(_Section):
+    """One sleep mode of the chip."""
+
+    chip_mA: Figure
+    wake_ms: Figure
+
+
+class Sleep(_Section):
+    """What the board can do between inferences instead of idling."""
+
+    board_overhead_mA: Figure
+    light: SleepMode
+    deep: SleepMode
+
+    @model_validator(mode="after")
+    def _deep_draws_less(self) -> "Sleep":
+        light, deep = self.light.chip_mA.value, self.deep.chip_mA.value
+        _require(deep < light, f"deep.chip_mA ({deep}) is not below light.chip_mA ({light})")
+        return self
+
+
+class Battery(_Section):
+    """A battery and the losses between it and the board."""
+
+    voltage_V: Figure
+    capacity_Ah: Figure
+    converter_efficiency: Fraction
+    discharge_efficiency: Fraction
+
+
+class Scratchpad(_Section):
+    """The SRAM of the memory-energy model."""
+
+    block_B: Figure
+    element_B: Figure
+    read_nJ: Figure
+    write_nJ: Figure
+    leakage_mW: Figure
+
+    @model_validator(mode="after")
+    def _block_holds_elements(self) -> "Scratchpad":
+        block, element = self.block_B.value, self.element_B.value
+        _require(block % element == 0, f"block_B ({block}) is not a multiple of element_B ({element})")
+        return self
+
+    @property
+    def elements_per_block(self) -> int:
+        """How many elements one physical access moves."""
+        return int(self.block_B.value // self.element_B.value)
+
+
+class Detector(_Section):
+    """Thresholds of the active-window detector; choices, not figures."""
+
+    current_min_mA: Positive
+    current_max_mA: Positive
+    boot_s: Annotated[float, Field(ge=0, strict=True)]
+    min_duration_s: Positive
+
+    @model_validator(mode="after")
+    def _thresholds_are_ordered(self) -> "Detector":
+        low, high = self.current_min_mA, self.current_max_mA
+        _require(low < high, f"current_min_mA ({low}) is not below current_max_mA ({high})")
+        return self
+
+
+class Board(_Section):
+    """A board configuration file."""
+
+    name: Annotated[str, Field(min_length=1)]
+    memory: Memory
+    cpu: Cpu
+    supply_V: Figure
+    currents: Currents
+    sleep: Sleep
+    battery: Battery
+    scratchpad: Scratchpad
+    detector: Detector
+
+    @model_validator(mode="after")
+    def _sleeping_draws_less_than_idling(self) -> "Board":
+        asleep = self.sleep.light.chip_mA.value + self.sleep.board_overhead_mA.value
+        idle = self.currents.idle_mA.value
+        _require(
+            asleep < idle,
+            f"sleep.light.chip_mA + sleep.board_overhead_mA ({asleep:g}) is not below "
+            f"currents.idle_mA ({idle})",
+        )
+        return self
+
+
+def load_board(path: str | Path) -> Board:
+    """Read a board configuration.
+
+    Raises:
+        UserError: the file cannot be read, is not YAML, or a key is unknown, missing or impossible.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_bytes())
+        return Board.model_validate(raw)
+    except ValidationError as error:  # a ValueError, so it comes first
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "top level"
+        found = "" if isinstance(first["input"], dict | BaseModel) else f" (found {first['input']!r})"
+        raise UserError(
+            f"{path}: {key}: {first['msg']}{found}; correct it as the comment above the key says"
+        ) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path}: no readable YAML ({' '.join(str(error).split())}); correct or restore the file"
+        ) from error

@@ -1,0 +1,35 @@
+"""Evidence computed from evidence."""
+
+from collections.abc import Callable
+from itertools import product
+
+from paper2board.evidence import Evidence, Kind, weakest
+
+
+def derive(function: Callable[..., float], unit: str, method: str, *inputs: Evidence) -> Evidence:
+    """Apply ``function`` to the values of ``inputs``.
+
+    The interval spans the function's values at all corners of the inputs' intervals: the exact range
+    of a function that is monotone in each input, as every formula of this stage is. Inputs are taken
+    as independent, so it is a worst case.
+
+    The kind is the weakest of the inputs', except that a formula over claimed numbers is ``modelled``:
+    the paper claims its inputs, not our result.
+    """
+    value = function(*(item.value for item in inputs))
+    kind = weakest(item.kind for item in inputs)
+    interval = None
+    if any(item.interval for item in inputs):
+        corners = [
+            function(*corner) for corner in product(*(item.interval or [item.value] for item in inputs))
+        ]
+        interval = (min(value, *corners), max(value, *corners))
+    return Evidence(
+        value=value,
+        unit=unit,
+        kind=Kind.MODELLED if kind is Kind.CLAIMED else kind,
+        method=method,
+        interval=interval,
+        interval_method=None if interval is None else "worst case over the ranges of the inputs",
+        chain={name: digest for item in inputs for name, digest in item.chain.items()},
+    )

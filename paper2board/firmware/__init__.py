@@ -1,0 +1,1 @@
+"""Building the C engine: host library and device images."""

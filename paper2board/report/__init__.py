@@ -1,0 +1,1 @@
+"""Evaluation, claims ledger, tables, figures and the rendered report."""

@@ -1,0 +1,201 @@
+"""Study: the typed configuration of one paper's reproduction. A new paper is a new file, not new code.
+
+Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from paper2board.errors import UserError
+from paper2board.train.network_spec import NetworkSpec
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Budget = Literal["smoke", "standard", "full"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Recipe(_Model):
+    """How a network is trained: SGD with Nesterov momentum and a one-cycle learning rate."""
+
+    epochs: dict[Budget, Annotated[int, Field(ge=1)]]
+    learning_rate: float = Field(gt=0)
+    """Peak of the cycle."""
+    batch_size: PositiveInt = 128
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    warm_up: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the steps during which the learning rate rises."""
+    crop_padding: int = Field(default=4, ge=0, le=16)
+    """Pixels of padding before the random crop; 0 crops nothing."""
+    flip: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 autocasts the forward pass; weights and updates stay float32."""
+
+
+class Distillation(_Model):
+    """Hinton et al. 2015: loss = alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross entropy."""
+
+    teacher: Name
+    temperature: float = Field(default=3.0, gt=0)
+    alpha: float = Field(default=0.7, ge=0, le=1)
+
+
+class Variant(_Model):
+    """One set of weights: trained from scratch, fine-tuned from a parent, or pruned from a parent."""
+
+    network: Name | None = None
+    parent: Name | None = None
+    recipe: Name | None = None
+    distillation: Distillation | None = None
+    prune: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
+    """Share of the output channels (neurons) to remove, per layer; L1-norm importance."""
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "Variant":
+        if (self.network is None) == (self.parent is None):
+            raise ValueError("give either network (from scratch) or parent (from another variant)")
+        if (self.prune is None) == (self.recipe is None):
+            raise ValueError("give either recipe (to train) or prune (ratios per layer)")
+        if self.prune is not None and self.parent is None:
+            raise ValueError("prune needs a parent")
+        if self.distillation is not None and self.recipe is None:
+            raise ValueError("distillation needs a recipe")
+        return self
+
+
+class Quantization(_Model):
+    """Which integer models are made of which variants."""
+
+    ptq: tuple[Name, ...]
+    """Post-training, per channel."""
+    ptq_per_tensor: tuple[Name, ...]
+    """Post-training, one scale a tensor."""
+    qat: tuple[Name, ...]
+    """Quantization-aware training, per channel, with ``qat_recipe``."""
+    qat_recipe: Name
+    distillation: Distillation | None = None
+
+
+class DataBudget(_Model):
+    """How much data and how many seeds a budget uses."""
+
+    training_images: PositiveInt | None = None
+    """None: all of them."""
+    test_images: PositiveInt | None = None
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    device_images: PositiveInt = 100
+    """How many test images go through the device."""
+    host_inferences: Annotated[int, Field(ge=1000)] = 1000
+
+
+class Study(_Model):
+    """Everything that one paper's reproduction is made of."""
+
+    title: str
+    paper: str
+    dataset: Name
+    board: Name
+    claims: Name
+    validation_per_class: PositiveInt
+    calibration_images: PositiveInt
+    budgets: dict[Budget, DataBudget]
+    networks: dict[Name, NetworkSpec]
+    recipes: dict[Name, Recipe]
+    variants: dict[Name, Variant]
+    quantization: Quantization
+    magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]]
+    """Unstructured magnitude pruning for comparison: variant → ratios."""
+    device_variant: Name
+    """The variant that goes on the board, in its quantization-aware trained form."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        def known(kind: str, name: str | None, where: str, among: dict[str, Any]) -> None:
+            if name is not None and name not in among:
+                raise ValueError(f"{where}: no {kind} called {name}; there are {', '.join(among)}")
+
+        for name, variant in self.variants.items():
+            where = f"variants.{name}"
+            known("network", variant.network, where, self.networks)
+            known("variant", variant.parent, where, self.variants)
+            known("recipe", variant.recipe, where, self.recipes)
+            if variant.distillation:
+                known("variant", variant.distillation.teacher, where, self.variants)
+            if variant.prune:
+                widths = self.network_of(name).widths()
+                for layer in variant.prune:
+                    known("layer", layer, f"{where}.prune", widths)
+        for scheme in ("ptq", "ptq_per_tensor", "qat"):
+            for name in getattr(self.quantization, scheme):
+                known("variant", name, f"quantization.{scheme}", self.variants)
+        known("recipe", self.quantization.qat_recipe, "quantization.qat_recipe", self.recipes)
+        if self.quantization.distillation:
+            known(
+                "variant", self.quantization.distillation.teacher, "quantization.distillation", self.variants
+            )
+        for name in self.magnitude_pruning:
+            known("variant", name, "magnitude_pruning", self.variants)
+        if self.device_variant not in self.quantization.qat:
+            raise ValueError(f"device_variant {self.device_variant} is not among quantization.qat")
+        return self
+
+    def network_of(self, name: str) -> NetworkSpec:
+        """Return the network that a variant starts from, before its own pruning; refuse circular parents."""
+        seen = set()
+        while (parent := self.variants[name].parent) is not None:
+            if name in seen:
+                raise ValueError(f"variants.{name}: its parents form a circle")
+            seen.add(name)
+            name = parent
+        network = self.variants[name].network
+        assert network is not None  # Variant's own validator
+        return self.networks[network]
+
+
+class Config(_Model):
+    """``config/config.yaml``: which studies run and how much work they do."""
+
+    budget: Budget
+    studies: tuple[Name, ...] = Field(min_length=1)
+    mirror: str | None = None
+    training_threads: PositiveInt
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def load_yaml(path: str | Path, model: type[Parsed]) -> Parsed:
+    """Read a YAML file as ``model``; raise :class:`UserError` naming the file, the key and the remedy."""
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it"
+        ) from error
+    return validate(content, model, path)
+
+
+def validate(content: Any, model: type[Parsed], origin: str | Path) -> Parsed:
+    """Validate parsed configuration; raise :class:`UserError` with its first fault, key and ``origin``."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{origin}: unknown key {key}; remove it or correct its spelling") from error
+        message = first["msg"].removeprefix("Value error, ")
+        got = f" (got {first['input']!r})" if not isinstance(first["input"], dict | list) else ""
+        raise UserError(f"{origin}: {key}: {message}{got}; correct this value") from error
+
+
+def load_study(path: str | Path) -> Study:
+    """Read and validate a study file."""
+    return load_yaml(path, Study)

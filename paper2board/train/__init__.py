@@ -1,0 +1,1 @@
+"""Networks and their training: teacher, baselines, distilled student."""

@@ -1,0 +1,58 @@
+"""Battery life against the deck's slide, and its arithmetic."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paper2board.energy import battery
+
+USABLE = battery.usable_Wh(5.0, 1.0, 0.85, 0.90)
+IDLE_MW, ACTIVE_MW = 36.4 * 5.03, 43.0 * 5.03
+POWER = st.floats(0.01, 1000)
+
+
+def test_usable_energy_as_printed() -> None:
+    assert f"{USABLE:.2f}" == "3.83"
+
+
+def test_continuous_operation_as_printed() -> None:
+    life = battery.life_h(USABLE, ACTIVE_MW)
+    assert f"{life:.1f}" == "17.7"
+    assert battery.inferences(life, 0.32) == 198_952
+
+
+def test_duty_cycled_operation_as_printed() -> None:
+    power = battery.average_mW(60, 0.32, ACTIVE_MW, IDLE_MW)
+    life = battery.life_h(USABLE, power)
+    assert f"{power:.1f}" == "183.3"
+    assert f"{life:.1f}" == "20.9"
+    assert battery.inferences(life, 60) == 1_252
+
+
+def test_waking_up_costs_active_power() -> None:
+    assert battery.average_mW(10, 1, 100, 0, wake_s=1) == pytest.approx(20)
+
+
+def test_a_period_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        battery.average_mW(1.0, 0.8, ACTIVE_MW, IDLE_MW, wake_s=0.25)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), POWER, POWER)
+def test_life_falls_as_the_duty_cycle_rises(one: float, other: float, rest: float, extra: float) -> None:
+    low, high = sorted((one, other))
+    lives = [battery.life_h(USABLE, battery.average_mW(1, d, rest + extra, rest)) for d in (low, high)]
+    assert lives[0] >= lives[1] * (1 - 1e-12)
+
+
+@given(POWER, POWER, POWER, st.floats(0, 1))
+def test_life_falls_as_current_rises(rest: float, more: float, extra: float, duty: float) -> None:
+    active = rest + more + extra
+    lives = [battery.life_h(USABLE, battery.average_mW(1, duty, active, r)) for r in (rest, rest + more)]
+    assert lives[0] >= lives[1] * (1 - 1e-12)
+
+
+@given(st.floats(0, 1), POWER, POWER)
+def test_average_lies_between_rest_and_active(duty: float, rest: float, extra: float) -> None:
+    average = battery.average_mW(1, duty, rest + extra, rest)
+    assert rest * (1 - 1e-12) <= average <= (rest + extra) * (1 + 1e-12)

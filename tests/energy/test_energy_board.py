@@ -1,0 +1,132 @@
+"""The shipped board loads; impossible boards are refused with file and key."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paper2board.energy.board import Board, load_board
+from paper2board.errors import UserError
+from paper2board.evidence import Kind
+
+SHIPPED = Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml"
+RAW: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
+
+
+def _changed(keys: str, value: object) -> dict[str, Any]:
+    raw = copy.deepcopy(RAW)
+    section = raw
+    *path, last = keys.split(".")
+    for key in path:
+        section = section[key]
+    section[last] = value
+    return raw
+
+
+def _refused(tmp_path: Path, raw: object) -> str:
+    path = tmp_path / "board.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError) as caught:
+        load_board(path)
+    message = str(caught.value)
+    assert "board.yaml" in message
+    assert "\n" not in message
+    return message
+
+
+def test_shipped_board_carries_the_decks_figures() -> None:
+    board = load_board(SHIPPED)
+    assert board.supply_V.value == 5.03
+    assert (board.currents.idle_mA.value, board.currents.active_mA.value) == (36.4, 43.0)
+    assert board.currents.active_mA.kind is Kind.CLAIMED
+    assert board.cpu.cycles_per_instruction.interval == (1.10, 1.40)
+    assert board.cpu.cycles_per_instruction.kind is Kind.MODELLED
+    assert board.scratchpad.elements_per_block == 16
+
+
+def _uncommented_keys(node: yaml.MappingNode, lines: list[str]) -> Iterator[str]:
+    for key, value in node.value:
+        is_section = isinstance(value, yaml.MappingNode) and not any(
+            k.value == "value" for k, _ in value.value
+        )
+        if is_section:
+            yield from _uncommented_keys(value, lines)
+        elif not lines[key.start_mark.line - 1].strip().startswith("#"):
+            yield key.value
+
+
+def test_a_comment_stands_above_every_key() -> None:
+    text = SHIPPED.read_text()
+    root = yaml.compose(text)
+    assert isinstance(root, yaml.MappingNode)
+    assert list(_uncommented_keys(root, text.splitlines())) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "names"),
+    [
+        ("currents.idle_mA.value", -3.0, "currents.idle_mA.value"),
+        ("currents.idle_mA.value", 0, "currents.idle_mA.value"),
+        ("currents.idle_mA.value", "36.4", "currents.idle_mA.value"),
+        ("currents.idle_mA.value", True, "currents.idle_mA.value"),
+        ("currents.idle_mA.value", float("nan"), "currents.idle_mA.value"),
+        ("supply_V.value", float("inf"), "supply_V.value"),
+        ("currents.idle_mA", {"value": 50.0, "kind": "claimed", "source": "x"}, "idle_mA (50.0)"),
+        ("battery.converter_efficiency.value", 1.2, "battery.converter_efficiency"),
+        ("battery.discharge_efficiency.interval", [0.8, 1.1], "battery.discharge_efficiency"),
+        ("cpu.cycles_per_instruction.value", 2.0, "cpu.cycles_per_instruction"),
+        ("cpu.clock_GHz", 0.24, "cpu.clock_GHz"),
+        ("sleep.deep.chip_mA", {"value": 1.0, "kind": "claimed", "source": "x"}, "deep.chip_mA"),
+        (
+            "sleep.board_overhead_mA",
+            {"value": 40, "kind": "claimed", "source": "x"},
+            "sleep.board_overhead_mA",
+        ),
+        ("scratchpad.element_B.value", 3, "element_B"),
+        ("detector.current_max_mA", 30.0, "current_max_mA"),
+        ("battery.capacity_Ah.source", "", "battery.capacity_Ah.source"),
+        ("battery.capacity_Ah.kind", "guessed", "battery.capacity_Ah.kind"),
+    ],
+)
+def test_impossible_values_are_refused_by_key(tmp_path: Path, keys: str, value: object, names: str) -> None:
+    assert names in _refused(tmp_path, _changed(keys, value))
+
+
+def test_missing_key_is_named(tmp_path: Path) -> None:
+    raw = copy.deepcopy(RAW)
+    del raw["battery"]["voltage_V"]
+    assert "battery.voltage_V" in _refused(tmp_path, raw)
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1", "\x00", "a: 2020-99-99", "{[1]: 2}"])
+def test_what_is_not_a_board_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "board.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"board\.yaml"):
+        load_board(path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml"):
+        load_board(tmp_path / "nowhere.yaml")
+
+
+@given(st.floats(max_value=0) | st.just(float("inf")))
+def test_no_current_is_zero_negative_or_infinite(current: float) -> None:
+    with pytest.raises(ValueError, match="idle_mA"):
+        Board.model_validate(_changed("currents.idle_mA.value", current))
+
+
+def test_loading_a_board_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, paper2board.energy.board;"
+        "sys.exit(bool({'numpy','pandas','scipy','torch','tensorflow'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

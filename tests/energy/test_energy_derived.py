@@ -1,0 +1,81 @@
+"""Evidence from evidence: value, kind, interval, chain; units of time; latency from instructions."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paper2board.energy.board import load_board
+from paper2board.energy.derived import derive
+from paper2board.energy.device_latency import device_latency
+from paper2board.energy.units import in_unit
+from paper2board.evidence import Evidence, Kind
+
+BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
+
+
+def _evidence(
+    value: float, kind: Kind = Kind.MEASURED, interval: tuple[float, float] | None = None
+) -> Evidence:
+    method = None if interval is None else "given"
+    return Evidence(
+        value=value, unit="s", kind=kind, method="given", interval=interval, interval_method=method
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ((Kind.MEASURED, Kind.MEASURED), Kind.MEASURED),
+        ((Kind.MEASURED, Kind.EMULATED), Kind.EMULATED),
+        ((Kind.MEASURED, Kind.CLAIMED), Kind.MODELLED),
+        ((Kind.MODELLED, Kind.MEASURED), Kind.MODELLED),
+    ],
+)
+def test_kind_is_the_weakest_but_never_claimed(kinds: tuple[Kind, Kind], expected: Kind) -> None:
+    assert derive(lambda a, b: a + b, "s", "sum", *(_evidence(1, kind) for kind in kinds)).kind is expected
+
+
+def test_interval_spans_the_corners() -> None:
+    quotient = derive(
+        lambda a, b: a / b, "1", "ratio", _evidence(2, interval=(1, 4)), _evidence(2, interval=(1, 2))
+    )
+    assert quotient.interval == (0.5, 4.0)
+
+
+def test_no_interval_without_one() -> None:
+    assert derive(lambda a: a, "s", "same", _evidence(1)).interval is None
+
+
+def test_chains_are_joined() -> None:
+    a = _evidence(1).model_copy(update={"chain": {"image": "a" * 64}})
+    b = _evidence(1).model_copy(update={"chain": {"log": "b" * 64}})
+    assert derive(lambda x, y: x + y, "s", "sum", a, b).chain == {"image": "a" * 64, "log": "b" * 64}
+
+
+@given(st.floats(1e-6, 1e6))
+def test_times_convert_and_return(value: float) -> None:
+    there = in_unit(_evidence(value, interval=(value, 2 * value)), "ms")
+    assert there.value == pytest.approx(value * 1e3)
+    back = in_unit(there, "s")
+    assert (back.unit, back.value, back.interval) == (
+        "s",
+        pytest.approx(value),
+        (pytest.approx(value), pytest.approx(2 * value)),
+    )
+
+
+def test_what_is_no_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="mJ"):
+        in_unit(_evidence(1).model_copy(update={"unit": "mJ"}), "s")
+
+
+def test_device_latency_is_modelled_with_the_cpi_interval() -> None:
+    counted = Evidence(
+        value=60_000_000, unit="instructions", kind=Kind.EMULATED, method="icount", chain={"image": "c" * 64}
+    )
+    latency = device_latency(BOARD, counted)
+    assert (latency.unit, latency.kind, latency.chain) == ("ms", Kind.MODELLED, counted.chain)
+    assert latency.value == pytest.approx(312.5)
+    assert latency.interval == (pytest.approx(275.0), pytest.approx(350.0))
