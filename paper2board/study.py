@@ -14,6 +14,7 @@ from paper2board.train.network_spec import NetworkSpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Budget = Literal["smoke", "standard", "full"]
+VariantKind = Literal["trained", "distilled", "fine-tuned", "pruned"]
 
 
 class _Model(BaseModel):
@@ -68,6 +69,15 @@ class Variant(_Model):
         if self.distillation is not None and self.recipe is None:
             raise ValueError("distillation needs a recipe")
         return self
+
+    @property
+    def kind(self) -> VariantKind:
+        """Which rule makes it."""
+        if self.prune is not None:
+            return "pruned"
+        if self.parent is not None:
+            return "fine-tuned"
+        return "distilled" if self.distillation else "trained"
 
 
 class Quantization(_Model):
@@ -199,3 +209,19 @@ def validate(content: Any, model: type[Parsed], origin: str | Path) -> Parsed:
 def load_study(path: str | Path) -> Study:
     """Read and validate a study file."""
     return load_yaml(path, Study)
+
+
+def check_kinds(studies: dict[str, Study]) -> None:
+    """Raise :class:`UserError` if a variant's name means different kinds of work in different studies.
+
+    One rule makes all variants of a name, whatever the study.
+    """
+    seen: dict[str, tuple[str, VariantKind]] = {}
+    for study_name, study in studies.items():
+        for name, variant in study.variants.items():
+            first, kind = seen.setdefault(name, (study_name, variant.kind))
+            if kind != variant.kind:
+                raise UserError(
+                    f"config/studies/{study_name}.yaml: variants.{name} is {variant.kind}, but {kind} in"
+                    f" {first}; give it another name"
+                )

@@ -16,11 +16,13 @@
 /* The network's input as last loaded. The engine may overwrite its own copy, and `infer 2` needs it twice. */
 static int8_t input[P2B_INPUT_BYTES];
 static uint32_t input_loaded;
+static int input_expected;
 static uint32_t layer_counts[P2B_LAYER_COUNT];
 static int has_results;
+static int framing_asked = -1; /* 1 or 0 once the host has asked for framing on or off */
 
 static p2b_resize_t resize;
-static uint8_t photo_row[PHOTO_MAX_WIDTH * 3u];
+static uint8_t photo_row[PHOTO_MAX_WIDTH * P2B_INPUT_C];
 static uint32_t photo_row_bytes, photo_row_loaded, photo_rows_left;
 
 /* Time of the stated clock model: counts are turned into microseconds as they pass, so that no wrap of the
@@ -86,11 +88,26 @@ static void command_timestamp(char *words) {
 }
 
 static void store_input(const uint8_t *pixels, uint32_t length) {
+    if (!input_expected) {
+        line_send("e-[No input is expected]");
+        return;
+    }
     for (uint32_t i = 0; i < length && input_loaded < P2B_INPUT_BYTES; i++) {
         /* Pixels 0 … 255 are −128 … 127 to the network. */
         input[input_loaded++] = (int8_t)(pixels[i] - 128);
     }
-    if (input_loaded == P2B_INPUT_BYTES) line_send("m-load-done");
+    if (input_loaded == P2B_INPUT_BYTES) {
+        input_expected = 0;
+        line_send("m-load-done");
+    }
+}
+
+/* Forget the input, whole or in part, and what came of it. */
+static void forget_input(void) {
+    input_expected = 0;
+    input_loaded = 0;
+    photo_rows_left = 0;
+    has_results = 0;
 }
 
 static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(const uint8_t *, uint32_t)) {
@@ -111,8 +128,8 @@ static void command_db(char *words) {
         line_number(P2B_INPUT_BYTES);
         line_send(" bytes]");
     } else {
-        input_loaded = 0;
-        has_results = 0;
+        forget_input();
+        input_expected = 1;
         line_text("m-[Expecting ");
         line_number(P2B_INPUT_BYTES);
         line_send(" bytes]");
@@ -126,9 +143,7 @@ static void command_db64(char *words) {
 
 static void command_photo(char *words) {
     uint32_t width, height;
-    photo_rows_left = 0;
-    input_loaded = 0;
-    has_results = 0;
+    forget_input();
     if (!codec_parse_decimal(next_word(&words), &width) || !codec_parse_decimal(next_word(&words), &height) ||
         width < 1 || width > PHOTO_MAX_WIDTH || height < 1 || height > 0xffffu) {
         line_text("e-[A photo is 1 to ");
@@ -136,7 +151,7 @@ static void command_photo(char *words) {
         line_send(" pixels wide, 1 to 65535 high]");
         return;
     }
-    photo_row_bytes = width * 3u;
+    photo_row_bytes = width * P2B_INPUT_C;
     photo_row_loaded = 0;
     photo_rows_left = height;
     p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
@@ -273,6 +288,7 @@ static void command_crc(char *words) {
         line_send("e-[crc is on or off]");
         return;
     }
+    framing_asked = strcmp(word, "on") == 0;
     tagged("m-crc", word);
 }
 
@@ -290,7 +306,7 @@ static const struct {
     {"db", command_db, "db load N, db HEX load the N bytes of the input, HEX by HEX"},
     {"db64", command_db64, "db64 BASE64       as db HEX"},
     {"photo", command_photo, "photo W H         load a photo of W x H pixels instead, resized as it comes"},
-    {"row", command_row, "row HEX           the photo's next bytes (RGB)"},
+    {"row", command_row, "row HEX           the photo's next bytes, row after row"},
     {"row64", command_row64, "row64 BASE64      as row HEX"},
     {"infer", command_infer, "infer [N=1 W=10]  W warm-ups, then N inferences"},
     {"results", command_results, "results           outputs of the last inference (int8)"},
@@ -334,10 +350,11 @@ void app_receive(uint8_t byte) {
     char *words = line_receive(byte);
     if (words == 0) return;
     const char *name = next_word(&words);
-    const int switches = strcmp(name, "crc") == 0;
-    const int on = switches && strcmp(words, "on") == 0, off = switches && strcmp(words, "off") == 0;
     execute(name, words);
     line_ready();
-    /* The reply still went out as the command came in. */
-    if (on || off) line_set_framed(on);
+    if (framing_asked >= 0) {
+        /* Only now: the reply goes out the way the command came in. */
+        line_set_framed(framing_asked);
+        framing_asked = -1;
+    }
 }

@@ -4,7 +4,7 @@ Whatever the file holds, the result is a valid model or a :class:`UserError` of 
 TFLite schema (``schema.fbs``) and the 8-bit quantization specification.
 
 The generated schema classes read one field at a time, so nothing is allocated on the word of a length field:
-a length is compared with its limit first, and arrays are views of the file's bytes. They refuse offsets
+a length is compared with its limit before the array is read. They refuse offsets
 outside the file by raising one of :data:`_DAMAGE`.
 """
 
@@ -39,7 +39,14 @@ MAX_ITEMS = 4096
 """Operators or tensors of one file."""
 
 # Operators this project knows, and the newest version of each whose meaning it knows.
-_VERSIONS = {"CONV_2D": 3, "FULLY_CONNECTED": 6, "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2, "ADD": 2, "RESHAPE": 1}
+_VERSIONS = {
+    "CONV_2D": 3,
+    "FULLY_CONNECTED": 6,
+    "MAX_POOL_2D": 2,
+    "AVERAGE_POOL_2D": 2,
+    "ADD": 2,
+    "RESHAPE": 1,
+}
 _OPTIONS = {
     "CONV_2D": schema.Conv2DOptions,
     "FULLY_CONNECTED": schema.FullyConnectedOptions,
@@ -137,6 +144,7 @@ class _File:
         ):
             if not 1 <= count <= MAX_ITEMS:
                 self.refuse(f"has {count} {what}, not 1 to {MAX_ITEMS}")
+        self.constant_bytes = 0
         self.tensors: list[Tensor] = []
         self.index: dict[int, int] = {}
         """File's tensor index → model's."""
@@ -148,7 +156,9 @@ class _File:
         source, target = self.graph.InputsAsNumpy(), self.graph.OutputsAsNumpy()
         for what, indices in (("input", source), ("output", target)):
             if np.size(indices) != 1 or np.ndim(indices) != 1:
-                self.refuse(f"does not have exactly one {what}", "convert a network with one input and output")
+                self.refuse(
+                    f"does not have exactly one {what}", "convert a network with one input and output"
+                )
         kinds = [self.kind(i) for i in range(self.graph.OperatorsLength())]
         names = self.op_names(kinds)
         self.activation(int(source[0]), "input")
@@ -191,7 +201,9 @@ class _File:
         for i in range(len(kinds)):
             full = self.tensor(int(self.graph.Operators(i).Outputs(0)))[1]
             names.append(re.split("[;/]", full)[0])
-        if len(set(names)) == len(names) and all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,39}", n) for n in names):
+        if len(set(names)) == len(names) and all(
+            re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,39}", n) for n in names
+        ):
             return names
         stems = [_STEMS[kind] for kind in kinds]
         return [f"{stem}{stems[:i].count(stem) + 1}" for i, stem in enumerate(stems)]
@@ -261,7 +273,9 @@ class _File:
         ):
             self.refuse(f"its shape {name} is not its output's")
 
-    def weights(self, indices: list[int], source: int, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def weights(
+        self, indices: list[int], source: int, rank: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (weights, bias, weight scales) of a convolution or matrix product."""
         weights, name = self.constant(indices[1], schema.TensorType.INT8)
         if weights.ndim != rank:
@@ -315,7 +329,12 @@ class _File:
         dtype = _NUMPY[wanted]
         if buffer.DataLength() != math.prod(shape) * dtype.itemsize:
             self.refuse(f"tensor {name} has {buffer.DataLength()} bytes of data, not {shape} {dtype}")
-        return np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype).reshape(shape), name
+        self.constant_bytes += buffer.DataLength()
+        if self.constant_bytes > MAX_FILE_BYTES:
+            self.refuse(
+                "constants shared by many operators are too large together", "choose a smaller network"
+            )
+        return np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype).reshape(shape).copy(), name
 
     def scales(self, index: int, lengths: set[int]) -> np.ndarray:
         """Return the float32 scales of a symmetrically quantized constant."""
@@ -330,7 +349,9 @@ class _File:
         if zeros not in {0, len(scales)} or np.any(_array(zeros, quantization.ZeroPointAsNumpy())):
             self.refuse(f"tensor {name} has zero points other than 0")
         if len(scales) > 1 and quantization.QuantizedDimension() != 0:
-            self.refuse(f"tensor {name} is quantized along dimension {quantization.QuantizedDimension()}, not 0")
+            self.refuse(
+                f"tensor {name} is quantized along dimension {quantization.QuantizedDimension()}, not 0"
+            )
         return scales
 
     def quantization(self, tensor: schema.Tensor, name: str) -> schema.QuantizationParameters:

@@ -185,6 +185,18 @@ class Board(_Section):
         return self
 
 
+def _explained(error: ValidationError) -> str:
+    """Return key, fault and remedy of the first error."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"])) or "top level"
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its spelling"
+    if first["type"] == "missing":
+        return f"{key}: missing; add it as in config/boards/esp32-wroom.yaml"
+    found = "" if isinstance(first["input"], dict | BaseModel) else f" (found {first['input']!r})"
+    return f"{key}: {first['msg']}{found}; correct it as the comment above the key says"
+
+
 def load_board(path: str | Path) -> Board:
     """Read a board configuration.
 
@@ -195,12 +207,7 @@ def load_board(path: str | Path) -> Board:
         raw = yaml.safe_load(Path(path).read_bytes())
         return Board.model_validate(raw)
     except ValidationError as error:  # a ValueError, so it comes first
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"])) or "top level"
-        found = "" if isinstance(first["input"], dict | BaseModel) else f" (found {first['input']!r})"
-        raise UserError(
-            f"{path}: {key}: {first['msg']}{found}; correct it as the comment above the key says"
-        ) from error
+        raise UserError(f"{path}: {_explained(error)}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"{path}: no readable YAML ({' '.join(str(error).split())}); correct or restore the file"

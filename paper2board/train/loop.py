@@ -59,6 +59,11 @@ def configure(threads: int) -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
+def checkpoint_path(output: str | Path) -> Path:
+    """Return where the training that makes ``output`` keeps its checkpoint."""
+    return Path("build/checkpoints") / Path(output).with_suffix(".checkpoint")
+
+
 def distillation_loss(
     student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, temperature: float, alpha: float
 ) -> torch.Tensor:

@@ -40,7 +40,7 @@ def test_one_window_is_measured_exactly() -> None:
     [
         {(20, 95): 43.0},  # while starting up
         {(20, 300): 43.0},  # begins while starting up
-        {(300, 350): 43.0},  # as short as τ_min, not longer
+        {(300, 349): 43.0},  # too short
         {(300, 620): 40.0},  # at I_min
         {(300, 620): 60.0},  # at I_max
         {(300, 620): 120.0},  # a radio
@@ -50,6 +50,15 @@ def test_one_window_is_measured_exactly() -> None:
 )
 def test_what_is_no_window(levels: dict[tuple[int, int], float]) -> None:
     assert find_windows(_trace(levels), DETECTOR, SUPPLY_V) == []
+
+
+def test_a_window_must_be_longer_than_the_shortest() -> None:
+    """Binary fractions, so that the duration is exactly τ_min."""
+    trace = _trace({(300, 364): 43.0})
+    binary = Trace(np.arange(1000) / 1024, trace.current_mA, trace.kind)
+    exact = DETECTOR.model_copy(update={"min_duration_s": 64 / 1024})
+    assert find_windows(binary, exact, SUPPLY_V) == []
+    assert len(find_windows(binary, exact.model_copy(update={"min_duration_s": 63 / 1024}), SUPPLY_V)) == 1
 
 
 def test_a_spike_ends_a_window() -> None:

@@ -82,7 +82,7 @@ def test_a_comment_stands_above_every_key() -> None:
         ("battery.converter_efficiency.value", 1.2, "battery.converter_efficiency"),
         ("battery.discharge_efficiency.interval", [0.8, 1.1], "battery.discharge_efficiency"),
         ("cpu.cycles_per_instruction.value", 2.0, "cpu.cycles_per_instruction"),
-        ("cpu.clock_GHz", 0.24, "cpu.clock_GHz"),
+        ("cpu.clock_GHz", 0.24, "cpu.clock_GHz: unknown key"),
         ("sleep.deep.chip_mA", {"value": 1.0, "kind": "claimed", "source": "x"}, "deep.chip_mA"),
         (
             "sleep.board_overhead_mA",
@@ -102,7 +102,7 @@ def test_impossible_values_are_refused_by_key(tmp_path: Path, keys: str, value: 
 def test_missing_key_is_named(tmp_path: Path) -> None:
     raw = copy.deepcopy(RAW)
     del raw["battery"]["voltage_V"]
-    assert "battery.voltage_V" in _refused(tmp_path, raw)
+    assert "battery.voltage_V: missing" in _refused(tmp_path, raw)
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "- 1", "\x00", "a: 2020-99-99", "{[1]: 2}"])

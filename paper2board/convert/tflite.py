@@ -1,0 +1,422 @@
+"""IntegerModel to an int8 ``.tflite`` file, every integer checked.
+
+Two independent roads lead there:
+
+* TensorFlow's converter: the model is rebuilt as a float function (NHWC) of dequantized weights with
+  ``fake_quant`` ops on exactly its ranges, and converted without a representative data set. This is the file
+  that users get, because it is what the field's tools produce.
+* The schema classes that ``tflite-micro`` bundles write the flatbuffer directly. This is the cross-check, and the
+  file wherever the converter cannot say the same integers (a weight of −128, a bias beyond float32's 24 bits, a
+  scale its arithmetic does not reach, per-channel fully connected weights that do not use all of ±127).
+
+Either file is read back and compared with the model, integer by integer.
+"""
+
+import math
+import os
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+from paper2board.convert.stderr import captured_stderr
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.errors import UserError
+from paper2board.files import write_bytes
+from paper2board.integer_model import (
+    INT8_MAX,
+    INT8_MIN,
+    Add,
+    Conv2D,
+    FullyConnected,
+    IntegerModel,
+    Op,
+    Pool2D,
+    Reshape,
+    Tensor,
+)
+
+
+class Route(StrEnum):
+    """Who wrote a ``.tflite`` file."""
+
+    CONVERTER = "TensorFlow's converter"
+    DIRECT = "schema classes"
+
+
+@dataclass(frozen=True)
+class Export:
+    """The road a file took, and why it was not the converter's (empty if it was)."""
+
+    route: Route
+    reason: str
+
+
+def export(model: IntegerModel, path: str | Path) -> Export:
+    """Write ``model`` to ``path`` as int8 ``.tflite`` whose every integer and scale equals the model's.
+
+    The converter's file if it is equal, else the directly written one. Raises UserError if neither is, which
+    means that ``.tflite`` cannot express the model.
+    """
+    direct = write_flatbuffer(model)
+    if reason := difference(model, read_tflite(direct, model.name)):
+        raise UserError(f"{path}: .tflite cannot express model {model.name} ({reason}); quantize it again")
+    try:
+        data = convert(model)
+        reason = difference(model, read_tflite(data, model.name))
+    except UserError as error:
+        reason = str(error)
+    write_bytes(path, direct if reason else data)
+    return Export(Route.DIRECT, reason) if reason else Export(Route.CONVERTER, "")
+
+
+# --- comparison -------------------------------------------------------------------------------------
+
+
+def difference(model: IntegerModel, other: IntegerModel) -> str:
+    """Return what distinguishes two models' computations in a few words, or "" if nothing does.
+
+    Ops must come in the same order with the same names, integers and quantization. RESHAPE is a change of
+    view, not of data, so it may be present in one and implicit in the other. Tensors' names, the models' names
+    and metadata do not count.
+    """
+    ours, theirs = _flat_ops(model), _flat_ops(other)
+    names, other_names = [op.name for op, _ in ours], [op.name for op, _ in theirs]
+    if names != other_names:
+        return f"ops {', '.join(names)} became {', '.join(other_names)}"
+    matched = {model.input: other.input}
+    if what := _tensor_difference(model.tensors[model.input], other.tensors[other.input]):
+        return f"input {what}"
+    for (op, inputs), (twin, twin_inputs) in zip(ours, theirs, strict=True):
+        if tuple(matched[i] for i in inputs) != twin_inputs:
+            return f"{op.name} reads other tensors"
+        matched[op.output] = twin.output
+        if what := _op_difference(op, twin) or _tensor_difference(
+            model.tensors[op.output], other.tensors[twin.output]
+        ):
+            return f"{op.name} {what}"
+    if matched[_seen_through(model, model.output)] != _seen_through(other, other.output):
+        return "output is another tensor"
+    if model.tensors[model.output].shape != other.tensors[other.output].shape:
+        return "output has another shape"
+    return ""
+
+
+def _seen_through(model: IntegerModel, index: int) -> int:
+    """Return the tensor that ``index`` is a view of."""
+    views = {op.output: op.inputs[0] for op in model.ops if isinstance(op, Reshape)}
+    while index in views:
+        index = views[index]
+    return index
+
+
+def _flat_ops(model: IntegerModel) -> list[tuple[Op, tuple[int, ...]]]:
+    """Return the ops that compute something, each with the tensors it reads, views resolved."""
+    return [
+        (op, tuple(_seen_through(model, i) for i in op.inputs))
+        for op in model.ops
+        if not isinstance(op, Reshape)
+    ]
+
+
+def _tensor_difference(tensor: Tensor, twin: Tensor) -> str:
+    if tensor.shape != twin.shape:
+        return f"has shape {twin.shape} for {tensor.shape}"
+    if np.float32(tensor.scale) != np.float32(twin.scale):
+        return f"has scale {twin.scale!r} for {tensor.scale!r}"
+    if tensor.zero_point != twin.zero_point:
+        return f"has zero point {twin.zero_point} for {tensor.zero_point}"
+    return ""
+
+
+def _op_difference(op: Op, twin: Op) -> str:
+    if op.type != twin.type:
+        return f"is {twin.type} for {op.type}"
+    ours, theirs = vars(op), vars(twin)
+    for key in ours.keys() - {"name", "inputs", "output"}:
+        if key == "weight_scales":
+            # One scale said once or once a channel is the same arithmetic in a convolution.
+            equal = _same_scales(op, twin)
+        elif isinstance(ours[key], np.ndarray):
+            equal = np.array_equal(ours[key], theirs[key])
+        else:
+            equal = ours[key] == theirs[key]
+        if not equal:
+            return f"has other {key.replace('_', ' ')}"
+    return ""
+
+
+def _same_scales(op: Op, twin: Op) -> bool:
+    assert isinstance(op, Conv2D | FullyConnected) and isinstance(twin, Conv2D | FullyConnected)
+    if op.weight_scales.shape == twin.weight_scales.shape:
+        return np.array_equal(op.weight_scales, twin.weight_scales)
+    scales = np.broadcast_to(op.weight_scales, op.bias.shape)
+    return isinstance(op, Conv2D) and np.array_equal(
+        scales, np.broadcast_to(twin.weight_scales, op.bias.shape)
+    )
+
+
+# --- TensorFlow's converter -------------------------------------------------------------------------
+
+
+def convert(model: IntegerModel) -> bytes:
+    """Return the file that TensorFlow's converter makes of ``model``, unchecked: see :func:`export`.
+
+    Raises UserError if the converter fails or the model cannot be put to it.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    with captured_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow as tf
+        from tensorflow.lite.python.convert_phase import ConverterError
+
+        shape = (1, *model.tensors[model.input].shape)
+        function = tf.function(
+            lambda x: _network(tf, model, x),
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="input")],
+            autograph=False,
+        )
+        try:
+            converter = tf.lite.TFLiteConverter.from_concrete_functions(
+                [function.get_concrete_function()], tf.Module()
+            )
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.inference_input_type = tf.int8
+            converter.inference_output_type = tf.int8
+            return converter.convert()
+        except ConverterError as error:
+            first = str(error).strip().splitlines()[0][:300]
+            raise UserError(f"model {model.name}: TensorFlow's converter failed ({first})") from error
+
+
+def _network(tf, model: IntegerModel, x):
+    """Build the float twin of the model. Every node's name starts with its op's, and so do the file's."""
+    values = {model.input: _quantized(tf, x, model.tensors[model.input], "input")}
+    for op in model.ops:
+        sources = [values[i] for i in op.inputs]
+        target = model.tensors[op.output]
+        y = _layer(tf, model, op, sources)
+        if isinstance(op, Pool2D | Reshape):
+            # Range and values are the input's: the converter carries the quantization through.
+            values[op.output] = _activated(tf, op, y) if isinstance(op, Pool2D) else y
+        else:
+            values[op.output] = _quantized(tf, _activated(tf, op, y), target, op.name)
+    return tf.identity(values[model.output], name="output")
+
+
+def _layer(tf, model: IntegerModel, op: Op, sources: list):
+    x = sources[0]
+    if isinstance(op, Reshape):
+        return tf.reshape(x, (1, *model.tensors[op.output].shape), name=op.name)
+    if isinstance(op, Add):
+        return tf.add(*sources, name=op.name)
+    if isinstance(op, Pool2D):
+        pool = tf.nn.max_pool2d if op.type == "MAX_POOL_2D" else tf.nn.avg_pool2d
+        return pool(x, op.kernel, op.stride, op.padding, name=op.name)
+    bias_scale = np.float64(np.float32(model.tensors[op.inputs[0]].scale)) * op.weight_scales
+    if isinstance(op, Conv2D):
+        weights = _fake_quant_weights(tf, op.weights.transpose(1, 2, 3, 0), op)
+        y = tf.nn.conv2d(x, weights, op.stride, op.padding, name=op.name)
+    else:
+        if x.shape.rank != 2:
+            x = tf.reshape(x, (1, -1), name=f"{op.name}_flatten")
+        if op.weight_scales.size == 1:
+            weights = _fake_quant_weights(tf, op.weights.T, op)
+        else:
+            # fake_quant per channel would follow the wrong axis through the converter's transposition, so
+            # its own choice has to be the right one: largest magnitude / 127.
+            weights = _weights_peaking_at_127(op).T
+        y = tf.matmul(x, weights, name=op.name)
+    return tf.nn.bias_add(y, (op.bias * bias_scale).astype(np.float32), name=f"{op.name}/bias")
+
+
+def _activated(tf, op: Conv2D | FullyConnected | Add | Pool2D, y):
+    if op.activation == "NONE":
+        return y
+    function = tf.nn.relu if op.activation == "RELU" else tf.nn.relu6
+    return function(y, name=f"{op.name}/activation")
+
+
+def _quantized(tf, x, tensor: Tensor, name: str):
+    low, high = fake_quant_range(tensor.scale, tensor.zero_point, INT8_MIN, INT8_MAX)
+    return tf.quantization.fake_quant_with_min_max_args(x, low, high, num_bits=8, name=f"{name}/range")
+
+
+def _fake_quant_weights(tf, weights: np.ndarray, op: Conv2D | FullyConnected):
+    """Return dequantized ``weights`` (output channels last) under a fake_quant of their range."""
+    ranges = np.array([fake_quant_range(float(s), 0, -127, 127) for s in op.weight_scales], np.float32)
+    values = (weights * op.weight_scales).astype(np.float32)
+    if len(ranges) == 1:
+        return tf.quantization.fake_quant_with_min_max_vars(
+            values, *ranges[0], num_bits=8, narrow_range=True, name=f"{op.name}/weights"
+        )
+    return tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        values, *ranges.T, num_bits=8, narrow_range=True, name=f"{op.name}/weights"
+    )
+
+
+def _weights_peaking_at_127(op: FullyConnected) -> np.ndarray:
+    """Return dequantized weights (out, in) whose largest magnitude / 127 is each channel's scale."""
+    scales = op.weight_scales
+    peaks = np.float32(127) * scales
+    for candidate in (np.nextafter(peaks, np.float32(0)), np.nextafter(peaks, np.float32(np.inf))):
+        wrong = (peaks.astype(np.float64) / 127).astype(np.float32) != scales
+        peaks = np.where(wrong, candidate, peaks)
+    dequantized = (op.weights * scales[:, None]).astype(np.float32)
+    return np.where(np.abs(op.weights) == 127, np.sign(op.weights) * peaks[:, None], dequantized)
+
+
+def fake_quant_range(scale: float, zero_point: int, lowest: int, highest: int) -> tuple[float, float]:
+    """Return float32 (min, max) from which the converter computes exactly ``scale`` and ``zero_point``.
+
+    It takes (max − min) / (highest − lowest) in double and rounds to float32, so the nearest float32 to
+    scale · (q − zero_point) is now and then one unit off; its neighbours are tried. Without success the
+    nearest is returned and the comparison after conversion tells.
+    """
+    target = np.float32(scale)
+    nearest = [np.float32(float(target) * (q - zero_point)) for q in (lowest, highest)]
+    highs = (nearest[1], *(np.nextafter(nearest[1], np.float32(to)) for to in (0, math.inf)))
+    # A shift of the whole range by a millionth of a step leaves the zero point where it is.
+    lows = [
+        np.float32(float(nearest[0]) - float(target) * 2e-6 * k) for k in (0, *range(-8, 0), *range(1, 9))
+    ]
+    for low in lows:
+        for high in highs:
+            step = (float(high) - float(low)) / (highest - lowest)
+            if low <= 0 <= high and np.float32(step) == target:
+                return float(low), float(high)
+    return float(nearest[0]), float(nearest[1])
+
+
+# --- the schema classes -----------------------------------------------------------------------------
+
+_OPERATOR_VERSIONS = {
+    "CONV_2D": 3,
+    "FULLY_CONNECTED": 4,
+    "MAX_POOL_2D": 2,
+    "AVERAGE_POOL_2D": 2,
+    "ADD": 2,
+    "RESHAPE": 1,
+}
+
+
+def write_flatbuffer(model: IntegerModel) -> bytes:
+    """Return ``model`` as a ``.tflite`` file written with the schema classes alone, without TensorFlow.
+
+    Same model, same bytes. A tensor has the name of the op that writes it, so the op's name survives.
+    """
+    kinds = sorted({op.type for op in model.ops})
+    graph = schema.SubGraphT(name="main", tensors=[], operators=[])
+    file = schema.ModelT(
+        version=3,
+        description=f"paper2board {model.name}",
+        operatorCodes=[_operator_code(kind) for kind in kinds],
+        subgraphs=[graph],
+        buffers=[schema.BufferT()],
+    )
+    names = {op.output: op.name for op in model.ops} | {model.input: "input"}
+    indices = {
+        index: _add_tensor(graph, 0, name, model.tensors[index].shape, schema.TensorType.INT8,
+                           _quantization([model.tensors[index].scale], model.tensors[index].zero_point))
+        for index, name in names.items()
+    }  # fmt: skip
+    for op in model.ops:
+        inputs = [indices[i] for i in op.inputs]
+        if isinstance(op, Conv2D | FullyConnected):
+            input_scale = np.float64(np.float32(model.tensors[op.inputs[0]].scale))
+            inputs += [
+                _add_constant(file, f"{op.name}/weights", op.weights, op.weight_scales),
+                _add_constant(file, f"{op.name}/bias", op.bias, input_scale * op.weight_scales),
+            ]
+        if isinstance(op, Reshape):
+            shape = np.array((1, *model.tensors[op.output].shape), np.int32)
+            inputs.append(_add_constant(file, f"{op.name}/shape", shape, None))
+        graph.operators.append(
+            schema.OperatorT(
+                opcodeIndex=kinds.index(op.type),
+                inputs=inputs,
+                outputs=[indices[op.output]],
+                builtinOptionsType=_OPTIONS_TYPES[op.type],
+                builtinOptions=_options(model, op),
+            )
+        )
+    graph.inputs, graph.outputs = [indices[model.input]], [indices[model.output]]
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(file.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+_OPTIONS_TYPES = {
+    "CONV_2D": schema.BuiltinOptions.Conv2DOptions,
+    "FULLY_CONNECTED": schema.BuiltinOptions.FullyConnectedOptions,
+    "MAX_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
+    "AVERAGE_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
+    "ADD": schema.BuiltinOptions.AddOptions,
+    "RESHAPE": schema.BuiltinOptions.ReshapeOptions,
+}
+
+
+def _operator_code(kind: str) -> schema.OperatorCodeT:
+    code = getattr(schema.BuiltinOperator, kind)
+    return schema.OperatorCodeT(
+        deprecatedBuiltinCode=code, builtinCode=code, version=_OPERATOR_VERSIONS[kind]
+    )
+
+
+def _options(model: IntegerModel, op: Op):
+    if isinstance(op, Reshape):
+        return schema.ReshapeOptionsT(newShape=[1, *model.tensors[op.output].shape])
+    activation = getattr(schema.ActivationFunctionType, op.activation)
+    if isinstance(op, FullyConnected):
+        return schema.FullyConnectedOptionsT(fusedActivationFunction=activation)
+    if isinstance(op, Add):
+        return schema.AddOptionsT(fusedActivationFunction=activation)
+    window = {
+        "padding": getattr(schema.Padding, op.padding),
+        "strideH": op.stride[0],
+        "strideW": op.stride[1],
+        "fusedActivationFunction": activation,
+    }
+    if isinstance(op, Conv2D):
+        return schema.Conv2DOptionsT(**window, dilationHFactor=1, dilationWFactor=1)
+    return schema.Pool2DOptionsT(**window, filterHeight=op.kernel[0], filterWidth=op.kernel[1])
+
+
+def _quantization(scales, zero_point: int = 0) -> schema.QuantizationParametersT:
+    return schema.QuantizationParametersT(
+        scale=np.asarray(scales, np.float32), zeroPoint=np.full(len(scales), zero_point, np.int64)
+    )
+
+
+def _add_constant(file: schema.ModelT, name: str, values: np.ndarray, scales: np.ndarray | None) -> int:
+    kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
+    data = np.frombuffer(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes(), np.uint8)
+    file.buffers.append(schema.BufferT(data=data))
+    quantization = None if scales is None else _quantization(scales)
+    return _add_tensor(file.subgraphs[0], len(file.buffers) - 1, name, values.shape, kind, quantization)
+
+
+def _add_tensor(
+    graph: schema.SubGraphT,
+    buffer: int,
+    name: str,
+    shape: tuple[int, ...],
+    kind: int,
+    quantization: schema.QuantizationParametersT | None,
+) -> int:
+    """Append a tensor (an activation, in buffer 0, gets the batch axis) and return its index."""
+    graph.tensors.append(
+        schema.TensorT(
+            shape=[*shape] if buffer else [1, *shape],
+            type=kind,
+            buffer=buffer,
+            name=name,
+            quantization=quantization,
+        )
+    )
+    return len(graph.tensors) - 1

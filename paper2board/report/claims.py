@@ -1,0 +1,168 @@
+"""The claims ledger: every number that a paper states, each with exactly one way of checking it."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from paper2board.errors import UserError
+from paper2board.report.arithmetic import FormulaError, Interval, evaluate, exact, names
+from paper2board.study import validate
+
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Metric = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+Printed = Annotated[str, Field(strict=True, pattern=r"^-?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?$")]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Better(StrEnum):
+    """Which way from the claim is an improvement."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NONE = "none"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Constant(_Model):
+    """A number that formulas need and the paper does not print."""
+
+    value: Printed
+    source: Text
+
+
+class Claim(_Model):
+    """One printed number."""
+
+    text: Text
+    """As printed, with enough around it to find it."""
+    value: Printed
+    unit: Text
+    exact: bool = False
+    """A count: it stands for itself alone, not for all that rounds to it."""
+    formula: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    """Arithmetic over ids of claims and constants that gives this value in this unit."""
+    metric: Metric | None = None
+    better: Better | None = None
+    not_checkable: Text | None = None
+    note: Text | None = None
+
+    @model_validator(mode="after")
+    def _has_one_check(self) -> "Claim":
+        checkable = self.formula is not None or self.metric is not None
+        if checkable == (self.not_checkable is not None):
+            raise ValueError("give either a check (metric, formula or both) or not_checkable with the reason")
+        if (self.metric is None) != (self.better is None):
+            raise ValueError("metric and better (higher, lower, none) come together")
+        return self
+
+    @property
+    def number(self) -> Fraction:
+        """The printed value."""
+        return Fraction(self.value.replace(",", ""))
+
+    @property
+    def interval(self) -> Interval:
+        """All values that would have been printed like this: half a unit of the last digit either way."""
+        if self.exact:
+            return exact(self.number)
+        digits = len(self.value.partition(".")[2])
+        half = Fraction(1, 2 * 10**digits)
+        return Interval(self.number - half, self.number + half)
+
+
+class Slide(_Model):
+    """Where claims stand in the paper: a slide, a section, a table."""
+
+    title: Text
+    claims: dict[Id, Claim]
+
+
+class _File(_Model):
+    constants: dict[Id, Constant] = {}
+    slides: tuple[Slide, ...]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A ledger whose ids are unique and whose formulas can all be evaluated."""
+
+    slides: tuple[Slide, ...]
+    constants: dict[str, Constant]
+    derived: dict[str, Interval]
+    """What each formula gives from the paper's own numbers, by claim id, in the claim's unit."""
+
+    @property
+    def claims(self) -> dict[str, Claim]:
+        """All claims by id, in the paper's order."""
+        return {name: claim for slide in self.slides for name, claim in slide.claims.items()}
+
+
+def read_ledger(path: str | Path) -> Ledger:
+    """Read a claims file.
+
+    Raises:
+        UserError: it is not YAML, has an unknown key, an id twice, a formula that is not arithmetic over
+            known ids, or formulas that go round in a circle.
+    """
+    content = validate(_read_yaml(path), _File, path)
+    ledger = Ledger(content.slides, content.constants, {})
+    _refuse_duplicates(path, content)
+    claims = ledger.claims
+    values = {name: exact(Fraction(item.value.replace(",", ""))) for name, item in ledger.constants.items()}
+    values |= {name: claim.interval for name, claim in claims.items()}
+    graph = {}
+    for name, claim in claims.items():
+        if claim.formula is not None:
+            try:
+                ledger.derived[name] = evaluate(claim.formula, values)
+                graph[name] = names(claim.formula)
+            except FormulaError as error:
+                raise UserError(f"{path}: {name}.formula {error}; correct it") from error
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " ← ".join(error.args[1])
+        raise UserError(f"{path}: formulas go round in a circle ({circle}); break it") from error
+    return ledger
+
+
+def _refuse_duplicates(path: str | Path, content: _File) -> None:
+    seen = set(content.constants)
+    for slide in content.slides:
+        for name in slide.claims:
+            if name in seen:
+                raise UserError(f"{path}: slide {slide.title!r}: the id {name} is taken; rename one of them")
+            if name in ("min", "max", "round"):
+                raise UserError(f"{path}: {name} is a function's name and cannot be an id; rename it")
+            seen.add(name)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets a key stand twice and keeps the last: a claim would vanish without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                line = node.value[index][0].start_mark.line + 1
+                raise yaml.YAMLError(f"the key {key} stands twice, again in line {line}")
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: str | Path) -> Any:
+    try:
+        return yaml.load(Path(path).read_text(), _UniqueKeys)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it"
+        ) from error

@@ -1,0 +1,85 @@
+"""Accuracy and its intervals, from logits of the test set."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from paper2board.evidence import Evidence, Kind
+
+CONFIDENCE = 0.95
+
+
+def correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (N,) bool: is a row of N×classes logits largest at its label? Ties go to the lowest class."""
+    return logits.argmax(1) == labels
+
+
+def accuracy_evidence(
+    hits: Sequence[np.ndarray], seeds: Sequence[int], method: str, chain: dict[str, str]
+) -> Evidence:
+    """Return test accuracy in % with its interval. ``hits``: one (N,) bool array a seed.
+
+    One seed: Wilson's interval over the images. Several: Student's t over the seeds' accuracies.
+    """
+    values = [100 * float(hit.mean()) for hit in hits]
+    if len(hits) == 1:
+        count = int(hits[0].sum())
+        low, high = proportion_confint(count, len(hits[0]), alpha=1 - CONFIDENCE, method="wilson")
+        interval, name = (100 * low, 100 * high), "Wilson 95 %"
+    else:
+        interval, name = _t_interval(np.array(values)), f"Student's t 95 % over {len(values)} seeds"
+    return Evidence(
+        value=float(np.mean(values)),
+        unit="%",
+        kind=Kind.MEASURED,
+        method=method,
+        n=sum(len(hit) for hit in hits),
+        seeds=tuple(seeds),
+        interval=interval,
+        interval_method=name,
+        chain=chain,
+    )
+
+
+def gain_evidence(
+    before: Sequence[np.ndarray], after: Sequence[np.ndarray], seeds: Sequence[int], method: str
+) -> Evidence:
+    """Return the gain in accuracy, percentage points, from ``before`` to ``after`` on the same images.
+
+    One seed: normal interval of the paired difference over the images (discordant pairs, as in McNemar's
+    test), which does not cover the luck of the seed. Several: Student's t over the seeds' differences.
+    """
+    differences = [100 * (late.astype(float) - early) for early, late in zip(before, after, strict=True)]
+    if len(differences) == 1:
+        values = differences[0]
+        half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * values.std(ddof=1) / np.sqrt(len(values))
+        centre = float(values.mean())
+        interval, name = (centre - half, centre + half), "95 % of the paired difference over images, one seed"
+    else:
+        means = np.array([values.mean() for values in differences])
+        centre = float(means.mean())
+        interval, name = _t_interval(means), f"Student's t 95 % over {len(means)} seeds"
+    return Evidence(
+        value=centre,
+        unit="percentage points",
+        kind=Kind.MEASURED,
+        method=method,
+        n=sum(len(values) for values in differences),
+        seeds=tuple(seeds),
+        interval=interval,
+        interval_method=name,
+    )
+
+
+def confusion(logits: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return counts[true, predicted]."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, logits.argmax(1)), 1)
+    return counts
+
+
+def _t_interval(values: np.ndarray) -> tuple[float, float]:
+    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
+    return float(values.mean() - half), float(values.mean() + half)

@@ -1,0 +1,180 @@
+"""Tables: declared as data, filled from the ledger's judgements and the evidence books."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor, log10
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from paper2board.errors import UserError
+from paper2board.evidence import Evidence
+from paper2board.report.claims import Claim, Ledger
+from paper2board.report.metrics import Metric, Stage
+from paper2board.report.units import factor, symbol
+from paper2board.report.verdict import Judgement, evidence_interval
+from paper2board.study import load_yaml
+
+NOT_PRODUCED = "—, not produced"
+
+
+class TableSpec(BaseModel):
+    """A table as declared: each cell a claim's id, a metric (``name`` or ``name in UNIT``), or nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[a-z0-9-]+$")
+    title: str
+    stage: Stage
+    caption: str = ""
+    columns: tuple[str, ...] = Field(min_length=1)
+    rows: dict[str, tuple[str | None, ...]] = Field(min_length=1)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tables: tuple[TableSpec, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The paper's number and ours, ready to print."""
+
+    judgement: Judgement | None = None
+    metric: str | None = None
+    evidence: Evidence | None = None
+    unit: str = "1"
+    """Of both numbers."""
+    paper: str | None = None
+    ours: str | None = None
+    bounds: str | None = None
+    """Our interval."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A filled table."""
+
+    spec: TableSpec
+    rows: dict[str, tuple[Cell | None, ...]]
+
+    @property
+    def has_claims(self) -> tuple[bool, ...]:
+        """Whether each column holds a number of the paper."""
+        return tuple(
+            any(cell and cell.judgement for cell in column)
+            for column in zip(*self.rows.values(), strict=True)
+        )
+
+
+def read_tables(path: str | Path, ledger: Ledger, catalogue: Mapping[str, Metric]) -> tuple[TableSpec, ...]:
+    """Read table declarations.
+
+    Raises:
+        UserError: a row has not one cell a column, or a cell names no claim of the ledger and no metric of
+            the catalogue.
+    """
+    specs = load_yaml(path, _File).tables
+    claims = ledger.claims
+    for spec in specs:
+        for label, cells in spec.rows.items():
+            where = f"{path}: table {spec.id}, row {label!r}"
+            if len(cells) != len(spec.columns):
+                raise UserError(
+                    f"{where}: {len(cells)} cells for {len(spec.columns)} columns; correct the row"
+                )
+            for cell in filter(None, cells):
+                metric, unit = parse_cell(cell)
+                if metric not in claims and metric not in catalogue:
+                    raise UserError(
+                        f"{where}: {metric} is neither a claim nor a catalogued metric; correct it"
+                    )
+                if metric in catalogue and unit is not None:
+                    factor(catalogue[metric].unit, unit, where)
+    return specs
+
+
+def parse_cell(cell: str) -> tuple[str, str | None]:
+    """Split a declared cell into the id of a claim or metric and the unit to show it in."""
+    name, _, unit = cell.partition(" in ")
+    return name, unit or None
+
+
+def fill(spec: TableSpec, judgements: Mapping[str, Judgement], evidence: Mapping[str, Evidence]) -> Table:
+    """Return the table with every cell looked up; what no book holds stays visibly empty."""
+    return Table(
+        spec,
+        {
+            label: tuple(cell and _cell(cell, judgements, evidence) for cell in cells)
+            for label, cells in spec.rows.items()
+        },
+    )
+
+
+def claim_cell(judgement: Judgement) -> Cell:
+    """Return the cell of a claim: the paper's number, ours in the paper's unit, and the verdict."""
+    claim = judgement.claim
+    if judgement.evidence is not None:
+        ours, bounds = _numbers(judgement.evidence, claim.unit, _decimals(claim))
+    elif claim.metric is not None:
+        ours, bounds = NOT_PRODUCED, None
+    elif judgement.derived is not None:
+        middle = (judgement.derived.lower + judgement.derived.upper) / 2
+        ours, bounds = _with_unit(number(middle, _decimals(claim)), claim.unit), None
+    else:
+        ours, bounds = "—", None
+    paper = _with_unit(claim.value, claim.unit)
+    return Cell(judgement, claim.metric, judgement.evidence, claim.unit, paper, ours, bounds)
+
+
+def _cell(cell: str, judgements: Mapping[str, Judgement], evidence: Mapping[str, Evidence]) -> Cell:
+    name, unit = parse_cell(cell)
+    if name in judgements:
+        return claim_cell(judgements[name])
+    item = evidence.get(name)
+    if item is None:
+        return Cell(metric=name, ours=NOT_PRODUCED)
+    ours, bounds = _numbers(item, unit or item.unit, 0)
+    return Cell(metric=name, evidence=item, unit=unit or item.unit, ours=ours, bounds=bounds)
+
+
+def _numbers(evidence: Evidence, unit: str, decimals: int) -> tuple[str, str | None]:
+    scale = factor(evidence.unit, unit, "evidence")
+    value = evidence_interval(evidence.model_copy(update={"interval": None}), scale).lower
+    ours = _with_unit(number(value, decimals), unit)
+    if evidence.interval is None:
+        return ours, None
+    low, high = (number(Fraction(repr(bound)) * scale, decimals) for bound in evidence.interval)
+    return ours, f"{low} to {high}"
+
+
+def _decimals(claim: Claim) -> int:
+    return len(claim.value.partition(".")[2])
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {symbol(unit)}".rstrip()
+
+
+def number(value: Fraction | float, decimals: int = 0) -> str:
+    """Return a number with thousands separators, at least ``decimals`` places and four significant digits.
+
+    Whole numbers get no more places than asked for.
+    """
+    value = Fraction(value)
+    if value.denominator == 1:
+        return f"{int(value):,}" if decimals == 0 else f"{float(value):,.{decimals}f}"
+    places = max(decimals, 3 - floor(log10(abs(value))))
+    return f"{float(value):,.{max(places, 0)}f}"
+
+
+def cells(table: Table) -> Sequence[tuple[str, str, Cell]]:
+    """Return the table's cells as (row, column, cell), empty ones left out."""
+    return [
+        (label, column, cell)
+        for label, row in table.rows.items()
+        for column, cell in zip(table.spec.columns, row, strict=True)
+        if cell is not None
+    ]

@@ -1,0 +1,44 @@
+# Verified raw data, splits, calibration set.
+
+
+rule download_cifar10:
+    output:
+        files=expand(
+            "data/cifar10/{file}.bin",
+            file=[*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"],
+        ),
+        provenance="data/cifar10/provenance.json",
+    log:
+        "logs/acquire/download_cifar10.log",
+    benchmark:
+        "benchmarks/acquire/download_cifar10.tsv"
+    threads: 1
+    params:
+        dataset=lambda _: DATASETS["cifar10"].model_dump(mode="json"),
+        mirror=CONFIG.mirror,
+        code=code("download_cifar10"),
+    message:
+        "Acquiring CIFAR-10"
+    script:
+        "../scripts/download_cifar10.py"
+
+
+rule split_dataset:
+    input:
+        files=raw_data,
+    output:
+        splits="data/{study}/splits.npz",
+    log:
+        "logs/{study}/split_dataset.log",
+    benchmark:
+        "benchmarks/{study}/split_dataset.tsv"
+    threads: 1
+    params:
+        validation_per_class=lambda w: study(w).validation_per_class,
+        calibration=lambda w: study(w).calibration_images,
+        limit=lambda w: budget(w).training_images,
+        code=code("split_dataset"),
+    message:
+        "{wildcards.study}: splitting the training images"
+    script:
+        "../scripts/split_dataset.py"

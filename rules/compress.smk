@@ -1,0 +1,101 @@
+# Pruned student, post-training quantization, quantization-aware training.
+
+
+rule prune_channels:
+    input:
+        parent=parent_of,
+    output:
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+    log:
+        "logs/{study}/s{seed}/prune_channels.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/prune_channels.{variant}.tsv"
+    wildcard_constraints:
+        variant=variants_of_kind("pruned"),
+    threads: 1
+    params:
+        ratios=lambda w: study(w).variants[w.variant].prune,
+        code=code("prune_channels"),
+    message:
+        "{wildcards.study}: pruning channels for {wildcards.variant} (seed {wildcards.seed})"
+    script:
+        "../scripts/prune_channels.py"
+
+
+rule prune_magnitude:
+    input:
+        parent="models/{study}/s{seed}/{variant}.safetensors",
+    output:
+        weights="models/{study}/s{seed}/{variant}.magnitude-{percent}.safetensors",
+    log:
+        "logs/{study}/s{seed}/prune_magnitude.{variant}-{percent}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/prune_magnitude.{variant}-{percent}.tsv"
+    wildcard_constraints:
+        percent="[0-9]+",
+    threads: 1
+    params:
+        code=code("prune_magnitude"),
+    message:
+        "{wildcards.study}: zeroing {wildcards.percent} % of {wildcards.variant}'s weights, for comparison"
+    script:
+        "../scripts/prune_magnitude.py"
+
+
+rule quantize_post_training:
+    input:
+        data=raw_data,
+        splits="data/{study}/splits.npz",
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+    output:
+        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+    log:
+        "logs/{study}/s{seed}/quantize_post_training.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/quantize_post_training.{variant}.{scheme}.tsv"
+    wildcard_constraints:
+        scheme="ptq|ptq-per-tensor",
+    threads: 1
+    params:
+        classes=lambda w: DATASETS[study(w).dataset].classes,
+        code=code("quantize_post_training"),
+    message:
+        "{wildcards.study}: quantizing {wildcards.variant} ({wildcards.scheme}, seed {wildcards.seed})"
+    script:
+        "../scripts/quantize_post_training.py"
+
+
+rule train_quantization_aware:
+    input:
+        data=raw_data,
+        splits="data/{study}/splits.npz",
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+        teacher=lambda w: (
+            f"models/{{study}}/s{{seed}}/{study(w).quantization.distillation.teacher}.safetensors"
+            if study(w).quantization.distillation
+            else []
+        ),
+    output:
+        model="models/{study}/s{seed}/{variant}.qat.integer.safetensors",
+        history="models/{study}/s{seed}/{variant}.qat.history.csv",
+    log:
+        "logs/{study}/s{seed}/train_quantization_aware.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/train_quantization_aware.{variant}.tsv"
+    threads: training_threads
+    params:
+        recipe=lambda w: study(w).recipes[study(w).quantization.qat_recipe].model_dump(),
+        epochs=lambda w: study(w)
+        .recipes[study(w).quantization.qat_recipe]
+        .epochs[CONFIG.budget],
+        distillation=lambda w: (
+            study(w).quantization.distillation.model_dump()
+            if study(w).quantization.distillation
+            else None
+        ),
+        classes=lambda w: DATASETS[study(w).dataset].classes,
+        code=code("train_quantization_aware"),
+    message:
+        "{wildcards.study}: quantization-aware training of {wildcards.variant} (seed {wildcards.seed})"
+    script:
+        "../scripts/train_quantization_aware.py"

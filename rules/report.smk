@@ -1,0 +1,6 @@
+# to come
+
+
+rule report:
+    input:
+        [],

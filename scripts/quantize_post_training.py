@@ -1,0 +1,33 @@
+"""Quantize a float network to int8 without training.
+
+Inputs: weights, calibration images. Output: the IntegerModel. Method: batch norm folded; weights symmetric, per
+channel or (scheme ptq-per-tensor) per tensor; activation ranges of least squared error on the calibration set.
+"""
+
+from pathlib import Path
+
+from paper2board.compress.quantize import Observer, to_integer_model
+from paper2board.files import digest
+from paper2board.integer_model import renamed, write
+from paper2board.scripting import running
+from paper2board.train.loop import configure
+from paper2board.train.network import folded, read_weights
+from paper2board.train.stage import calibration_pixels
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        configure(snakemake.threads)
+        network = folded(read_weights(snakemake.input.weights))
+        observer = Observer(network)
+        pixels = calibration_pixels(Path(snakemake.input.data[0]).parent, snakemake.input.splits)
+        observer.observe(pixels.split(100))
+        parameters = observer.parameters()
+        name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"
+        model = to_integer_model(network, parameters, name, snakemake.wildcards.scheme == "ptq")
+        classes, weights = ",".join(snakemake.params.classes), digest(snakemake.input.weights)
+        write(renamed(model, name, classes=classes, weights_sha256=weights), snakemake.output.model)
+        log(
+            "; ".join(
+                f"{key}: scale {p.scale:.6g}, zero point {p.zero_point}" for key, p in parameters.items()
+            )
+        )

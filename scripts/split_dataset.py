@@ -1,0 +1,24 @@
+"""Split the training images into a training, a validation and a calibration set.
+
+Input: the data set. Output: int32 indices, ``splits.npz``. Method: stratified draw with a fixed seed, the same
+for all seeds of training, so that these differ in nothing else.
+"""
+
+from pathlib import Path
+
+from paper2board.acquire.cifar10 import load_split
+from paper2board.acquire.splits import make_splits, save_splits
+from paper2board.scripting import running
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        _, labels = load_split(Path(snakemake.input.files[0]).parent, "train")
+        splits = make_splits(
+            labels,
+            snakemake.params.validation_per_class,
+            snakemake.params.calibration,
+            seed=0,
+            limit=snakemake.params.limit,
+        )
+        save_splits(snakemake.output.splits, splits)
+        log(", ".join(f"{name}: {len(indices)} images" for name, indices in splits.items()))

@@ -1,0 +1,49 @@
+"""Train a network on with int8 rounding in its forward pass, and store the integers.
+
+Inputs: data set, splits, float weights, the teacher's if the study names one. Outputs: the IntegerModel and the
+history. Method: batch norm folded, activation ranges calibrated and fixed, straight-through gradients (Jacob
+et al. 2018).
+"""
+
+from pathlib import Path
+
+from paper2board.compress.aware_training import AwareNetwork
+from paper2board.compress.quantize import Observer, to_integer_model
+from paper2board.files import digest
+from paper2board.integer_model import renamed, write
+from paper2board.scripting import running
+from paper2board.train.loop import checkpoint_path, configure, train
+from paper2board.train.network import folded, read_weights
+from paper2board.train.stage import (
+    calibration_pixels,
+    load_images,
+    load_teacher,
+    parse_recipe,
+    write_history,
+)
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        configure(snakemake.threads)
+        data = Path(snakemake.input.data[0]).parent
+        observer = Observer(folded(read_weights(snakemake.input.weights)))
+        observer.observe(calibration_pixels(data, snakemake.input.splits).split(100))
+        aware = AwareNetwork(observer.network, observer.parameters())
+        checkpoint = checkpoint_path(snakemake.output.model)
+        distillation = snakemake.params.distillation
+        history = train(
+            aware,
+            *load_images(data, snakemake.input.splits),
+            parse_recipe(snakemake.params.recipe),
+            snakemake.params.epochs,
+            int(snakemake.wildcards.seed),
+            checkpoint,
+            load_teacher(snakemake.input.teacher, distillation) if distillation else None,
+            log=log,
+        )
+        name = f"{snakemake.wildcards.variant}.qat"
+        model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
+        classes, weights = ",".join(snakemake.params.classes), digest(snakemake.input.weights)
+        write(renamed(model, name, classes=classes, weights_sha256=weights), snakemake.output.model)
+        write_history(history, snakemake.output.history, log)
+        checkpoint.unlink()

@@ -1,0 +1,87 @@
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from paper2board import __version__, cli, doctor
+from paper2board.errors import UserError
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    file = tmp_path / "libhost.so"
+    file.touch()
+    return file
+
+
+def use_classifier(monkeypatch: pytest.MonkeyPatch, classify_photo: object) -> None:
+    module = ModuleType("paper2board.convert.classify")
+    module.__dict__["classify_photo"] = classify_photo
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"paper2board {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["classify"]])
+def test_misuse_is_explained(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "usage: paper2board" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_doctor_s_verdict_is_the_exit_status(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "main", lambda: status)
+    assert cli.main(["doctor"]) == status
+
+
+def test_classify_prints_the_three_best(
+    library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def classify_photo(photo: Path, library: Path, top: int) -> list[tuple[str, float]]:
+        asked.append((photo, library, top))
+        return [("automobile", 1.0), ("cat", 0.0251), ("dog", 0.0004)]
+
+    use_classifier(monkeypatch, classify_photo)
+    assert cli.main(["classify", "cat.jpg", "--library", str(library)]) == 0
+    assert asked == [(Path("cat.jpg"), library, 3)]
+    assert capsys.readouterr().out == "automobile   100.0%\ncat            2.5%\ndog            0.0%\n"
+
+
+def test_user_error_is_one_line(
+    library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def classify_photo(*_: object) -> None:
+        raise UserError("cat.jpg is not an image; name a JPEG or PNG file")
+
+    use_classifier(monkeypatch, classify_photo)
+    assert cli.main(["classify", "cat.jpg", "--library", str(library)]) == 1
+    assert capsys.readouterr().err == "paper2board: cat.jpg is not an image; name a JPEG or PNG file\n"
+
+
+def test_classify_before_the_first_report_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["classify", "cat.jpg"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "build/esp32-wroom-cifar10/deployed.qat/libhost.so does not exist: run `make report`" in line
+
+
+def test_answers_without_the_heavy_libraries() -> None:
+    heavy = "{'torch', 'tensorflow', 'numpy', 'pandas'}"
+    code = f"import sys, paper2board.cli; print({heavy} & sys.modules.keys())"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout == "set()\n"
