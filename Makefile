@@ -29,7 +29,7 @@ lint: setup ## style, types and the workflow's own linter
 doctor: ## what is installed, what is missing, what that disables; changes nothing
 	@"$$(command -v .venv/bin/python || echo python3)" -m paper2board.doctor
 
-setup: ## system packages and .venv, where missing; every other target does this first
+setup: ## system packages and .venv, where missing; report, test and lint do this first
 	@tools/setup.sh
 
 clean: ## caches of the tools above; data, models, results, build and .venv stay

@@ -62,6 +62,11 @@ class Evidence(BaseModel):
         return self
 
 
+def counted(value: float, unit: str, method: str) -> Evidence:
+    """Return an exact count (parameters, bytes, differing logits) as evidence."""
+    return Evidence(value=value, unit=unit, kind=Kind.MEASURED, method=method)
+
+
 def weakest(kinds: Iterable[Kind]) -> Kind:
     """Return the weakest of ``kinds``: what a value computed from such inputs may call itself."""
     order = list(Kind)

@@ -234,6 +234,7 @@ def _check(model: IntegerModel) -> None:
             require(
                 bool(np.all(np.isfinite(op.weight_scales) & (op.weight_scales > 0))), op, "scale not positive"
             )
+            require(_accumulators_fit(model, op), op, "its accumulators do not fit 32 bits")
         if isinstance(op, FullyConnected):
             require(
                 op.weights.ndim == 2 and op.weights.shape[1] == source.size,
@@ -264,10 +265,31 @@ def _check(model: IntegerModel) -> None:
             require(same, op, "input and output have different quantization")
         if isinstance(op, Reshape):
             require(source.size == target.size, op, "element counts differ")
+        if not isinstance(op, Reshape) and op.activation == "RELU6":
+            require(6.0 / target.scale < 1 << 30, op, f"scale {target.scale} is too small for RELU6")
         if isinstance(op, Add):
+            # TFLite Micro aborts the whole process on an ADD whose last multiplier is 1 or more.
+            require(add_multipliers(model, op)[2][1] <= 0, op, "output scale is far below the inputs'")
             require(model.tensors[op.inputs[1]].shape == source.shape == target.shape, op, "shapes differ")
     if not model.ops or model.output not in known:
         raise UserError(f"model {model.name}: nothing computes its output; convert it again")
+
+
+def _accumulators_fit(model: IntegerModel, op: Conv2D | FullyConnected) -> bool:
+    """Tell whether no input makes an accumulator, or its left shift by the multiplier, exceed 32 bits.
+
+    Then integer arithmetic is the same in 64 bits (simulation), and in 32 (TFLite Micro, the C engine).
+    """
+    zero_point = model.tensors[op.inputs[0]].zero_point
+    largest_input = max(INT8_MAX - zero_point, zero_point - INT8_MIN)
+    sums = np.abs(op.weights.astype(np.int64)).reshape(len(op.bias), -1).sum(axis=1)
+    largest = sums * largest_input + np.abs(op.bias.astype(np.int64))
+    try:
+        with np.errstate(over="ignore"):
+            shifts = [max(shift, 0) for _, shift in output_multipliers(model, op)]
+    except OverflowError:  # a product of scales beyond float32
+        return False
+    return all(int(a) << shift <= 0x7FFFFFFF for a, shift in zip(largest, shifts, strict=True))
 
 
 # --- file -------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ class Quantization(_Model):
     """Post-training, per channel."""
     ptq_per_tensor: tuple[Name, ...]
     """Post-training, one scale a tensor."""
+    deck_int8: tuple[Name, ...]
+    """The deck's scheme: weights and biases per tensor to int8 and back, activations float."""
     qat: tuple[Name, ...]
     """Quantization-aware training, per channel, with ``qat_recipe``."""
     qat_recipe: Name
@@ -99,10 +101,21 @@ class DataBudget(_Model):
     training_images: PositiveInt | None = None
     """None: all of them."""
     test_images: PositiveInt | None = None
+    """None: all of them."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    parity_images: PositiveInt = 1000
+    """Test images on which TFLite Micro is compared; the device variant always takes all of them."""
     device_images: PositiveInt = 100
     """How many test images go through the device."""
     host_inferences: Annotated[int, Field(ge=1000)] = 1000
+
+
+class ClaimedLatency(_Model):
+    """The latency of one inference that the paper's own energy figures start from."""
+
+    value_s: float = Field(gt=0)
+    interval_s: tuple[float, float]
+    source: str
 
 
 class Study(_Model):
@@ -124,6 +137,13 @@ class Study(_Model):
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
     """The variant that goes on the board, in its quantization-aware trained form."""
+    comparisons: dict[Name, tuple[str, str]]
+    """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""
+    reduction: tuple[Name, Name]
+    """Parameter reduction to report: (from, to)."""
+    claimed_latency: ClaimedLatency
+    period_s: float = Field(gt=0)
+    """Duty-cycled operation: one inference per this many seconds."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
@@ -142,7 +162,7 @@ class Study(_Model):
                 widths = self.network_of(name).widths()
                 for layer in variant.prune:
                     known("layer", layer, f"{where}.prune", widths)
-        for scheme in ("ptq", "ptq_per_tensor", "qat"):
+        for scheme in ("ptq", "ptq_per_tensor", "deck_int8", "qat"):
             for name in getattr(self.quantization, scheme):
                 known("variant", name, f"quantization.{scheme}", self.variants)
         known("recipe", self.quantization.qat_recipe, "quantization.qat_recipe", self.recipes)
@@ -152,9 +172,32 @@ class Study(_Model):
             )
         for name in self.magnitude_pruning:
             known("variant", name, "magnitude_pruning", self.variants)
+        for name, sides in self.comparisons.items():
+            for side in sides:
+                known("accuracy", side, f"comparisons.{name}", self.accuracies())
+        for name in self.reduction:
+            known("variant", name, "reduction", self.variants)
         if self.device_variant not in self.quantization.qat:
             raise ValueError(f"device_variant {self.device_variant} is not among quantization.qat")
         return self
+
+    def accuracies(self) -> dict[str, tuple[str, str]]:
+        """Return every accuracy to report: ``variant.scheme`` → (variant, how it was evaluated)."""
+        quantization = self.quantization
+        result = {f"{name}.fp32": (name, "fp32") for name in self.variants}
+        result |= {f"{name}.deck-int8": (name, "deck-int8") for name in quantization.deck_int8}
+        result |= {f"{name}.int8-ptq": (name, "ptq") for name in quantization.ptq}
+        result |= {
+            f"{name}.int8-ptq-per-tensor": (name, "ptq-per-tensor") for name in quantization.ptq_per_tensor
+        }
+        result |= {
+            f"{name}.int8": (name, self.int8_scheme(name)) for name in (*quantization.ptq, *quantization.qat)
+        }
+        return result
+
+    def int8_scheme(self, variant: str) -> str:
+        """Return the scheme of a variant's released int8 model: qat where there is one, else ptq."""
+        return "qat" if variant in self.quantization.qat else "ptq"
 
     def network_of(self, name: str) -> NetworkSpec:
         """Return the network that a variant starts from, before its own pruning; refuse circular parents."""

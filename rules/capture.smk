@@ -1,1 +1,45 @@
-# to come
+# Latency, memory and outputs from a device, real or emulated.
+
+
+rule capture_device:
+    input:
+        data=raw_data,
+        image="build/{study}/device/{kernels}.elf",
+    output:
+        log="results/{study}/device/{kernels}.log.jsonl",
+    log:
+        "logs/{study}/capture_device.{kernels}.log",
+    benchmark:
+        "benchmarks/{study}/capture_device.{kernels}.tsv"
+    threads: 1
+    params:
+        images=lambda w: budget(w).device_images,
+        code=code("capture_device"),
+    message:
+        "{wildcards.study}: capturing inferences of {wildcards.kernels} on the emulated device"
+    script:
+        "../scripts/capture_device.py"
+
+
+rule summarise_device:
+    input:
+        data=raw_data,
+        logs=expand("results/{{study}}/device/{kernels}.log.jsonl", kernels=KERNELS),
+        images=expand("build/{{study}}/device/{kernels}.elf", kernels=KERNELS),
+        manifest=lambda w: f"{device_build(w)}/manifest.json",
+        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
+    output:
+        book="results/{study}/metrics/device.json",
+    log:
+        "logs/{study}/summarise_device.log",
+    benchmark:
+        "benchmarks/{study}/summarise_device.tsv"
+    threads: 1
+    params:
+        kernels=KERNELS,
+        board=lambda w: BOARDS[study(w).board].model_dump(mode="json"),
+        code=code("summarise_device"),
+    message:
+        "{wildcards.study}: summarising the device's latency and memory"
+    script:
+        "../scripts/summarise_device.py"

@@ -1,6 +1,7 @@
 # Configuration, and what all rules share. Nothing here imports torch, TensorFlow or pandas.
 
 import os
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -34,6 +35,7 @@ wildcard_constraints:
     study="[a-z0-9-]+",
     variant="[a-z0-9-]+",
     seed="[0-9]+",
+    kernels="paper-split|paper-nosplit",
     scheme="ptq|ptq-per-tensor|qat",
 
 
@@ -75,3 +77,50 @@ def raw_data(wildcards):
     """The verified files of a study's data set."""
     name = study(wildcards).dataset
     return [f"data/{name}/{file.name}" for file in DATASETS[name].files]
+
+
+# The deck's kernels with and without the interior/boundary split.
+KERNELS = ["paper-split", "paper-nosplit"]
+
+
+def files_below(folder, *suffixes):
+    """All files below a source folder with one of the suffixes: sources that a rule reads beside its code."""
+    return sorted(
+        str(path) for path in Path(folder).rglob("*") if path.suffix in suffixes
+    )
+
+
+C_TEMPLATES = files_below("paper2board/convert/templates", ".j2")
+FIRMWARE = files_below("firmware", ".c", ".h", ".S", ".ld")
+REPORT_FILES = files_below("reports", ".j2", ".yaml", ".css", ".js", ".md")
+
+
+def first_seed(wildcards):
+    """The seed whose models go on the device."""
+    return budget(wildcards).seeds[0]
+
+
+def released(wildcards):
+    """(variant, scheme) of every released int8 model."""
+    names = {
+        **dict.fromkeys(study(wildcards).quantization.ptq),
+        **dict.fromkeys(study(wildcards).quantization.qat),
+    }
+    return [(name, study(wildcards).int8_scheme(name)) for name in names]
+
+
+def device_model(wildcards):
+    """``variant.scheme`` of the model that goes on the device."""
+    return f"{study(wildcards).device_variant}.qat"
+
+
+def device_build(wildcards):
+    """The folder of that model's generated C."""
+    return f"build/{wildcards.study}/s{first_seed(wildcards)}/{device_model(wildcards)}"
+
+
+def parity_limit(wildcards):
+    """How many test images TFLite Micro runs: all for the device's model, a sample for the others."""
+    if wildcards.variant == study(wildcards).device_variant:
+        return budget(wildcards).test_images
+    return budget(wildcards).parity_images

@@ -1,1 +1,140 @@
-# to come
+# ONNX, int8 .tflite, generated C; each checked against the integer model.
+
+
+rule export_onnx:
+    input:
+        data=raw_data,
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+    output:
+        onnx="models/{study}/s{seed}/{variant}.onnx",
+        book="results/{study}/s{seed}/metrics/onnx.{variant}.json",
+    log:
+        "logs/{study}/s{seed}/export_onnx.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/export_onnx.{variant}.tsv"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).parity_images,
+        code=code("export_onnx"),
+    message:
+        "{wildcards.study}: exporting {wildcards.variant} to ONNX"
+    script:
+        "../scripts/export_onnx.py"
+
+
+rule convert_tflite:
+    input:
+        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+    output:
+        tflite="models/{study}/s{seed}/{variant}.{scheme}.tflite",
+    log:
+        "logs/{study}/s{seed}/convert_tflite.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/convert_tflite.{variant}.{scheme}.tsv"
+    threads: 1
+    params:
+        code=code("convert_tflite"),
+    message:
+        "{wildcards.study}: converting {wildcards.variant}.{wildcards.scheme} to .tflite"
+    script:
+        "../scripts/convert_tflite.py"
+
+
+rule generate_c:
+    input:
+        model="models/{study}/s{seed}/{variant}.{scheme}.tflite",
+        integers="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+        templates=C_TEMPLATES,
+    output:
+        files=[
+            f"build/{{study}}/s{{seed}}/{{variant}}.{{scheme}}/{name}"
+            for name in (
+                "model.c",
+                "model.h",
+                "weights.bin",
+                "weights.h",
+                "manifest.json",
+            )
+        ],
+    log:
+        "logs/{study}/s{seed}/generate_c.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/generate_c.{variant}.{scheme}.tsv"
+    threads: 1
+    params:
+        code=code("generate_c"),
+    message:
+        "{wildcards.study}: generating C for {wildcards.variant}.{wildcards.scheme}"
+    script:
+        "../scripts/generate_c.py"
+
+
+rule run_tflm:
+    input:
+        data=raw_data,
+        tflite="models/{study}/s{seed}/{variant}.{scheme}.tflite",
+    output:
+        logits="results/{study}/s{seed}/{variant}.{scheme}.tflm.npy",
+    log:
+        "logs/{study}/s{seed}/run_tflm.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/run_tflm.{variant}.{scheme}.tsv"
+    threads: 1
+    params:
+        limit=parity_limit,
+        code=code("run_tflm"),
+    message:
+        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in TFLite Micro"
+    script:
+        "../scripts/run_tflm.py"
+
+
+rule verify_parity:
+    input:
+        simulation=lambda w: [
+            f"results/{w.study}/s{first_seed(w)}/{name}.{scheme}.logits.npy"
+            for name, scheme in released(w)
+        ],
+        tflm=lambda w: [
+            f"results/{w.study}/s{first_seed(w)}/{name}.{scheme}.tflm.npy"
+            for name, scheme in released(w)
+        ],
+        engine=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.engine.npy",
+        onnx=lambda w: f"results/{w.study}/s{first_seed(w)}/metrics/onnx.{study(w).device_variant}.json",
+        device="results/{study}/device/paper-split.log.jsonl",
+        image="build/{study}/device/paper-split.elf",
+    output:
+        book="results/{study}/metrics/parity.json",
+    log:
+        "logs/{study}/verify_parity.log",
+    benchmark:
+        "benchmarks/{study}/verify_parity.tsv"
+    threads: 1
+    params:
+        variants=lambda w: [name for name, _ in released(w)],
+        device_variant=lambda w: study(w).device_variant,
+        code=code("verify_parity"),
+    message:
+        "{wildcards.study}: comparing simulation, TFLite Micro, C engine and device bit by bit"
+    script:
+        "../scripts/verify_parity.py"
+
+
+rule compare_compression:
+    input:
+        data=raw_data,
+        manifest=lambda w: f"{device_build(w)}/manifest.json",
+    output:
+        book="results/{study}/metrics/compression.json",
+        folder=directory("results/{study}/input-compression"),
+    log:
+        "logs/{study}/compare_compression.log",
+    benchmark:
+        "benchmarks/{study}/compare_compression.tsv"
+    threads: 1
+    params:
+        code=code("compare_compression"),
+    message:
+        "{wildcards.study}: measuring the deck's .h to .bin compression"
+    script:
+        "../scripts/compare_compression.py"

@@ -1,1 +1,48 @@
-# to come
+# Host CPU timing; power, energy per inference, memory energy and battery life of the board.
+
+
+rule time_host:
+    input:
+        data=raw_data,
+        library=lambda w: f"{device_build(w)}/libhost.so",
+        weights=lambda w: f"models/{w.study}/s{first_seed(w)}/{study(w).device_variant}.safetensors",
+    output:
+        book="results/{study}/metrics/host.json",
+        notes="results/{study}/host_notes.json",
+    log:
+        "logs/{study}/time_host.log",
+    benchmark:
+        "benchmarks/{study}/time_host.tsv"
+    # All cores: nothing else may run while it times.
+    threads: lambda w: workflow.cores or 1
+    params:
+        inferences=lambda w: budget(w).host_inferences,
+        code=code("time_host"),
+    message:
+        "{wildcards.study}: timing one-shot inference on this host"
+    script:
+        "../scripts/time_host.py"
+
+
+rule model_energy:
+    input:
+        device="results/{study}/metrics/device.json",
+        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
+    output:
+        book="results/{study}/metrics/energy.json",
+        trace="results/{study}/current_trace.csv",
+        curve="results/{study}/duty_cycle.csv",
+    log:
+        "logs/{study}/model_energy.log",
+    benchmark:
+        "benchmarks/{study}/model_energy.tsv"
+    threads: 1
+    params:
+        board=lambda w: BOARDS[study(w).board].model_dump(mode="json"),
+        claimed=lambda w: study(w).claimed_latency.model_dump(),
+        period_s=lambda w: study(w).period_s,
+        code=code("model_energy"),
+    message:
+        "{wildcards.study}: computing power, energy and battery life"
+    script:
+        "../scripts/model_energy.py"

@@ -1,1 +1,60 @@
-# to come
+# The C engine, built as a host library and as a device image for the emulator.
+
+
+rule build_host_library:
+    input:
+        model="build/{study}/s{seed}/{variant}.{scheme}/model.c",
+        firmware=FIRMWARE,
+    output:
+        library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
+    log:
+        "logs/{study}/s{seed}/build_host_library.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/build_host_library.{variant}.{scheme}.tsv"
+    threads: 1
+    params:
+        code=code("build_host_library"),
+    message:
+        "{wildcards.study}: building the host library of {wildcards.variant}.{wildcards.scheme}"
+    script:
+        "../scripts/build_host_library.py"
+
+
+rule run_engine:
+    input:
+        data=raw_data,
+        library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
+    output:
+        logits="results/{study}/s{seed}/{variant}.{scheme}.engine.npy",
+    log:
+        "logs/{study}/s{seed}/run_engine.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/run_engine.{variant}.{scheme}.tsv"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        code=code("run_engine"),
+    message:
+        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in the C engine on this host"
+    script:
+        "../scripts/run_engine.py"
+
+
+rule build_device_image:
+    input:
+        model=lambda w: f"{device_build(w)}/model.c",
+        firmware=FIRMWARE,
+    output:
+        image="build/{study}/device/{kernels}.elf",
+    log:
+        "logs/{study}/build_device_image.{kernels}.log",
+    benchmark:
+        "benchmarks/{study}/build_device_image.{kernels}.tsv"
+    threads: 1
+    params:
+        split=lambda w: w.kernels == "paper-split",
+        code=code("build_device_image"),
+    message:
+        "{wildcards.study}: building the device image with kernels {wildcards.kernels}"
+    script:
+        "../scripts/build_device_image.py"

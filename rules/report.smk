@@ -1,6 +1,215 @@
-# to come
+# Evaluation on the test images, then the report.
+
+
+rule evaluate_float:
+    input:
+        data=raw_data,
+        weights="models/{study}/s{seed}/{model}.safetensors",
+    output:
+        logits="results/{study}/s{seed}/{model}.{float_scheme}.logits.npy",
+    log:
+        "logs/{study}/s{seed}/evaluate_float.{model}.{float_scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/evaluate_float.{model}.{float_scheme}.tsv"
+    wildcard_constraints:
+        model="[a-z0-9-]+([.]magnitude-[0-9]+)?",
+        float_scheme="fp32|deck-int8",
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        code=code("evaluate_float"),
+    message:
+        "{wildcards.study}: evaluating {wildcards.model} as {wildcards.float_scheme} (seed {wildcards.seed})"
+    script:
+        "../scripts/evaluate_float.py"
+
+
+rule evaluate_integer:
+    input:
+        data=raw_data,
+        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+    output:
+        logits="results/{study}/s{seed}/{variant}.{scheme}.logits.npy",
+    log:
+        "logs/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.tsv"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        code=code("evaluate_integer"),
+    message:
+        "{wildcards.study}: simulating {wildcards.variant}.{wildcards.scheme} (seed {wildcards.seed})"
+    script:
+        "../scripts/evaluate_integer.py"
+
+
+def accuracy_files(wildcards, pattern):
+    """One file an accuracy and seed, in the order in which summarise_accuracy reads them."""
+    return [
+        pattern(wildcards.study, seed, variant, scheme)
+        for variant, scheme in study(wildcards).accuracies().values()
+        for seed in budget(wildcards).seeds
+    ]
+
+
+def model_file(study, seed, variant, scheme):
+    """The file that holds a variant's weights under a scheme."""
+    suffix = "" if scheme in ("fp32", "deck-int8") else f".{scheme}.integer"
+    return f"models/{study}/s{seed}/{variant}{suffix}.safetensors"
+
+
+rule summarise_accuracy:
+    input:
+        data=raw_data,
+        logits=lambda w: accuracy_files(
+            w,
+            lambda name, seed, variant, scheme: f"results/{name}/s{seed}/{variant}.{scheme}.logits.npy",
+        ),
+        models=lambda w: accuracy_files(w, model_file),
+        confusion=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.logits.npy",
+    output:
+        book="results/{study}/metrics/accuracy.json",
+        confusion="results/{study}/confusion.json",
+    log:
+        "logs/{study}/summarise_accuracy.log",
+    benchmark:
+        "benchmarks/{study}/summarise_accuracy.tsv"
+    threads: 1
+    params:
+        accuracies=lambda w: study(w).accuracies(),
+        comparisons=lambda w: study(w).comparisons,
+        seeds=lambda w: list(budget(w).seeds),
+        limit=lambda w: budget(w).test_images,
+        classes=lambda w: list(DATASETS[study(w).dataset].classes),
+        confusion_of=device_model,
+        code=code("summarise_accuracy"),
+    message:
+        "{wildcards.study}: accuracies, gains and their intervals"
+    script:
+        "../scripts/summarise_accuracy.py"
+
+
+def magnitude_models(wildcards):
+    """(variant, percent) of every magnitude-pruned network."""
+    return [
+        (name, round(100 * ratio))
+        for name, ratios in study(wildcards).magnitude_pruning.items()
+        for ratio in ratios
+    ]
+
+
+rule compare_magnitude_pruning:
+    input:
+        data=raw_data,
+        weights=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.magnitude-{percent}.safetensors"
+            for name, percent in magnitude_models(w)
+        ],
+        logits=lambda w: [
+            f"results/{w.study}/s{first_seed(w)}/{name}.magnitude-{percent}.fp32.logits.npy"
+            for name, percent in magnitude_models(w)
+        ],
+    output:
+        book="results/{study}/metrics/magnitude-pruning.json",
+    log:
+        "logs/{study}/compare_magnitude_pruning.log",
+    benchmark:
+        "benchmarks/{study}/compare_magnitude_pruning.tsv"
+    threads: 1
+    params:
+        names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
+        seed=lambda w: first_seed(w),
+        limit=lambda w: budget(w).test_images,
+        code=code("compare_magnitude_pruning"),
+    message:
+        "{wildcards.study}: what unstructured pruning does to accuracy and file size"
+    script:
+        "../scripts/compare_magnitude_pruning.py"
+
+
+rule count_networks:
+    input:
+        weights=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.safetensors"
+            for name in study(w).variants
+        ],
+        models=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.integer.safetensors"
+            for name, scheme in released(w)
+        ],
+        tflite=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.tflite"
+            for name, scheme in released(w)
+        ],
+    output:
+        book="results/{study}/metrics/networks.json",
+    log:
+        "logs/{study}/count_networks.log",
+    benchmark:
+        "benchmarks/{study}/count_networks.tsv"
+    threads: 1
+    params:
+        variants=lambda w: list(study(w).variants),
+        quantized=lambda w: [name for name, _ in released(w)],
+        reduction=lambda w: study(w).reduction,
+        code=code("count_networks"),
+    message:
+        "{wildcards.study}: counting parameters, MACs and bytes"
+    script:
+        "../scripts/count_networks.py"
+
+
+rule render_report:
+    input:
+        books=lambda w: [
+            f"results/{w.study}/metrics/{topic}.json"
+            for topic in (
+                "accuracy",
+                "networks",
+                "magnitude-pruning",
+                "parity",
+                "compression",
+                "device",
+                "host",
+                "energy",
+            )
+        ],
+        claims=lambda w: f"config/claims/{study(w).claims}.yaml",
+        tables=lambda w: f"reports/tables/{w.study}.yaml",
+        catalogue="reports/metrics.yaml",
+        confusion="results/{study}/confusion.json",
+        curve="results/{study}/duty_cycle.csv",
+        notes="results/{study}/host_notes.json",
+        histories=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.history.csv"
+            for name in [
+                *(name for name, v in study(w).variants.items() if v.kind != "pruned"),
+                *(f"{name}.qat" for name in study(w).quantization.qat),
+            ]
+        ],
+        templates=REPORT_FILES,
+    output:
+        folder=directory("results/{study}/report"),
+    log:
+        "logs/{study}/render_report.log",
+    benchmark:
+        "benchmarks/{study}/render_report.tsv"
+    threads: 1
+    params:
+        title=lambda w: study(w).title,
+        paper=lambda w: study(w).paper,
+        budget=CONFIG.budget,
+        seeds=lambda w: list(budget(w).seeds),
+        code=code("render_report"),
+    message:
+        "{wildcards.study}: rendering the report"
+    script:
+        "../scripts/render_report.py"
 
 
 rule report:
     input:
-        [],
+        expand("results/{study}/report", study=STUDIES),
+    message:
+        "Reports: {input}"

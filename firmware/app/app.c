@@ -27,7 +27,8 @@ static uint32_t photo_row_bytes, photo_row_loaded, photo_rows_left;
 
 /* Time of the stated clock model: counts are turned into microseconds as they pass, so that no wrap of the
  * counter is missed as long as this is called at least once a wrap. */
-static uint32_t microseconds(void) {
+static uint32_t microseconds(void)
+{
     static uint32_t last, remainder, total;
     const uint32_t now = port_counter();
     const uint32_t elapsed = port_elapsed(last, now);
@@ -40,24 +41,30 @@ static uint32_t microseconds(void) {
     return total;
 }
 
-static void tagged(const char *tag, const char *text) {
+static void tagged(const char *tag, const char *text)
+{
     line_text(tag);
     line_text("-[");
     line_text(text);
     line_send("]");
 }
 
-static void numbered(const char *tag, uint32_t number) {
+static void numbered(const char *tag, uint32_t number)
+{
     line_text(tag);
     line_text("-");
     line_number(number);
     line_end();
 }
 
-static void timestamp(void) { numbered("m-lap-us", microseconds()); }
+static void timestamp(void)
+{
+    numbered("m-lap-us", microseconds());
+}
 
 /* Cut the next word off `*rest`; an empty string when there is none. */
-static char *next_word(char **rest) {
+static char *next_word(char **rest)
+{
     char *word = *rest;
     while (*word == ' ') word++;
     char *end = word;
@@ -69,25 +76,29 @@ static char *next_word(char **rest) {
 
 /* --- commands: each takes the words after its own name ------------------------------------------- */
 
-static void command_name(char *words) {
+static void command_name(char *words)
+{
     (void)words;
     line_text("m-name-dut-");
     line_send("[paper2board]");
 }
 
-static void command_profile(char *words) {
+static void command_profile(char *words)
+{
     (void)words;
     tagged("m-profile", APP_PROFILE);
     tagged("m-model", P2B_MODEL_NAME);
     tagged("m-model-sha256", P2B_MODEL_SHA256);
 }
 
-static void command_timestamp(char *words) {
+static void command_timestamp(char *words)
+{
     (void)words;
     timestamp();
 }
 
-static void store_input(const uint8_t *pixels, uint32_t length) {
+static void store_input(const uint8_t *pixels, uint32_t length)
+{
     if (!input_expected) {
         line_send("e-[No input is expected]");
         return;
@@ -103,14 +114,16 @@ static void store_input(const uint8_t *pixels, uint32_t length) {
 }
 
 /* Forget the input, whole or in part, and what came of it. */
-static void forget_input(void) {
+static void forget_input(void)
+{
     input_expected = 0;
     input_loaded = 0;
     photo_rows_left = 0;
     has_results = 0;
 }
 
-static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(const uint8_t *, uint32_t)) {
+static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(const uint8_t *, uint32_t))
+{
     if (length == CODEC_ERROR) {
         line_send("e-[Not hexadecimal or base64 digits]");
     } else {
@@ -118,17 +131,20 @@ static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(c
     }
 }
 
-static void command_db(char *words) {
+static void command_db(char *words)
+{
     char *word = next_word(&words);
     uint32_t length;
     if (strcmp(word, "load") != 0) {
         store_decoded((uint8_t *)word, codec_decode_hex(word), store_input);
-    } else if (!codec_parse_decimal(next_word(&words), &length) || length != P2B_INPUT_BYTES) {
+        return;
+    }
+    forget_input();
+    if (!codec_parse_decimal(next_word(&words), &length) || length != P2B_INPUT_BYTES) {
         line_text("e-[The input takes ");
         line_number(P2B_INPUT_BYTES);
         line_send(" bytes]");
     } else {
-        forget_input();
         input_expected = 1;
         line_text("m-[Expecting ");
         line_number(P2B_INPUT_BYTES);
@@ -136,12 +152,14 @@ static void command_db(char *words) {
     }
 }
 
-static void command_db64(char *words) {
+static void command_db64(char *words)
+{
     char *word = next_word(&words);
     store_decoded((uint8_t *)word, codec_decode_base64(word), store_input);
 }
 
-static void command_photo(char *words) {
+static void command_photo(char *words)
+{
     uint32_t width, height;
     forget_input();
     if (!codec_parse_decimal(next_word(&words), &width) || !codec_parse_decimal(next_word(&words), &height) ||
@@ -162,7 +180,8 @@ static void command_photo(char *words) {
     line_send(" bytes]");
 }
 
-static void store_photo(const uint8_t *rgb, uint32_t length) {
+static void store_photo(const uint8_t *rgb, uint32_t length)
+{
     if (photo_rows_left == 0) {
         line_send("e-[No photo is expected]");
         return;
@@ -182,17 +201,20 @@ static void store_photo(const uint8_t *rgb, uint32_t length) {
     }
 }
 
-static void command_row(char *words) {
+static void command_row(char *words)
+{
     char *word = next_word(&words);
     store_decoded((uint8_t *)word, codec_decode_hex(word), store_photo);
 }
 
-static void command_row64(char *words) {
+static void command_row64(char *words)
+{
     char *word = next_word(&words);
     store_decoded((uint8_t *)word, codec_decode_base64(word), store_photo);
 }
 
-static void command_results(char *words) {
+static void command_results(char *words)
+{
     (void)words;
     if (!has_results) {
         line_send("e-[No inference has run on this input]");
@@ -208,7 +230,8 @@ static void command_results(char *words) {
     line_send("]");
 }
 
-static void infer_once(void) {
+static void infer_once(void)
+{
     memcpy(p2b_input(), input, P2B_INPUT_BYTES);
     for (int layer = 0; layer < P2B_LAYER_COUNT; layer++) {
         const uint32_t start = port_counter();
@@ -218,7 +241,8 @@ static void infer_once(void) {
     }
 }
 
-static void command_infer(char *words) {
+static void command_infer(char *words)
+{
     uint32_t inferences = 1, warmups = 10;
     const char *first = next_word(&words), *second = next_word(&words);
     if (*first != '\0' &&
@@ -246,7 +270,8 @@ static void command_infer(char *words) {
     command_results(words);
 }
 
-static void command_layers(char *words) {
+static void command_layers(char *words)
+{
     (void)words;
     if (!has_results) {
         line_send("e-[No inference has run on this input]");
@@ -260,7 +285,8 @@ static void command_layers(char *words) {
     }
 }
 
-static void command_memory(char *words) {
+static void command_memory(char *words)
+{
     (void)words;
     port_memory_t memory;
     port_memory(&memory);
@@ -272,7 +298,8 @@ static void command_memory(char *words) {
     numbered("m-memory-[stack]", memory.stack);
 }
 
-static void command_digest(char *words) {
+static void command_digest(char *words)
+{
     (void)words;
     uint32_t digest[8], length;
     const uint8_t *image = port_image(&length);
@@ -282,7 +309,8 @@ static void command_digest(char *words) {
     line_send("]");
 }
 
-static void command_crc(char *words) {
+static void command_crc(char *words)
+{
     const char *word = next_word(&words);
     if (strcmp(word, "on") != 0 && strcmp(word, "off") != 0) {
         line_send("e-[crc is on or off]");
@@ -317,13 +345,15 @@ static const struct {
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
-static void command_help(char *words) {
+static void command_help(char *words)
+{
     (void)words;
     line_send(APP_PROFILE);
     for (uint32_t i = 0; i < COMMAND_COUNT; i++) line_send(commands[i].help);
 }
 
-static void execute(const char *name, char *words) {
+static void execute(const char *name, char *words)
+{
     for (uint32_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(name, commands[i].name) == 0) {
             commands[i].execute(words);
@@ -337,7 +367,8 @@ static void execute(const char *name, char *words) {
     }
 }
 
-void app_start(void) {
+void app_start(void)
+{
     line_set_framed(0);
     line_send("m-timestamp-mode-performance");
     timestamp();
@@ -345,7 +376,8 @@ void app_start(void) {
     line_ready();
 }
 
-void app_receive(uint8_t byte) {
+void app_receive(uint8_t byte)
+{
     (void)microseconds();
     char *words = line_receive(byte);
     if (words == 0) return;

@@ -2,14 +2,16 @@
 
 #include <string.h>
 
-uint32_t codec_hex_digit(char digit) {
+uint32_t codec_hex_digit(char digit)
+{
     if (digit >= '0' && digit <= '9') return (uint32_t)(digit - '0');
     if (digit >= 'a' && digit <= 'f') return (uint32_t)(digit - 'a' + 10);
     if (digit >= 'A' && digit <= 'F') return (uint32_t)(digit - 'A' + 10);
     return CODEC_ERROR;
 }
 
-int codec_parse_hex(const char *text, uint32_t length, uint32_t *value) {
+int codec_parse_hex(const char *text, uint32_t length, uint32_t *value)
+{
     *value = 0;
     for (uint32_t i = 0; i < length; i++) {
         const uint32_t digit = codec_hex_digit(text[i]);
@@ -19,14 +21,16 @@ int codec_parse_hex(const char *text, uint32_t length, uint32_t *value) {
     return 1;
 }
 
-void codec_format_hex(uint32_t value, uint32_t length, char *text) {
+void codec_format_hex(uint32_t value, uint32_t length, char *text)
+{
     while (length > 0) {
         text[--length] = "0123456789abcdef"[value & 15u];
         value >>= 4;
     }
 }
 
-int codec_parse_decimal(const char *text, uint32_t *value) {
+int codec_parse_decimal(const char *text, uint32_t *value)
+{
     uint32_t digits = 0;
     *value = 0;
     for (; text[digits] >= '0' && text[digits] <= '9' && digits < 9; digits++) {
@@ -35,7 +39,8 @@ int codec_parse_decimal(const char *text, uint32_t *value) {
     return digits > 0 && text[digits] == '\0';
 }
 
-uint32_t codec_format_decimal(uint32_t value, char *text) {
+uint32_t codec_format_decimal(uint32_t value, char *text)
+{
     char reversed[10];
     uint32_t digits = 0;
     do {
@@ -47,7 +52,8 @@ uint32_t codec_format_decimal(uint32_t value, char *text) {
     return digits;
 }
 
-uint32_t codec_decode_hex(char *text) {
+uint32_t codec_decode_hex(char *text)
+{
     const size_t length = strlen(text);
     if (length % 2 != 0) return CODEC_ERROR;
     for (size_t i = 0; i < length; i += 2) {
@@ -58,7 +64,8 @@ uint32_t codec_decode_hex(char *text) {
     return (uint32_t)(length / 2);
 }
 
-static uint32_t base64_digit(char digit) {
+static uint32_t base64_digit(char digit)
+{
     if (digit >= 'A' && digit <= 'Z') return (uint32_t)(digit - 'A');
     if (digit >= 'a' && digit <= 'z') return (uint32_t)(digit - 'a' + 26);
     if (digit >= '0' && digit <= '9') return (uint32_t)(digit - '0' + 52);
@@ -67,7 +74,8 @@ static uint32_t base64_digit(char digit) {
     return CODEC_ERROR;
 }
 
-uint32_t codec_decode_base64(char *text) {
+uint32_t codec_decode_base64(char *text)
+{
     const size_t length = strlen(text);
     uint32_t written = 0;
     if (length % 4 != 0) return CODEC_ERROR;
@@ -88,7 +96,8 @@ uint32_t codec_decode_base64(char *text) {
     return written;
 }
 
-uint32_t codec_crc32(const char *bytes, uint32_t length) {
+uint32_t codec_crc32(const char *bytes, uint32_t length)
+{
     /* One nibble at a time: a 64-byte table instead of the usual 1 KiB. */
     static const uint32_t table[16] = {
         0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,

@@ -29,27 +29,34 @@ static char stored[STORED_BYTES];
 static uint32_t stored_length;
 static int stored_whole;
 
-static void append(const char *bytes, uint32_t length) {
+static void append(const char *bytes, uint32_t length)
+{
     for (uint32_t i = 0; i < length && reply_length < sizeof reply; i++) {
         /* Whatever came in with an unknown command, a reply is one line of printable text. */
         reply[reply_length++] = bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '?';
     }
 }
 
-void line_text(const char *text) { append(text, (uint32_t)strlen(text)); }
+void line_text(const char *text)
+{
+    append(text, (uint32_t)strlen(text));
+}
 
-void line_number(uint32_t number) {
+void line_number(uint32_t number)
+{
     char digits[11];
     append(digits, codec_format_decimal(number, digits));
 }
 
-void line_hex(uint32_t word) {
+void line_hex(uint32_t word)
+{
     char digits[8];
     codec_format_hex(word, 8, digits);
     append(digits, 8);
 }
 
-static void begin(void) {
+static void begin(void)
+{
     reply_length = 0;
     if (framed) {
         char head[9] = {FRAME_START, 0, 0, 0, 0, ':', 0, 0, ':'};
@@ -59,7 +66,8 @@ static void begin(void) {
     }
 }
 
-void line_end(void) {
+void line_end(void)
+{
     char tail[11] = {':'};
     uint32_t length = 0;
     if (framed) {
@@ -80,14 +88,19 @@ void line_end(void) {
     begin();
 }
 
-void line_send(const char *text) {
+void line_send(const char *text)
+{
     line_text(text);
     line_end();
 }
 
-void line_ready(void) { line_send("m-ready"); }
+void line_ready(void)
+{
+    line_send("m-ready");
+}
 
-static void begin_reply(uint32_t new_sequence) {
+static void begin_reply(uint32_t new_sequence)
+{
     sequence = new_sequence;
     reply_index = 0;
     stored_length = 0;
@@ -95,13 +108,15 @@ static void begin_reply(uint32_t new_sequence) {
     begin();
 }
 
-void line_set_framed(int on) {
+void line_set_framed(int on)
+{
     framed = on;
     begin_reply(NO_SEQUENCE);
 }
 
 /* Check a frame ("~ssss:command:cccccccc"); return the command in it if it is to be executed. */
-static char *unframe(void) {
+static char *unframe(void)
+{
     const uint32_t smallest = 1 + SEQUENCE_DIGITS + 1 + 1 + CRC_DIGITS;
     uint32_t received, number;
     const uint32_t crc_at = command_length - CRC_DIGITS;
@@ -123,7 +138,8 @@ static char *unframe(void) {
     return command + 1 + SEQUENCE_DIGITS + 1;
 }
 
-char *line_receive(uint8_t byte) {
+char *line_receive(uint8_t byte)
+{
     if (byte == FRAME_START && framed) {
         /* Whatever came before was a frame that lost its end. */
         command_length = 0;

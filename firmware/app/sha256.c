@@ -11,17 +11,22 @@ static const uint32_t round_constants[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-static uint32_t rotate_right(uint32_t word, uint32_t bits) { return word >> bits | word << (32u - bits); }
+static uint32_t rotate_right(uint32_t word, uint32_t bits)
+{
+    return word >> bits | word << (32u - bits);
+}
 
 /* Byte `index` of the message after padding: the message, 0x80, zeros, its length in bits (64-bit, big endian). */
-static uint32_t padded_byte(const uint8_t *bytes, uint32_t length, uint32_t padded_length, uint32_t index) {
+static uint32_t padded_byte(const uint8_t *bytes, uint32_t length, uint32_t padded_length, uint32_t index)
+{
     if (index < length) return bytes[index];
     if (index == length) return 0x80;
     if (index < padded_length - 4) return 0;
     return length << 3 >> (8 * (padded_length - 1 - index)) & 255u;
 }
 
-void sha256(const uint8_t *bytes, uint32_t length, uint32_t digest[8]) {
+void sha256(const uint8_t *bytes, uint32_t length, uint32_t digest[8])
+{
     static const uint32_t initial[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     const uint32_t padded_length = (length + 9 + 63) & ~63u;

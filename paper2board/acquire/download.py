@@ -16,7 +16,7 @@ CHUNK_BYTES = 1 << 14
 TIMEOUT_S = (15.0, 60.0)
 """To connect, and between two pieces of data."""
 FAILURES = 5
-"""Attempts in a row that bring no new byte before the server is given up."""
+"""Attempts in a row that get no further before the server is given up."""
 PAUSE_S = 1.0
 """Pause after the first failed attempt; doubled with each further one."""
 
@@ -46,14 +46,16 @@ def download(url: str, target: Path, size: int, md5: str) -> None:
 
 
 def _transfer(url: str, part: Path, size: int) -> None:
-    failures = 0
+    failures, furthest = 0, _size(part)
     with _Progress(url.rsplit("/", 1)[-1], size) as progress:
         while (offset := _size(part)) != size:
             try:
                 reason = _append(url, part, offset, size, progress)
             except requests.RequestException as error:
                 reason = f"{type(error).__name__} ({error})"
-            failures = 0 if _size(part) > offset else failures + 1
+            # Against the furthest yet: a server that has too little sends its bytes again and again.
+            failures = 0 if _size(part) > furthest else failures + 1
+            furthest = max(furthest, _size(part))
             if failures == FAILURES:
                 raise SourceError(f"given up after {FAILURES} attempts: {reason}")
             if failures:

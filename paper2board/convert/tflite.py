@@ -12,18 +12,17 @@ Two independent roads lead there:
 Either file is read back and compared with the model, integer by integer.
 """
 
-import math
+import itertools
 import os
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
-from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.stderr import captured_stderr
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.errors import UserError
 from paper2board.files import write_bytes
@@ -211,27 +210,28 @@ def _network(tf, model: IntegerModel, x):
 
 def _layer(tf, model: IntegerModel, op: Op, sources: list):
     x = sources[0]
+    node = f"{op.name}/{op.type.lower()}"  # never the bare name, to which the converter may append a digit
     if isinstance(op, Reshape):
-        return tf.reshape(x, (1, *model.tensors[op.output].shape), name=op.name)
+        return tf.reshape(x, (1, *model.tensors[op.output].shape), name=node)
     if isinstance(op, Add):
-        return tf.add(*sources, name=op.name)
+        return tf.add(*sources, name=node)
     if isinstance(op, Pool2D):
         pool = tf.nn.max_pool2d if op.type == "MAX_POOL_2D" else tf.nn.avg_pool2d
-        return pool(x, op.kernel, op.stride, op.padding, name=op.name)
+        return pool(x, op.kernel, op.stride, op.padding, name=node)
     bias_scale = np.float64(np.float32(model.tensors[op.inputs[0]].scale)) * op.weight_scales
     if isinstance(op, Conv2D):
         weights = _fake_quant_weights(tf, op.weights.transpose(1, 2, 3, 0), op)
-        y = tf.nn.conv2d(x, weights, op.stride, op.padding, name=op.name)
+        y = tf.nn.conv2d(x, weights, op.stride, op.padding, name=node)
     else:
         if x.shape.rank != 2:
-            x = tf.reshape(x, (1, -1), name=f"{op.name}_flatten")
+            x = tf.reshape(x, (1, -1), name=f"{op.name}/flatten")
         if op.weight_scales.size == 1:
             weights = _fake_quant_weights(tf, op.weights.T, op)
         else:
             # fake_quant per channel would follow the wrong axis through the converter's transposition, so
             # its own choice has to be the right one: largest magnitude / 127.
             weights = _weights_peaking_at_127(op).T
-        y = tf.matmul(x, weights, name=op.name)
+        y = tf.matmul(x, weights, name=node)
     return tf.nn.bias_add(y, (op.bias * bias_scale).astype(np.float32), name=f"{op.name}/bias")
 
 
@@ -264,9 +264,9 @@ def _weights_peaking_at_127(op: FullyConnected) -> np.ndarray:
     """Return dequantized weights (out, in) whose largest magnitude / 127 is each channel's scale."""
     scales = op.weight_scales
     peaks = np.float32(127) * scales
-    for candidate in (np.nextafter(peaks, np.float32(0)), np.nextafter(peaks, np.float32(np.inf))):
+    for units in (-1, 1, -2, 2):
         wrong = (peaks.astype(np.float64) / 127).astype(np.float32) != scales
-        peaks = np.where(wrong, candidate, peaks)
+        peaks = np.where(wrong, np.float32(127) * scales + units * np.spacing(peaks), peaks)
     dequantized = (op.weights * scales[:, None]).astype(np.float32)
     return np.where(np.abs(op.weights) == 127, np.sign(op.weights) * peaks[:, None], dequantized)
 
@@ -279,144 +279,13 @@ def fake_quant_range(scale: float, zero_point: int, lowest: int, highest: int) -
     nearest is returned and the comparison after conversion tells.
     """
     target = np.float32(scale)
-    nearest = [np.float32(float(target) * (q - zero_point)) for q in (lowest, highest)]
-    highs = (nearest[1], *(np.nextafter(nearest[1], np.float32(to)) for to in (0, math.inf)))
-    # A shift of the whole range by a millionth of a step leaves the zero point where it is.
-    lows = [
-        np.float32(float(nearest[0]) - float(target) * 2e-6 * k) for k in (0, *range(-8, 0), *range(1, 9))
-    ]
-    for low in lows:
-        for high in highs:
-            step = (float(high) - float(low)) / (highest - lowest)
-            if low <= 0 <= high and np.float32(step) == target:
-                return float(low), float(high)
-    return float(nearest[0]), float(nearest[1])
-
-
-# --- the schema classes -----------------------------------------------------------------------------
-
-_OPERATOR_VERSIONS = {
-    "CONV_2D": 3,
-    "FULLY_CONNECTED": 4,
-    "MAX_POOL_2D": 2,
-    "AVERAGE_POOL_2D": 2,
-    "ADD": 2,
-    "RESHAPE": 1,
-}
-
-
-def write_flatbuffer(model: IntegerModel) -> bytes:
-    """Return ``model`` as a ``.tflite`` file written with the schema classes alone, without TensorFlow.
-
-    Same model, same bytes. A tensor has the name of the op that writes it, so the op's name survives.
-    """
-    kinds = sorted({op.type for op in model.ops})
-    graph = schema.SubGraphT(name="main", tensors=[], operators=[])
-    file = schema.ModelT(
-        version=3,
-        description=f"paper2board {model.name}",
-        operatorCodes=[_operator_code(kind) for kind in kinds],
-        subgraphs=[graph],
-        buffers=[schema.BufferT()],
-    )
-    names = {op.output: op.name for op in model.ops} | {model.input: "input"}
-    indices = {
-        index: _add_tensor(graph, 0, name, model.tensors[index].shape, schema.TensorType.INT8,
-                           _quantization([model.tensors[index].scale], model.tensors[index].zero_point))
-        for index, name in names.items()
-    }  # fmt: skip
-    for op in model.ops:
-        inputs = [indices[i] for i in op.inputs]
-        if isinstance(op, Conv2D | FullyConnected):
-            input_scale = np.float64(np.float32(model.tensors[op.inputs[0]].scale))
-            inputs += [
-                _add_constant(file, f"{op.name}/weights", op.weights, op.weight_scales),
-                _add_constant(file, f"{op.name}/bias", op.bias, input_scale * op.weight_scales),
-            ]
-        if isinstance(op, Reshape):
-            shape = np.array((1, *model.tensors[op.output].shape), np.int32)
-            inputs.append(_add_constant(file, f"{op.name}/shape", shape, None))
-        graph.operators.append(
-            schema.OperatorT(
-                opcodeIndex=kinds.index(op.type),
-                inputs=inputs,
-                outputs=[indices[op.output]],
-                builtinOptionsType=_OPTIONS_TYPES[op.type],
-                builtinOptions=_options(model, op),
-            )
-        )
-    graph.inputs, graph.outputs = [indices[model.input]], [indices[model.output]]
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(file.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-_OPTIONS_TYPES = {
-    "CONV_2D": schema.BuiltinOptions.Conv2DOptions,
-    "FULLY_CONNECTED": schema.BuiltinOptions.FullyConnectedOptions,
-    "MAX_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
-    "AVERAGE_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
-    "ADD": schema.BuiltinOptions.AddOptions,
-    "RESHAPE": schema.BuiltinOptions.ReshapeOptions,
-}
-
-
-def _operator_code(kind: str) -> schema.OperatorCodeT:
-    code = getattr(schema.BuiltinOperator, kind)
-    return schema.OperatorCodeT(
-        deprecatedBuiltinCode=code, builtinCode=code, version=_OPERATOR_VERSIONS[kind]
-    )
-
-
-def _options(model: IntegerModel, op: Op):
-    if isinstance(op, Reshape):
-        return schema.ReshapeOptionsT(newShape=[1, *model.tensors[op.output].shape])
-    activation = getattr(schema.ActivationFunctionType, op.activation)
-    if isinstance(op, FullyConnected):
-        return schema.FullyConnectedOptionsT(fusedActivationFunction=activation)
-    if isinstance(op, Add):
-        return schema.AddOptionsT(fusedActivationFunction=activation)
-    window = {
-        "padding": getattr(schema.Padding, op.padding),
-        "strideH": op.stride[0],
-        "strideW": op.stride[1],
-        "fusedActivationFunction": activation,
-    }
-    if isinstance(op, Conv2D):
-        return schema.Conv2DOptionsT(**window, dilationHFactor=1, dilationWFactor=1)
-    return schema.Pool2DOptionsT(**window, filterHeight=op.kernel[0], filterWidth=op.kernel[1])
-
-
-def _quantization(scales, zero_point: int = 0) -> schema.QuantizationParametersT:
-    return schema.QuantizationParametersT(
-        scale=np.asarray(scales, np.float32), zeroPoint=np.full(len(scales), zero_point, np.int64)
-    )
-
-
-def _add_constant(file: schema.ModelT, name: str, values: np.ndarray, scales: np.ndarray | None) -> int:
-    kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
-    data = np.frombuffer(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes(), np.uint8)
-    file.buffers.append(schema.BufferT(data=data))
-    quantization = None if scales is None else _quantization(scales)
-    return _add_tensor(file.subgraphs[0], len(file.buffers) - 1, name, values.shape, kind, quantization)
-
-
-def _add_tensor(
-    graph: schema.SubGraphT,
-    buffer: int,
-    name: str,
-    shape: tuple[int, ...],
-    kind: int,
-    quantization: schema.QuantizationParametersT | None,
-) -> int:
-    """Append a tensor (an activation, in buffer 0, gets the batch axis) and return its index."""
-    graph.tensors.append(
-        schema.TensorT(
-            shape=[*shape] if buffer else [1, *shape],
-            type=kind,
-            buffer=buffer,
-            name=name,
-            quantization=quantization,
-        )
-    )
-    return len(graph.tensors) - 1
+    nearest = [float(np.float32(float(target) * (q - zero_point))) for q in (lowest, highest)]
+    # So small a shift (a hundred-thousandth of a step) leaves the zero point where it is.
+    quarter = float(np.spacing(np.float32(max(map(abs, nearest))))) / 4
+    near = sorted(range(-8, 9), key=abs)
+    for i, j in itertools.product(near, near):
+        low, high = np.float32(nearest[0] + i * quarter), np.float32(nearest[1] + j * quarter)
+        step = (float(high) - float(low)) / (highest - lowest)
+        if low <= 0 <= high and np.float32(step) == target:
+            return float(low), float(high)
+    return nearest[0], nearest[1]

@@ -77,7 +77,10 @@ _ACTIVATIONS: dict[int, Activation] = {
     schema.ActivationFunctionType.RELU: "RELU",
     schema.ActivationFunctionType.RELU6: "RELU6",
 }
-_NUMPY = {schema.TensorType.INT8: np.dtype(np.int8), schema.TensorType.INT32: np.dtype("<i4")}
+_NUMPY: dict[int, np.dtype] = {
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT32: np.dtype("<i4"),
+}
 
 # What the schema classes raise when an offset, length or string points outside the file.
 _DAMAGE = (struct.error, ValueError, TypeError, IndexError, AttributeError, OverflowError)
@@ -161,6 +164,7 @@ class _File:
                 )
         kinds = [self.kind(i) for i in range(self.graph.OperatorsLength())]
         names = self.op_names(kinds)
+        self.where = ""
         self.activation(int(source[0]), "input")
         ops = [self.op(i, kind, op_name) for i, (kind, op_name) in enumerate(zip(kinds, names, strict=True))]
         self.where = ""
@@ -299,7 +303,7 @@ class _File:
             self.refuse(f"refers to tensor {index}, which does not exist")
         tensor = self.graph.Tensors(index)
         raw = (tensor.Name() or b"")[:200].decode("utf-8", "replace")
-        return tensor, "".join(c if c.isprintable() else "?" for c in raw) or f"tensor {index}"
+        return tensor, "".join(c if c.isprintable() else "?" for c in raw) or f"number {index}"
 
     def shape(self, tensor: schema.Tensor, name: str) -> tuple[int, ...]:
         if not 1 <= tensor.ShapeLength() <= 4:

@@ -37,10 +37,10 @@ def energy_book(board: Board, latency: Evidence, period_s: float, prefix: str = 
 
 
 def duty_cycle_curve(board: Board, latency: Evidence, periods_s: Iterable[float]) -> pd.DataFrame:
-    """Return battery life over the duty cycle, one row per rest mode and period.
+    """Return battery life over the duty cycle, one row per sleep state and period.
 
-    Columns: mode, period_s, duty_cycle_percent, power_mW, life_h, inferences; power and life also with
-    ``_low`` and ``_high``. A mode has no row for periods in which it cannot wake up and infer.
+    Columns: sleep_state, period_s, duty_cycle (0 to 1), average_power_mW, life_h, inferences; power and life also with
+    ``_low`` and ``_high``. A state has no row for periods in which it cannot wake up and infer.
     """
     tau = in_unit(latency, "s")
     rows = []
@@ -52,10 +52,10 @@ def duty_cycle_curve(board: Board, latency: Evidence, periods_s: Iterable[float]
             life = _life(board, power)
             rows.append(
                 {
-                    "mode": mode,
+                    "sleep_state": mode,
                     "period_s": period_s,
-                    "duty_cycle_percent": 100 * tau.value / period_s,
-                    **_columns("power_mW", power),
+                    "duty_cycle": tau.value / period_s,
+                    **_columns("average_power_mW", power),
                     **_columns("life_h", life),
                     "inferences": battery.inferences(life.value, period_s),
                 }

@@ -5,6 +5,7 @@ millisecond, so energy is read around batches of inferences and divided.
 """
 
 import gc
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -129,3 +130,14 @@ def host_book(subject: str, measurement: HostMeasurement) -> dict[str, Evidence]
                 n=n,
             )
     return book
+
+
+def processor_name() -> str:
+    """Return the CPU model of this machine as the kernel tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

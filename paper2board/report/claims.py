@@ -33,19 +33,26 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Constant(_Model):
+class _Number(_Model):
+    value: Printed
+
+    @property
+    def number(self) -> Fraction:
+        """The value, exactly as printed."""
+        return Fraction(self.value.replace(",", ""))
+
+
+class Constant(_Number):
     """A number that formulas need and the paper does not print."""
 
-    value: Printed
     source: Text
 
 
-class Claim(_Model):
+class Claim(_Number):
     """One printed number."""
 
     text: Text
     """As printed, with enough around it to find it."""
-    value: Printed
     unit: Text
     exact: bool = False
     """A count: it stands for itself alone, not for all that rounds to it."""
@@ -64,11 +71,6 @@ class Claim(_Model):
         if (self.metric is None) != (self.better is None):
             raise ValueError("metric and better (higher, lower, none) come together")
         return self
-
-    @property
-    def number(self) -> Fraction:
-        """The printed value."""
-        return Fraction(self.value.replace(",", ""))
 
     @property
     def interval(self) -> Interval:
@@ -93,13 +95,23 @@ class _File(_Model):
 
 
 @dataclass(frozen=True)
+class Derived:
+    """What a formula gives from the paper's own numbers, in the claim's unit."""
+
+    nominal: Fraction
+    """From the numbers as printed."""
+    interval: Interval
+    """From all numbers that would have been printed like them."""
+
+
+@dataclass(frozen=True)
 class Ledger:
     """A ledger whose ids are unique and whose formulas can all be evaluated."""
 
     slides: tuple[Slide, ...]
     constants: dict[str, Constant]
-    derived: dict[str, Interval]
-    """What each formula gives from the paper's own numbers, by claim id, in the claim's unit."""
+    derived: dict[str, Derived]
+    """By claim id, for claims with a formula."""
 
     @property
     def claims(self) -> dict[str, Claim]:
@@ -118,13 +130,14 @@ def read_ledger(path: str | Path) -> Ledger:
     ledger = Ledger(content.slides, content.constants, {})
     _refuse_duplicates(path, content)
     claims = ledger.claims
-    values = {name: exact(Fraction(item.value.replace(",", ""))) for name, item in ledger.constants.items()}
-    values |= {name: claim.interval for name, claim in claims.items()}
+    printed = {name: exact(item.number) for name, item in (ledger.constants | claims).items()}
+    values = printed | {name: claim.interval for name, claim in claims.items()}
     graph = {}
     for name, claim in claims.items():
         if claim.formula is not None:
             try:
-                ledger.derived[name] = evaluate(claim.formula, values)
+                nominal = evaluate(claim.formula, printed).lower
+                ledger.derived[name] = Derived(nominal, evaluate(claim.formula, values))
                 graph[name] = names(claim.formula)
             except FormulaError as error:
                 raise UserError(f"{path}: {name}.formula {error}; correct it") from error

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence
-from paper2board.report.claims import Claim, Ledger
+from paper2board.report.arithmetic import exact
+from paper2board.report.claims import Ledger
 from paper2board.report.metrics import Metric, Stage
 from paper2board.report.units import factor, symbol
-from paper2board.report.verdict import Judgement, evidence_interval
+from paper2board.report.verdict import Judgement
 from paper2board.study import load_yaml
 
 NOT_PRODUCED = "—, not produced"
@@ -45,8 +46,6 @@ class Cell:
     judgement: Judgement | None = None
     metric: str | None = None
     evidence: Evidence | None = None
-    unit: str = "1"
-    """Of both numbers."""
     paper: str | None = None
     ours: str | None = None
     bounds: str | None = None
@@ -107,7 +106,7 @@ def fill(spec: TableSpec, judgements: Mapping[str, Judgement], evidence: Mapping
     return Table(
         spec,
         {
-            label: tuple(cell and _cell(cell, judgements, evidence) for cell in cells)
+            label: tuple(_cell(cell, judgements, evidence) if cell else None for cell in cells)
             for label, cells in spec.rows.items()
         },
     )
@@ -116,58 +115,57 @@ def fill(spec: TableSpec, judgements: Mapping[str, Judgement], evidence: Mapping
 def claim_cell(judgement: Judgement) -> Cell:
     """Return the cell of a claim: the paper's number, ours in the paper's unit, and the verdict."""
     claim = judgement.claim
+    decimals = len(claim.value.partition(".")[2])
+    ours, bounds = "—", None
     if judgement.evidence is not None:
-        ours, bounds = _numbers(judgement.evidence, claim.unit, _decimals(claim))
+        ours, bounds = quantity(judgement.evidence, claim.unit, decimals)
     elif claim.metric is not None:
-        ours, bounds = NOT_PRODUCED, None
+        ours = NOT_PRODUCED
     elif judgement.derived is not None:
-        middle = (judgement.derived.lower + judgement.derived.upper) / 2
-        ours, bounds = _with_unit(number(middle, _decimals(claim)), claim.unit), None
-    else:
-        ours, bounds = "—", None
+        ours = _with_unit(number(judgement.derived.nominal, claim.unit, decimals), claim.unit)
     paper = _with_unit(claim.value, claim.unit)
-    return Cell(judgement, claim.metric, judgement.evidence, claim.unit, paper, ours, bounds)
+    return Cell(judgement, claim.metric, judgement.evidence, paper, ours, bounds)
 
 
 def _cell(cell: str, judgements: Mapping[str, Judgement], evidence: Mapping[str, Evidence]) -> Cell:
     name, unit = parse_cell(cell)
     if name in judgements:
         return claim_cell(judgements[name])
-    item = evidence.get(name)
-    if item is None:
+    if name not in evidence:
         return Cell(metric=name, ours=NOT_PRODUCED)
-    ours, bounds = _numbers(item, unit or item.unit, 0)
-    return Cell(metric=name, evidence=item, unit=unit or item.unit, ours=ours, bounds=bounds)
+    ours, bounds = quantity(evidence[name], unit)
+    return Cell(metric=name, evidence=evidence[name], ours=ours, bounds=bounds)
 
 
-def _numbers(evidence: Evidence, unit: str, decimals: int) -> tuple[str, str | None]:
+def quantity(evidence: Evidence, unit: str | None = None, decimals: int = 0) -> tuple[str, str | None]:
+    """Return the value with its unit, and the interval, as text; ``unit`` converts."""
+    unit = unit or evidence.unit
     scale = factor(evidence.unit, unit, "evidence")
-    value = evidence_interval(evidence.model_copy(update={"interval": None}), scale).lower
-    ours = _with_unit(number(value, decimals), unit)
-    if evidence.interval is None:
-        return ours, None
-    low, high = (number(Fraction(repr(bound)) * scale, decimals) for bound in evidence.interval)
-    return ours, f"{low} to {high}"
-
-
-def _decimals(claim: Claim) -> int:
-    return len(claim.value.partition(".")[2])
+    value, *bounds = (
+        number(exact(point).lower * scale, unit, decimals)
+        for point in (evidence.value, *(evidence.interval or ()))
+    )
+    return _with_unit(value, unit), " to ".join(bounds) or None
 
 
 def _with_unit(text: str, unit: str) -> str:
     return f"{text} {symbol(unit)}".rstrip()
 
 
-def number(value: Fraction | float, decimals: int = 0) -> str:
+def number(value: Fraction, unit: str = "1", decimals: int = 0) -> str:
     """Return a number with thousands separators, at least ``decimals`` places and four significant digits.
 
-    Whole numbers get no more places than asked for.
+    Percentages get two places, small ones more; whole numbers of other units no more than asked for.
     """
-    value = Fraction(value)
-    if value.denominator == 1:
-        return f"{int(value):,}" if decimals == 0 else f"{float(value):,.{decimals}f}"
-    places = max(decimals, 3 - floor(log10(abs(value))))
-    return f"{float(value):,.{max(places, 0)}f}"
+    if unit in ("%", "percentage points"):
+        significant, decimals = 2, max(decimals, 2)
+    else:
+        significant = 4
+    if value == 0 or (value.denominator == 1 and significant == 4):
+        places = decimals
+    else:
+        places = max(decimals, significant - 1 - floor(log10(abs(value))))
+    return f"{float(value):,.{places}f}"
 
 
 def cells(table: Table) -> Sequence[tuple[str, str, Cell]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from paper2board.evidence import Evidence, Kind
 from paper2board.report.arithmetic import Interval, exact
-from paper2board.report.claims import Better, Claim, Ledger
+from paper2board.report.claims import Better, Claim, Derived, Ledger
 from paper2board.report.units import factor
 
 
@@ -37,8 +37,7 @@ class Judgement:
     claim: Claim
     verdict: Verdict
     reason: str
-    derived: Interval | None
-    """What the paper's own numbers give, in the claim's unit."""
+    derived: Derived | None
     evidence: Evidence | None
     """Our number, in its own unit; None where there is no metric or it was not produced."""
 
@@ -63,7 +62,7 @@ def evidence_interval(evidence: Evidence, scale: Fraction = Fraction(1)) -> Inte
 
 
 def judge(
-    claim: Claim, derived: Interval | None, evidence: Evidence | None, where: str
+    claim: Claim, derived: Derived | None, evidence: Evidence | None, where: str
 ) -> tuple[Verdict, str]:
     """Return a claim's verdict and the sentence that explains it.
 
@@ -75,8 +74,11 @@ def judge(
     """
     if claim.not_checkable is not None:
         return Verdict.NOT_CHECKABLE, claim.not_checkable
-    if derived is not None and not derived.intersects(claim.interval):
-        return Verdict.INCONSISTENT, f"the paper's own numbers give {spell(derived)}, not {claim.value}"
+    if derived is not None and not derived.interval.intersects(claim.interval):
+        return (
+            Verdict.INCONSISTENT,
+            f"the paper's own numbers give {spell(derived.interval)}, not {claim.value}",
+        )
     if claim.metric is None:
         return Verdict.REPRODUCED, "follows from the paper's own numbers"
     if evidence is None:

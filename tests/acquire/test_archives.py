@@ -1,7 +1,7 @@
 import tarfile
 
 import pytest
-from conftest import tar
+from tarballs import tar
 
 from paper2board.acquire.archives import unpack_binary, unpack_mosaics
 from paper2board.acquire.dataset import SourceError

@@ -121,18 +121,18 @@ def test_energy_and_duty_cycle_grow_with_latency(latency_s: float, factor: float
 
 def test_curve_rises_with_the_period_and_leaves_out_what_cannot_be() -> None:
     curve = duty_cycle_curve(BOARD, DECK, np.geomspace(0.5, 3600, 12))
-    assert set(curve["mode"]) == {"idle", *MODES}
-    for mode, rows in curve.groupby("mode"):
+    assert set(curve["sleep_state"]) == {"idle", *MODES}
+    for mode, rows in curve.groupby("sleep_state"):
         assert rows["life_h"].is_monotonic_increasing, mode
         assert (rows["life_h_low"] <= rows["life_h"]).all()
         assert (rows["life_h"] <= rows["life_h_high"]).all()
-    assert curve.loc[curve["mode"] == "idle", "period_s"].min() == pytest.approx(0.5)
-    assert curve.loc[curve["mode"] == "deep-sleep", "period_s"].min() > 0.42 + 0.361
+    assert curve.loc[curve["sleep_state"] == "idle", "period_s"].min() == pytest.approx(0.5)
+    assert curve.loc[curve["sleep_state"] == "deep-sleep", "period_s"].min() > 0.42 + 0.361
 
 
 def test_curve_agrees_with_the_book() -> None:
-    (row,) = duty_cycle_curve(BOARD, DECK, [60]).query("mode == 'idle'").to_dict("records")
+    (row,) = duty_cycle_curve(BOARD, DECK, [60]).query("sleep_state == 'idle'").to_dict("records")
     book = energy_book(BOARD, DECK, 60)
     assert row["life_h"] == book["battery.idle.life"].value
     assert row["inferences"] == book["battery.idle.inferences"].value
-    assert row["duty_cycle_percent"] == book["battery.duty-cycle"].value
+    assert 100 * row["duty_cycle"] == pytest.approx(book["battery.duty-cycle"].value)

@@ -22,7 +22,8 @@ extern uint32_t __data_start[], __data_end[], __bss_start[], __bss_end[], __stac
 void port_start(void) __attribute__((noreturn));
 void port_fault(uint32_t cause, uint32_t address, uint32_t accessed) __attribute__((noreturn));
 
-static int32_t simcall(int32_t number, int32_t first, uint32_t second, uint32_t third) {
+static int32_t simcall(int32_t number, int32_t first, uint32_t second, uint32_t third)
+{
     register int32_t a2 __asm__("a2") = number;
     register int32_t a3 __asm__("a3") = first;
     register uint32_t a4 __asm__("a4") = second;
@@ -31,7 +32,8 @@ static int32_t simcall(int32_t number, int32_t first, uint32_t second, uint32_t 
     return a2;
 }
 
-uint8_t port_read(void) {
+uint8_t port_read(void)
+{
     static uint8_t buffer[16]; /* as many as QEMU holds for us */
     static int32_t filled, taken;
     while (taken == filled) {
@@ -42,24 +44,36 @@ uint8_t port_read(void) {
     return buffer[taken++];
 }
 
-void port_write(const char *bytes, uint32_t length) { (void)simcall(SIMCALL_WRITE, 1, (uint32_t)bytes, length); }
+void port_write(const char *bytes, uint32_t length)
+{
+    (void)simcall(SIMCALL_WRITE, 1, (uint32_t)bytes, length);
+}
 
-const char *port_counter_unit(void) { return "instructions"; }
+const char *port_counter_unit(void)
+{
+    return "instructions";
+}
 
-uint32_t port_counter(void) {
+uint32_t port_counter(void)
+{
     uint32_t ticks;
     __asm__ volatile("rsr %0, ccount" : "=r"(ticks)::"memory");
     /* ticks = floor(instructions · 32 / 25): the one number of instructions that gives these ticks. */
     return 25u * (ticks >> 5) + ((25u * (ticks & 31u) + 31u) >> 5);
 }
 
-uint32_t port_elapsed(uint32_t start, uint32_t end) {
+uint32_t port_elapsed(uint32_t start, uint32_t end)
+{
     return end >= start ? end - start : end + (INSTRUCTIONS_A_WRAP - start);
 }
 
-uint32_t port_counts_per_us(void) { return INSTRUCTIONS_A_MICROSECOND; }
+uint32_t port_counts_per_us(void)
+{
+    return INSTRUCTIONS_A_MICROSECOND;
+}
 
-void port_memory(port_memory_t *memory) {
+void port_memory(port_memory_t *memory)
+{
     const uint32_t *unused = __stack_start;
     while (unused < __stack_end && *unused == STACK_PAINT) unused++;
     memory->text = (uint32_t)(__text_end - __image_start);
@@ -69,12 +83,14 @@ void port_memory(port_memory_t *memory) {
     memory->stack = (uint32_t)(__stack_end - unused) * sizeof(uint32_t);
 }
 
-const uint8_t *port_image(uint32_t *length) {
+const uint8_t *port_image(uint32_t *length)
+{
     *length = (uint32_t)(__image_end - __image_start);
     return __image_start;
 }
 
-void port_fault(uint32_t cause, uint32_t address, uint32_t accessed) {
+void port_fault(uint32_t cause, uint32_t address, uint32_t accessed)
+{
     static char message[] = "\r\ne-[Fault 00 at 00000000 on 00000000]\r\n";
     static const char digits[] = "0123456789abcdef";
     message[11] = digits[cause >> 4 & 15u];
@@ -88,7 +104,8 @@ void port_fault(uint32_t cause, uint32_t address, uint32_t accessed) {
 }
 
 /* Called by start.S with memory initialised. */
-void port_start(void) {
+void port_start(void)
+{
     app_start();
     for (;;) app_receive(port_read());
 }

@@ -1,0 +1,58 @@
+"""What the device image takes of a board's memory, and how often the device was right."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from statsmodels.stats.proportion import proportion_confint
+
+from paper2board.capture.log import DeviceLog
+from paper2board.convert.c_code import Manifest
+from paper2board.energy.board import Memory
+from paper2board.evidence import Evidence, Kind
+
+
+def board_memory_book(
+    log: DeviceLog, manifest: Manifest, memory: Memory, chain: Mapping[str, str]
+) -> dict[str, Evidence]:
+    """Return ``memory.{dram,iram}.{total,free}``, ``memory.buffers`` and shares of DRAM.
+
+    Code goes to IRAM; constants, data, zeroed memory and the stack's highest use go to DRAM. SRAM 1 is counted
+    on both buses, as the chip's manual does.
+    """
+    used = log.footer.memory
+    dram, iram = int(memory.dram_B.value), int(memory.iram_B.value)
+    weights, source = manifest.files["weights.bin"].bytes, manifest.activations[0].bytes
+    in_dram = used["rodata"] + used["data"] + used["bss"] + used["stack"]
+    method = f"of the board's {dram} B of DRAM"
+
+    def modelled(value: float, unit: str, text: str) -> Evidence:
+        return Evidence(value=value, unit=unit, kind=Kind.MODELLED, method=text, chain=dict(chain))
+
+    return {
+        "memory.dram.total": memory.dram_B.evidence("B"),
+        "memory.iram.total": memory.iram_B.evidence("B"),
+        "memory.dram.free": modelled(dram - in_dram, "B", "total − rodata − data − bss − stack"),
+        "memory.iram.free": modelled(iram - used["text"], "B", "total − text"),
+        "memory.device.weights": modelled(weights, "B", "int8 weights and int32 biases, part of rodata"),
+        "memory.buffers": modelled(manifest.arena_bytes, "B", "static arena: all activations by lifetime"),
+        "memory.buffers-share": modelled(100 * manifest.arena_bytes / dram, "%", f"arena, {method}"),
+        "memory.input-and-weights-share": modelled(
+            100 * (source + weights) / dram, "%", f"input and weights, {method}"
+        ),
+    }
+
+
+def accuracy_on_device(log: DeviceLog, labels: np.ndarray, chain: Mapping[str, str]) -> Evidence:
+    """Return the accuracy in % over the images sent; ``labels``: of the whole test set, by index."""
+    hits = log.outputs.argmax(1) == labels[log.indices]
+    low, high = proportion_confint(int(hits.sum()), len(hits), method="wilson")
+    return Evidence(
+        value=100 * float(hits.mean()),
+        unit="%",
+        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
+        method="largest logit at the label, first images of the test set",
+        n=len(hits),
+        interval=(100 * low, 100 * high),
+        interval_method="Wilson 95 %",
+        chain=dict(chain),
+    )

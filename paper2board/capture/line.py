@@ -1,0 +1,119 @@
+"""The line to a device: a serial port, or QEMU running a device image, through pyserial."""
+
+import contextlib
+import ctypes
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import serial
+
+from paper2board.errors import UserError
+
+EMULATOR = "qemu-system-xtensa"
+BAUD = 921_600
+_BOOT_TIMEOUT_S = 20.0
+_ATTEMPTS = 5
+_PR_SET_PDEATHSIG = 1
+
+
+@contextlib.contextmanager
+def serial_line(url: str, baud: int = BAUD) -> Iterator[serial.SerialBase]:
+    """Open a device's line: a port (``/dev/ttyUSB0``), a pty or any pyserial URL (``socket://host:port``).
+
+    Raise :class:`UserError` when it cannot be opened.
+    """
+    try:
+        line = serial.serial_for_url(url, baudrate=baud, timeout=1.0)
+    except (serial.SerialException, ValueError) as error:
+        raise UserError(f"cannot open the device's line {url} ({error}); check the board's port") from error
+    with line:
+        yield line
+
+
+@contextlib.contextmanager
+def emulated_line(elf: str | Path) -> Iterator[serial.SerialBase]:
+    """Run the device image ``elf`` on QEMU and open its line; QEMU is gone when the block or we end.
+
+    ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of instructions. Raise :class:`UserError` when
+    QEMU is missing or does not start.
+    """
+    if shutil.which(EMULATOR) is None:
+        raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
+    if not Path(elf).is_file():
+        raise UserError(f"device image {elf} does not exist; build it first")
+    with tempfile.TemporaryFile() as messages:
+        process, line = _start(Path(elf), messages)
+        try:
+            with line:
+                yield line
+        except serial.SerialException as error:
+            raise UserError(
+                f"{EMULATOR} with {elf} ended early ({_text(messages) or error}); build the image again"
+            ) from error
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _start(elf: Path, messages: IO[bytes]) -> tuple[subprocess.Popen[bytes], serial.SerialBase]:
+    """Start QEMU on a free port and connect to it."""
+    for _ in range(_ATTEMPTS):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        # Someone else may take the port before QEMU does: then QEMU ends and the next one is tried.
+        command = [EMULATOR, "-M", "sim", "-cpu", "lx106", "-semihosting", "-icount", "shift=5,sleep=off"]
+        command += ["-display", "none", "-monitor", "none", "-kernel", str(elf)]
+        command += ["-serial", f"tcp:127.0.0.1:{port},server=on,wait=on,nodelay=on"]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=messages,
+            stderr=messages,
+            preexec_fn=_die_with_parent,
+        )
+        deadline = time.monotonic() + _BOOT_TIMEOUT_S
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                # QEMU waits for one connection; it says so before it listens for it.
+                if b"waiting for connection" in _bytes(messages):
+                    with contextlib.suppress(serial.SerialException):
+                        return process, serial.serial_for_url(f"socket://127.0.0.1:{port}", timeout=1.0)
+                time.sleep(0.01)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        process.kill()
+        process.wait()
+        if b"in use" not in _bytes(messages):
+            break
+        messages.truncate(0)
+    raise UserError(
+        f"{EMULATOR} did not start {elf} ({_text(messages) or 'no message'}); build the image again"
+    )
+
+
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process when its parent ends, even by SIGKILL."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _bytes(messages: IO[bytes]) -> bytes:
+    messages.seek(0)
+    return messages.read()
+
+
+def _text(messages: IO[bytes]) -> str:
+    """Return what QEMU said, on one line, without its notice that it waits."""
+    lines = _bytes(messages).decode(errors="replace").splitlines()
+    return "; ".join(line.strip() for line in lines if line.strip() and "waiting for connection" not in line)

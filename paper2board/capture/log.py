@@ -1,0 +1,119 @@
+"""The device log: what a device computed, image by image, and how long it took.
+
+JSON lines: one header (which image ran where), one record an inference, one footer (how many, and the sha256
+of all that went before). There is nothing in it that differs between two undisturbed captures of the same image on an
+emulator, so the same capture gives the same bytes.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paper2board.errors import UserError
+from paper2board.evidence import Sha256
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def line(self) -> bytes:
+        """Return this as one line of the log."""
+        return self.model_dump_json().encode() + b"\n"
+
+
+class Header(_Line):
+    """What ran, on what."""
+
+    format: Literal["paper2board device log 1"] = "paper2board device log 1"
+    image: Sha256
+    """The digest that the device reported about itself."""
+    application: str
+    model: str
+    model_sha256: Sha256
+    unit: Literal["instructions", "cycles"]
+    layers: tuple[str, ...]
+    inputs: Sha256
+    """Digest of the network inputs that were sent, and of their indices."""
+
+
+class Record(_Line):
+    """One inference. ``index``: of the image in its data set; ``outputs``: int8; ``layers``: counts by layer,
+    in the header's unit."""
+
+    index: int
+    outputs: tuple[int, ...]
+    layers: tuple[int, ...]
+
+
+class Footer(_Line):
+    """The end of a complete log."""
+
+    records: int
+    memory: dict[str, int] = Field(min_length=1)
+    """Bytes of text, rodata, data, bss, arena (part of bss) and the stack's highest use."""
+    sha256: Sha256
+    """Of every byte before this line, and of the memory figures as JSON."""
+
+
+@dataclass(frozen=True)
+class DeviceLog:
+    """A complete log."""
+
+    header: Header
+    records: tuple[Record, ...]
+    footer: Footer
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Indices of the images, int64 (N,)."""
+        return np.array([record.index for record in self.records])
+
+    @property
+    def outputs(self) -> np.ndarray:
+        """Network outputs, int8 (N, outputs)."""
+        return np.array([record.outputs for record in self.records], np.int8)
+
+    @property
+    def layer_counts(self) -> np.ndarray:
+        """Counts in the header's unit, int64 (N, layers)."""
+        return np.array([record.layers for record in self.records])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Counts of whole inferences (the sum of their layers), int64 (N,)."""
+        return self.layer_counts.sum(axis=1)
+
+
+def footer(lines: bytes, records: int, memory: dict[str, int]) -> Footer:
+    """Return the footer that completes ``lines`` (header and records)."""
+    sha256 = hashlib.sha256(lines + json.dumps(memory).encode()).hexdigest()
+    return Footer(records=records, memory=memory, sha256=sha256)
+
+
+def read_log(path: str | Path, image_digest: str) -> DeviceLog:
+    """Read the log at ``path``; raise :class:`UserError` if it is incomplete, altered, or of another image
+    than the one whose digest is ``image_digest``."""
+    try:
+        content = Path(path).read_bytes()
+        first, *middle, last = content.splitlines(keepends=True)
+        end = Footer.model_validate_json(last)
+        header = Header.model_validate_json(first)
+        records = tuple(Record.model_validate_json(line) for line in middle)
+        if not records or footer(first + b"".join(middle), len(records), end.memory).line() != last:
+            raise ValueError("its lines are not those that were captured")
+    except (OSError, ValueError) as error:
+        reason = "a line is missing or damaged" if isinstance(error, ValidationError) else str(error)
+        raise UserError(
+            f"{path} is not a complete device log ({reason}); delete it and capture again"
+        ) from error
+    if header.image != image_digest:
+        raise UserError(
+            f"{path} was captured from image {header.image[:12]}…, not from {image_digest[:12]}… just built;"
+            " delete it and capture again"
+        )
+    return DeviceLog(header, records, end)

@@ -1,0 +1,16 @@
+"""Cross-compile the device application with one model.
+
+Inputs: generated C, firmware sources. Output: ELF image for the Xtensa emulator. ``split`` chooses the deck's
+interior/boundary split of convolutions.
+"""
+
+from pathlib import Path
+
+from paper2board.firmware.emulator import build_emulator_image
+from paper2board.scripting import running
+
+if __name__ == "__main__":
+    with running(snakemake):
+        build_emulator_image(
+            Path(snakemake.input.model).parent, Path(snakemake.output.image), split=snakemake.params.split
+        )

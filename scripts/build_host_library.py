@@ -1,0 +1,13 @@
+"""Compile the generated C and the engine into a shared library for this host.
+
+Inputs: generated C, firmware sources. Output: libhost.so, which evaluation and ``paper2board classify`` load.
+"""
+
+from pathlib import Path
+
+from paper2board.firmware.host import build_host
+from paper2board.scripting import running
+
+if __name__ == "__main__":
+    with running(snakemake):
+        build_host(Path(snakemake.input.model).parent, Path(snakemake.output.library), split=True)

@@ -1,0 +1,42 @@
+"""Count parameters, MACs and bytes of every network.
+
+Inputs: weights of each variant (their header holds the network as pruned), the .tflite files. Output: evidence
+book. Method: exact counts with batch normalisation folded; MACs count padding as the usual formula does.
+"""
+
+from pathlib import Path
+
+from paper2board.evidence import counted, write_book
+from paper2board.integer_model import read
+from paper2board.scripting import running
+from paper2board.train.counts import macs, parameters, resnet18_parameters
+from paper2board.train.network import read_weights
+
+if __name__ == "__main__":
+    with running(snakemake):
+        book = {}
+        total = {}
+        for name, path in zip(snakemake.params.variants, snakemake.input.weights, strict=True):
+            spec = read_weights(path).spec
+            total[name] = sum(parameters(spec).values())
+            book[f"parameters.{name}"] = counted(total[name], "1", "weights and biases, batch norm folded")
+            book[f"size.{name}.fp32"] = counted(4 * total[name], "B", "4 bytes a parameter")
+            book[f"macs.{name}"] = counted(
+                sum(macs(spec).values()), "1", "multiply-accumulates of one inference"
+            )
+            for layer, count in macs(spec).items():
+                book[f"macs.{name}.{layer}"] = counted(count, "1", "multiply-accumulates of one layer")
+        for name, path in zip(snakemake.params.quantized, snakemake.input.models, strict=True):
+            arrays = [(op.weights, op.bias) for op in read(path).ops if hasattr(op, "weights")]
+            size = sum(weights.nbytes + bias.nbytes for weights, bias in arrays)
+            book[f"size.{name}.int8"] = counted(size, "B", "int8 weights and int32 biases")
+        for name, path in zip(snakemake.params.quantized, snakemake.input.tflite, strict=True):
+            book[f"size.{name}.tflite"] = counted(Path(path).stat().st_size, "B", "the .tflite file")
+        before, after = (total[name] for name in snakemake.params.reduction)
+        book["parameters.reduction"] = counted(
+            100 * (1 - after / before), "%", f"100 · (1 − {after} / {before})"
+        )
+        resnet18 = resnet18_parameters()
+        book["parameters.resnet18"] = counted(resnet18, "1", "torchvision.models.resnet18 for ImageNet")
+        book["size.resnet18.fp32"] = counted(4 * resnet18, "B", "4 bytes a parameter")
+        write_book(snakemake.output.book, book)

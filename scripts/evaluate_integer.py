@@ -1,0 +1,25 @@
+"""Run an integer model over the test set, in the int64 simulation.
+
+Inputs: test images, IntegerModel. Output: int8 logits (.npy). What these are is what TFLite Micro and the C
+engine must give, bit for bit.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from paper2board.integer_model import read
+from paper2board.report.logits import load_test, write_logits
+from paper2board.scripting import running
+from paper2board.simulate import simulate
+from paper2board.train.data import to_int8
+from paper2board.train.loop import configure
+
+if __name__ == "__main__":
+    with running(snakemake):
+        configure(snakemake.threads)
+        images, _ = load_test(Path(snakemake.input.data[0]).parent, snakemake.params.limit)
+        progress = partial(tqdm, desc="simulating", unit="batch", disable=None)
+        model = read(snakemake.input.model)
+        write_logits(snakemake.output.logits, simulate(model, to_int8(images), progress=progress))

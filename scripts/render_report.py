@@ -1,0 +1,51 @@
+"""Render the report of a study.
+
+Inputs: evidence books, claims ledger, confusion matrix, training histories, duty-cycle curve, notes, templates.
+Output: a folder with index.html (self-contained), report.md, report.json, tables/*.csv and figures/*.svg. Every
+verdict is computed from claims and evidence here.
+"""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import paper2board
+from paper2board.report.figures import Details
+from paper2board.report.render import render
+from paper2board.scripting import running
+
+PACKAGES = ("torch", "tensorflow", "tflite-micro", "numpy", "snakemake")
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        params, files = snakemake.params, snakemake.input
+        notes = json.loads(Path(files.notes).read_text())
+        run = {
+            "budget": params.budget,
+            "seeds": ", ".join(map(str, params.seeds)),
+            "paper2board": paper2board.__version__,
+            "Python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+            "host processor": notes["processor"],
+            "host energy": notes["engine"],
+        }
+        report = render(
+            title=params.title,
+            paper=params.paper,
+            run=run,
+            claims=files.claims,
+            tables=files.tables,
+            books=files.books,
+            details=Details(
+                histories={
+                    Path(path).name.removesuffix(".history.csv"): Path(path) for path in files.histories
+                },
+                confusion=Path(files.confusion),
+                duty_cycle=Path(files.curve),
+            ),
+            templates=Path(files.catalogue).parent,
+            output=Path(snakemake.output.folder),
+        )
+        for line in report.summary:
+            log(line)

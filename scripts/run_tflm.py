@@ -1,0 +1,20 @@
+"""Run an int8 .tflite in TFLite Micro over test images.
+
+Inputs: test images, .tflite. Output: int8 logits (.npy): the golden reference of integer inference.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from paper2board.convert.reference import run
+from paper2board.report.logits import load_test, write_logits
+from paper2board.scripting import running
+from paper2board.train.data import to_int8
+
+if __name__ == "__main__":
+    with running(snakemake):
+        images, _ = load_test(Path(snakemake.input.data[0]).parent, snakemake.params.limit)
+        progress = partial(tqdm, desc="TFLite Micro", unit="image", disable=None)
+        write_logits(snakemake.output.logits, run(snakemake.input.tflite, to_int8(images), progress))

@@ -1,0 +1,43 @@
+"""Accuracies, gains and the confusion matrix, with intervals, from stored logits.
+
+Inputs: logits of every variant, scheme and seed; their weights; labels. Outputs: evidence book, confusion matrix
+(JSON). Method: Wilson's interval for one seed, Student's t over several; gains are paired over the same images.
+"""
+
+from pathlib import Path
+
+from paper2board.evidence import write_book
+from paper2board.files import digest, write_json
+from paper2board.report.evaluate import accuracy_evidence, confusion, correct, gain_evidence
+from paper2board.report.logits import load_test, read_logits
+from paper2board.scripting import running
+
+METHODS = {
+    "fp32": "float32 network, batch norm folded, on the test images",
+    "deck-int8": "weights and biases through the deck's per-tensor int8 and back, float activations",
+    "ptq": "int64 simulation of the integer model, post-training quantization per channel",
+    "ptq-per-tensor": "int64 simulation of the integer model, post-training quantization per tensor",
+    "qat": "int64 simulation of the integer model, quantization-aware training per channel",
+}
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        params = snakemake.params
+        _, labels = load_test(Path(snakemake.input.data[0]).parent, params.limit)
+        files = iter(zip(snakemake.input.logits, snakemake.input.models, strict=True))
+        hits, book = {}, {}
+        for name, (_, scheme) in params.accuracies.items():
+            paths = [next(files) for _ in params.seeds]
+            hits[name] = [correct(read_logits(logits), labels) for logits, _ in paths]
+            chain = {"weights": digest(paths[0][1])}
+            book[f"accuracy.{name}"] = accuracy_evidence(hits[name], params.seeds, METHODS[scheme], chain)
+            log(f"{name}: {book[f'accuracy.{name}'].value:.2f} %")
+        for name, (before, after) in params.comparisons.items():
+            method = f"accuracy.{after} − accuracy.{before}"
+            book[f"gain.{name}"] = gain_evidence(hits[before], hits[after], params.seeds, method)
+        write_book(snakemake.output.book, book)
+        matrix = confusion(read_logits(snakemake.input.confusion), labels, len(params.classes))
+        write_json(
+            snakemake.output.confusion,
+            {"variant": params.confusion_of, "classes": params.classes, "matrix": matrix.tolist()},
+        )

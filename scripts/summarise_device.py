@@ -1,0 +1,54 @@
+"""Instructions, latency, memory and accuracy on the device, as evidence.
+
+Inputs: device logs of both kernel versions with their images, manifest of the generated C, .tflite, labels.
+Output: evidence book. Method: instruction counts are the emulator's, exact; latency is instructions × the board's
+cycles per instruction ÷ clock, a model with that figure's interval.
+"""
+
+from pathlib import Path
+
+from paper2board.acquire.cifar10 import load_split
+from paper2board.capture.board_fit import accuracy_on_device, board_memory_book
+from paper2board.capture.book import device_book, memory_book, split_gain
+from paper2board.capture.log import read_log
+from paper2board.convert.c_code import Manifest
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.energy.board import Board
+from paper2board.evidence import write_book
+from paper2board.files import digest
+from paper2board.firmware.emulator import image_digest
+from paper2board.scripting import running
+
+if __name__ == "__main__":
+    with running(snakemake):
+        board = Board.model_validate(snakemake.params.board)
+        manifest = Manifest.read(Path(snakemake.input.manifest).parent)
+        model = read_tflite(snakemake.input.model)
+        links = {"tflite": digest(snakemake.input.model), "c": manifest.files["model.c"].sha256}
+        book, logs, chains = {}, {}, {}
+        for kernels, path, image in zip(
+            snakemake.params.kernels, snakemake.input.logs, snakemake.input.images, strict=True
+        ):
+            logs[kernels] = read_log(path, image_digest(image))
+            chains[kernels] = links | {
+                "image": image_digest(image),
+                "device": logs[kernels].header.image,
+                "log": digest(path),
+            }
+            book |= device_book(
+                logs[kernels],
+                model,
+                cpi=board.cpu.cycles_per_instruction.value,
+                cpi_interval=board.cpu.cycles_per_instruction.interval,
+                clock_hz=board.cpu.clock_MHz.value * 1e6,
+                chain=chains[kernels],
+                prefix=f"device.{kernels}",
+            )
+        split, nosplit = (logs[kernels] for kernels in snakemake.params.kernels)
+        chain = chains[snakemake.params.kernels[0]]
+        _, labels = load_split(Path(snakemake.input.data[0]).parent, "test")
+        book["device.paper-split.accuracy"] = accuracy_on_device(split, labels, chain)
+        book["gain.interior-split"] = split_gain(split, nosplit, chain)
+        book |= memory_book(split, model, chain)
+        book |= board_memory_book(split, manifest, board.memory, chain)
+        write_book(snakemake.output.book, book)

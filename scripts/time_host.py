@@ -1,0 +1,36 @@
+"""One-shot inference on this host's CPU: latency, and energy where RAPL can be read (the deck's Table II).
+
+Inputs: one test image, host library, float weights. Outputs: evidence book; notes on what could not be measured.
+Subjects: the C engine (int8) and torch (float32, one thread, as the deck's Python ran it).
+"""
+
+from pathlib import Path
+
+import torch
+
+from paper2board.energy.host_latency import host_book, measure, processor_name
+from paper2board.evidence import write_book
+from paper2board.files import write_json
+from paper2board.firmware.host import HostModel
+from paper2board.report.logits import load_test
+from paper2board.scripting import running
+from paper2board.train.data import to_float, to_int8, to_tensor
+from paper2board.train.loop import configure
+from paper2board.train.network import folded, read_weights
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        configure(threads=1)
+        images, _ = load_test(Path(snakemake.input.data[0]).parent, 1)
+        engine, integers = HostModel(snakemake.input.library), to_int8(images)
+        network, pixels = folded(read_weights(snakemake.input.weights)), to_float(to_tensor(images))
+        subjects = {"engine": lambda: engine.run(integers), "torch": lambda: network(pixels)}
+        book, notes = {}, {"processor": processor_name()}
+        with torch.inference_mode():
+            for name, infer in subjects.items():
+                measurement = measure(infer, snakemake.params.inferences)
+                book |= host_book(name, measurement)
+                notes[name] = measurement.energy_note
+                log(f"{name}: median {book[f'host.latency.{name}'].value:.4f} ms; energy {notes[name]}")
+        write_book(snakemake.output.book, book)
+        write_json(snakemake.output.notes, notes)

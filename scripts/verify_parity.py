@@ -1,0 +1,61 @@
+"""Count differing logits between the int64 simulation, TFLite Micro, the C engine and the device.
+
+Inputs: stored logits of each over the same test images, the device log. Output: evidence book. Any difference is
+a defect, so the script fails on one after writing what it found.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from paper2board.capture.log import read_log
+from paper2board.errors import UserError
+from paper2board.evidence import Evidence, Kind, read_book, write_book
+from paper2board.files import digest
+from paper2board.firmware.emulator import image_digest
+from paper2board.report.logits import read_logits
+from paper2board.scripting import running
+
+
+def differing(first: np.ndarray, second: np.ndarray, kind: Kind, chain: dict[str, str]) -> Evidence:
+    """Return how many logits of two N×classes arrays differ."""
+    return Evidence(
+        value=int((first != second).sum()),
+        unit="logits",
+        kind=kind,
+        method="differing int8 logits",
+        n=first.size,
+        chain=chain,
+    )
+
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        files = snakemake.input
+        book = dict(read_book(files.onnx))
+        for name, simulation, tflm in zip(
+            snakemake.params.variants, files.simulation, files.tflm, strict=True
+        ):
+            reference, simulated = read_logits(tflm), read_logits(simulation)
+            chain = {"simulation": digest(simulation), "tflm": digest(tflm)}
+            book[f"parity.{name}.simulation-vs-tflm"] = differing(
+                simulated[: len(reference)], reference, Kind.MEASURED, chain
+            )
+            if name == snakemake.params.device_variant:
+                engine = read_logits(files.engine)
+                chain |= {"engine": digest(files.engine)}
+                for other, logits in (("simulation", simulated), ("tflm", reference)):
+                    book[f"parity.{name}.{other}-vs-c"] = differing(logits, engine, Kind.MEASURED, chain)
+                device = read_log(files.device, image_digest(files.image))
+                book[f"parity.{name}.device-vs-tflm"] = differing(
+                    device.outputs,
+                    reference[device.indices],
+                    Kind.EMULATED,
+                    {"tflm": digest(tflm), "log": digest(files.device)},
+                )
+        write_book(snakemake.output.book, book)
+        counts = {metric: item.value for metric, item in book.items() if item.unit == "logits"}
+        log(", ".join(f"{metric}: {count}" for metric, count in counts.items()))
+        if wrong := [metric for metric, count in counts.items() if count]:
+            path = Path(snakemake.output.book)
+            raise UserError(f"{path}: {', '.join(wrong)} differ; this is a defect of paper2board, report it")

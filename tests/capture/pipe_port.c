@@ -1,0 +1,53 @@
+/* Port of the device application to a process on this machine: bytes come from stdin and go to stdout. */
+#include <stdio.h>
+
+#include "port.h"
+
+static const uint8_t image[] = "abc";
+
+void port_write(const char *bytes, uint32_t length)
+{
+    fwrite(bytes, 1, length, stdout);
+}
+
+const char *port_counter_unit(void)
+{
+    return "instructions";
+}
+
+/* Near the wrap, and the same in every run. */
+uint32_t port_counter(void)
+{
+    static uint32_t counter = 0xffffff00u;
+    return counter += 7;
+}
+
+uint32_t port_elapsed(uint32_t start, uint32_t end)
+{
+    return end - start;
+}
+
+uint32_t port_counts_per_us(void)
+{
+    return 5;
+}
+
+void port_memory(port_memory_t *memory)
+{
+    *memory = (port_memory_t){1, 2, 3, 4, 5};
+}
+
+const uint8_t *port_image(uint32_t *length)
+{
+    *length = sizeof image - 1;
+    return image;
+}
+
+int main(void)
+{
+    int byte;
+    setvbuf(stdout, 0, _IOLBF, 1 << 16);
+    app_start();
+    while ((byte = getchar()) != EOF) app_receive((uint8_t)byte);
+    return 0;
+}

@@ -1,0 +1,225 @@
+"""The protocol against the real application: on QEMU, in plain text and in frames, on a good line and a bad one."""
+
+import hashlib
+import random
+import re
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import serial
+
+from paper2board.capture.client import Device, DeviceError
+from paper2board.capture.line import emulated_line, serial_line
+from paper2board.errors import UserError
+from paper2board.firmware.emulator import read_image
+from paper2board.firmware.host import HostModel
+from paper2board.integer_model import IntegerModel
+
+
+class NoisyLine:
+    """A line on which some bytes, both ways, are changed, lost or doubled."""
+
+    def __init__(self, line: serial.SerialBase, rate: float, seed: int) -> None:
+        self._line, self._rate, self._random = line, rate, random.Random(seed)
+        self.port, self.timeout, self.damage = line.port, 1.0, 0
+
+    def _pass(self, content: bytes) -> bytes:
+        out = bytearray()
+        for byte in content:
+            if self._random.random() >= self._rate:
+                out.append(byte)
+                continue
+            self.damage += 1
+            flipped = byte ^ 1 << self._random.randrange(8)
+            out += self._random.choice([bytes([flipped]), b"", bytes([byte, byte]), b"%", b"~", b"\n"])
+        return bytes(out)
+
+    def write(self, content: bytes) -> None:
+        self._line.write(self._pass(content))
+
+    def read_until(self, expected: bytes) -> bytes:
+        self._line.timeout = self.timeout
+        return self._pass(self._line.read_until(expected))
+
+
+def ask(line: serial.SerialBase, command: str) -> list[str]:
+    """Send a plain command; return the reply's lines."""
+    line.write(f"{command}%".encode())
+    return listen(line)
+
+
+def listen(line: serial.SerialBase) -> list[str]:
+    """Return the lines up to the next ``m-ready``."""
+    line.timeout = 10.0
+    reply: list[str] = []
+    while not reply or reply[-1] != "m-ready":
+        text = line.read_until(b"\n").decode()
+        assert text.endswith("\r\n"), reply
+        reply.append(text.strip())
+    return reply
+
+
+def test_energyrunner_session(image: Path, inputs: np.ndarray, expected: np.ndarray) -> None:
+    with emulated_line(image) as line:
+        assert listen(line)[:3:2] == ["m-timestamp-mode-performance", "m-init-done"]
+        assert ask(line, "") == ["m-ready"]
+        assert ask(line, "name") == ["m-name-dut-[paper2board]", "m-ready"]
+        profile = ask(line, "profile")
+        assert re.fullmatch(r"m-profile-\[.+]", profile[0]) and profile[1] == "m-model-[tiny]"
+        assert ask(line, "db load 432") == ["m-[Expecting 432 bytes]", "m-ready"]
+        pixels = (inputs[0].astype(int) + 128).astype(np.uint8).tobytes()
+        # The runner sends 31 bytes at a time.
+        replies = [ask(line, f"db {pixels[i : i + 31].hex()}") for i in range(0, len(pixels), 31)]
+        assert set(map(tuple, replies[:-1])) == {("m-ready",)}
+        assert replies[-1] == ["m-load-done", "m-ready"]
+        reply = ask(line, "infer 2 1")
+        results = f"m-results-[{','.join(map(str, expected[0]))}]"
+        laps = [int(lap[len("m-lap-us-") :]) for lap in reply if lap.startswith("m-lap-us-")]
+        assert [text for text in reply if not text.startswith("m-lap-us-")] == [
+            *("m-warmup-start-1", "m-warmup-done", "m-infer-start-2", "m-infer-done", results, "m-ready")
+        ]
+        assert ask(line, "results") == [results, "m-ready"]
+        counts = [int(text.rsplit("-", 1)[1]) for text in ask(line, "layers")[1:-1]]
+        # 192 instructions a microsecond: 240 MHz at 1.25 cycles an instruction; reading the clock costs some.
+        assert sum(counts) * 2 / 192 <= laps[1] - laps[0] <= sum(counts) * 2 / 192 * 1.2 + 20
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        ("nonsense\x07 1", "e-[Unknown command: nonsense?]"),
+        ("db load 5", "e-[The input takes 432 bytes]"),
+        ("db load x", "e-[The input takes 432 bytes]"),
+        ("db 00", "e-[No input is expected]"),
+        ("db 0g", "e-[Not hexadecimal or base64 digits]"),
+        ("db 000", "e-[Not hexadecimal or base64 digits]"),
+        ("db64 AAA", "e-[Not hexadecimal or base64 digits]"),
+        ("db64 A=AA", "e-[Not hexadecimal or base64 digits]"),
+        ("row 00", "e-[No photo is expected]"),
+        ("photo 0 1", "e-[A photo is 1 to 800 pixels wide, 1 to 65535 high]"),
+        ("photo 801 1", "e-[A photo is 1 to 800 pixels wide, 1 to 65535 high]"),
+        ("infer", "e-[No complete input is loaded]"),
+        ("infer 0", "e-[Inference iterations must be 1 to 100000]"),
+        ("infer 1 -1", "e-[Inference warmup must be 0 to 100000]"),
+        ("results", "e-[No inference has run on this input]"),
+        ("layers", "e-[No inference has run on this input]"),
+        ("crc maybe", "e-[crc is on or off]"),
+        ("x" * 2000, "e-[Command is too long]"),
+    ],
+)
+def test_refusals(process: Path, command: str, reply: str) -> None:
+    output = subprocess.run([process], input=f"{command}%".encode(), capture_output=True, check=True).stdout
+    assert output.decode().split("\r\n")[4:] == [reply, "m-ready", ""]
+
+
+def test_half_an_input_is_not_inferred(device: Device, inputs: np.ndarray) -> None:
+    device.load(inputs[0])
+    device.infer()
+    with pytest.raises(DeviceError, match="The input takes 432 bytes"):
+        device.load(inputs[0][:6])
+    with pytest.raises(DeviceError, match="No complete input"):
+        device.infer()
+    with pytest.raises(DeviceError, match="wants more input than the 16 bytes sent"):
+        device.load_photo(np.zeros((4, 4, 1), np.uint8))
+    with pytest.raises(DeviceError, match="No complete input"):
+        device.infer()
+    with pytest.raises(DeviceError, match="No inference has run"):
+        device.results()
+
+
+def test_device_tells_about_itself(device: Device, image: Path, network: IntegerModel) -> None:
+    profile = device.profile()
+    assert (device.name(), profile.model) == ("paper2board", network.name)
+    built = read_image(image)
+    assert device.digest() == built.digest == hashlib.sha256(built.content).hexdigest()
+    memory = device.memory()
+    assert {name: memory[name] for name in built.memory} == built.memory
+    assert 0 < memory["arena"] < memory["bss"] and 100 < memory["stack"] < 4096
+    assert device.timestamp_us() < device.timestamp_us()
+
+
+def test_outputs_and_counts(device: Device, inputs: np.ndarray, expected: np.ndarray) -> None:
+    seen = []
+    for image, output in zip(inputs, expected, strict=True):
+        device.load(image)
+        assert np.array_equal(device.infer(), output)
+        first = device.layers()
+        assert np.array_equal(device.infer(2, 1), output)
+        assert device.layers() == first
+        seen.append(first)
+    assert (seen[0].unit, seen[0].names) == ("instructions", ("conv1", "pool1", "fc1"))
+    assert all(count > 0 for layers in seen for count in layers.counts)
+
+
+@pytest.mark.parametrize("size", [(12, 12), (31, 50), (300, 7), (1, 1)])
+def test_photo_becomes_the_same_input_on_host_and_device(
+    device: Device, host: HostModel, size: tuple[int, int]
+) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+    device.load_photo(photo)
+    assert np.array_equal(device.infer(), host.run(host.resize(photo)[None])[0])
+
+
+def test_repeated_frame_is_executed_once(image: Path, inputs: np.ndarray, expected: np.ndarray) -> None:
+    def frame(number: int, command: str) -> bytes:
+        body = f"{number:04x}:{command}".encode()
+        return b"~%s:%08x%%" % (body, zlib.crc32(body))
+
+    pixels = (inputs[0].astype(int) + 128).astype(np.uint8).tobytes()
+    with emulated_line(image) as line:
+        line.write(b"crc on%" + frame(1, "db load 432") * 3)
+        for number, start in enumerate(range(0, 432, 48), 2):
+            line.write(frame(number, f"db {pixels[start : start + 48].hex()}") * 2)
+        line.write(frame(50, "infer 1 0"))
+        line.timeout = 10.0
+        while b":m-results-" not in (text := line.read_until(b"\n")):
+            assert text
+        assert f"[{','.join(map(str, expected[0]))}]" in text.decode()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_changes_no_number(image: Path, inputs: np.ndarray, expected: np.ndarray, seed: int) -> None:
+    with emulated_line(image) as line:
+        noisy = NoisyLine(line, rate=3e-4, seed=seed)
+        device = Device(noisy, timeout_s=0.15, inference_timeout_s=0.3, attempts=40)  # type: ignore[arg-type]
+        clean = []
+        for image_, output in zip(inputs, expected, strict=True):
+            device.load(image_)
+            assert np.array_equal(device.infer(), output)
+            clean.append(device.layers())
+        assert noisy.damage > 0
+    with emulated_line(image) as line:
+        device = Device(line)
+        for image_, layers in zip(inputs, clean, strict=True):
+            device.load(image_)
+            device.infer()
+            assert device.layers() == layers
+
+
+def test_hopeless_line_is_an_error(image: Path) -> None:
+    with emulated_line(image) as line, pytest.raises(DeviceError, match="does not answer"):
+        Device(NoisyLine(line, 0.2, 0), timeout_s=0.02, attempts=3)  # type: ignore[arg-type]
+
+
+def test_silent_or_missing_device_is_an_error() -> None:
+    with serial_line("loop://") as line, pytest.raises(DeviceError, match="does not answer"):
+        Device(line, timeout_s=0.02, attempts=2)
+    with pytest.raises(UserError, match="cannot open the device's line /dev/none"), serial_line("/dev/none"):
+        pass
+
+
+def test_emulator_trouble_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="does not exist; build it first"), emulated_line(tmp_path / "no.elf"):
+        pass
+    (tmp_path / "bad.elf").write_text("no ELF file")
+    with (
+        pytest.raises(UserError, match=r"bad\.elf ended early \(.*not an ELF.*\)"),
+        emulated_line(tmp_path / "bad.elf") as line,
+    ):
+        Device(line)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="qemu-system-misc"), emulated_line(tmp_path / "bad.elf"):
+        pass

@@ -1,0 +1,348 @@
+"""The C engine on the host: bit-exact with the int64 simulation, clean, and free of anything it may not need."""
+
+import ctypes
+import itertools
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from strategies import inputs_for, integer_models
+
+from paper2board.convert.c_code import generate
+from paper2board.errors import UserError
+from paper2board.firmware import host
+from paper2board.firmware.host import HostModel, build_host, engine_flags, engine_sources
+from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
+from paper2board.simulate import multiply_by_quantized_multiplier, simulate
+
+_numbers = itertools.count()
+SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def build(model: IntegerModel, folder: Path, *, split: bool) -> HostModel:
+    """Generate, build and load a model under a name of its own (the loader caches by name)."""
+    folder = folder / f"model{next(_numbers)}"
+    generate(model, folder)
+    build_host(folder, folder / "libhost.so", split=split)
+    return HostModel(folder / "libhost.so")
+
+
+def run_c(model: HostModel, inputs: np.ndarray) -> np.ndarray:
+    return model.run(inputs.reshape(len(inputs), *model.input_shape))
+
+
+@pytest.fixture(scope="module")
+def rgb_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library with an 8 × 6 RGB input: tall, so that rows and columns cannot be mixed up."""
+    tensors = (Tensor("image", (8, 6, 3), 1 / 64, 0), Tensor("logits", (4,), 0.125, 3))
+    weights = np.random.default_rng(0).integers(-127, 128, (4, 144)).astype(np.int8)
+    scale = np.array([0.001], np.float32)
+    layer = FullyConnected("fc", (0,), 1, weights, np.zeros(4, np.int32), scale)
+    model = IntegerModel("rgb", tensors, (layer,), 0, 1, {"classes": "cat,dog,ship,été"})
+    folder = tmp_path_factory.mktemp("rgb")
+    generate(model, folder)
+    build_host(folder, folder / "libhost.so", split=True)
+    return folder / "libhost.so"
+
+
+# --- bit-exactness ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Both versions of the kernels, compiled once for all random models."""
+    objects = {}
+    for split in (False, True):
+        objects[split] = tmp_path_factory.mktemp("kernels")
+        command = ["gcc", *engine_flags(objects[split], split=split), "-O2", "-fPIC", "-c"]
+        sources = map(str, host.KERNELS.glob("*.c"))
+        subprocess.run([*command, *sources], check=True, cwd=objects[split])
+    return objects
+
+
+@given(model=integer_models())
+@settings(SLOW, max_examples=50)
+def test_c_equals_the_simulation(
+    tmp_path_factory: pytest.TempPathFactory, kernels: dict[bool, Path], model: IntegerModel
+) -> None:
+    folder = tmp_path_factory.mktemp("c")
+    generate(model, folder)
+    inputs = inputs_for(model, 12)
+    expected = simulate(model, inputs).reshape(len(inputs), -1)
+    sources = [folder / "model.c", host.ENGINE / "p2b_resize.c", host.FIRMWARE / "ports/host/p2b_host.c"]
+    for split, objects in kernels.items():
+        library = folder / f"libhost{int(split)}.so"
+        command = ["gcc", *engine_flags(folder, split=split), "-fPIC", "-shared", "-o", str(library)]
+        subprocess.run([*command, *map(str, sources), *map(str, objects.glob("*.o"))], check=True)
+        np.testing.assert_array_equal(run_c(HostModel(library), inputs), expected)
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, "SAME"), (5, 2, "SAME"), (3, 2, "VALID")])
+def test_convolution_with_both_regions(
+    tmp_path: Path, kernel: int, stride: int, padding: str, split: bool
+) -> None:
+    """Interior and all four borders at once, on an input that is larger than the random ones."""
+    rng = np.random.default_rng(1)
+    weights = rng.integers(-127, 128, (7, kernel, kernel, 3)).astype(np.int8)
+    bias = rng.integers(-3000, 3000, 7).astype(np.int32)
+    scales = rng.uniform(0.001, 0.01, 7).astype(np.float32)
+    size = -(-13 // stride) if padding == "SAME" else (13 - kernel) // stride + 1
+    tensors = (Tensor("in", (13, 13, 3), 0.02, -5), Tensor("out", (size, size, 7), 0.25, 4))
+    layer = Conv2D("conv", (0,), 1, weights, bias, scales, (stride, stride), padding, "RELU")  # type: ignore[arg-type]
+    model = IntegerModel("conv", tensors, (layer,), 0, 1)
+    inputs = inputs_for(model, 8)
+    expected = simulate(model, inputs)
+    assert len(np.unique(expected)) > 40  # not saturated
+    np.testing.assert_array_equal(
+        run_c(build(model, tmp_path, split=split), inputs), expected.reshape(8, -1)
+    )
+
+
+# --- arithmetic ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def arithmetic(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    folder = tmp_path_factory.mktemp("arithmetic")
+    (folder / "arithmetic.c").write_text(
+        '#include "p2b_arithmetic.h"\n'
+        "void requantize(const int32_t *x, const int32_t *m, const int32_t *s, int32_t *y, int n)\n"
+        "{ for (int i = 0; i < n; ++i) y[i] = p2b_requantize(x[i], m[i], s[i]); }\n"
+        "uint32_t divide(uint32_t n, uint32_t d) { return p2b_divide(n, d); }\n"
+        "int8_t clamp(int32_t x, int32_t o, int32_t l, int32_t h) { return p2b_clamp(x, o, l, h); }\n"
+    )
+    command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", f"-I{host.ENGINE}", "-o"]
+    subprocess.run([*command, str(folder / "lib.so"), str(folder / "arithmetic.c")], check=True)
+    library = ctypes.CDLL(str(folder / "lib.so"))
+    library.divide.restype = ctypes.c_uint32
+    library.divide.argtypes = [ctypes.c_uint32, ctypes.c_uint32]
+    library.clamp.restype = ctypes.c_int8
+    return library
+
+
+def c_requantize(library: ctypes.CDLL, x: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    arrays = [np.ascontiguousarray(array, np.int32) for array in (x, multiplier, shift)]
+    result = np.empty_like(arrays[0])
+    library.requantize(*(ctypes.c_void_p(a.ctypes.data) for a in (*arrays, result)), len(result))
+    return result
+
+
+def reference(x: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    tensors = (torch.from_numpy(np.asarray(array, np.int64)) for array in (x, multiplier, shift))
+    return multiply_by_quantized_multiplier(*tensors).numpy()
+
+
+INT32 = st.integers(-(2**31), 2**31 - 1)
+MULTIPLIER = st.one_of(st.just(0), st.integers(2**30, 2**31 - 1))
+
+
+@given(x=INT32, multiplier=MULTIPLIER, shift=st.integers(-31, 0))
+@example(x=-(2**31), multiplier=2**31 - 1, shift=0)
+@example(x=2**31 - 1, multiplier=2**31 - 1, shift=-31)
+@example(x=-1, multiplier=2**30, shift=0)
+@example(x=-3, multiplier=2**30, shift=-1)
+@settings(max_examples=300)
+def test_requantize_to_the_right(arithmetic: ctypes.CDLL, x: int, multiplier: int, shift: int) -> None:
+    arguments = [np.array([value]) for value in (x, multiplier, shift)]
+    assert c_requantize(arithmetic, *arguments) == reference(*arguments)
+
+
+@given(x=INT32, real=st.floats(1.0, 2.0**20))
+def test_requantize_to_the_left_saturates_only_beyond_int8(
+    arithmetic: ctypes.CDLL, x: int, real: float
+) -> None:
+    multiplier, shift = quantize_multiplier(real)
+    exact = ((x << shift) * multiplier + (1 << 30)) >> 31
+    actual = int(c_requantize(arithmetic, *(np.array([value]) for value in (x, multiplier, shift)))[0])
+    if -(2**31) <= x << shift < 2**31:
+        assert actual == exact
+    else:
+        assert np.sign(actual) == np.sign(exact)
+        assert min(abs(actual), abs(exact)) >= 2**30 - 1
+
+
+def test_requantize_every_boundary(arithmetic: ctypes.CDLL) -> None:
+    """All combinations of values around powers of two: every carry of the 16-bit pieces."""
+    powers = 2 ** np.arange(31, dtype=np.int64)
+    near = np.unique(np.concatenate([s * (powers + d) for s in (-1, 1) for d in (-1, 0, 1)]))
+    x = np.append(near, [-(2**31), 2**31 - 1])
+    multiplier = np.concatenate([[0, 2**31 - 1], 2**30 + powers[:30] - 1, 2**31 - powers[:30]])
+    shift = -np.arange(32)
+    grid = [array.ravel() for array in np.meshgrid(x, multiplier, shift)]
+    np.testing.assert_array_equal(c_requantize(arithmetic, *grid), reference(*grid))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2**31))
+def test_divide(arithmetic: ctypes.CDLL, numerator: int, denominator: int) -> None:
+    assert arithmetic.divide(numerator, denominator) == numerator // denominator
+
+
+@given(INT32, st.integers(-128, 127), st.integers(-128, 127), st.integers(0, 255))
+def test_clamp_never_overflows(arithmetic: ctypes.CDLL, x: int, offset: int, low: int, span: int) -> None:
+    high = min(low + span, 127)
+    assert arithmetic.clamp(x, offset, low, high) == min(max(x + offset, low), high)
+
+
+# --- resize -------------------------------------------------------------------------------------------
+
+
+def overlaps(source: int, target: int) -> np.ndarray:
+    """Return target × source lengths of overlap, as p2b_resize.h defines them."""
+    t, s = np.arange(target)[:, None], np.arange(source)[None, :]
+    ends = np.minimum((s + 1) * target, (t + 1) * source)
+    return np.maximum(0, ends - np.maximum(s * target, t * source))
+
+
+def reference_resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The definition in p2b_resize.h with numpy's int64."""
+    h, w = photo.shape[:2]
+    if w * height > h * width:
+        crop_w, crop_h = max(1, h * width // height), h
+    else:
+        crop_w, crop_h = w, max(1, w * height // width)
+    top, left = (h - crop_h) // 2, (w - crop_w) // 2
+    crop = photo[top : top + crop_h, left : left + crop_w].astype(np.int64)
+    sums = np.einsum("ij,jkc->ikc", overlaps(crop_h, height), crop)
+    sums = np.einsum("ikc,lk->ilc", sums, overlaps(crop_w, width))
+    area = crop_h * crop_w
+    return ((sums + area // 2) // area - 128).astype(np.int8)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+@example(1, 1, 0)
+@example(1, 40, 0)
+@example(40, 1, 0)
+@example(8, 6, 0)
+@settings(deadline=None)
+def test_resize_equals_its_definition(rgb_library: Path, height: int, width: int, seed: int) -> None:
+    photo = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), reference_resize(photo, 8, 6))
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (1081, 1079), (5462, 4097), (3, 65535), (65535, 1)])
+def test_resize_large_photos(rgb_library: Path, height: int, width: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), reference_resize(photo, 8, 6))
+
+
+@pytest.mark.parametrize("value", [0, 1, 254, 255])
+def test_resize_keeps_a_plain_colour(rgb_library: Path, value: int) -> None:
+    """White at the largest sums: 6000 × 8000 pixels pass 32 bits."""
+    photo = np.full((8000, 6000, 3), value, np.uint8)
+    assert np.all(HostModel(rgb_library).resize(photo) == value - 128)
+
+
+def test_resize_leaves_pixels_of_the_right_size_alone(rgb_library: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (8, 6, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), photo.astype(np.int64) - 128)
+
+
+# --- library ------------------------------------------------------------------------------------------
+
+
+def test_host_model_describes_itself(rgb_library: Path) -> None:
+    model = HostModel(rgb_library)
+    assert model.name == "rgb"
+    assert model.input_shape == (8, 6, 3)
+    assert (model.outputs, model.output_scale, model.output_zero_point) == (4, 0.125, 3)
+    assert model.layer_names == ["fc"]
+    assert model.classes == ["cat", "dog", "ship", "été"]
+
+
+def test_classes_have_numbers_where_the_model_names_none(tmp_path: Path) -> None:
+    tensors = (Tensor("in", (2,), 1.0, 0), Tensor("out", (2,), 1.0, 0))
+    weights, scale = np.eye(2, dtype=np.int8), np.ones(1, np.float32)
+    layer = FullyConnected("fc", (0,), 1, weights, np.zeros(2, np.int32), scale)
+    model = build(IntegerModel("plain", tensors, (layer,), 0, 1), tmp_path, split=False)
+    assert model.classes == ["class 0", "class 1"]
+    assert run_c(model, np.array([[3, -4]], np.int8)).tolist() == [[3, -4]]
+
+
+def test_run_takes_no_images_and_refuses_other_shapes(rgb_library: Path) -> None:
+    model = HostModel(rgb_library)
+    assert model.run(np.empty((0, 8, 6, 3), np.int8)).shape == (0, 4)
+    for wrong in (np.zeros((1, 8, 6, 3), np.uint8), np.zeros((1, 6, 8, 3), np.int8), np.zeros((8, 6, 3), np.int8)):
+        with pytest.raises(ValueError, match="inputs must be int8"):
+            model.run(wrong)
+    with pytest.raises(ValueError, match="photo must be uint8"):
+        model.resize(np.zeros((8, 6), np.uint8))
+
+
+def test_build_is_deterministic(rgb_library: Path, tmp_path: Path) -> None:
+    build_host(rgb_library.parent, tmp_path / "again.so", split=True)
+    assert (tmp_path / "again.so").read_bytes() == rgb_library.read_bytes()
+
+
+def test_a_missing_compiler_is_one_sentence(rgb_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="install the system package gcc"):
+        build_host(rgb_library.parent, rgb_library.parent / "other.so", split=True)
+    assert not (rgb_library.parent / "other.so").exists()
+
+
+def test_missing_code_or_library_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no generated model.c"):
+        build_host(tmp_path, tmp_path / "libhost.so", split=True)
+    with pytest.raises(UserError, match="not a host library"):
+        HostModel(tmp_path / "libhost.so")
+    (tmp_path / "text.so").write_text("no library")
+    with pytest.raises(UserError, match="not a host library"):
+        HostModel(tmp_path / "text.so")
+
+
+# --- the C itself -------------------------------------------------------------------------------------
+
+SANITIZED_MAIN = """
+#include <stdio.h>
+#include "model.h"
+int main(void)
+{
+    while (fread(p2b_input(), 1, P2B_INPUT_BYTES, stdin) == P2B_INPUT_BYTES) {
+        p2b_run();
+        fwrite(p2b_output(), 1, P2B_OUTPUT_BYTES, stdout);
+    }
+    return 0;
+}
+"""
+
+
+@given(model=integer_models())
+@settings(SLOW, max_examples=5)
+def test_no_undefined_behaviour(tmp_path_factory: pytest.TempPathFactory, model: IntegerModel) -> None:
+    folder = tmp_path_factory.mktemp("sanitized")
+    generate(model, folder)
+    (folder / "main.c").write_text(SANITIZED_MAIN)
+    sanitizers = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    sources = [*engine_sources(folder), folder / "main.c"]
+    command = ["gcc", *engine_flags(folder, split=True), *sanitizers, *map(str, sources), "-o"]
+    subprocess.run([*command, str(folder / "main")], check=True)
+    inputs = inputs_for(model, 4)
+    result = subprocess.run([str(folder / "main")], input=inputs.tobytes(), capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout == simulate(model, inputs).tobytes()
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_xtensa_needs_only_memcpy_and_memset(rgb_library: Path, tmp_path: Path, split: bool) -> None:
+    """The lx106 compiler has no 64-bit multiplication and no division to link with."""
+    folder = rgb_library.parent
+    objects = []
+    for source in engine_sources(folder):
+        objects.append(str(tmp_path / f"{source.stem}.o"))
+        flags = ["-O2", "-ffreestanding", "-mlongcalls", "-mtext-section-literals", *host.WARNINGS]
+        command = ["xtensa-lx106-elf-gcc", *engine_flags(folder, split=split), *flags]
+        try:
+            subprocess.run([*command, "-c", str(source), "-o", objects[-1]], check=True)
+        except FileNotFoundError:
+            pytest.skip("xtensa-lx106-elf-gcc is not installed")
+    subprocess.run(
+        ["xtensa-lx106-elf-ld", "-r", *objects, "-o", str(tmp_path / "engine.o")], check=True
+    )
+    symbols = ["xtensa-lx106-elf-nm", "--undefined-only", str(tmp_path / "engine.o")]
+    output = subprocess.run(symbols, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[-1] for line in output.splitlines()} <= {"memcpy", "memset"}
