@@ -30,6 +30,7 @@ find_python() {
 missing_packages() {
     local c_program='#include <string.h>'
     command -v gcc >/dev/null || echo gcc
+    command -v npm >/dev/null || echo npm
     gcc -E -xc - <<<"$c_program" >/dev/null 2>&1 || echo libc6-dev
     command -v xtensa-lx106-elf-gcc >/dev/null || echo gcc-xtensa-lx106
     command -v xtensa-lx106-elf-as >/dev/null || echo binutils-xtensa-lx106

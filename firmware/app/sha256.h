@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Hash `length` bytes (below 512 MiB) into eight words; each printed as eight hexadecimal digits they are the digest. */
+/* Hash `length` bytes (below 512 MiB) into eight words, each eight hexadecimal digits of the digest. */
 void sha256(const uint8_t *bytes, uint32_t length, uint32_t digest[8]);
 
 #endif

@@ -6,7 +6,7 @@
  * - An accumulator becomes an output as clamp(requantize(accumulator) + output_offset, low, high); the
  *   requantization is p2b_requantize() with the output channel's multiplier and shift, and low and high hold
  *   the fused activation (NONE, RELU, RELU6) as well as int8's range.
- * - The generator has checked that no accumulator can leave int32.
+ * - No accumulator can leave int32: the generator takes no other models.
  * - input and output must not overlap. No function needs scratch memory, none keeps state. */
 #ifndef P2B_KERNELS_H
 #define P2B_KERNELS_H

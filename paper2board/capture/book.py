@@ -31,77 +31,65 @@ def device_book(
     instead of ``.instructions``, and measured latencies; CPI is not used then.
     """
     ops = _ops(log, model)
-    totals, layers = log.counts, log.layer_counts
-    unit = log.header.unit
+    totals, layers, unit = log.counts, log.layer_counts, log.header.unit
     emulated = unit == "instructions"
     counted = Kind.EMULATED if emulated else Kind.MEASURED
-    source = (
-        "QEMU's CCOUNT with -icount, summed over layers"
-        if emulated
-        else "the core's CCOUNT, summed over layers"
+    timed = Kind.MODELLED if emulated else Kind.MEASURED
+    counter = "QEMU's CCOUNT with -icount" if emulated else "the core's CCOUNT"
+    clock = f"{clock_hz / 1e6:g} MHz"
+    formula = (
+        f"instructions x {cpi} +- {cpi_uncertainty} cycles / {clock}" if emulated else f"cycles / {clock}"
     )
-    common = {"n": len(totals), "chain": dict(chain)}
-    low_cpi, mid_cpi, high_cpi = (
-        (cpi - cpi_uncertainty, cpi, cpi + cpi_uncertainty) if emulated else (1.0, 1.0, 1.0)
-    )
+    cycles = (cpi - cpi_uncertainty, cpi, cpi + cpi_uncertainty) if emulated else (1.0, 1.0, 1.0)
+    low_ms, ms, high_ms = (per_count / clock_hz * 1e3 for per_count in cycles)
 
-    def count(values: np.ndarray) -> Evidence:
+    def evidence(
+        value: float,
+        unit: str,
+        kind: Kind,
+        method: str,
+        interval: tuple[float, float] | None = None,
+        interval_method: str | None = None,
+    ) -> Evidence:
         return Evidence(
-            value=_plain(np.median(values)),
+            value=int(value) if float(value).is_integer() else float(value),
             unit=unit,
-            kind=counted,
-            method=f"median of {source}",
-            interval=(int(values.min()), int(values.max())),
-            interval_method="least to most over the images",
-            **common,
+            kind=kind,
+            method=method,
+            n=len(totals),
+            interval=interval,
+            interval_method=interval_method,
+            chain=dict(chain),
         )
 
-    def latency(values: np.ndarray) -> Evidence:
-        def to_ms(cycles_per_count: float, of: float) -> float:
-            return of * cycles_per_count / clock_hz * 1e3
+    def count_and_latency(name: str, counts: np.ndarray, what: str) -> dict[str, Evidence]:
+        median, least, most = float(np.median(counts)), float(counts.min()), float(counts.max())
+        over = "least to most over the images"
+        both = f"{over}, and range of cycles per instruction" if emulated else over
+        interval_ms = (least * low_ms, most * high_ms)
+        return {
+            f"{name}.{unit}": evidence(median, unit, counted, f"{counter}, {what}", (least, most), over),
+            f"{name}.latency": evidence(median * ms, "ms", timed, f"{formula}, {what}", interval_ms, both),
+        }
 
-        formula = f"instructions x {cpi} +- {cpi_uncertainty} cycles / {clock_hz / 1e6:g} MHz"
-        return Evidence(
-            value=to_ms(mid_cpi, float(np.median(values))),
-            unit="ms",
-            kind=Kind.MODELLED if emulated else Kind.MEASURED,
-            method=f"median of {formula if emulated else f'cycles / {clock_hz / 1e6:g} MHz'}",
-            interval=(to_ms(low_cpi, float(values.min())), to_ms(high_cpi, float(values.max()))),
-            interval_method="range over the images" + (" and of cycles per instruction" if emulated else ""),
-            **common,
-        )
-
-    def derived(value: float, unit_: str, kind: Kind, method: str) -> Evidence:
-        return Evidence(value=float(value), unit=unit_, kind=kind, method=method, **common)
-
-    convolutions = [isinstance(op, Conv2D) for op in ops]
     deviation = float(totals.std())
-    book = {
-        f"{prefix}.{unit}": count(totals),
-        f"{prefix}.{unit}.std": derived(deviation, unit, counted, "standard deviation over the images"),
-        f"{prefix}.{unit}-per-mac": derived(
-            np.median(totals) / sum(macs(model, op) for op in ops),
-            "1",
-            counted,
-            f"median {unit} / multiply-accumulates",
+    convolutions = [isinstance(op, Conv2D) for op in ops]
+    share = 100 * np.median(layers[:, convolutions].sum(axis=1) / totals)
+    density = np.median(totals) / sum(macs(model, op) for op in ops)
+    over = "over the images"
+    book = count_and_latency(prefix, totals, "sum of layers, median over the images")
+    book |= {
+        f"{prefix}.{unit}.std": evidence(deviation, unit, counted, f"standard deviation {over}"),
+        f"{prefix}.latency.std": evidence(deviation * ms, "ms", timed, f"standard deviation {over}"),
+        f"{prefix}.{unit}-per-mac": evidence(
+            density, "1", counted, f"{unit} per multiply-accumulate, median {over}"
         ),
-        f"{prefix}.latency": latency(totals),
-        f"{prefix}.latency.std": derived(
-            deviation * mid_cpi / clock_hz * 1e3,
-            "ms",
-            Kind.MODELLED if emulated else Kind.MEASURED,
-            "standard deviation over the images",
-        ),
-        f"{prefix}.convolution-share": derived(
-            100 * np.median(layers[:, convolutions].sum(axis=1) / totals),
-            "%",
-            counted,
-            f"{unit} of convolution layers / all, median over the images",
+        f"{prefix}.convolution-share": evidence(
+            share, "%", counted, f"{unit} in convolutions, median {over}"
         ),
     }
-    for op, values in zip(ops, layers.T, strict=True):
-        book[f"{prefix}.layer.{op.name}.{unit}"] = count(values)
-        book[f"{prefix}.layer.{op.name}.latency"] = latency(values)
+    for op, counts in zip(ops, layers.T, strict=True):
+        book |= count_and_latency(f"{prefix}.layer.{op.name}", counts, "median over the images")
     return book
 
 
@@ -155,14 +143,10 @@ def split_gain(split: DeviceLog, nosplit: DeviceLog, chain: Mapping[str, str]) -
 
 def _ops(log: DeviceLog, model: IntegerModel) -> list[Op]:
     """Return the model's ops that the log has counts of; a reshape computes nothing."""
-    ops = [op for op in model.ops if not isinstance(op, Reshape)]
+    ops: list[Op] = [op for op in model.ops if not isinstance(op, Reshape)]
     if tuple(op.name for op in ops) != log.header.layers:
         raise UserError(
             f"the log has layers {', '.join(log.header.layers)}, model {model.name} has"
             f" {', '.join(op.name for op in ops)}; capture again"
         )
     return ops
-
-
-def _plain(value: float) -> float | int:
-    return int(value) if float(value).is_integer() else float(value)

@@ -15,6 +15,7 @@ from typing import IO
 import serial
 
 from paper2board.errors import UserError
+from paper2board.firmware.emulator import read_image
 
 EMULATOR = "qemu-system-xtensa"
 BAUD = 921_600
@@ -42,12 +43,11 @@ def emulated_line(elf: str | Path) -> Iterator[serial.SerialBase]:
     """Run the device image ``elf`` on QEMU and open its line; QEMU is gone when the block or we end.
 
     ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of instructions. Raise :class:`UserError` when
-    QEMU is missing or does not start.
+    QEMU is missing, does not start or ends early, or when ``elf`` is not a device image.
     """
     if shutil.which(EMULATOR) is None:
         raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
-    if not Path(elf).is_file():
-        raise UserError(f"device image {elf} does not exist; build it first")
+    read_image(elf)  # QEMU would run anything
     with tempfile.TemporaryFile() as messages:
         process, line = _start(Path(elf), messages)
         try:

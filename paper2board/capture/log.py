@@ -1,8 +1,8 @@
 """The device log: what a device computed, image by image, and how long it took.
 
 JSON lines: one header (which image ran where), one record an inference, one footer (how many, and the sha256
-of all that went before). There is nothing in it that differs between two undisturbed captures of the same image on an
-emulator, so the same capture gives the same bytes.
+of all before it). Nothing in it differs between two captures of the same image on an emulator: the same
+capture gives the same bytes.
 """
 
 import hashlib

@@ -20,8 +20,6 @@ from paper2board.convert import memory_plan
 from paper2board.errors import UserError
 from paper2board.files import digest, write_bytes, write_json, write_text
 from paper2board.integer_model import (
-    INT8_MAX,
-    INT8_MIN,
     Add,
     Conv2D,
     FullyConnected,
@@ -157,7 +155,8 @@ def generate(model: IntegerModel, folder: str | Path) -> Manifest:
 
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8), consecutively, as the
     deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key ``classes`` (comma
-    separated) names the outputs. Raise :class:`UserError` for a model that the engine cannot compute exactly.
+    separated) names the outputs. Raise :class:`UserError` if these are not as many as the outputs, or if the
+    model has nothing to compute.
     """
     folder = Path(folder)
     layers = memory_plan.layers(model)
@@ -211,7 +210,7 @@ def generate(model: IntegerModel, folder: str | Path) -> Manifest:
 
 
 def _check(model: IntegerModel, layers: list[Op]) -> None:
-    """Refuse what the 32-bit engine would compute differently from the model, or not at all."""
+    """Refuse a model that gives no C, or wrong names in it."""
     if not layers:
         raise UserError(f"model {model.name}: it has only RESHAPE ops and computes nothing; convert another")
     classes = model.metadata.get("classes", "")
@@ -221,16 +220,6 @@ def _check(model: IntegerModel, layers: list[Op]) -> None:
             f"model {model.name}: metadata key 'classes' names {len(classes.split(','))} classes but the"
             f" output has {outputs} values; correct the list"
         )
-    for op in layers:
-        if isinstance(op, Conv2D | FullyConnected):
-            zero_point = model.tensors[op.inputs[0]].zero_point
-            reach = max(INT8_MAX - zero_point, zero_point - INT8_MIN)
-            weights = np.abs(op.weights.reshape(len(op.bias), -1).astype(np.int64)).sum(axis=1)
-            if np.any(np.abs(op.bias.astype(np.int64)) + reach * weights > np.iinfo(np.int32).max):
-                raise UserError(
-                    f"model {model.name}: {op.type} {op.name}: its accumulators can leave 32 bits; quantize it"
-                    " with smaller biases or split the layer"
-                )
 
 
 def _model_digest(model: IntegerModel) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from tflite_micro.python.tflite_micro.runtime import Interpreter
 
 from paper2board.convert.stderr import captured_stderr
-from paper2board.convert.tflite_import import read_tflite
+from paper2board.convert.tflite_import import DAMAGE, read_tflite
 from paper2board.errors import UserError
 
 _TOTAL = re.compile(rb"Arena allocation (total|head|tail) (\d+) bytes")
@@ -75,7 +75,8 @@ def _load(source: str | Path | bytes):
     with captured_stderr() as stream:
         try:
             return model, Interpreter.from_bytes(data, arena_size=arena_bytes)
-        except RuntimeError as error:
+        # The wrapper walks the whole file in Python first, also through what read_tflite had no use for.
+        except (RuntimeError, *DAMAGE) as error:
             stream.seek(0)
             said = " ".join(stream.read().decode(errors="replace").split())[:300]
             raise UserError(

@@ -5,7 +5,7 @@ TFLite schema (``schema.fbs``) and the 8-bit quantization specification.
 
 The generated schema classes read one field at a time, so nothing is allocated on the word of a length field:
 a length is compared with its limit before the array is read. They refuse offsets
-outside the file by raising one of :data:`_DAMAGE`.
+outside the file by raising one of :data:`DAMAGE`.
 """
 
 import math
@@ -83,7 +83,7 @@ _NUMPY: dict[int, np.dtype] = {
 }
 
 # What the schema classes raise when an offset, length or string points outside the file.
-_DAMAGE = (struct.error, ValueError, TypeError, IndexError, AttributeError, OverflowError)
+DAMAGE = (struct.error, ValueError, TypeError, IndexError, AttributeError, OverflowError)
 
 
 def read_tflite(source: str | Path | bytes, name: str = "") -> IntegerModel:
@@ -110,7 +110,7 @@ def read_tflite(source: str | Path | bytes, name: str = "") -> IntegerModel:
         raise UserError(f"{label} is not a .tflite file (no TFL3 identifier); convert the network again")
     try:
         return _File(label, data).model(name or "model")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UserError(
             f"{label} is damaged or truncated ({type(error).__name__} while reading); convert the network again"
         ) from error
@@ -122,11 +122,6 @@ def _read(path: Path) -> bytes:
             return stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); convert the network first") from error
-
-
-def _array(length: int, values: np.ndarray | int) -> np.ndarray:
-    """The schema classes give 0 instead of an array for an absent vector."""
-    return np.asarray(values) if length else np.empty(0)
 
 
 class _File:
@@ -349,8 +344,8 @@ class _File:
         scales = np.array(quantization.ScaleAsNumpy(), np.float32)
         if not np.all(np.isfinite(scales) & (scales > 0)):
             self.refuse(f"tensor {name} has a scale that is not a positive number")
-        zeros = quantization.ZeroPointLength()
-        if zeros not in {0, len(scales)} or np.any(_array(zeros, quantization.ZeroPointAsNumpy())):
+        # Without them TFLite Micro takes the tensor for unquantized.
+        if quantization.ZeroPointLength() != len(scales) or np.any(quantization.ZeroPointAsNumpy()):
             self.refuse(f"tensor {name} has zero points other than 0")
         if len(scales) > 1 and quantization.QuantizedDimension() != 0:
             self.refuse(

@@ -39,8 +39,8 @@ def energy_book(board: Board, latency: Evidence, period_s: float, prefix: str = 
 def duty_cycle_curve(board: Board, latency: Evidence, periods_s: Iterable[float]) -> pd.DataFrame:
     """Return battery life over the duty cycle, one row per sleep state and period.
 
-    Columns: sleep_state, period_s, duty_cycle (0 to 1), average_power_mW, life_h, inferences; power and life also with
-    ``_low`` and ``_high``. A state has no row for periods in which it cannot wake up and infer.
+    Columns: sleep_state, period_s, duty_cycle (0 to 1), average_power_mW, life_h, inferences; power and
+    life also with ``_low`` and ``_high``. A state has no row for periods in which it cannot wake up and infer.
     """
     tau = in_unit(latency, "s")
     rows = []

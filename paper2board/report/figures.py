@@ -10,8 +10,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from cycler import cycler
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from paper2board.errors import UserError
@@ -163,7 +164,7 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
                 x, y = printed[names[0]] * 1e3, printed[names[1]]
                 axes.plot(x, y, PARETO_MARKERS[form], color=colour, markerfacecolor="white")
         axes.set(xscale="log", xlabel="size (kB)", ylabel="test accuracy (%)")
-        axes.xaxis.set_major_formatter(ScalarFormatter())
+        _plain_logarithm(axes.xaxis)
         axes.legend()
         caption = (
             "Circles are FP32, squares INT8. Filled points are ours with their intervals; hollow points are the"
@@ -208,6 +209,8 @@ def battery_life(path: Path) -> Drawing:
             rows = rows.sort_values("duty_cycle")
             axes.plot(100 * rows["duty_cycle"], rows["life_h"], label=str(state).replace("-", " "))
         axes.set(xscale="log", yscale="log", xlabel="duty cycle (%)", ylabel="battery life (h)")
+        _plain_logarithm(axes.xaxis)
+        _plain_logarithm(axes.yaxis)
         axes.legend(title="between inferences")
         caption = "Modelled life of the paper's battery for the share of time that is spent on inference."
         return Drawing("battery-life", "Battery life over duty cycle", "energy", caption, _svg(figure))
@@ -271,6 +274,13 @@ def _whiskers(item: Evidence) -> list[list[float]]:
     """Return the lengths of an error bar below and above the value."""
     low, high = item.interval or (item.value, item.value)
     return [[item.value - low], [high - item.value]]
+
+
+def _plain_logarithm(axis: Axis) -> None:
+    """Label a logarithmic axis 1, 2, 5, 10 … instead of powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def configure(threads: int) -> None:
 
 def checkpoint_path(output: str | Path) -> Path:
     """Return where the training that makes ``output`` keeps its checkpoint."""
-    return Path("build/checkpoints") / Path(output).with_suffix(".checkpoint")
+    return Path("checkpoints") / Path(output).with_suffix(".checkpoint")
 
 
 def one_cycle(step: int, total: int, warm_up: float) -> float:

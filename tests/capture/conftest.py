@@ -1,14 +1,15 @@
 """One small network, built once: as a device image, as a host library and as a sanitized process."""
 
+import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from paper2board.capture.client import Device
-from paper2board.capture.line import emulated_line
+from paper2board.capture.line import EMULATOR, emulated_line
 from paper2board.convert.c_code import generate
 from paper2board.firmware.emulator import APPLICATION, build_emulator_image
 from paper2board.firmware.host import HostModel, build_host, engine_flags, engine_sources
@@ -87,9 +88,32 @@ def process(generated: Path) -> Path:
     output = generated / "application"
     sources = [*APPLICATION.glob("*.c"), *engine_sources(generated), Path(__file__).parent / "pipe_port.c"]
     command = ["gcc", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += [*engine_flags(generated, split=True), f"-I{APPLICATION}", *map(str, sources), "-o", str(output)]
+    command += [
+        *engine_flags(generated, split=True),
+        f"-I{APPLICATION}",
+        *map(str, sources),
+        "-o",
+        str(output),
+    ]
     subprocess.run(command, check=True)
     return output
+
+
+@pytest.fixture
+def emulators(image: Path) -> Callable[[], list[int]]:
+    """Return the process ids of the emulators that run :func:`image`."""
+
+    def find() -> list[int]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            # Processes end while we look.
+            with contextlib.suppress(OSError):
+                command = (process / "cmdline").read_bytes().split(b"\0")
+                if EMULATOR.encode() in command and str(image).encode() in command:
+                    found.append(int(process.name))
+        return found
+
+    return find
 
 
 @pytest.fixture

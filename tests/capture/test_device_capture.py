@@ -1,10 +1,11 @@
 """Captures on the emulator: exact, repeatable, resumable, and of the image just built."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
-import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,6 @@ from paper2board.firmware.emulator import image_digest
 INDICES = (3, 1, 4, 15, 9, 2, 6, 5)
 
 
-def emulators(image: Path) -> list[int]:
-    """Return the process ids of the emulators that run ``image``."""
-    found = subprocess.run(["pgrep", "-f", f"qemu-system-xtensa.*{image}"], capture_output=True, text=True)
-    return [int(number) for number in found.stdout.split()]
-
-
 @pytest.fixture(scope="module")
 def undisturbed(image: Path, inputs: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("undisturbed") / "log.jsonl"
@@ -33,13 +28,17 @@ def undisturbed(image: Path, inputs: np.ndarray, tmp_path_factory: pytest.TempPa
 
 
 def test_capture_equals_the_simulation(
-    image: Path, inputs: np.ndarray, expected: np.ndarray, tmp_path: Path
+    image: Path,
+    inputs: np.ndarray,
+    expected: np.ndarray,
+    emulators: Callable[[], list[int]],
+    tmp_path: Path,
 ) -> None:
     log = capture(image, inputs, INDICES, tmp_path / "new" / "log.jsonl")
     assert np.array_equal(log.outputs, expected) and log.indices.tolist() == list(INDICES)
     assert log.header.image == image_digest(image)
     assert list(tmp_path.glob("new/*")) == [tmp_path / "new" / "log.jsonl"]
-    assert emulators(image) == []
+    assert emulators() == []
 
 
 def test_same_image_same_log(image: Path, inputs: np.ndarray, undisturbed: bytes, tmp_path: Path) -> None:
@@ -64,11 +63,17 @@ def test_split_changes_counts_but_no_output(
     assert (split.layer_counts[:, 0] < nosplit.layer_counts[:, 0]).all()
 
 
-def test_killed_capture_goes_on(image: Path, inputs: np.ndarray, undisturbed: bytes, tmp_path: Path) -> None:
+def test_killed_capture_goes_on(
+    image: Path,
+    inputs: np.ndarray,
+    undisturbed: bytes,
+    emulators: Callable[[], list[int]],
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "log.jsonl"
     partial = tmp_path / "log.jsonl.partial"
-    many = np.concatenate([inputs] * 100)
-    indices = INDICES * 100
+    many = np.concatenate([inputs] * 25)
+    indices = INDICES * 25
     process = multiprocessing.get_context("spawn").Process(target=capture, args=(image, many, indices, path))
     process.start()
     deadline = time.monotonic() + 30
@@ -80,9 +85,9 @@ def test_killed_capture_goes_on(image: Path, inputs: np.ndarray, undisturbed: by
     process.join()
     assert not path.exists()
     records = partial.read_bytes().splitlines(keepends=True)[1:]
-    assert 4 < len(records) < 800
+    assert 4 < len(records) < 200
     # The emulator dies with the capture.
-    while emulators(image):
+    while emulators():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -90,7 +95,7 @@ def test_killed_capture_goes_on(image: Path, inputs: np.ndarray, undisturbed: by
     resumed = path.read_bytes().splitlines(keepends=True)
     assert resumed[1 : 1 + len(records) - 1] == records[:-1]
     eight = undisturbed.splitlines(keepends=True)[1:-1]
-    assert resumed[1:-1] == eight * 100 and len(log.records) == 800
+    assert resumed[1:-1] == eight * 25 and len(log.records) == 200
     assert not partial.exists()
 
 
@@ -123,8 +128,6 @@ def test_device_with_another_image_is_refused(
 
 
 def test_two_captures_into_one_log_are_refused(image: Path, inputs: np.ndarray, tmp_path: Path) -> None:
-    import fcntl
-
     with (tmp_path / "log.jsonl.partial").open("wb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="being written by another capture"):

@@ -1,10 +1,13 @@
 """The protocol against the real application: on QEMU, in plain text and in frames, on a good line and a bad one."""
 
 import hashlib
+import os
 import random
 import re
+import signal
 import subprocess
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -211,15 +214,26 @@ def test_silent_or_missing_device_is_an_error() -> None:
         pass
 
 
-def test_emulator_trouble_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="does not exist; build it first"), emulated_line(tmp_path / "no.elf"):
-        pass
+def test_emulator_that_ends_is_told(
+    image: Path, inputs: np.ndarray, emulators: Callable[[], list[int]]
+) -> None:
+    with (
+        pytest.raises(UserError, match=r"qemu-system-xtensa with .* ended early"),
+        emulated_line(image) as line,
+    ):
+        device = Device(line)
+        (process,) = emulators()
+        os.kill(process, signal.SIGKILL)
+        device.load(inputs[0])
+
+
+def test_emulator_trouble_is_told(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bad.elf").write_text("no ELF file")
     with (
-        pytest.raises(UserError, match=r"bad\.elf ended early \(.*not an ELF.*\)"),
-        emulated_line(tmp_path / "bad.elf") as line,
+        pytest.raises(UserError, match=r"bad\.elf is not a device image"),
+        emulated_line(tmp_path / "bad.elf"),
     ):
-        Device(line)
+        pass
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="qemu-system-misc"), emulated_line(tmp_path / "bad.elf"):
+    with pytest.raises(UserError, match="qemu-system-misc"), emulated_line(image):
         pass

@@ -49,7 +49,9 @@ def test_whole_log(path: Path) -> None:
 @given(length=st.integers(0, len(log_bytes()) - 1))
 def test_any_part_of_a_log_is_refused(path: Path, length: int) -> None:
     path.write_bytes(log_bytes()[:length])
-    with pytest.raises(UserError, match=rf"{re.escape(str(path))} is not a complete device log .*capture again"):
+    with pytest.raises(
+        UserError, match=rf"{re.escape(str(path))} is not a complete device log .*capture again"
+    ):
         read_log(path, IMAGE)
 
 
@@ -78,7 +80,9 @@ def test_log_without_records_is_refused(path: Path) -> None:
 
 def test_log_of_another_image_is_refused(path: Path) -> None:
     path.write_bytes(log_bytes())
-    with pytest.raises(UserError, match=r"captured from image aaaaaaaaaaaa…, not from dddddddddddd… just built"):
+    with pytest.raises(
+        UserError, match=r"captured from image aaaaaaaaaaaa…, not from dddddddddddd… just built"
+    ):
         read_log(path, "d" * 64)
 
 

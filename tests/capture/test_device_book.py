@@ -1,0 +1,86 @@
+"""Evidence from logs: counts, the latency model, memory."""
+
+import numpy as np
+import pytest
+
+from paper2board.capture.book import device_book, memory_book, split_gain
+from paper2board.capture.log import DeviceLog, Header, Record, footer
+from paper2board.errors import UserError
+from paper2board.evidence import Kind
+from paper2board.integer_model import IntegerModel
+
+CHAIN = {"image": "a" * 64}
+CLOCK_HZ = 240e6
+MACS = 12 * 12 * 5 * 27 + 800
+
+
+def make_log(counts: list[tuple[int, ...]], **changes: object) -> DeviceLog:
+    header = Header(
+        image="a" * 64,
+        application="app",
+        model="tiny",
+        model_sha256="b" * 64,
+        unit="instructions",
+        layers=("conv1", "pool1", "fc1"),
+        inputs="c" * 64,
+    ).model_copy(update=changes)
+    records = tuple(Record(index=i, outputs=(0,), layers=layers) for i, layers in enumerate(counts))
+    return DeviceLog(header, records, footer(b"", len(records), {"text": 5000, "bss": 800, "stack": 300}))
+
+
+LOG = make_log([(2_000_000, 300_000, 100_000), (2_000_400, 300_000, 99_600), (1_999_000, 300_100, 100_900)])
+
+
+def test_counts_and_modelled_latency(network: IntegerModel) -> None:
+    book = device_book(LOG, network, 1.25, 0.15, CLOCK_HZ, CHAIN, "device.paper-split")
+    total = book["device.paper-split.instructions"]
+    assert (total.value, total.unit, total.kind, total.n) == (2_400_000, "instructions", Kind.EMULATED, 3)
+    assert total.interval == (2_400_000, 2_400_000) and total.chain == CHAIN
+    assert book["device.paper-split.instructions.std"].value == 0
+    assert book["device.paper-split.instructions-per-mac"].value == pytest.approx(2_400_000 / MACS)
+    latency = book["device.paper-split.latency"]
+    assert latency.kind is Kind.MODELLED and latency.unit == "ms"
+    assert latency.value == pytest.approx(12.5)
+    assert latency.interval == pytest.approx((11.0, 14.0))
+    conv = book["device.paper-split.layer.conv1.instructions"]
+    assert conv.value == 2_000_000 and conv.interval == (1_999_000, 2_000_400)
+    assert book["device.paper-split.layer.conv1.latency"].interval == pytest.approx(
+        (1_999_000 * 1.1 / 240e3, 2_000_400 * 1.4 / 240e3)
+    )
+    assert book["device.paper-split.convolution-share"].value == pytest.approx(100 * 2_000_000 / 2_400_000)
+
+
+def test_a_board_s_cycles_are_measured(network: IntegerModel) -> None:
+    log = make_log([(2_000_000, 300_000, 100_000)], unit="cycles")
+    book = device_book(log, network, 1.25, 0.15, CLOCK_HZ, CHAIN, "device.paper-split")
+    assert book["device.paper-split.cycles"].kind is Kind.MEASURED
+    latency = book["device.paper-split.latency"]
+    assert latency.kind is Kind.MEASURED and latency.value == pytest.approx(10.0)
+    assert latency.interval == pytest.approx((10.0, 10.0))
+
+
+def test_memory(network: IntegerModel) -> None:
+    book = memory_book(LOG, network, CHAIN)
+    assert {name: item.value for name, item in book.items()} == {
+        "memory.device.text": 5000,
+        "memory.device.bss": 800,
+        "memory.device.stack": 300,
+        "memory.layer.conv1.output": 720,
+        "memory.layer.pool1.output": 80,
+        "memory.layer.fc1.output": 10,
+    }
+    assert {item.unit for item in book.values()} == {"B"}
+
+
+def test_gain_of_the_split() -> None:
+    slower = make_log([tuple(2 * count for count in record.layers) for record in LOG.records])
+    gain = split_gain(LOG, slower, CHAIN)
+    assert gain.value == pytest.approx(50) and gain.kind is Kind.EMULATED and gain.n == 3
+    assert np.isclose(split_gain(slower, LOG, CHAIN).value, -100)
+
+
+def test_logs_that_do_not_belong_together(network: IntegerModel) -> None:
+    with pytest.raises(UserError, match="not of the same images"):
+        split_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
+    with pytest.raises(UserError, match="has layers fc9, model tiny has conv1, pool1, fc1"):
+        device_book(make_log([(1,)], layers=("fc9",)), network, 1.25, 0.15, CLOCK_HZ, CHAIN, "device.x")

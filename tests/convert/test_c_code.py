@@ -1,0 +1,258 @@
+"""Generated C: its files, its memory plan, its refusals."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from strategies import integer_models
+
+from paper2board.convert import memory_plan
+from paper2board.convert.c_code import (
+    Manifest,
+    compress_input,
+    generate,
+    weight_compression,
+)
+from paper2board.errors import UserError
+from paper2board.files import digest
+from paper2board.integer_model import (
+    Add,
+    Conv2D,
+    FullyConnected,
+    IntegerModel,
+    Pool2D,
+    Reshape,
+    Tensor,
+    write,
+)
+
+SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def deck_network(**metadata: str) -> IntegerModel:
+    """The deck's `deployed` network, 28,576 parameters, with random weights."""
+    rng = np.random.default_rng(0)
+
+    def values(*shape: int) -> np.ndarray:
+        return np.clip(rng.normal(0, 30, shape), -127, 127).astype(np.int8)
+
+    def scales(n: int) -> np.ndarray:
+        return rng.uniform(0.002, 0.01, n).astype(np.float32)
+
+    def bias(n: int) -> np.ndarray:
+        return rng.integers(-2000, 2000, n).astype(np.int32)
+
+    tensors = [
+        Tensor("image", (32, 32, 3), 1 / 64, 0),
+        Tensor("conv1", (32, 32, 25), 0.25, -128),
+        Tensor("pool1", (16, 16, 25), 0.25, -128),
+        Tensor("conv2", (16, 16, 51), 0.5, -128),
+        Tensor("average", (2, 2, 51), 0.5, -128),
+        Tensor("flat", (204,), 0.5, -128),
+        Tensor("fc1", (76,), 1.0, -128),
+        Tensor("logits", (10,), 1.0, 3),
+    ]
+    ops = (
+        Conv2D("conv1", (0,), 1, values(25, 3, 3, 3), bias(25), scales(25), activation="RELU"),
+        Pool2D("MAX_POOL_2D", "pool1", (1,), 2, (2, 2), (2, 2)),
+        Conv2D("conv2", (2,), 3, values(51, 3, 3, 25), bias(51), scales(51), activation="RELU"),
+        Pool2D("AVERAGE_POOL_2D", "average", (3,), 4, (8, 8), (8, 8)),
+        Reshape("flatten", (4,), 5),
+        FullyConnected("fc1", (5,), 6, values(76, 204), bias(76), scales(1), activation="RELU"),
+        FullyConnected("fc2", (6,), 7, values(10, 76), bias(10), scales(1)),
+    )
+    return IntegerModel("deployed", tuple(tensors), ops, 0, 7, metadata)
+
+
+def product(weights: np.ndarray, bias: np.ndarray) -> IntegerModel:
+    """A model of one fully connected layer named by hostile text."""
+    tensors = (Tensor("in", (weights.shape[1],), 1.0, 0), Tensor("out", bias.shape, 1.0, 0))
+    scale = np.ones(1, np.float32)
+    layer = FullyConnected('1 "quoted"?? */ \\ käse', (0,), 1, weights, bias, scale)
+    return IntegerModel("x", tensors, (layer,), 0, 1)
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    folders = (tmp_path / "a", tmp_path / "b")
+    for folder in folders:
+        generate(deck_network(), folder)
+    names = {path.name for path in folders[0].iterdir()}
+    assert names == {"model.c", "model.h", "weights.h", "weights.bin", "manifest.json"}
+    for name in names:
+        content = (folders[0] / name).read_bytes()
+        assert content == (folders[1] / name).read_bytes()
+        assert str(tmp_path).encode() not in content
+
+
+def test_manifest_describes_the_files(tmp_path: Path) -> None:
+    model = deck_network()
+    manifest = generate(model, tmp_path)
+    assert Manifest.read(tmp_path) == manifest
+    for name, file in manifest.files.items():
+        assert (tmp_path / name).stat().st_size == file.bytes
+        assert digest(tmp_path / name) == file.sha256
+    write(model, tmp_path / "deployed.ptq.integer")
+    assert manifest.model_sha256 == digest(tmp_path / "deployed.ptq.integer")
+    assert [layer.name for layer in manifest.layers] == ["conv1", "pool1", "conv2", "average", "fc1", "fc2"]
+    assert [layer.macs for layer in manifest.layers] == [691_200, 0, 2_937_600, 0, 15_504, 760]
+
+
+def test_weights_bin_holds_every_array_in_turn(tmp_path: Path) -> None:
+    model = deck_network()
+    manifest = generate(model, tmp_path)
+    content = (tmp_path / "weights.bin").read_bytes()
+    expected = {
+        f"{op.name}_{kind}": getattr(op, kind)
+        for op in model.ops
+        for kind in ("bias", "weights")
+        if isinstance(op, Conv2D | FullyConnected)
+    }
+    assert [section.name for section in manifest.sections] == list(expected)
+    end = 0
+    for section in manifest.sections:
+        assert section.offset == end
+        end += section.bytes
+        array = np.frombuffer(content[section.offset : end], np.dtype(section.dtype).newbyteorder("<"))
+        np.testing.assert_array_equal(array.reshape(section.shape), expected[section.name])
+    assert end == len(content) == 28_576 - 162 + 4 * 162  # int32 biases
+
+
+def test_weights_h_is_the_decks_text(tmp_path: Path) -> None:
+    generate(product(np.array([[3, -1, 2], [-2, -30, 6]], np.int8), np.array([8, -9], np.int32)), tmp_path)
+    name = "layer_1__quoted_________k_se"
+    assert (tmp_path / "weights.h").read_text() == (
+        f"int {name}_bias_size=2;\nint32_t {name}_bias[]={{8,-9}};\n"
+        f"int {name}_weights_size=6;\nint8_t {name}_weights[]={{3,-1,2,-2,-30,6}};\n"
+    )
+
+
+def test_compression_counts_bytes(tmp_path: Path) -> None:
+    compression = weight_compression(generate(deck_network(), tmp_path))
+    assert compression.h_bytes == (tmp_path / "weights.h").stat().st_size
+    assert compression.bin_bytes == 29_062
+    assert 3 < compression.ratio < 4
+
+    image = np.random.default_rng(0).integers(-128, 128, (32, 32, 3)).astype(np.int8)
+    compression = compress_input(image, tmp_path)
+    assert (tmp_path / "image.bin").read_bytes() == image.tobytes()
+    text = (tmp_path / "image.h").read_text()
+    assert text.startswith("int8_t image[]={") and text.endswith("};\n")
+    assert list(map(int, text[16:-3].split(","))) == image.ravel().tolist()
+    assert (compression.h_bytes, compression.bin_bytes) == (len(text), 3072)
+    assert compression.ratio == len(text) / 3072
+
+
+def test_names_cannot_break_the_c(tmp_path: Path) -> None:
+    """Hostile layer, model and class names compile and arrive as they are."""
+    layer = product(np.ones((2, 1), np.int8), np.zeros(2, np.int32))
+    model = replace(layer, name="*/ #error", metadata={"classes": 'a"b\\,??/'})
+    generate(model, tmp_path)
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "model.h"\n'
+        'int main(void) { printf("%s|%s|%s", P2B_MODEL_NAME, P2B_CLASSES, p2b_layer_names[0]); return 0; }\n'
+    )
+    engine = Path(__file__).parents[2] / "firmware"
+    command = ["gcc", "-std=c11", "-Werror", f"-I{engine / 'engine'}", f"-I{tmp_path}"]
+    sources = [tmp_path / "main.c", tmp_path / "model.c", engine / "kernels" / "paper" / "fully_connected.c"]
+    subprocess.run([*command, *map(str, sources), "-o", str(tmp_path / "main")], check=True)
+    output = subprocess.run([str(tmp_path / "main")], capture_output=True, check=True).stdout.decode()
+    assert output == f'*/ #error|a"b\\,??/|{model.ops[0].name}'
+
+
+def test_equal_layer_names_stay_apart(tmp_path: Path) -> None:
+    weights, bias, scale = np.eye(2, dtype=np.int8), np.zeros(2, np.int32), np.ones(1, np.float32)
+    tensors = tuple(Tensor(f"t{i}", (2,), 1.0, 0) for i in range(4))
+    names = ("fc", "f/c", "f-c")
+    ops = tuple(FullyConnected(n, (i,), i + 1, weights, bias, scale) for i, n in enumerate(names))
+    manifest = generate(IntegerModel("x", tensors, ops, 0, 3), tmp_path)
+    assert [s.name.removesuffix("_bias") for s in manifest.sections[::2]] == ["fc", "f_c", "f_c_2"]
+
+
+# --- refusals -----------------------------------------------------------------------------------------
+
+
+def test_a_model_that_computes_nothing_is_refused(tmp_path: Path) -> None:
+    tensors = (Tensor("in", (2, 2, 1), 1.0, 0), Tensor("out", (4,), 1.0, 0))
+    with pytest.raises(UserError, match="computes nothing"):
+        generate(IntegerModel("x", tensors, (Reshape("r", (0,), 1),), 0, 1), tmp_path)
+
+
+def test_classes_must_match_the_output(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="names 2 classes but the output has 10 values"):
+        generate(deck_network(classes="cat,dog"), tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", '{"model": 1'])
+def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=r"manifest\.json is not the manifest of generated C") as info:
+        Manifest.read(tmp_path)
+    assert "\n" not in str(info.value)
+
+
+# --- memory plan --------------------------------------------------------------------------------------
+
+
+@given(integer_models(max_ops=10))
+@SLOW
+def test_live_tensors_never_overlap(model: IntegerModel) -> None:
+    """Execute the plan with bytes that know their tensor: whoever reads must find what was written."""
+    arena = memory_plan.plan(model)
+    owner: dict[int, int] = {}
+
+    def store(tensor: int, identity: int) -> None:
+        offset = arena.offsets[tensor]
+        assert offset % memory_plan.ALIGNMENT == 0
+        assert offset >= 0 and offset + model.tensors[tensor].size <= arena.bytes
+        owner.update({byte: identity for byte in range(offset, offset + model.tensors[tensor].size)})
+
+    def found(tensor: int) -> set[int]:
+        offset = arena.offsets[tensor]
+        return {owner[byte] for byte in range(offset, offset + model.tensors[tensor].size)}
+
+    identity = {model.input: model.input}
+    store(model.input, model.input)
+    for op in model.ops:
+        if isinstance(op, Reshape):
+            identity[op.output] = identity[op.inputs[0]]
+            assert arena.offsets[op.output] == arena.offsets[op.inputs[0]]
+            continue
+        identity[op.output] = op.output
+        store(op.output, op.output)  # before reading: output must not touch what the op still reads
+        for tensor in op.inputs:
+            assert found(tensor) == {identity[tensor]}
+    assert found(model.output) == {identity[model.output]}
+
+
+def test_the_decks_network_needs_its_largest_neighbours(tmp_path: Path) -> None:
+    """conv1's and pool1's outputs live together: 25 · 32 · 32 + 25 · 16 · 16 bytes."""
+    manifest = generate(deck_network(), tmp_path)
+    assert manifest.arena_bytes == 25_600 + 6_400
+    by_name = {activation.name: activation for activation in manifest.activations}
+    assert (by_name["image"].first_layer, by_name["image"].last_layer) == (-1, 0)
+    assert (by_name["logits"].first_layer, by_name["logits"].last_layer) == (5, 6)
+    assert by_name["flat"].offset == by_name["average"].offset
+
+
+def test_an_operand_needed_later_is_kept(tmp_path: Path) -> None:
+    """A residual connection keeps its source alive across the layer between."""
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-127, 128, (2, 3, 3, 2)).astype(np.int8)
+    tensors = tuple(Tensor(f"t{i}", (4, 4, 2), 1.0, 0) for i in range(3))
+    layer = Conv2D("conv", (0,), 1, weights, np.zeros(2, np.int32), np.ones(1, np.float32))
+    model = IntegerModel("x", tensors, (layer, Add("add", (1, 0), 2)), 0, 2)
+    assert memory_plan.plan(model).bytes == 3 * 32
+
+
+def test_manifest_is_plain_json(tmp_path: Path) -> None:
+    generate(deck_network(), tmp_path)
+    content = json.loads((tmp_path / "manifest.json").read_text())
+    assert set(content["files"]) == {"model.h", "model.c", "weights.h", "weights.bin"}

@@ -1,0 +1,47 @@
+"""A photo in, the most probable classes out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paper2board.convert.c_code import generate
+from paper2board.convert.classify import classify_photo
+from paper2board.errors import UserError
+from paper2board.firmware.host import build_host
+from paper2board.integer_model import FullyConnected, IntegerModel, Tensor
+
+
+def build(folder: Path, channels: int = 3) -> Path:
+    """A 1-pixel network whose logits are the pixel's colour channels, 0.1 a step."""
+    tensors = (Tensor("image", (1, 1, channels), 1.0, 0), Tensor("logits", (channels,), 1.0, -5))
+    bias, scale = np.zeros(channels, np.int32), np.full(1, 0.1, np.float32)
+    layer = FullyConnected("fc", (0,), 1, np.eye(channels, dtype=np.int8), bias, scale)
+    classes = {"classes": "red,green,blue"} if channels == 3 else {}
+    generate(IntegerModel("colours", tensors, (layer,), 0, 1, classes), folder)
+    build_host(folder, folder / "libhost.so", split=True)
+    return folder / "libhost.so"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("colours"))
+
+
+def test_top_classes_with_their_probabilities(library: Path, tmp_path: Path) -> None:
+    """Channels 20, 40 and 10 steps above 128 are logits 2, 4 and 1."""
+    Image.new("RGB", (30, 20), (148, 168, 138)).save(tmp_path / "photo.png")
+    best = classify_photo(tmp_path / "photo.png", library)
+    assert [name for name, _ in best] == ["green", "red", "blue"]
+    expected = np.exp([4.0, 2.0, 1.0])
+    np.testing.assert_allclose([probability for _, probability in best], expected / expected.sum())
+    assert classify_photo(tmp_path / "photo.png", library, top=1) == best[:1]
+
+
+def test_no_photo_or_no_rgb_library_is_one_sentence(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    with pytest.raises(UserError, match=r"text\.jpg"):
+        classify_photo(tmp_path / "text.jpg", library)
+    with pytest.raises(UserError, match="not RGB photos"):
+        classify_photo(tmp_path / "text.jpg", build(tmp_path, channels=2))

@@ -1,0 +1,244 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import inputs_for, integer_models
+
+from paper2board.convert import reference, tflite
+from paper2board.convert.tflite import Route, convert, difference, export, fake_quant_range
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.errors import UserError
+from paper2board.integer_model import Add, Conv2D, FullyConnected, IntegerModel, Op, Pool2D, Reshape, Tensor
+from paper2board.simulate import simulate
+
+
+def residual_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
+    """A network with every op, strides, a shortcut convolution and RELU6."""
+    rng = np.random.default_rng(seed)
+    tensors = [Tensor("input", (9, 8, 3), 1 / 64, 0)]
+    ops: list[Op] = []
+
+    def tensor(name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
+        tensors.append(Tensor(name, shape, float(np.float32(scale)), zero_point))
+        return len(tensors) - 1
+
+    def weights(shape: tuple[int, ...], per_channel: bool) -> dict[str, np.ndarray]:
+        values = rng.integers(-127, 128, shape).astype(np.int8)
+        values.reshape(len(values), -1)[:, 0] = 127
+        scales = (rng.uniform(0.2, 1.0, shape[0] if per_channel else 1) / 127).astype(np.float32)
+        bias = rng.integers(-9000, 9000, shape[0]).astype(np.int32)
+        return {"weights": values, "bias": bias, "weight_scales": scales}
+
+    def conv(name, source, shape, out, activation, zero_point, **window):
+        target = tensor(name, out, 0.09, zero_point)
+        fields = weights(shape, per_channel)
+        ops.append(Conv2D(name, (source,), target, **fields, activation=activation, **window))
+        return target
+
+    first = conv("conv1", 0, (4, 3, 3, 3), (5, 4, 4), "RELU", -128, stride=(2, 2))
+    second = conv("conv2", first, (6, 3, 3, 4), (5, 4, 6), "NONE", 3)
+    shortcut = conv("conv3", first, (6, 1, 1, 4), (5, 4, 6), "NONE", -20, padding="VALID")
+    total = tensor("add1", (5, 4, 6), 0.13, -128)
+    ops.append(Add("add1", (shortcut, second), total, "RELU6"))
+    largest = tensor("pool1", (2, 2, 6), tensors[total].scale, -128)
+    ops.append(Pool2D("MAX_POOL_2D", "pool1", (total,), largest, (2, 2), (2, 2)))
+    average = tensor("pool2", (1, 1, 6), tensors[total].scale, -128)
+    ops.append(Pool2D("AVERAGE_POOL_2D", "pool2", (largest,), average, (2, 2), (2, 2)))
+    flat = tensor("flatten1", (6,), tensors[total].scale, -128)
+    ops.append(Reshape("flatten1", (average,), flat))
+    hidden = tensor("fc1", (7,), 0.2, -128)
+    ops.append(FullyConnected("fc1", (flat,), hidden, **weights((7, 6), False), activation="RELU"))
+    logits = tensor("fc2", (10,), 0.3, 12)
+    ops.append(FullyConnected("fc2", (hidden,), logits, **weights((10, 7), False)))
+    return IntegerModel("residual", tuple(tensors), tuple(ops), 0, logits)
+
+
+def with_op(model: IntegerModel, index: int, **changes) -> IntegerModel:
+    ops = list(model.ops)
+    ops[index] = replace(ops[index], **changes)
+    return replace(model, ops=tuple(ops))
+
+
+# --- the direct writer --------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(model=integer_models())
+def test_written_then_read_is_the_same_model(model):
+    again = read_tflite(write_flatbuffer(model), model.name)
+    assert difference(model, again) == ""
+    assert difference(again, model) == ""
+    assert [op.name for op in again.ops] == [op.name for op in model.ops]
+    assert [type(op) for op in again.ops] == [type(op) for op in model.ops]
+
+
+def test_writer_is_deterministic():
+    model = residual_model()
+    assert write_flatbuffer(model) == write_flatbuffer(model)
+
+
+# --- TensorFlow's converter ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_converter_keeps_every_integer(tmp_path, per_channel, seed):
+    model = residual_model(per_channel, seed)
+    path = tmp_path / "residual.tflite"
+    result = export(model, path)
+    assert result.route == Route.CONVERTER and result.reason == ""
+    imported = read_tflite(path)
+    assert imported.name == "residual"
+    assert difference(model, imported) == ""
+    inputs = inputs_for(model, 20)
+    wanted = simulate(model, inputs)
+    assert len(np.unique(wanted)) > 20
+    for source in (path, write_flatbuffer(model)):
+        assert np.count_nonzero(reference.run(source, inputs) != wanted) == 0
+    assert np.count_nonzero(simulate(imported, inputs) != wanted) == 0
+
+
+@settings(max_examples=12, deadline=None)
+@given(model=integer_models(max_ops=4))
+def test_export_of_any_model_is_exact_whoever_wrote_it(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "m.tflite"
+    result = export(model, path)
+    assert (result.route == Route.CONVERTER) == (result.reason == "")
+    assert difference(model, read_tflite(path)) == ""
+
+
+def test_per_channel_product_through_the_converter():
+    """Scales of max|w| / 127 are what the converter chooses by itself."""
+    rng = np.random.default_rng(5)
+    largest = rng.uniform(0.1, 2, 60).astype(np.float32)
+    weights = rng.integers(-127, 128, (60, 30)).astype(np.int8)
+    weights[:, 3] = np.where(rng.integers(0, 2, 60), 127, -127)
+    tensors = (Tensor("input", (30,), 1 / 64, 0), Tensor("fc1", (60,), 0.5, 9))
+    bias = rng.integers(-9999, 9999, 60).astype(np.int32)
+    op = FullyConnected("fc1", (0,), 1, weights, bias, largest / np.float32(127))
+    model = IntegerModel("fc", tensors, (op,), 0, 1)
+    assert difference(model, read_tflite(convert(model))) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda op: {"weights": np.full_like(op.weights, -128)}, "conv1 has other weights"),
+        (lambda op: {"bias": op.bias + np.int32(2**25 + 1)}, "conv1 has other bias"),
+    ],
+)
+def test_what_the_converter_cannot_say_is_written_directly(tmp_path, change, reason):
+    model = residual_model()
+    model = with_op(model, 0, **change(model.ops[0]))
+    path = tmp_path / "m.tflite"
+    result = export(model, path)
+    assert result.route == Route.DIRECT and result.reason == reason
+    assert path.read_bytes() == write_flatbuffer(model)
+    inputs = inputs_for(model, 5)
+    assert np.array_equal(reference.run(path, inputs), simulate(model, inputs))
+
+
+def test_failing_converter_is_written_directly(tmp_path, monkeypatch):
+    def failing(model):
+        raise UserError("model residual: TensorFlow's converter failed (for a test)")
+
+    monkeypatch.setattr(tflite, "convert", failing)
+    result = export(residual_model(), tmp_path / "m.tflite")
+    assert result.route == Route.DIRECT and "for a test" in result.reason
+
+
+def test_a_file_that_is_not_the_model_is_never_left(tmp_path, monkeypatch):
+    model = residual_model()
+    other = with_op(model, 1, bias=model.ops[1].bias + np.int32(1))
+    monkeypatch.setattr(tflite, "write_flatbuffer", lambda _: write_flatbuffer(other))
+    with pytest.raises(UserError, match=r"m\.tflite: .tflite cannot express model residual \(conv2 has other bias"):
+        export(model, tmp_path / "m.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_converter_is_silent_and_gives_the_same_bytes_in_every_process(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from test_tflite import residual_model;"
+        "from paper2board.convert.tflite import export; export(residual_model(), Path(sys.argv[1]))"
+    )
+    paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
+    for number, path in enumerate(paths):
+        folders = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))])
+        ran = subprocess.run(
+            [sys.executable, "-c", code, path],
+            env=os.environ | {"PYTHONPATH": folders, "PYTHONHASHSEED": str(number)},
+            capture_output=True,
+            check=True,
+        )
+        assert (ran.stdout, ran.stderr) == (b"", b"")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@given(
+    st.floats(-30, 10).map(lambda exponent: float(np.float32(2.0**exponent))),
+    st.one_of(st.sampled_from([-128, 127]), st.integers(-128, 127)),
+)
+def test_fake_quant_range_gives_scale_and_zero_point_back(scale, zero_point):
+    low, high = fake_quant_range(scale, zero_point, -128, 127)
+    assert (low, high) == (float(np.float32(low)), float(np.float32(high)))
+    step = (high - low) / 255
+    assert np.float32(step) == np.float32(scale)
+    assert round(-128 - low / step) == zero_point
+    low, high = fake_quant_range(scale, 0, -127, 127)
+    assert np.float32((high - low) / 254) == np.float32(scale)
+
+
+# --- comparison ---------------------------------------------------------------------------------------
+
+
+def with_tensor(model: IntegerModel, index: int, **changes) -> IntegerModel:
+    tensors = list(model.tensors)
+    tensors[index] = replace(tensors[index], **changes)
+    return replace(model, tensors=tuple(tensors))
+
+
+def swapped(model: IntegerModel) -> IntegerModel:
+    return replace(model, ops=(model.ops[0], model.ops[2], model.ops[1], *model.ops[3:]))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda m: with_op(m, 0, name="other"), "ops conv1, conv2"),
+        (swapped, "ops conv1, conv2"),
+        (lambda m: with_op(m, 0, activation="NONE"), "conv1 has other activation"),
+        (lambda m: with_op(m, 1, bias=m.ops[1].bias + np.int32(1)), "conv2 has other bias"),
+        (lambda m: with_op(m, 1, weights=m.ops[1].weights ^ np.int8(1)), "conv2 has other weights"),
+        (
+            lambda m: with_op(m, 1, weight_scales=np.nextafter(m.ops[1].weight_scales, np.float32(1))),
+            "conv2 has other weight scales",
+        ),
+        (lambda m: with_op(m, 4, type="AVERAGE_POOL_2D"), "pool1 is AVERAGE_POOL_2D for MAX_POOL_2D"),
+        (lambda m: with_op(m, 3, inputs=(2, 3)), "add1 reads other tensors"),
+        (lambda m: with_tensor(m, 1, zero_point=0), "conv1 has zero point 0 for -128"),
+        (lambda m: with_tensor(m, 2, scale=0.25), "conv2 has scale 0.25 for"),
+        (lambda m: with_tensor(m, 0, scale=0.25), "input has scale 0.25 for"),
+        (lambda m: replace(m, output=m.output - 1), "output is another tensor"),
+    ],
+)
+def test_difference_names_what_differs(change, expected):
+    model = residual_model()
+    assert difference(model, model) == ""
+    assert difference(model, change(model)).startswith(expected)
+
+
+def test_one_scale_for_all_channels_is_the_same_in_a_convolution_only():
+    model = residual_model(per_channel=False)
+    conv, product = model.ops[0], model.ops[7]
+    assert isinstance(conv, Conv2D) and isinstance(product, FullyConnected)
+    repeated = with_op(model, 0, weight_scales=np.repeat(conv.weight_scales, 4))
+    assert difference(model, repeated) == ""
+    # TFLite Micro multiplies scales in float32 for one of these and in double for the other.
+    repeated = with_op(model, 7, weight_scales=np.repeat(product.weight_scales, 7))
+    assert difference(model, repeated) == "fc1 has other weight scales"

@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import inputs_for, integer_models
+
+from paper2board.convert import reference
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.integer_model import (
+    Add,
+    Conv2D,
+    FullyConnected,
+    IntegerModel,
+    Op,
+    Pool2D,
+    Reshape,
+    Tensor,
+    pad_before,
+)
+from paper2board.simulate import activations, multiply_by_quantized_multiplier, simulate
+
+INT32 = st.integers(-(2**31), 2**31 - 1)
+
+
+# --- requantization against gemmlowp's own definition, in unbounded integers --------------------------
+
+
+def truncated(numerator: int, denominator: int) -> int:
+    """C's division."""
+    quotient = abs(numerator) // abs(denominator)
+    return quotient if (numerator < 0) == (denominator < 0) else -quotient
+
+
+def saturating_rounding_doubling_high_mul(a: int, b: int) -> int:
+    if a == b == -(2**31):
+        return 2**31 - 1
+    product = a * b
+    return truncated(product + (2**30 if product >= 0 else 1 - 2**30), 2**31)
+
+
+def rounding_divide_by_power_of_two(x: int, exponent: int) -> int:
+    """Halves away from zero."""
+    divisor = 2**exponent
+    return truncated(2 * x + (divisor if x >= 0 else -divisor), 2 * divisor)
+
+
+@settings(max_examples=1000)
+@given(INT32, st.integers(2**30, 2**31 - 1), st.integers(-31, 8))
+def test_requantization_is_gemmlowps(x, multiplier, shift):
+    if abs(x) << max(shift, 0) >= 2**31:
+        x >>= max(shift, 0) + 1
+    high = saturating_rounding_doubling_high_mul(x << max(shift, 0), multiplier)
+    wanted = rounding_divide_by_power_of_two(high, max(-shift, 0))
+    found = multiply_by_quantized_multiplier(*(torch.tensor(v) for v in (x, multiplier, shift)))
+    assert int(found) == wanted
+
+
+@given(st.integers(-(2**15), 2**15), st.integers(1, 15))
+def test_requantization_rounds_ties_away_from_zero(x, exponent):
+    tie = (2 * x + 1) << (exponent - 1)
+    found = multiply_by_quantized_multiplier(
+        *(torch.tensor(v) for v in (2 * tie, 2**30, -exponent))
+    )  # 2^30 is one half
+    assert int(found) == (x + 1 if tie > 0 else x)
+
+
+# --- whole models against TFLite Micro ----------------------------------------------------------------
+
+
+def assert_identical(model: IntegerModel, inputs: np.ndarray) -> np.ndarray:
+    outputs = simulate(model, inputs)
+    assert np.count_nonzero(outputs != reference.run(write_flatbuffer(model), inputs)) == 0
+    return outputs
+
+
+@settings(max_examples=120, deadline=None)
+@given(model=integer_models(), seed=st.integers(0, 2**32 - 1))
+def test_random_models_equal_tflite_micro(model, seed):
+    assert_identical(model, inputs_for(model, 4, seed))
+
+
+def one_op(op_type: type, size: tuple[int, ...], target: Tensor, zero_point: int = 0, **fields) -> IntegerModel:
+    source = Tensor("input", size, 1 / 64, zero_point)
+    op: Op = op_type(name="op1", inputs=(0,), output=1, **fields)
+    return IntegerModel("one", (source, target), (op,), 0, 1)
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (6, 5), (1, 1)])
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 5)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (2, 3)])
+@pytest.mark.parametrize(("activation", "zero_point"), [("NONE", -5), ("RELU", -128), ("RELU6", 20)])
+def test_convolution_same_padding(size, kernel, stride, per_channel, activation, zero_point):
+    weights = RNG.integers(-127, 128, (4, *kernel, 3)).astype(np.int8)
+    scales = RNG.uniform(0.002, 0.008, 4 if per_channel else 1).astype(np.float32)
+    out = tuple(pad_before(size[i], kernel[i], stride[i], "SAME")[1] for i in (0, 1))
+    model = one_op(
+        Conv2D,
+        (*size, 3),
+        Tensor("op1", (*out, 4), 0.05, zero_point),
+        zero_point=-3,  # so padding must be the zero point, not 0
+        weights=weights,
+        bias=RNG.integers(-4000, 4000, 4).astype(np.int32),
+        weight_scales=scales,
+        stride=stride,
+        activation=activation,
+    )
+    outputs = assert_identical(model, inputs_for(model, 8))
+    assert len(np.unique(outputs)) > 5
+
+
+@pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("zero_point", [-128, -40, 0, 127])
+def test_pooling_of_negative_values(kind, padding, zero_point):
+    out = tuple(pad_before(size, 3, 2, padding)[1] for size in (7, 6))
+    target = Tensor("op1", (*out, 2), 1 / 64, zero_point)
+    model = one_op(
+        Pool2D, (7, 6, 2), target, zero_point, type=kind, kernel=(3, 3), stride=(2, 2), padding=padding
+    )
+    inputs = inputs_for(model, 30)
+    inputs[:10] = -np.abs(inputs[:10])  # sums below zero, whose averages round away from zero
+    inputs[10:20] //= 40  # small sums: many ties
+    assert_identical(model, inputs)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.7, 0.01, 100.0])
+@pytest.mark.parametrize("activation", ["NONE", "RELU", "RELU6"])
+@pytest.mark.parametrize("zero_points", [(0, 0, 0), (-128, 127, -128), (5, -77, 127)])
+def test_addition_of_different_scales(ratio, activation, zero_points):
+    scales = (1 / 64, float(np.float32(ratio / 64)))
+    tensors = (
+        Tensor("input", (2, 3, 4), scales[0], zero_points[0]),
+        Tensor("op1", (2, 3, 4), scales[1], zero_points[1]),
+        Tensor("add1", (2, 3, 4), float(np.float32(1.3 * max(scales))), zero_points[2]),
+    )
+    identity = np.eye(4, dtype=np.int8).reshape(4, 1, 1, 4)
+    unit = np.array([scales[1]], np.float32) * 64
+    ops = (
+        Conv2D("op1", (0,), 1, identity, np.zeros(4, np.int32), unit),
+        Add("add1", (0, 1), 2, activation),
+    )
+    model = IntegerModel("sum", tensors, ops, 0, 2)
+    assert_identical(model, inputs_for(model, 30))
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_product_of_an_image_needs_no_reshape(per_channel):
+    weights = RNG.integers(-127, 128, (6, 24)).astype(np.int8)
+    model = one_op(
+        FullyConnected,
+        (2, 3, 4),
+        Tensor("op1", (6,), 0.07, 4),
+        weights=weights,
+        bias=np.arange(6, dtype=np.int32) * 1000,
+        weight_scales=RNG.uniform(0.002, 0.02, 6 if per_channel else 1).astype(np.float32),
+    )
+    outputs = assert_identical(model, inputs_for(model, 50))
+    assert len(np.unique(outputs)) > 50
+
+
+def test_multipliers_above_one_equal_tflite_micro():
+    model = one_op(
+        FullyConnected,
+        (3,),
+        Tensor("op1", (2,), 1 / 1024, 0),
+        weights=np.array([[1, 0, -1], [2, 1, 0]], np.int8),
+        bias=np.array([1, -1], np.int32),
+        weight_scales=np.array([0.37, 1.9], np.float32),
+    )
+    assert len(np.unique(assert_identical(model, inputs_for(model, 300) // 32))) > 10
+
+
+# --- running ------------------------------------------------------------------------------------------
+
+
+def test_batches_progress_and_every_activation():
+    scale = Tensor("op1", (4,), 1 / 64, 0)
+    model = one_op(Reshape, (2, 2, 1), scale)
+    inputs = inputs_for(model, 7)
+    seen = []
+
+    def progress(starts):
+        for start in starts:
+            seen.append(start)
+            yield start
+
+    outputs = simulate(model, inputs, batch=3, progress=progress)
+    assert seen == [0, 3, 6]
+    assert np.array_equal(outputs, inputs.reshape(7, 4))
+    values = activations(model, inputs)
+    assert values.keys() == {0, 1} and values[1].dtype == np.int8
+    assert np.array_equal(values[0], inputs)
