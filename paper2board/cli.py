@@ -8,7 +8,7 @@ from pathlib import Path
 from paper2board import __version__, doctor
 from paper2board.errors import UserError
 
-DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/deployed.qat/libhost.so")
+DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so")
 TOP = 3
 """How many classes are answered, as in the deck's demonstration."""
 

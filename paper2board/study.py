@@ -241,12 +241,12 @@ def validate(content: Any, model: type[Parsed], origin: str | Path) -> Parsed:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise UserError(f"{origin}: unknown key {key}; remove it or correct its spelling") from error
         message = first["msg"].removeprefix("Value error, ")
         got = f" (got {first['input']!r})" if not isinstance(first["input"], dict | list) else ""
-        raise UserError(f"{origin}: {key}: {message}{got}; correct this value") from error
+        raise UserError(f"{origin}: {key + ': ' if key else ''}{message}{got}; correct this value") from error
 
 
 def load_study(path: str | Path) -> Study:

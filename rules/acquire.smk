@@ -12,6 +12,8 @@ rule download_cifar10:
         "logs/acquire/download_cifar10.log",
     benchmark:
         "benchmarks/acquire/download_cifar10.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         dataset=lambda _: DATASETS["cifar10"].model_dump(mode="json"),
@@ -32,6 +34,8 @@ rule split_dataset:
         "logs/{study}/split_dataset.log",
     benchmark:
         "benchmarks/{study}/split_dataset.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         validation_per_class=lambda w: study(w).validation_per_class,

@@ -11,6 +11,8 @@ rule capture_device:
         "logs/{study}/capture_device.{kernels}.log",
     benchmark:
         "benchmarks/{study}/capture_device.{kernels}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         images=lambda w: budget(w).device_images,
@@ -34,6 +36,8 @@ rule summarise_device:
         "logs/{study}/summarise_device.log",
     benchmark:
         "benchmarks/{study}/summarise_device.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         kernels=KERNELS,

@@ -124,3 +124,68 @@ def parity_limit(wildcards):
     if wildcards.variant == study(wildcards).device_variant:
         return budget(wildcards).test_images
     return budget(wildcards).parity_images
+
+
+def recipe(wildcards):
+    """The recipe of a variant, plain."""
+    return (
+        study(wildcards)
+        .recipes[study(wildcards).variants[wildcards.variant].recipe]
+        .model_dump()
+    )
+
+
+def epochs(wildcards):
+    """How many epochs the chosen budget gives a variant."""
+    name = study(wildcards).variants[wildcards.variant].recipe
+    return study(wildcards).recipes[name].epochs[CONFIG.budget]
+
+
+def teacher_of(wildcards):
+    """The teacher's weights, if the variant has a teacher."""
+    distillation = study(wildcards).variants[wildcards.variant].distillation
+    return (
+        f"models/{{study}}/s{{seed}}/{distillation.teacher}.safetensors"
+        if distillation
+        else []
+    )
+
+
+def distillation_of(wildcards):
+    """Temperature and alpha, if the variant has a teacher."""
+    distillation = study(wildcards).variants[wildcards.variant].distillation
+    return distillation.model_dump() if distillation else None
+
+
+def parent_of(wildcards):
+    """The weights that a variant starts from."""
+    return f"models/{{study}}/s{{seed}}/{study(wildcards).variants[wildcards.variant].parent}.safetensors"
+
+
+def network_of(wildcards):
+    """The network of a variant that starts from scratch, plain."""
+    return study(wildcards).network_of(wildcards.variant).model_dump()
+
+
+def accuracy_files(wildcards, pattern):
+    """One file an accuracy and seed, in the order in which summarise_accuracy reads them."""
+    return [
+        pattern(wildcards.study, seed, variant, scheme)
+        for variant, scheme in study(wildcards).accuracies().values()
+        for seed in budget(wildcards).seeds
+    ]
+
+
+def model_file(study, seed, variant, scheme):
+    """The file that holds a variant's weights under a scheme."""
+    suffix = "" if scheme in ("fp32", "deck-int8") else f".{scheme}.integer"
+    return f"models/{study}/s{seed}/{variant}{suffix}.safetensors"
+
+
+def magnitude_models(wildcards):
+    """(variant, percent) of every magnitude-pruned network."""
+    return [
+        (name, round(100 * ratio))
+        for name, ratios in study(wildcards).magnitude_pruning.items()
+        for ratio in ratios
+    ]

@@ -12,6 +12,8 @@ rule prune_channels:
         "benchmarks/{study}/s{seed}/prune_channels.{variant}.tsv"
     wildcard_constraints:
         variant=variants_of_kind("pruned"),
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         ratios=lambda w: study(w).variants[w.variant].prune,
@@ -33,6 +35,8 @@ rule prune_magnitude:
         "benchmarks/{study}/s{seed}/prune_magnitude.{variant}-{percent}.tsv"
     wildcard_constraints:
         percent="[0-9]+",
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         code=code("prune_magnitude"),
@@ -55,6 +59,8 @@ rule quantize_post_training:
         "benchmarks/{study}/s{seed}/quantize_post_training.{variant}.{scheme}.tsv"
     wildcard_constraints:
         scheme="ptq|ptq-per-tensor",
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         classes=lambda w: DATASETS[study(w).dataset].classes,
@@ -82,6 +88,8 @@ rule train_quantization_aware:
         "logs/{study}/s{seed}/train_quantization_aware.{variant}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/train_quantization_aware.{variant}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: training_threads
     params:
         recipe=lambda w: study(w).recipes[study(w).quantization.qat_recipe].model_dump(),

@@ -12,6 +12,8 @@ rule export_onnx:
         "logs/{study}/s{seed}/export_onnx.{variant}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/export_onnx.{variant}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         limit=lambda w: budget(w).parity_images,
@@ -31,6 +33,8 @@ rule convert_tflite:
         "logs/{study}/s{seed}/convert_tflite.{variant}.{scheme}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/convert_tflite.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         code=code("convert_tflite"),
@@ -60,6 +64,8 @@ rule generate_c:
         "logs/{study}/s{seed}/generate_c.{variant}.{scheme}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/generate_c.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         code=code("generate_c"),
@@ -79,6 +85,8 @@ rule run_tflm:
         "logs/{study}/s{seed}/run_tflm.{variant}.{scheme}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/run_tflm.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         limit=parity_limit,
@@ -109,6 +117,8 @@ rule verify_parity:
         "logs/{study}/verify_parity.log",
     benchmark:
         "benchmarks/{study}/verify_parity.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         variants=lambda w: [name for name, _ in released(w)],
@@ -131,6 +141,8 @@ rule compare_compression:
         "logs/{study}/compare_compression.log",
     benchmark:
         "benchmarks/{study}/compare_compression.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         code=code("compare_compression"),

@@ -13,6 +13,8 @@ rule time_host:
         "logs/{study}/time_host.log",
     benchmark:
         "benchmarks/{study}/time_host.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     # All cores: nothing else may run while it times.
     threads: lambda w: workflow.cores or 1
     params:
@@ -36,6 +38,8 @@ rule model_energy:
         "logs/{study}/model_energy.log",
     benchmark:
         "benchmarks/{study}/model_energy.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         board=lambda w: BOARDS[study(w).board].model_dump(mode="json"),

@@ -11,6 +11,8 @@ rule build_host_library:
         "logs/{study}/s{seed}/build_host_library.{variant}.{scheme}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/build_host_library.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         code=code("build_host_library"),
@@ -30,6 +32,8 @@ rule run_engine:
         "logs/{study}/s{seed}/run_engine.{variant}.{scheme}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/run_engine.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
@@ -50,6 +54,8 @@ rule build_device_image:
         "logs/{study}/build_device_image.{kernels}.log",
     benchmark:
         "benchmarks/{study}/build_device_image.{kernels}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         split=lambda w: w.kernels == "paper-split",

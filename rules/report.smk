@@ -14,6 +14,8 @@ rule evaluate_float:
     wildcard_constraints:
         model="[a-z0-9-]+([.]magnitude-[0-9]+)?",
         float_scheme="fp32|deck-int8",
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
@@ -34,6 +36,8 @@ rule evaluate_integer:
         "logs/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
@@ -42,21 +46,6 @@ rule evaluate_integer:
         "{wildcards.study}: simulating {wildcards.variant}.{wildcards.scheme} (seed {wildcards.seed})"
     script:
         "../scripts/evaluate_integer.py"
-
-
-def accuracy_files(wildcards, pattern):
-    """One file an accuracy and seed, in the order in which summarise_accuracy reads them."""
-    return [
-        pattern(wildcards.study, seed, variant, scheme)
-        for variant, scheme in study(wildcards).accuracies().values()
-        for seed in budget(wildcards).seeds
-    ]
-
-
-def model_file(study, seed, variant, scheme):
-    """The file that holds a variant's weights under a scheme."""
-    suffix = "" if scheme in ("fp32", "deck-int8") else f".{scheme}.integer"
-    return f"models/{study}/s{seed}/{variant}{suffix}.safetensors"
 
 
 rule summarise_accuracy:
@@ -75,6 +64,8 @@ rule summarise_accuracy:
         "logs/{study}/summarise_accuracy.log",
     benchmark:
         "benchmarks/{study}/summarise_accuracy.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         accuracies=lambda w: study(w).accuracies(),
@@ -88,15 +79,6 @@ rule summarise_accuracy:
         "{wildcards.study}: accuracies, gains and their intervals"
     script:
         "../scripts/summarise_accuracy.py"
-
-
-def magnitude_models(wildcards):
-    """(variant, percent) of every magnitude-pruned network."""
-    return [
-        (name, round(100 * ratio))
-        for name, ratios in study(wildcards).magnitude_pruning.items()
-        for ratio in ratios
-    ]
 
 
 rule compare_magnitude_pruning:
@@ -116,6 +98,8 @@ rule compare_magnitude_pruning:
         "logs/{study}/compare_magnitude_pruning.log",
     benchmark:
         "benchmarks/{study}/compare_magnitude_pruning.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
@@ -148,6 +132,8 @@ rule count_networks:
         "logs/{study}/count_networks.log",
     benchmark:
         "benchmarks/{study}/count_networks.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         variants=lambda w: list(study(w).variants),
@@ -195,6 +181,8 @@ rule render_report:
         "logs/{study}/render_report.log",
     benchmark:
         "benchmarks/{study}/render_report.tsv"
+    conda:
+        "../envs/paper2board.yaml"
     threads: 1
     params:
         title=lambda w: study(w).title,

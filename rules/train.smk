@@ -1,47 +1,6 @@
 # Teacher, baselines from scratch, distilled student, fine-tuned student.
 
 
-def recipe(wildcards):
-    """The recipe of a variant, plain."""
-    return (
-        study(wildcards)
-        .recipes[study(wildcards).variants[wildcards.variant].recipe]
-        .model_dump()
-    )
-
-
-def epochs(wildcards):
-    """How many epochs the chosen budget gives a variant."""
-    name = study(wildcards).variants[wildcards.variant].recipe
-    return study(wildcards).recipes[name].epochs[CONFIG.budget]
-
-
-def teacher_of(wildcards):
-    """The teacher's weights, if the variant has a teacher."""
-    distillation = study(wildcards).variants[wildcards.variant].distillation
-    return (
-        f"models/{{study}}/s{{seed}}/{distillation.teacher}.safetensors"
-        if distillation
-        else []
-    )
-
-
-def distillation_of(wildcards):
-    """Temperature and alpha, if the variant has a teacher."""
-    distillation = study(wildcards).variants[wildcards.variant].distillation
-    return distillation.model_dump() if distillation else None
-
-
-def parent_of(wildcards):
-    """The weights that a variant starts from."""
-    return f"models/{{study}}/s{{seed}}/{study(wildcards).variants[wildcards.variant].parent}.safetensors"
-
-
-def network_of(wildcards):
-    """The network of a variant that starts from scratch, plain."""
-    return study(wildcards).network_of(wildcards.variant).model_dump()
-
-
 rule train_network:
     input:
         data=raw_data,
@@ -55,6 +14,8 @@ rule train_network:
         "benchmarks/{study}/s{seed}/train_network.{variant}.tsv"
     wildcard_constraints:
         variant=variants_of_kind("trained"),
+    conda:
+        "../envs/paper2board.yaml"
     threads: training_threads
     params:
         network=network_of,
@@ -81,6 +42,8 @@ rule distill_student:
         "benchmarks/{study}/s{seed}/distill_student.{variant}.tsv"
     wildcard_constraints:
         variant=variants_of_kind("distilled"),
+    conda:
+        "../envs/paper2board.yaml"
     threads: training_threads
     params:
         network=network_of,
@@ -109,6 +72,8 @@ rule fine_tune:
         "benchmarks/{study}/s{seed}/fine_tune.{variant}.tsv"
     wildcard_constraints:
         variant=variants_of_kind("fine-tuned"),
+    conda:
+        "../envs/paper2board.yaml"
     threads: training_threads
     params:
         recipe=recipe,

@@ -75,7 +75,7 @@ def test_classify_before_the_first_report_says_what_to_run(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["classify", "cat.jpg"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "build/esp32-wroom-cifar10/deployed.qat/libhost.so does not exist: run `make report`" in line
+    assert "build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so does not exist: run `make report`" in line
 
 
 def test_answers_without_the_heavy_libraries() -> None:

@@ -188,7 +188,7 @@ def test_damaged_files_are_refused(tmp_path):
     content = path.read_bytes()
     for end in (*range(0, len(content), 97), len(content) - 1):
         path.write_bytes(content[:end])
-        with pytest.raises(UserError, match="m.npz is not an IntegerModel"):
+        with pytest.raises(UserError, match=r"m\.npz is not an IntegerModel"):
             read(path)
-    with pytest.raises(UserError, match="missing.npz"):
+    with pytest.raises(UserError, match=r"missing\.npz"):
         read(tmp_path / "missing.npz")

@@ -80,7 +80,9 @@ def test_random_models_equal_tflite_micro(model, seed):
     assert_identical(model, inputs_for(model, 4, seed))
 
 
-def one_op(op_type: type, size: tuple[int, ...], target: Tensor, zero_point: int = 0, **fields) -> IntegerModel:
+def one_op(
+    op_type: type, size: tuple[int, ...], target: Tensor, zero_point: int = 0, **fields
+) -> IntegerModel:
     source = Tensor("input", size, 1 / 64, zero_point)
     op: Op = op_type(name="op1", inputs=(0,), output=1, **fields)
     return IntegerModel("one", (source, target), (op,), 0, 1)

@@ -30,7 +30,7 @@ def write_flatbuffer(model: IntegerModel) -> bytes:
         subgraphs=[graph],
         buffers=[schema.BufferT()],
     )
-    names = {op.output: op.name for op in model.ops} | {model.input: "input"}
+    names = {model.input: "input"} | {op.output: op.name for op in model.ops}
     indices = {
         index: _add_tensor(graph, 0, name, model.tensors[index].shape, schema.TensorType.INT8,
                            _quantization([model.tensors[index].scale], model.tensors[index].zero_point))

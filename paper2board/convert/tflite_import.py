@@ -82,6 +82,9 @@ _NUMPY: dict[int, np.dtype] = {
     schema.TensorType.INT32: np.dtype("<i4"),
 }
 
+# TFLite Micro would follow these: another memory plan, constants stored in another way.
+_FOREIGN_METADATA = {b"OfflineMemoryAllocation", b"COMPRESSION_METADATA"}
+
 # What the schema classes raise when an offset, length or string points outside the file.
 DAMAGE = (struct.error, ValueError, TypeError, IndexError, AttributeError, OverflowError)
 
@@ -142,6 +145,11 @@ class _File:
         ):
             if not 1 <= count <= MAX_ITEMS:
                 self.refuse(f"has {count} {what}, not 1 to {MAX_ITEMS}")
+        for i in range(min(self.fb.MetadataLength(), MAX_ITEMS)):
+            if self.fb.Metadata(i).Name() in _FOREIGN_METADATA:
+                self.refuse(f"has {self.fb.Metadata(i).Name().decode()} metadata", "convert it without")
+        for i in range(self.graph.TensorsLength()):
+            self.is_constant(self.tensor(i)[0])  # also those that no operator uses: TFLite Micro looks at all
         self.constant_bytes = 0
         self.tensors: list[Tensor] = []
         self.index: dict[int, int] = {}
@@ -193,6 +201,8 @@ class _File:
             self.refuse("has the wrong number of inputs or outputs")
         if operator.BuiltinOptions2Type() or not operator.CustomOptionsIsNone():
             self.refuse("has options of another kind")
+        if operator.IntermediatesLength() or operator.MutatingVariableInputsLength():
+            self.refuse("has intermediate or variable tensors")
         return kind
 
     def op_names(self, kinds: list[str]) -> list[str]:
@@ -383,5 +393,5 @@ class _File:
     def is_constant(self, tensor: schema.Tensor) -> bool:
         number = tensor.Buffer()
         if not 0 <= number < max(self.fb.BuffersLength(), 1):
-            self.refuse("refers to a buffer that does not exist")
+            self.refuse(f"a tensor is in buffer {number}, which does not exist")
         return self.fb.BuffersLength() > 0 and self.fb.Buffers(number).DataLength() > 0

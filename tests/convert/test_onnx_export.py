@@ -56,7 +56,7 @@ def test_damaged_file_is_one_sentence(exported, tmp_path, damage):
     path = tmp_path / "damaged.onnx"
     if damage != "missing":
         path.write_bytes(exported.read_bytes()[:500] if damage == "truncated" else b"not an ONNX file")
-    with pytest.raises(UserError, match="damaged.onnx is not this network's ONNX file") as caught:
+    with pytest.raises(UserError, match=r"damaged\.onnx is not this network's ONNX file") as caught:
         check_onnx(path, network(), torch.zeros(1, 3, 16, 16))
     assert "\n" not in str(caught.value)
 

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,7 +158,9 @@ def test_a_file_that_is_not_the_model_is_never_left(tmp_path, monkeypatch):
     model = residual_model()
     other = with_op(model, 1, bias=model.ops[1].bias + np.int32(1))
     monkeypatch.setattr(tflite, "write_flatbuffer", lambda _: write_flatbuffer(other))
-    with pytest.raises(UserError, match=r"m\.tflite: .tflite cannot express model residual \(conv2 has other bias"):
+    with pytest.raises(
+        UserError, match=r"m\.tflite: .tflite cannot express model residual \(conv2 has other bias"
+    ):
         export(model, tmp_path / "m.tflite")
     assert list(tmp_path.iterdir()) == []
 
@@ -169,7 +172,7 @@ def test_converter_is_silent_and_gives_the_same_bytes_in_every_process(tmp_path)
     )
     paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
     for number, path in enumerate(paths):
-        folders = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))])
+        folders = os.pathsep.join(map(str, Path(__file__).parents[:2]))
         ran = subprocess.run(
             [sys.executable, "-c", code, path],
             env=os.environ | {"PYTHONPATH": folders, "PYTHONHASHSEED": str(number)},

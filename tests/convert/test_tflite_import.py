@@ -1,0 +1,292 @@
+import time
+import tracemalloc
+
+import flatbuffers
+import numpy as np
+import pytest
+from test_tflite import residual_model
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+from paper2board.convert import tflite_import
+from paper2board.convert.tflite import convert, difference
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.errors import UserError
+from paper2board.integer_model import IntegerModel
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return write_flatbuffer(residual_model())
+
+
+def edited(content: bytes, change) -> bytes:
+    """Return the file after ``change(file, graph, tensors by name, operators by output's name)``."""
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    (graph,) = file.subgraphs
+    tensors = {tensor.name.decode(): tensor for tensor in graph.tensors}
+    operators = {graph.tensors[op.outputs[0]].name.decode(): op for op in graph.operators}
+    change(file, graph, tensors, operators)
+    builder = flatbuffers.Builder(0)
+    builder.Finish(file.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def refusal(content: bytes, name: str = "net") -> str:
+    with pytest.raises(UserError) as caught:
+        read_tflite(content, name)
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith(name) and len(message) < 600
+    assert ";" in message  # what is wrong; what to do
+    return message
+
+
+# --- names --------------------------------------------------------------------------------------------
+
+
+def rename(names: dict[str, str]):
+    def change(file, graph, tensors, operators):
+        for old, new in names.items():
+            tensors[old].name = new
+
+    return change
+
+
+def test_ops_of_foreign_files_are_named_by_kind_and_number(content):
+    foreign = edited(content, rename({"conv1": "model/conv2d/Relu;model/conv2d/BiasAdd", "conv2": "model/x"}))
+    assert [op.name for op in read_tflite(foreign).ops] == [
+        "conv1", "conv2", "conv3", "add1", "pool1", "pool2", "flatten1", "fc1", "fc2",
+    ]  # fmt: skip
+
+
+def test_own_names_survive_even_with_the_converters_additions(content):
+    own = edited(content, rename({"conv1": "stem/activation;stem/bias", "fc2": "logits/bias"}))
+    model = read_tflite(own)
+    assert [op.name for op in model.ops][::8] == ["stem", "logits"]
+    assert [tensor.name for tensor in model.tensors][:2] == ["input", "stem"]
+
+
+def test_model_is_named_after_the_file(content, tmp_path):
+    (tmp_path / "deployed.tflite").write_bytes(content)
+    assert read_tflite(tmp_path / "deployed.tflite").name == "deployed"
+    assert read_tflite(tmp_path / "deployed.tflite", "other").name == "other"
+
+
+def test_a_layer_without_bias_gets_zeros(content):
+    def change(file, graph, tensors, operators):
+        operators["fc2"].inputs = [*operators["fc2"].inputs[:2], -1]
+
+    op = read_tflite(edited(content, change)).ops[-1]
+    assert op.bias.dtype == np.int32 and not op.bias.any()
+
+
+# --- what an IntegerModel cannot say ------------------------------------------------------------------
+
+
+def set_tensor(name: str, **fields):
+    return lambda file, graph, tensors, operators: vars(tensors[name]).update(fields)
+
+
+def set_quantization(name: str, **fields):
+    return lambda file, graph, tensors, operators: vars(tensors[name].quantization).update(fields)
+
+
+def set_options(name: str, **fields):
+    return lambda file, graph, tensors, operators: vars(operators[name].builtinOptions).update(fields)
+
+
+def set_code(kind: str, **fields):
+    def change(file, graph, tensors, operators):
+        number = getattr(schema.BuiltinOperator, kind)
+        (code,) = (code for code in file.operatorCodes if code.builtinCode == number)
+        vars(code).update(fields)
+
+    return change
+
+
+def set_operator(name: str, **fields):
+    return lambda file, graph, tensors, operators: vars(operators[name]).update(fields)
+
+
+def set_buffer(name: str, data: np.ndarray):
+    def change(file, graph, tensors, operators):
+        file.buffers[tensors[name].buffer].data = data
+
+    return change
+
+
+TYPE = schema.TensorType
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda file, *_: vars(file).update(version=2), "schema version 2"),
+        (lambda file, *_: file.subgraphs.append(file.subgraphs[0]), "2 subgraphs"),
+        (lambda file, *_: vars(file).update(subgraphs=[]), "0 subgraphs"),
+        (
+            lambda file, *_: vars(file).update(metadata=[schema.MetadataT("COMPRESSION_METADATA", 0)]),
+            "has COMPRESSION_METADATA metadata; convert it without",
+        ),
+        (lambda file, graph, *_: vars(graph).update(operators=[]), "0 operators"),
+        (lambda file, graph, *_: vars(graph).update(operators=graph.operators * 1000), "9000 operators"),
+        (lambda file, graph, *_: vars(graph).update(inputs=[0, 1]), "exactly one input"),
+        (lambda file, graph, *_: vars(graph).update(outputs=[]), "exactly one output"),
+        (lambda file, graph, *_: vars(graph).update(outputs=[10**6]), "no operator computes its output"),
+        (lambda file, graph, *_: graph.operators.reverse(), "which nothing has computed"),
+        (
+            set_code("ADD", builtinCode=schema.BuiltinOperator.MUL, deprecatedBuiltinCode=0),
+            "operator 3 (MUL): is not supported; use a network made of CONV_2D",
+        ),
+        (set_code("CONV_2D", version=4), "operator 0 (CONV_2D): has version 4, not 1 to 3"),
+        (set_operator("conv1", opcodeIndex=99), "has no operator code"),
+        (set_operator("conv1", inputs=[0]), "operator 0 (CONV_2D conv1): has 1 inputs"),
+        (set_operator("add1", inputs=[0, 1, 2]), "operator 3 (ADD add1): has 3 inputs, not 2"),
+        (set_operator("conv1", inputs=[0, 10**6, 2]), "tensor 1000000, which does not exist"),
+        (set_operator("conv1", outputs=[-1]), "tensor -1, which does not exist"),
+        (set_operator("conv1", outputs=[0]), "writes input a second time"),
+        (set_operator("conv1", builtinOptionsType=0, builtinOptions=None), "lacks its options"),
+        (set_operator("conv1", customOptions=np.zeros(3, np.uint8)), "options of another kind"),
+        (set_options("conv1", dilationHFactor=2), "conv1): is dilated; use a network without dilation"),
+        (set_options("conv1", strideH=0), "stride (0, 2)"),
+        (set_options("conv1", strideW=1), "output shape is not"),
+        (set_options("conv1", padding=2), "padding other than SAME, VALID"),
+        (set_options("conv1", fusedActivationFunction=4), "fused activation other than"),
+        (set_options("pool1", filterWidth=-1), "kernel (2, -1)"),
+        (set_options("fc1", weightsFormat=1), "shuffled weights"),
+        (set_tensor("conv1", type=TYPE.FLOAT32), "tensor conv1 is FLOAT32, not INT8"),
+        (set_tensor("conv1", type=TYPE.UINT8), "tensor conv1 is UINT8, not INT8"),
+        (set_tensor("conv1", type=99), "tensor conv1 is 99, not INT8"),
+        (set_tensor("conv1", shape=[2, 5, 4, 4]), "not (1, N) or (1, H, W, C)"),
+        (set_tensor("conv1", shape=[5, 4, 4]), "not (1, N) or (1, H, W, C)"),
+        (set_tensor("conv1", shape=[1, -5, 4, 4]), "has shape (1, -5, 4, 4)"),
+        (set_tensor("conv1", shape=[1] * 5), "5 dimensions"),
+        (set_tensor("conv1", shape=[1, 60000, 60000, 4]), "too large; choose a smaller network"),
+        (set_tensor("conv1", isVariable=True), "variable or sparse"),
+        (set_tensor("conv1/weights", sparsity=schema.SparsityParametersT()), "variable or sparse"),
+        (set_tensor("conv1", buffer=1), "a constant where an activation is expected"),
+        (set_tensor("conv1", buffer=10**6), "in buffer 1000000, which does not exist"),
+        (
+            lambda file, graph, *_: graph.tensors.append(schema.TensorT(name="unused", shape=[1], buffer=99)),
+            "in buffer 99, which does not exist",
+        ),
+        (set_operator("conv1", intermediates=[0]), "intermediate or variable tensors"),
+        (set_tensor("conv1", quantization=None), "tensor conv1 is not quantized"),
+        (set_quantization("conv1", scale=[0.1, 0.2]), "one scale and one zero point"),
+        (set_quantization("conv1", scale=[0.0]), "scale 0.0"),
+        (set_quantization("conv1", scale=[np.nan]), "scale nan"),
+        (set_quantization("conv1", zeroPoint=[300]), "zero point 300"),
+        (set_quantization("pool1", scale=[0.5]), "different quantization"),
+        (set_tensor("conv1/weights", type=TYPE.INT4), "conv1/weights is INT4, not INT8"),
+        (set_tensor("conv1/weights", buffer=0), "conv1/weights is not a constant"),
+        (set_tensor("conv1/weights", shape=[4, 3, 3, 2]), "has 108 bytes of data, not (4, 3, 3, 2) int8"),
+        (set_tensor("conv1/weights", shape=[4, 27]), "weights conv1/weights have 2 dimensions, not 4"),
+        (set_buffer("conv1/weights", np.zeros(107, np.uint8)), "has 107 bytes of data"),
+        (set_quantization("conv1/weights", zeroPoint=[0, 0, 1, 0]), "zero points other than 0"),
+        (set_quantization("conv1/weights", zeroPoint=[]), "zero points other than 0"),
+        (set_quantization("conv1/weights", scale=[0.1, 0.1]), "conv1/weights has 2 scales"),
+        (set_quantization("conv1/weights", scale=[0.1, 0.1, 0.1, -1]), "not a positive number"),
+        (set_quantization("conv1/weights", quantizedDimension=3), "along dimension 3, not 0"),
+        (set_tensor("conv1/bias", type=TYPE.INT64), "conv1/bias is INT64, not INT32"),
+        (set_tensor("conv1/bias", shape=[2, 2]), "conv1/bias has shape (2, 2), not (4,)"),
+        (set_quantization("conv1/bias", scale=[0.1] * 4), "conv1/bias is not the input's times the weights'"),
+        (set_buffer("flatten1/shape", np.array([1, 7], "<i4").view(np.uint8)), "flatten1/shape is not its"),
+    ],
+)  # fmt: skip
+def test_is_refused_in_one_sentence(content, change, expected):
+    assert expected in refusal(edited(content, change))
+
+
+def test_shared_constants_do_not_multiply(content, monkeypatch):
+    monkeypatch.setattr(tflite_import, "MAX_FILE_BYTES", len(content))
+
+    def change(file, graph, tensors, operators):
+        """A chain of convolutions that all use the weights of the first."""
+        first = operators["conv2"]
+        tensors["conv2/weights"].shape = tensors["conv3/weights"].shape = [4, 3, 3, 4]
+        file.buffers[tensors["conv2/weights"].buffer].data = np.ones(144 * 30, np.uint8)
+        tensors["conv2/weights"].shape = [120, 3, 3, 4]
+        first.inputs = [first.inputs[0], first.inputs[1], -1]
+        vars(tensors["conv2/weights"].quantization).update(scale=[0.01], zeroPoint=[0])
+        tensors["conv2"].shape = [1, 5, 4, 120]
+        graph.operators = [operators["conv1"], first]
+        for i in range(5):
+            name = f"more{i}"
+            graph.tensors.append(
+                schema.TensorT(shape=[1, 5, 4, 120], type=TYPE.INT8, name=name,
+                               quantization=tensors["conv2"].quantization)
+            )  # fmt: skip
+            twin = schema.OperatorT(
+                opcodeIndex=first.opcodeIndex,
+                inputs=first.inputs,
+                outputs=[len(graph.tensors) - 1],
+                builtinOptionsType=first.builtinOptionsType,
+                builtinOptions=first.builtinOptions,
+            )
+            graph.operators.append(twin)
+        graph.outputs = [len(graph.tensors) - 1]
+
+    monkeypatch.setattr(tflite_import, "MAX_FILE_BYTES", 20000)
+    assert "too large together" in refusal(edited(content, change))
+
+
+def test_not_a_tflite_file(tmp_path):
+    assert "no TFL3 identifier" in refusal(b"")
+    assert "no TFL3 identifier" in refusal(b"\x00" * 1000)
+    with pytest.raises(UserError, match=r"missing\.tflite cannot be read \(No such file"):
+        read_tflite(tmp_path / "missing.tflite")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_tflite(tmp_path)
+
+
+def test_huge_file_is_not_read_whole(tmp_path):
+    path = tmp_path / "huge.tflite"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 40)  # sparse: takes no space
+    with pytest.raises(UserError, match=r"huge\.tflite has \d+ bytes, above the limit"):
+        read_tflite(path)
+
+
+# --- damage -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["direct", "converter"])
+def whole(request) -> bytes:
+    model = residual_model()
+    return write_flatbuffer(model) if request.param == "direct" else convert(model)
+
+
+def test_truncated_anywhere(whole, tmp_path):
+    complete = read_tflite(whole)
+    path = tmp_path / "half.tflite"
+    for end in [*range(0, len(whole), 13), *range(len(whole) - 8, len(whole))]:
+        path.write_bytes(whole[:end])
+        try:
+            # Only padding after the last byte that matters may be missing.
+            assert difference(complete, read_tflite(path)) == "" and end > len(whole) - 64
+        except UserError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+
+
+def test_flipped_and_overwritten_bytes(whole):
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    started = time.monotonic()
+    refused = 0
+    for _ in range(1000):
+        damaged = bytearray(whole)
+        if rng.integers(0, 2):
+            damaged[rng.integers(0, len(whole))] ^= 1 << rng.integers(0, 8)
+        else:
+            at = 4 * rng.integers(0, len(whole) // 4)
+            damaged[at : at + 4] = int(rng.choice([0, 1, 2**31 - 1, 2**31, 2**32 - 1])).to_bytes(4, "little")
+        try:
+            assert isinstance(read_tflite(bytes(damaged)), IntegerModel)
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 600
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused > 200
+    assert peak < 50e6  # bytes
+    assert time.monotonic() - started < 60  # s

@@ -1,0 +1,51 @@
+"""Bad configuration stops before anything runs: one sentence with file, key and remedy, exit status not 0."""
+
+import pytest
+from conftest import copy_sources
+
+STUDY = "config/studies/esp32-wroom-cifar10.yaml"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return copy_sources(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "sentence"),
+    [
+        (
+            "config/config.yaml",
+            "budget: smoke",
+            "budgett: smoke\nbudget: smoke",
+            "config/config.yaml: unknown key budgett; remove it or correct its spelling",
+        ),
+        ("config/config.yaml", "budget: smoke", "budget: huge", "config/config.yaml: budget: "),
+        (STUDY, "conv1: 0.2", "conv1: 1.2", f"{STUDY}: variants.pruned.prune.conv1: "),
+        (
+            STUDY,
+            "conv1: 0.2",
+            "conv9: 0.2",
+            f"{STUDY}: variants.pruned.prune: no layer called conv9",
+        ),
+        (STUDY, "device_variant: deployed", "device_variant: teacher", "is not among quantization.qat"),
+        (STUDY, "parent: distilled", "parent: deployed", "its parents form a circle"),
+        (
+            "config/boards/esp32-wroom.yaml",
+            "  capacity_Ah: {value: 1.0",
+            "  capacity_Ah: {value: -1.0",
+            "config/boards/esp32-wroom.yaml",
+        ),
+        ("config/datasets/cifar10.yaml", "name: cifar10", "nam: cifar10", "config/datasets/cifar10.yaml"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_it_is_one_sentence(checkout, path, old, new, sentence):
+    checkout.edit(path, old, new)
+    result = checkout.run("snakemake", "-n", "--cores", "1", "report", check=False)
+    assert result.returncode != 0
+    output = result.stdout + result.stderr
+    lines = [line for line in output.splitlines() if sentence in line]
+    assert len(lines) == 1, output[-2000:]
+    assert "; " in lines[0], "no remedy"
+    assert "Traceback" not in output

@@ -1,0 +1,77 @@
+"""After a change, exactly what depends on it runs again."""
+
+import subprocess
+from pathlib import Path
+
+TRAINING = {"train_network", "distill_student", "fine_tune", "train_quantization_aware"}
+STUDY = "config/studies/esp32-wroom-cifar10.yaml"
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == set()
+
+
+def test_another_pruning_ratio_trains_neither_teacher_nor_parent(copy):
+    copy.edit(STUDY, "conv2: 0.2", "conv2: 0.3")
+    planned = copy.planned()
+    assert "prune_channels" in planned
+    output = copy.snakemake("-n", "report")
+    for rule in ("train_network", "distill_student", "split_dataset", "download_cifar10"):
+        assert f"rule {rule}:" not in output and rule not in planned
+
+
+def test_another_battery_constant_runs_energy_and_report_only(copy):
+    copy.edit("config/boards/esp32-wroom.yaml", "  capacity_Ah: {value: 1.0", "  capacity_Ah: {value: 2.0")
+    assert copy.planned() == {"model_energy", "render_report"}
+
+
+def test_a_library_edit_runs_only_rules_that_import_it(copy):
+    with (copy.folder / "paper2board/energy/battery.py").open("a") as stream:
+        stream.write("\n# an edit\n")
+    planned = copy.planned()
+    assert "model_energy" in planned
+    assert not planned & (
+        TRAINING | {"download_cifar10", "convert_tflite", "capture_device", "evaluate_integer"}
+    )
+
+
+def test_an_edit_that_changes_no_output_stops_there(copy):
+    with (copy.folder / "paper2board/energy/battery.py").open("a") as stream:
+        stream.write("\n# an edit\n")
+    output = copy.snakemake("report")
+    assert "rule model_energy:" in output
+    assert "rule render_report:" not in output
+
+
+def test_the_report_is_whole(finished):
+    import json
+
+    report = json.loads((finished.folder / "results/esp32-wroom-cifar10/report/report.json").read_text())
+    assert report["not_produced"] == []
+    parity = {
+        name: item["value"]
+        for name, item in report["evidence"].items()
+        if name.startswith("parity.") and item["unit"] == "logits"
+    }
+    assert len(parity) >= 8
+    assert set(parity.values()) == {0}
+
+
+def test_a_fresh_clone_pulls_and_has_nothing_to_do(copy, tmp_path):
+    """dvc commit and push to a local remote; clone, dvc pull; snakemake finds everything done."""
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for command in (
+        ("git", "init", "-q"),
+        ("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote")),
+        ("dvc", "config", "cache.type", "hardlink,copy"),
+        ("dvc", "commit", "-q", "-f"),
+        ("git", "add", "-A"),
+        ("git", *identity, "commit", "-q", "-m", "run"),
+        ("dvc", "push", "-q"),
+    ):
+        copy.run(*command)
+    clone = type(copy)(tmp_path / "clone")
+    subprocess.run(["git", "clone", "-q", str(copy.folder), str(clone.folder)], check=True)
+    clone.run("dvc", "pull", "-q")
+    assert Path(clone.folder, "results/esp32-wroom-cifar10/report/index.html").is_file()
+    assert clone.planned() == set()
