@@ -3,6 +3,7 @@
 Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -268,3 +269,7 @@ def check_kinds(studies: dict[str, Study]) -> None:
                     f"config/studies/{study_name}.yaml: variants.{name} is {variant.kind}, but {kind} in"
                     f" {first}; give it another name"
                 )
+
+
+if __name__ == "__main__":
+    print(json.dumps(Study.model_json_schema(), indent=1))

@@ -18,7 +18,7 @@ def device_book(
     log: DeviceLog,
     model: IntegerModel,
     cpi: float,
-    cpi_uncertainty: float,
+    cpi_interval: tuple[float, float] | None,
     clock_hz: float,
     chain: Mapping[str, str],
     prefix: str,
@@ -27,8 +27,9 @@ def device_book(
 
     ``.instructions`` (median over the images, interval least to most), ``.instructions.std``,
     ``.instructions-per-mac``, ``.latency`` (ms), ``.latency.std``, ``.convolution-share`` (%), and
-    ``.layer.<name>.instructions`` and ``.latency``. A log of a board that counts cycles gives ``.cycles``
-    instead of ``.instructions``, and measured latencies; CPI is not used then.
+    ``.layer.<name>.instructions`` and ``.latency``. ``cpi``: cycles per instruction, with its range. A log of a
+    board that counts cycles gives ``.cycles`` instead of ``.instructions``, and measured latencies; CPI is not
+    used then. Raise :class:`UserError` if the log is of another network.
     """
     ops = _ops(log, model)
     totals, layers, unit = log.counts, log.layer_counts, log.header.unit
@@ -37,10 +38,10 @@ def device_book(
     timed = Kind.MODELLED if emulated else Kind.MEASURED
     counter = "QEMU's CCOUNT with -icount" if emulated else "the core's CCOUNT"
     clock = f"{clock_hz / 1e6:g} MHz"
-    formula = (
-        f"instructions x {cpi} +- {cpi_uncertainty} cycles / {clock}" if emulated else f"cycles / {clock}"
-    )
-    cycles = (cpi - cpi_uncertainty, cpi, cpi + cpi_uncertainty) if emulated else (1.0, 1.0, 1.0)
+    low_cpi, high_cpi = cpi_interval or (cpi, cpi)
+    cycles = (low_cpi, cpi, high_cpi) if emulated else (1.0, 1.0, 1.0)
+    given = f"{cpi:g} ({low_cpi:g} to {high_cpi:g})"
+    formula = f"instructions x {given} cycles / {clock}" if emulated else f"cycles / {clock}"
     low_ms, ms, high_ms = (per_count / clock_hz * 1e3 for per_count in cycles)
 
     def evidence(

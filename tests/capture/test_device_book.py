@@ -32,7 +32,7 @@ LOG = make_log([(2_000_000, 300_000, 100_000), (2_000_400, 300_000, 99_600), (1_
 
 
 def test_counts_and_modelled_latency(network: IntegerModel) -> None:
-    book = device_book(LOG, network, 1.25, 0.15, CLOCK_HZ, CHAIN, "device.paper-split")
+    book = device_book(LOG, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
     total = book["device.paper-split.instructions"]
     assert (total.value, total.unit, total.kind, total.n) == (2_400_000, "instructions", Kind.EMULATED, 3)
     assert total.interval == (2_400_000, 2_400_000) and total.chain == CHAIN
@@ -52,7 +52,7 @@ def test_counts_and_modelled_latency(network: IntegerModel) -> None:
 
 def test_a_board_s_cycles_are_measured(network: IntegerModel) -> None:
     log = make_log([(2_000_000, 300_000, 100_000)], unit="cycles")
-    book = device_book(log, network, 1.25, 0.15, CLOCK_HZ, CHAIN, "device.paper-split")
+    book = device_book(log, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
     assert book["device.paper-split.cycles"].kind is Kind.MEASURED
     latency = book["device.paper-split.latency"]
     assert latency.kind is Kind.MEASURED and latency.value == pytest.approx(10.0)
@@ -83,4 +83,4 @@ def test_logs_that_do_not_belong_together(network: IntegerModel) -> None:
     with pytest.raises(UserError, match="not of the same images"):
         split_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
     with pytest.raises(UserError, match="has layers fc9, model tiny has conv1, pool1, fc1"):
-        device_book(make_log([(1,)], layers=("fc9",)), network, 1.25, 0.15, CLOCK_HZ, CHAIN, "device.x")
+        device_book(make_log([(1,)], layers=("fc9",)), network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.x")

@@ -273,7 +273,7 @@ def test_flipped_and_overwritten_bytes(whole):
     tracemalloc.start()
     started = time.monotonic()
     refused = 0
-    for _ in range(1000):
+    for _ in range(500):
         damaged = bytearray(whole)
         if rng.integers(0, 2):
             damaged[rng.integers(0, len(whole))] ^= 1 << rng.integers(0, 8)
@@ -287,6 +287,6 @@ def test_flipped_and_overwritten_bytes(whole):
             assert "\n" not in str(error) and len(str(error)) < 600
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert refused > 200
+    assert refused > 100
     assert peak < 50e6  # bytes
     assert time.monotonic() - started < 60  # s
