@@ -39,7 +39,7 @@ if __name__ == "__main__":
                 logs[kernels],
                 model,
                 cpi=board.cpu.cycles_per_instruction.value,
-                cpi_uncertainty=board.cpu.cycles_per_instruction.half_width,
+                cpi_interval=board.cpu.cycles_per_instruction.interval,
                 clock_hz=board.cpu.clock_MHz.value * 1e6,
                 chain=chains[kernels],
                 prefix=f"device.{kernels}",

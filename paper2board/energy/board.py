@@ -44,11 +44,6 @@ class Figure(_Section):
             _require(low <= self.value <= high, f"value {self.value} lies outside interval [{low}, {high}]")
         return self
 
-    @property
-    def half_width(self) -> float:
-        """Half the interval; 0 where none is stated."""
-        return 0.0 if self.interval is None else (self.interval[1] - self.interval[0]) / 2
-
     def evidence(self, unit: str) -> Evidence:
         """Return the figure as evidence in ``unit``, the unit of its key."""
         return Evidence(
