@@ -5,5 +5,3 @@ firmware, capture, energy, report. Three modules hold them together and depend o
 :mod:`paper2board.study` (typed configuration), :mod:`paper2board.integer_model` (the quantized
 network as integers) and :mod:`paper2board.evidence` (where every reported number comes from).
 """
-
-__version__ = "0.1.0"

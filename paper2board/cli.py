@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from paper2board import __version__, doctor
+from paper2board import doctor
 from paper2board.errors import UserError
 
 DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so")
@@ -30,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Reproduce TinyML papers on the ESP32, from data set to battery life. "
         "The journey itself is a Snakemake workflow: `make report` runs it.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('paper2board')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     command = commands.add_parser("doctor", help="what is installed, what is missing, what that disables")

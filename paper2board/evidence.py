@@ -62,9 +62,9 @@ class Evidence(BaseModel):
         return self
 
 
-def counted(value: float, unit: str, method: str) -> Evidence:
-    """Return an exact count (parameters, bytes, differing logits) as evidence."""
-    return Evidence(value=value, unit=unit, kind=Kind.MEASURED, method=method)
+def counted(value: float, unit: str, method: str, kind: Kind = Kind.MODELLED) -> Evidence:
+    """Return an exact count as evidence: of a definition (parameters, MACs), or measured of a file (bytes)."""
+    return Evidence(value=value, unit=unit, kind=kind, method=method)
 
 
 def weakest(kinds: Iterable[Kind]) -> Kind:

@@ -12,41 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from paper2board.errors import UserError
 from paper2board.train.network_spec import NetworkSpec
+from paper2board.train.recipe import Budget, Distillation, Name, Recipe
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Budget = Literal["smoke", "standard", "full"]
 VariantKind = Literal["trained", "distilled", "fine-tuned", "pruned"]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Recipe(_Model):
-    """How a network is trained: SGD with Nesterov momentum and a one-cycle learning rate."""
-
-    epochs: dict[Budget, Annotated[int, Field(ge=1)]]
-    learning_rate: float = Field(gt=0)
-    """Peak of the cycle."""
-    batch_size: PositiveInt = 128
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=5e-4, ge=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    warm_up: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the steps during which the learning rate rises."""
-    crop_padding: int = Field(default=4, ge=0, le=16)
-    """Pixels of padding before the random crop; 0 crops nothing."""
-    flip: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 autocasts the forward pass; weights and updates stay float32."""
-
-
-class Distillation(_Model):
-    """Hinton et al. 2015: loss = alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross entropy."""
-
-    teacher: Name
-    temperature: float = Field(default=3.0, gt=0)
-    alpha: float = Field(default=0.7, ge=0, le=1)
 
 
 class Variant(_Model):
@@ -171,8 +143,10 @@ class Study(_Model):
             known(
                 "variant", self.quantization.distillation.teacher, "quantization.distillation", self.variants
             )
-        for name in self.magnitude_pruning:
+        for name, ratios in self.magnitude_pruning.items():
             known("variant", name, "magnitude_pruning", self.variants)
+            if any(round(100 * ratio) / 100 != ratio for ratio in ratios):
+                raise ValueError(f"magnitude_pruning.{name}: ratios are whole percents, unlike {ratios}")
         for name, sides in self.comparisons.items():
             for side in sides:
                 known("accuracy", side, f"comparisons.{name}", self.accuracies())

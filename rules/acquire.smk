@@ -27,7 +27,7 @@ rule download_cifar10:
 
 rule split_dataset:
     input:
-        files=raw_data,
+        files=training_data,
     output:
         splits="data/{study}/splits.npz",
     log:

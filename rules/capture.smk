@@ -3,7 +3,7 @@
 
 rule capture_device:
     input:
-        data=raw_data,
+        data=test_data,
         image="build/{study}/device/{kernels}.elf",
     output:
         log="results/{study}/device/{kernels}.log.jsonl",
@@ -25,7 +25,7 @@ rule capture_device:
 
 rule summarise_device:
     input:
-        data=raw_data,
+        data=test_data,
         logs=expand("results/{{study}}/device/{kernels}.log.jsonl", kernels=KERNELS),
         images=expand("build/{{study}}/device/{kernels}.elf", kernels=KERNELS),
         manifest=lambda w: f"{device_build(w)}/manifest.json",
@@ -41,7 +41,8 @@ rule summarise_device:
     threads: 1
     params:
         kernels=KERNELS,
-        board=lambda w: BOARDS[study(w).board].model_dump(mode="json"),
+        cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
+        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         code=code("summarise_device"),
     message:
         "{wildcards.study}: summarising the device's latency and memory"

@@ -1,5 +1,6 @@
 # Configuration, and what all rules share. Nothing here imports torch, TensorFlow or pandas.
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -29,6 +30,23 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 CORES = os.cpu_count() or 1
+
+
+def lock_folder():
+    """Refuse a second run in this folder. The kernel frees the lock when its holder ends, however it ends."""
+    global LOCK
+    Path(".snakemake").mkdir(exist_ok=True)
+    LOCK = open(".snakemake/run.lock", "w")
+    try:
+        fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(
+            "another run of this workflow is under way in this folder; wait for it to end"
+        )
+
+
+onstart:
+    lock_folder()
 
 
 wildcard_constraints:
@@ -73,10 +91,24 @@ def variants_of_kind(kind):
     return "|".join(sorted(names)) or "none"
 
 
-def raw_data(wildcards):
-    """The verified files of a study's data set."""
+def files_of_split(wildcards, split):
+    """The verified files of one split of a study's data set."""
     name = study(wildcards).dataset
-    return [f"data/{name}/{file.name}" for file in DATASETS[name].files]
+    return [
+        f"data/{name}/{file.name}"
+        for file in DATASETS[name].files
+        if file.split == split
+    ]
+
+
+def training_data(wildcards):
+    """The verified training files of a study's data set."""
+    return files_of_split(wildcards, "train")
+
+
+def test_data(wildcards):
+    """The verified test files of a study's data set: inputs of evaluation rules only."""
+    return files_of_split(wildcards, "test")
 
 
 # The deck's kernels with and without the interior/boundary split.
@@ -92,7 +124,7 @@ def files_below(folder, *suffixes):
 
 C_TEMPLATES = files_below("paper2board/convert/templates", ".j2")
 FIRMWARE = files_below("firmware", ".c", ".h", ".S", ".ld")
-REPORT_FILES = files_below("reports", ".j2", ".yaml", ".css", ".js", ".md")
+REPORT_FILES = sorted(str(path) for path in Path("reports").glob("report.*"))
 
 
 def first_seed(wildcards):

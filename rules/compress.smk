@@ -48,7 +48,7 @@ rule prune_magnitude:
 
 rule quantize_post_training:
     input:
-        data=raw_data,
+        data=training_data,
         splits="data/{study}/splits.npz",
         weights="models/{study}/s{seed}/{variant}.safetensors",
     output:
@@ -73,7 +73,7 @@ rule quantize_post_training:
 
 rule train_quantization_aware:
     input:
-        data=raw_data,
+        data=training_data,
         splits="data/{study}/splits.npz",
         weights="models/{study}/s{seed}/{variant}.safetensors",
         teacher=lambda w: (
@@ -102,6 +102,7 @@ rule train_quantization_aware:
             else None
         ),
         classes=lambda w: DATASETS[study(w).dataset].classes,
+        threads=CONFIG.training_threads,
         code=code("train_quantization_aware"),
     message:
         "{wildcards.study}: quantization-aware training of {wildcards.variant} (seed {wildcards.seed})"

@@ -3,7 +3,7 @@
 
 rule export_onnx:
     input:
-        data=raw_data,
+        data=training_data,
         weights="models/{study}/s{seed}/{variant}.safetensors",
     output:
         onnx="models/{study}/s{seed}/{variant}.onnx",
@@ -77,7 +77,7 @@ rule generate_c:
 
 rule run_tflm:
     input:
-        data=raw_data,
+        data=test_data,
         tflite="models/{study}/s{seed}/{variant}.{scheme}.tflite",
     output:
         logits="results/{study}/s{seed}/{variant}.{scheme}.tflm.npy",
@@ -109,8 +109,8 @@ rule verify_parity:
         ],
         engine=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.engine.npy",
         onnx=lambda w: f"results/{w.study}/s{first_seed(w)}/metrics/onnx.{study(w).device_variant}.json",
-        device="results/{study}/device/paper-split.log.jsonl",
-        image="build/{study}/device/paper-split.elf",
+        device=expand("results/{{study}}/device/{kernels}.log.jsonl", kernels=KERNELS),
+        image=expand("build/{{study}}/device/{kernels}.elf", kernels=KERNELS),
     output:
         book="results/{study}/metrics/parity.json",
     log:
@@ -132,7 +132,7 @@ rule verify_parity:
 
 rule compare_compression:
     input:
-        data=raw_data,
+        data=training_data,
         manifest=lambda w: f"{device_build(w)}/manifest.json",
     output:
         book="results/{study}/metrics/compression.json",

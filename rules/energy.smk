@@ -3,7 +3,7 @@
 
 rule time_host:
     input:
-        data=raw_data,
+        data=training_data,
         library=lambda w: f"{device_build(w)}/libhost.so",
         weights=lambda w: f"models/{w.study}/s{first_seed(w)}/{study(w).device_variant}.safetensors",
     output:

@@ -4,6 +4,7 @@
 rule build_host_library:
     input:
         model="build/{study}/s{seed}/{variant}.{scheme}/model.c",
+        header="build/{study}/s{seed}/{variant}.{scheme}/model.h",
         firmware=FIRMWARE,
     output:
         library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
@@ -24,7 +25,7 @@ rule build_host_library:
 
 rule run_engine:
     input:
-        data=raw_data,
+        data=test_data,
         library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
     output:
         logits="results/{study}/s{seed}/{variant}.{scheme}.engine.npy",
@@ -47,6 +48,7 @@ rule run_engine:
 rule build_device_image:
     input:
         model=lambda w: f"{device_build(w)}/model.c",
+        header=lambda w: f"{device_build(w)}/model.h",
         firmware=FIRMWARE,
     output:
         image="build/{study}/device/{kernels}.elf",

@@ -3,7 +3,7 @@
 
 rule evaluate_float:
     input:
-        data=raw_data,
+        data=test_data,
         weights="models/{study}/s{seed}/{model}.safetensors",
     output:
         logits="results/{study}/s{seed}/{model}.{float_scheme}.logits.npy",
@@ -28,7 +28,7 @@ rule evaluate_float:
 
 rule evaluate_integer:
     input:
-        data=raw_data,
+        data=test_data,
         model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
     output:
         logits="results/{study}/s{seed}/{variant}.{scheme}.logits.npy",
@@ -50,7 +50,7 @@ rule evaluate_integer:
 
 rule summarise_accuracy:
     input:
-        data=raw_data,
+        data=test_data,
         logits=lambda w: accuracy_files(
             w,
             lambda name, seed, variant, scheme: f"results/{name}/s{seed}/{variant}.{scheme}.logits.npy",
@@ -83,7 +83,7 @@ rule summarise_accuracy:
 
 rule compare_magnitude_pruning:
     input:
-        data=raw_data,
+        data=test_data,
         weights=lambda w: [
             f"models/{w.study}/s{first_seed(w)}/{name}.magnitude-{percent}.safetensors"
             for name, percent in magnitude_models(w)
@@ -188,6 +188,7 @@ rule render_report:
         title=lambda w: study(w).title,
         paper=lambda w: study(w).paper,
         budget=CONFIG.budget,
+        training_threads=CONFIG.training_threads,
         seeds=lambda w: list(budget(w).seeds),
         code=code("render_report"),
     message:

@@ -3,7 +3,7 @@
 
 rule train_network:
     input:
-        data=raw_data,
+        data=training_data,
         splits="data/{study}/splits.npz",
     output:
         weights="models/{study}/s{seed}/{variant}.safetensors",
@@ -21,6 +21,7 @@ rule train_network:
         network=network_of,
         recipe=recipe,
         epochs=epochs,
+        threads=CONFIG.training_threads,
         code=code("train_network"),
     message:
         "{wildcards.study}: training {wildcards.variant} (seed {wildcards.seed})"
@@ -30,7 +31,7 @@ rule train_network:
 
 rule distill_student:
     input:
-        data=raw_data,
+        data=training_data,
         splits="data/{study}/splits.npz",
         teacher=teacher_of,
     output:
@@ -50,6 +51,7 @@ rule distill_student:
         recipe=recipe,
         epochs=epochs,
         distillation=distillation_of,
+        threads=CONFIG.training_threads,
         code=code("distill_student"),
     message:
         "{wildcards.study}: distilling {wildcards.variant} (seed {wildcards.seed})"
@@ -59,7 +61,7 @@ rule distill_student:
 
 rule fine_tune:
     input:
-        data=raw_data,
+        data=training_data,
         splits="data/{study}/splits.npz",
         parent=parent_of,
         teacher=teacher_of,
@@ -79,6 +81,7 @@ rule fine_tune:
         recipe=recipe,
         epochs=epochs,
         distillation=distillation_of,
+        threads=CONFIG.training_threads,
         code=code("fine_tune"),
     message:
         "{wildcards.study}: fine-tuning {wildcards.variant} (seed {wildcards.seed})"

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from paper2board.compress.magnitude_pruning import zero_share
-from paper2board.evidence import counted, write_book
+from paper2board.evidence import Kind, counted, write_book
 from paper2board.files import digest
 from paper2board.report.evaluate import accuracy_evidence, correct
 from paper2board.report.logits import load_test, read_logits
@@ -31,8 +31,12 @@ if __name__ == "__main__":
                 {"weights": digest(weights)},
             )
             zeros = 100 * zero_share(read_weights(weights))
-            book[f"{prefix}.zero-weights"] = counted(zeros, "%", "zeros among the convolutions' weights")
-            book[f"{prefix}.size"] = counted(len(content), "B", "safetensors file")
+            book[f"{prefix}.zero-weights"] = counted(
+                zeros, "%", "zeros among convolution weights", Kind.MEASURED
+            )
+            book[f"{prefix}.size"] = counted(len(content), "B", "safetensors file", Kind.MEASURED)
             packed = len(zlib.compress(content, 9))
-            book[f"{prefix}.size-compressed"] = counted(packed, "B", "safetensors file after DEFLATE")
+            book[f"{prefix}.size-compressed"] = counted(
+                packed, "B", "safetensors after DEFLATE", Kind.MEASURED
+            )
         write_book(snakemake.output.book, book)

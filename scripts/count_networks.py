@@ -6,7 +6,7 @@ book. Method: exact counts with batch normalisation folded; MACs count padding a
 
 from pathlib import Path
 
-from paper2board.evidence import counted, write_book
+from paper2board.evidence import Kind, counted, write_book
 from paper2board.integer_model import read
 from paper2board.scripting import running
 from paper2board.train.counts import macs, parameters, resnet18_parameters
@@ -31,7 +31,9 @@ if __name__ == "__main__":
             size = sum(weights.nbytes + bias.nbytes for weights, bias in arrays)
             book[f"size.{name}.int8"] = counted(size, "B", "int8 weights and int32 biases")
         for name, path in zip(snakemake.params.quantized, snakemake.input.tflite, strict=True):
-            book[f"size.{name}.tflite"] = counted(Path(path).stat().st_size, "B", "the .tflite file")
+            book[f"size.{name}.tflite"] = counted(
+                Path(path).stat().st_size, "B", "the .tflite file", Kind.MEASURED
+            )
         before, after = (total[name] for name in snakemake.params.reduction)
         book["parameters.reduction"] = counted(
             100 * (1 - after / before), "%", f"100 · (1 − {after} / {before})"

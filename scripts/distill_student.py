@@ -13,7 +13,7 @@ from paper2board.train.stage import load_images, load_teacher, new_network, pars
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        configure(snakemake.threads)
+        configure(snakemake.params.threads)
         network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
         checkpoint = checkpoint_path(snakemake.output.weights)
         history = train(
@@ -25,7 +25,8 @@ if __name__ == "__main__":
             checkpoint,
             load_teacher(snakemake.input.teacher, snakemake.params.distillation),
             log=log,
+            code=snakemake.params.code,
         )
         write_weights(network, snakemake.output.weights)
         write_history(history, snakemake.output.history, log)
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Export a float network to ONNX and check the file against torch.
 
-Inputs: weights, test images. Outputs: the ONNX file (batch norm folded) and an evidence book with the largest
+Inputs: weights, training images. Outputs: the ONNX file (batch norm folded) and an evidence book with the largest
 difference of a logit between ONNX Runtime and torch.
 """
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from paper2board.acquire.cifar10 import load_split
 from paper2board.convert.onnx_export import check_onnx, export_onnx
 from paper2board.evidence import Evidence, Kind, write_book
 from paper2board.files import digest
-from paper2board.report.logits import load_test
 from paper2board.scripting import running
 from paper2board.train.data import to_float, to_tensor
 from paper2board.train.loop import configure
@@ -21,7 +21,8 @@ if __name__ == "__main__":
     with running(snakemake):
         configure(snakemake.threads)
         network = folded(read_weights(snakemake.input.weights))
-        images, _ = load_test(Path(snakemake.input.data[0]).parent, snakemake.params.limit)
+        images, _ = load_split(Path(snakemake.input.data[0]).parent, "train")
+        images = images[: snakemake.params.limit]
         inputs = to_float(to_tensor(images)).contiguous(memory_format=torch.contiguous_format)
         export_onnx(network, inputs[:1], snakemake.output.onnx)
         error = Evidence(

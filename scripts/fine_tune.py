@@ -13,7 +13,7 @@ from paper2board.train.stage import load_images, load_teacher, parse_recipe, wri
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        configure(snakemake.threads)
+        configure(snakemake.params.threads)
         network = read_weights(snakemake.input.parent)
         checkpoint = checkpoint_path(snakemake.output.weights)
         distillation = snakemake.params.distillation
@@ -26,7 +26,8 @@ if __name__ == "__main__":
             checkpoint,
             load_teacher(snakemake.input.teacher, distillation) if distillation else None,
             log=log,
+            code=snakemake.params.code,
         )
         write_weights(network, snakemake.output.weights)
         write_history(history, snakemake.output.history, log)
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)

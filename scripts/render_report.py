@@ -10,7 +10,6 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import paper2board
 from paper2board.report.figures import Details
 from paper2board.report.render import render
 from paper2board.scripting import running
@@ -23,12 +22,12 @@ if __name__ == "__main__":
         notes = json.loads(Path(files.notes).read_text())
         run = {
             "budget": params.budget,
+            "training threads": str(params.training_threads),
             "seeds": ", ".join(map(str, params.seeds)),
-            "paper2board": paper2board.__version__,
+            "paper2board": version("paper2board"),
             "Python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},
             "host processor": notes["processor"],
-            "host energy": notes["engine"],
         }
         report = render(
             title=params.title,
@@ -46,6 +45,7 @@ if __name__ == "__main__":
             ),
             templates=Path(files.catalogue).parent,
             output=Path(snakemake.output.folder),
+            absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")},
         )
         for line in report.summary:
             log(line)

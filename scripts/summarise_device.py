@@ -7,21 +7,22 @@ cycles per instruction ÷ clock, a model with that figure's interval.
 
 from pathlib import Path
 
-from paper2board.acquire.cifar10 import load_split
 from paper2board.capture.board_fit import accuracy_on_device, board_memory_book
 from paper2board.capture.book import device_book, memory_book, split_gain
 from paper2board.capture.log import read_log
 from paper2board.convert.c_code import Manifest
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.energy.board import Board
+from paper2board.energy.board import Cpu, Memory
 from paper2board.evidence import write_book
 from paper2board.files import digest
 from paper2board.firmware.emulator import image_digest
+from paper2board.report.logits import load_test
 from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        board = Board.model_validate(snakemake.params.board)
+        cpu = Cpu.model_validate(snakemake.params.cpu)
+        memory = Memory.model_validate(snakemake.params.memory)
         manifest = Manifest.read(Path(snakemake.input.manifest).parent)
         model = read_tflite(snakemake.input.model)
         links = {"tflite": digest(snakemake.input.model), "c": manifest.files["model.c"].sha256}
@@ -38,17 +39,17 @@ if __name__ == "__main__":
             book |= device_book(
                 logs[kernels],
                 model,
-                cpi=board.cpu.cycles_per_instruction.value,
-                cpi_interval=board.cpu.cycles_per_instruction.interval,
-                clock_hz=board.cpu.clock_MHz.value * 1e6,
+                cpi=cpu.cycles_per_instruction.value,
+                cpi_interval=cpu.cycles_per_instruction.interval,
+                clock_hz=cpu.clock_MHz.value * 1e6,
                 chain=chains[kernels],
                 prefix=f"device.{kernels}",
             )
         split, nosplit = (logs[kernels] for kernels in snakemake.params.kernels)
         chain = chains[snakemake.params.kernels[0]]
-        _, labels = load_split(Path(snakemake.input.data[0]).parent, "test")
+        _, labels = load_test(Path(snakemake.input.data[0]).parent, None)
         book["device.paper-split.accuracy"] = accuracy_on_device(split, labels, chain)
         book["gain.interior-split"] = split_gain(split, nosplit, chain)
         book |= memory_book(split, model, chain)
-        book |= board_memory_book(split, manifest, board.memory, chain)
+        book |= board_memory_book(split, manifest, memory, chain)
         write_book(snakemake.output.book, book)

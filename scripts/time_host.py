@@ -1,18 +1,18 @@
 """One-shot inference on this host's CPU: latency, and energy where RAPL can be read (the deck's Table II).
 
-Inputs: one test image, host library, float weights. Outputs: evidence book; notes on what could not be measured.
-Subjects: the C engine (int8) and torch (float32, one thread, as the deck's Python ran it).
+Inputs: one training image, host library, float weights. Outputs: evidence book, notes on what was not measurable.
+Subjects: the C engine (int8) and torch (float32); one thread each.
 """
 
 from pathlib import Path
 
 import torch
 
+from paper2board.acquire.cifar10 import load_split
 from paper2board.energy.host_latency import host_book, measure, processor_name
 from paper2board.evidence import write_book
 from paper2board.files import write_json
 from paper2board.firmware.host import HostModel
-from paper2board.report.logits import load_test
 from paper2board.scripting import running
 from paper2board.train.data import to_float, to_int8, to_tensor
 from paper2board.train.loop import configure
@@ -21,7 +21,7 @@ from paper2board.train.network import folded, read_weights
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(threads=1)
-        images, _ = load_test(Path(snakemake.input.data[0]).parent, 1)
+        images = load_split(Path(snakemake.input.data[0]).parent, "train")[0][:1]
         engine, integers = HostModel(snakemake.input.library), to_int8(images)
         network, pixels = folded(read_weights(snakemake.input.weights)), to_float(to_tensor(images))
         subjects = {"engine": lambda: engine.run(integers), "torch": lambda: network(pixels)}

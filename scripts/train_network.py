@@ -13,7 +13,7 @@ from paper2board.train.stage import load_images, new_network, parse_recipe, writ
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        configure(snakemake.threads)
+        configure(snakemake.params.threads)
         network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
         checkpoint = checkpoint_path(snakemake.output.weights)
         history = train(
@@ -24,7 +24,8 @@ if __name__ == "__main__":
             int(snakemake.wildcards.seed),
             checkpoint,
             log=log,
+            code=snakemake.params.code,
         )
         write_weights(network, snakemake.output.weights)
         write_history(history, snakemake.output.history, log)
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)

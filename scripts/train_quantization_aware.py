@@ -24,7 +24,7 @@ from paper2board.train.stage import (
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        configure(snakemake.threads)
+        configure(snakemake.params.threads)
         data = Path(snakemake.input.data[0]).parent
         observer = Observer(folded(read_weights(snakemake.input.weights)))
         observer.observe(calibration_pixels(data, snakemake.input.splits).split(100))
@@ -40,10 +40,11 @@ if __name__ == "__main__":
             checkpoint,
             load_teacher(snakemake.input.teacher, distillation) if distillation else None,
             log=log,
+            code=snakemake.params.code,
         )
         name = f"{snakemake.wildcards.variant}.qat"
         model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
         classes, weights = ",".join(snakemake.params.classes), digest(snakemake.input.weights)
         write(renamed(model, name, classes=classes, weights_sha256=weights), snakemake.output.model)
         write_history(history, snakemake.output.history, log)
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Count differing logits between the int64 simulation, TFLite Micro, the C engine and the device.
 
 Inputs: stored logits of each over the same test images, the device log. Output: evidence book. Any difference is
-a defect, so the script fails on one after writing what it found.
+a defect, so the script logs what it found and fails on one.
 """
 
 from pathlib import Path
@@ -46,12 +46,15 @@ if __name__ == "__main__":
                 chain |= {"engine": digest(files.engine)}
                 for other, logits in (("simulation", simulated), ("tflm", reference)):
                     book[f"parity.{name}.{other}-vs-c"] = differing(logits, engine, Kind.MEASURED, chain)
-                device = read_log(files.device, image_digest(files.image))
+                logs = [
+                    read_log(path, image_digest(image))
+                    for path, image in zip(files.device, files.image, strict=True)
+                ]
                 book[f"parity.{name}.device-vs-tflm"] = differing(
-                    device.outputs,
-                    reference[device.indices],
+                    np.concatenate([device.outputs for device in logs]),
+                    np.concatenate([reference[device.indices] for device in logs]),
                     Kind.EMULATED,
-                    {"tflm": digest(tflm), "log": digest(files.device)},
+                    {"tflm": digest(tflm)} | {Path(path).stem: digest(path) for path in files.device},
                 )
         write_book(snakemake.output.book, book)
         counts = {metric: item.value for metric, item in book.items() if item.unit == "logits"}

@@ -1,11 +1,12 @@
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from paper2board import __version__, cli, doctor
+from paper2board import cli, doctor
 from paper2board.errors import UserError
 
 
@@ -26,7 +27,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["--version"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out == f"paper2board {__version__}\n"
+    assert capsys.readouterr().out == f"paper2board {version('paper2board')}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["classify"]])

@@ -27,6 +27,10 @@ class AwareNetwork(nn.Module):
         self.parameters_of = parameters
         self.averages = {layer.name for layer in network.spec.layers if isinstance(layer, AveragePool)}
 
+    def extra_repr(self) -> str:
+        """Return the activation parameters, which the weights do not tell."""
+        return str(self.parameters_of)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         values, origin = {"input": x}, {"input": "input"}
         for name, sources in self.network.sources.items():

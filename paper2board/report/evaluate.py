@@ -27,7 +27,7 @@ def accuracy_evidence(
     if len(hits) == 1:
         count = int(hits[0].sum())
         low, high = proportion_confint(count, len(hits[0]), alpha=1 - CONFIDENCE, method="wilson")
-        interval, name = (100 * low, 100 * high), "Wilson 95 %"
+        interval, name = (100 * low, 100 * high), "Wilson 95 % over images, one seed"
     else:
         interval, name = _t_interval(np.array(values)), f"Student's t 95 % over {len(values)} seeds"
     return Evidence(

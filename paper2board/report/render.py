@@ -89,11 +89,13 @@ def render(
     details: Details,
     templates: str | Path,
     output: str | Path,
+    absent: Mapping[str, str] | None = None,
 ) -> Report:
     """Write ``index.html``, ``report.md``, ``report.json``, ``tables/*.csv`` and ``figures/*.svg``.
 
     The same inputs give the same bytes. ``templates`` is the folder with ``report.html.j2``,
-    ``report.md.j2``, ``report.css``, ``report.js`` and the catalogue ``metrics.yaml``.
+    ``report.md.j2``, ``report.css``, ``report.js`` and the catalogue ``metrics.yaml``; ``absent`` tells why
+    metrics are missing (beginning of their names → reason).
 
     Raises:
         UserError: the ledger, the tables, a book or a details file is malformed.
@@ -109,7 +111,7 @@ def render(
         paper=paper,
         run=run,
         judgements=judgements,
-        tables=[fill(spec, by_name, evidence) for spec in specs],
+        tables=[fill(spec, by_name, evidence, absent) for spec in specs],
         drawings=draw_all(details, evidence, ledger.claims),
         evidence=dict(sorted(evidence.items())),
         not_produced=_not_produced(catalogue, evidence),

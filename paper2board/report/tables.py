@@ -101,12 +101,20 @@ def parse_cell(cell: str) -> tuple[str, str | None]:
     return name, unit or None
 
 
-def fill(spec: TableSpec, judgements: Mapping[str, Judgement], evidence: Mapping[str, Evidence]) -> Table:
-    """Return the table with every cell looked up; what no book holds stays visibly empty."""
+def fill(
+    spec: TableSpec,
+    judgements: Mapping[str, Judgement],
+    evidence: Mapping[str, Evidence],
+    absent: Mapping[str, str] | None = None,
+) -> Table:
+    """Return the table with every cell looked up; what no book holds stays visibly empty.
+
+    ``absent`` says why metrics are missing: the beginning of their names → the reason, shown in the cell.
+    """
     return Table(
         spec,
         {
-            label: tuple(_cell(cell, judgements, evidence) if cell else None for cell in cells)
+            label: tuple(_cell(cell, judgements, evidence, absent or {}) if cell else None for cell in cells)
             for label, cells in spec.rows.items()
         },
     )
@@ -127,12 +135,18 @@ def claim_cell(judgement: Judgement) -> Cell:
     return Cell(judgement, claim.metric, judgement.evidence, paper, ours, bounds)
 
 
-def _cell(cell: str, judgements: Mapping[str, Judgement], evidence: Mapping[str, Evidence]) -> Cell:
+def _cell(
+    cell: str,
+    judgements: Mapping[str, Judgement],
+    evidence: Mapping[str, Evidence],
+    absent: Mapping[str, str],
+) -> Cell:
     name, unit = parse_cell(cell)
     if name in judgements:
         return claim_cell(judgements[name])
     if name not in evidence:
-        return Cell(metric=name, ours=NOT_PRODUCED)
+        reasons = (reason for start, reason in absent.items() if name.startswith(start))
+        return Cell(metric=name, ours=next(reasons, NOT_PRODUCED))
     ours, bounds = quantity(evidence[name], unit)
     return Cell(metric=name, evidence=evidence[name], ours=ours, bounds=bounds)
 

@@ -22,8 +22,8 @@ from torch import nn
 from tqdm import tqdm
 
 from paper2board.files import atomic_path
-from paper2board.study import Recipe
 from paper2board.train.data import augment, to_float
+from paper2board.train.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,12 @@ def one_cycle(step: int, total: int, warm_up: float) -> float:
 
 
 def distillation_loss(
-    student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, temperature: float, alpha: float
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    temperature: float,
+    alpha: float,
+    label_smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Hinton's loss over N×classes logits: ``alpha · T² · KL(teacher ‖ student) + (1 − alpha) · CE``.
 
@@ -87,7 +92,8 @@ def distillation_loss(
         reduction="batchmean",
         log_target=True,
     )
-    return alpha * temperature**2 * soft + (1 - alpha) * F.cross_entropy(student, labels)
+    hard = F.cross_entropy(student, labels, label_smoothing=label_smoothing)
+    return alpha * temperature**2 * soft + (1 - alpha) * hard
 
 
 @torch.inference_mode()
@@ -112,32 +118,34 @@ def train(
     checkpoint: Path,
     teacher: Teacher | None = None,
     log: Callable[[str], None] = print,
+    code: str = "",
 ) -> pd.DataFrame:
     """Train ``network`` in place and return its history, one row an epoch.
 
-    ``checkpoint`` is written after each epoch and resumed from when it belongs to the same training; it is
-    for the caller to delete once the result is stored.
+    ``checkpoint`` is written after each epoch and resumed from when it belongs to the same training: same
+    network, images, recipe, seed, teacher, threads and ``code`` (digest of the training's program). It is for
+    the caller to delete once the result is stored.
     """
     loop = _Loop(network, training, recipe, epochs, seed, teacher)
-    identity = _identity(network, training, recipe, epochs, seed, teacher)
+    identity = _identity(network, training, teacher, [recipe.model_dump(), epochs, seed, code])
     history = loop.resume(checkpoint, identity)
     if history:
         log(f"resuming after epoch {len(history)} of {epochs} from {checkpoint}")
     for epoch in range(len(history), epochs):
         started = time.perf_counter()
+        learning_rate = loop.optimizer.param_groups[0]["lr"]
         loss, correct = loop.epoch(epoch)
         row = {
             "epoch": epoch + 1,
-            "learning_rate": loop.optimizer.param_groups[0]["lr"],
+            "learning_rate": learning_rate,
             "train_loss": loss,
             "train_accuracy": correct,
             "validation_accuracy": accuracy(predict(network, validation.pixels), validation.labels),
-            "seconds": round(time.perf_counter() - started, 2),
         }
         history.append(row)
         log(
             f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, train {correct:.2%},"
-            f" validation {row['validation_accuracy']:.2%}, {row['seconds']:.1f} s"
+            f" validation {row['validation_accuracy']:.2%}, {time.perf_counter() - started:.1f} s"
         )
         loop.save(checkpoint, identity, history)
     network.eval()
@@ -193,9 +201,16 @@ class _Loop:
             logits = self.network(inputs).float()
         if self.teacher is None:
             return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
             targets = self.teacher.network(inputs).float()
-        loss = distillation_loss(logits, targets, labels, self.teacher.temperature, self.teacher.alpha)
+        loss = distillation_loss(
+            logits,
+            targets,
+            labels,
+            self.teacher.temperature,
+            self.teacher.alpha,
+            self.recipe.label_smoothing,
+        )
         return loss, logits
 
     def save(self, checkpoint: Path, identity: str, history: list[dict]) -> None:
@@ -222,11 +237,10 @@ class _Loop:
         return state["history"]
 
 
-def _identity(
-    network: nn.Module, training: Images, recipe: Recipe, epochs: int, seed: int, teacher: Teacher | None
-) -> str:
+def _identity(network: nn.Module, training: Images, teacher: Teacher | None, settings: list) -> str:
     """Return a digest of all that decides the result, so that no other training's checkpoint is taken."""
-    digest = hashlib.sha256(json.dumps([recipe.model_dump(), epochs, seed, torch.__version__]).encode())
+    settings = [*settings, str(network), torch.get_num_threads(), torch.__version__]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     digest.update(training.pixels.numpy().tobytes())
     digest.update(training.labels.numpy().tobytes())
     for module in (network, teacher.network) if teacher else (network,):

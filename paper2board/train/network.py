@@ -91,6 +91,10 @@ class Network(nn.Module):
             shape = shapes[self.sources[layer.name][0]]
             self.layers[layer.name] = _module(layer, shape)
 
+    def extra_repr(self) -> str:
+        """Return the spec as JSON, so that the module's text tells all that its weights do not."""
+        return self.spec.model_dump_json()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         values = {"input": x}
         for name, sources in self.sources.items():

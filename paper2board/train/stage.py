@@ -9,11 +9,11 @@ import torch
 from paper2board.acquire.cifar10 import load_split
 from paper2board.acquire.splits import load_splits
 from paper2board.files import atomic_path
-from paper2board.study import Distillation, Recipe
 from paper2board.train.data import to_tensor
 from paper2board.train.loop import Images, Teacher
 from paper2board.train.network import Network, read_weights
 from paper2board.train.network_spec import NetworkSpec
+from paper2board.train.recipe import Distillation, Recipe
 
 
 def load_images(data_folder: str | Path, splits_path: str | Path) -> tuple[Images, Images]:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from paper2board.energy.board import load_board
 from paper2board.energy.derived import derive
-from paper2board.energy.device_latency import device_latency
 from paper2board.energy.units import in_unit
 from paper2board.evidence import Evidence, Kind
 
@@ -69,13 +68,3 @@ def test_times_convert_and_return(value: float) -> None:
 def test_what_is_no_time_is_refused() -> None:
     with pytest.raises(ValueError, match="mJ"):
         in_unit(_evidence(1).model_copy(update={"unit": "mJ"}), "s")
-
-
-def test_device_latency_is_modelled_with_the_cpi_interval() -> None:
-    counted = Evidence(
-        value=60_000_000, unit="instructions", kind=Kind.EMULATED, method="icount", chain={"image": "c" * 64}
-    )
-    latency = device_latency(BOARD, counted)
-    assert (latency.unit, latency.kind, latency.chain) == ("ms", Kind.MODELLED, counted.chain)
-    assert latency.value == pytest.approx(312.5)
-    assert latency.interval == (pytest.approx(275.0), pytest.approx(350.0))

@@ -1,6 +1,10 @@
 """After a change, exactly what depends on it runs again."""
 
+import fcntl
+import json
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 TRAINING = {"train_network", "distill_student", "fine_tune", "train_quantization_aware"}
@@ -44,8 +48,6 @@ def test_an_edit_that_changes_no_output_stops_there(copy):
 
 
 def test_the_report_is_whole(finished):
-    import json
-
     report = json.loads((finished.folder / "results/esp32-wroom-cifar10/report/report.json").read_text())
     assert report["not_produced"] == []
     parity = {
@@ -75,3 +77,38 @@ def test_a_fresh_clone_pulls_and_has_nothing_to_do(copy, tmp_path):
     clone.run("dvc", "pull", "-q")
     assert Path(clone.folder, "results/esp32-wroom-cifar10/report/index.html").is_file()
     assert clone.planned() == set()
+
+
+def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
+    """kill -9 of Snakemake in the middle of training; the same command again; the same result."""
+    for folder in ("models", "results", "build"):
+        shutil.rmtree(copy.folder / folder, ignore_errors=True)
+    command = ["snakemake", "--cores", "2", "all"]
+    process = subprocess.Popen(
+        command,
+        cwd=copy.folder,
+        env=copy.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoints = copy.folder / "checkpoints"
+    while not list(checkpoints.rglob("*.checkpoint")) and process.poll() is None:
+        time.sleep(0.05)
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.kill()
+    process.wait()
+    copy.snakemake("all")
+    for name in ("deployed.qat.integer.safetensors", "teacher.safetensors"):
+        path = f"models/esp32-wroom-cifar10/s0/{name}"
+        assert (copy.folder / path).read_bytes() == (finished.folder / path).read_bytes()
+
+
+def test_two_runs_at_once_are_refused(copy):
+    with (copy.folder / ".snakemake/run.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        copy.edit(
+            "config/boards/esp32-wroom.yaml", "  capacity_Ah: {value: 1.0", "  capacity_Ah: {value: 2.0"
+        )
+        result = copy.run("snakemake", "--cores", "1", "report", check=False)
+    assert result.returncode != 0
+    assert "another run of this workflow is under way" in result.stdout + result.stderr

@@ -1,0 +1,39 @@
+"""How networks are trained: recipes and distillation, as configuration."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Budget = Literal["smoke", "standard", "full"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Recipe(_Model):
+    """How a network is trained: SGD with Nesterov momentum and a one-cycle learning rate."""
+
+    epochs: dict[Budget, Annotated[int, Field(ge=1)]]
+    learning_rate: float = Field(gt=0)
+    """Peak of the cycle."""
+    batch_size: PositiveInt = 128
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    warm_up: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the steps during which the learning rate rises."""
+    crop_padding: int = Field(default=4, ge=0, le=16)
+    """Pixels of padding before the random crop; 0 crops nothing."""
+    flip: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 autocasts the forward pass; weights and updates stay float32."""
+
+
+class Distillation(_Model):
+    """Hinton et al. 2015: loss = alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross entropy."""
+
+    teacher: Name
+    temperature: float = Field(default=3.0, gt=0)
+    alpha: float = Field(default=0.7, ge=0, le=1)
