@@ -19,9 +19,7 @@ def test_another_pruning_ratio_trains_neither_teacher_nor_parent(copy):
     copy.edit(STUDY, "conv2: 0.2", "conv2: 0.3")
     planned = copy.planned()
     assert "prune_channels" in planned
-    output = copy.snakemake("-n", "report")
-    for rule in ("train_network", "distill_student", "split_dataset", "download_cifar10"):
-        assert f"rule {rule}:" not in output and rule not in planned
+    assert not planned & {"train_network", "distill_student", "split_dataset", "download_cifar10"}
 
 
 def test_another_battery_constant_runs_energy_and_report_only(copy):
@@ -37,14 +35,6 @@ def test_a_library_edit_runs_only_rules_that_import_it(copy):
     assert not planned & (
         TRAINING | {"download_cifar10", "convert_tflite", "capture_device", "evaluate_integer"}
     )
-
-
-def test_an_edit_that_changes_no_output_stops_there(copy):
-    with (copy.folder / "paper2board/energy/battery.py").open("a") as stream:
-        stream.write("\n# an edit\n")
-    output = copy.snakemake("report")
-    assert "rule model_energy:" in output
-    assert "rule render_report:" not in output
 
 
 def test_the_report_is_whole(finished):
