@@ -1,4 +1,7 @@
-"""After a change, exactly what depends on it runs again."""
+"""One smoke run of the whole journey: what runs again after a change, what survives a kill, what is refused.
+
+All in one file: the run is a fixture of minutes, and pytest-xdist gives a file to one worker.
+"""
 
 import fcntl
 import json
@@ -7,7 +10,15 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 TRAINING = {"train_network", "distill_student", "fine_tune", "train_quantization_aware"}
+LOG_OF = {
+    "model.c": "generate_c",
+    "device.json": "summarise_device",
+    "deployed.qat.tflite": "convert_tflite.deployed",
+}
+"""Which rule's log tells why a target could not be made."""
 STUDY = "config/studies/esp32-wroom-cifar10.yaml"
 
 
@@ -91,6 +102,41 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
     for name in ("deployed.qat.integer.safetensors", "teacher.safetensors"):
         path = f"models/esp32-wroom-cifar10/s0/{name}"
         assert (copy.folder / path).read_bytes() == (finished.folder / path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "sentence"),
+    [
+        (
+            "models/esp32-wroom-cifar10/s0/deployed.qat.tflite",
+            "build/esp32-wroom-cifar10/s0/deployed.qat/model.c",
+            "deployed.qat.tflite",
+        ),
+        (
+            "results/esp32-wroom-cifar10/device/paper-split.log.jsonl",
+            "results/esp32-wroom-cifar10/metrics/device.json",
+            "is not a complete device log",
+        ),
+        (
+            "models/esp32-wroom-cifar10/s0/deployed.qat.integer.safetensors",
+            "models/esp32-wroom-cifar10/s0/deployed.qat.tflite",
+            "is not an IntegerModel",
+        ),
+    ],
+    ids=["tflite", "device log", "integer model"],
+)
+def test_half_a_file_stops_what_reads_it_with_one_sentence(copy, path, target, sentence):
+    file = copy.folder / path
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[: len(content) // 2])
+    result = copy.run("snakemake", "--cores", "1", target, check=False)
+    assert result.returncode != 0
+    (log,) = (copy.folder / "logs").rglob(f"{LOG_OF[Path(target).name]}*.log")
+    (line,) = log.read_text().splitlines()
+    assert sentence in line
+    assert Path(path).name in line
+    assert "; " in line, "no remedy"
 
 
 def test_two_runs_at_once_are_refused(copy):
