@@ -224,6 +224,8 @@ def _check(model: IntegerModel) -> None:
         require(op.output not in known, op, "writes a tensor twice")
         known.add(op.output)
         source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
+        if not isinstance(op, Reshape) and op.activation == "RELU6":
+            require(6.0 / target.scale < 1 << 30, op, f"scale {target.scale} is too small for RELU6")
         if isinstance(op, Conv2D | FullyConnected):
             require(op.weights.dtype == np.int8 and op.bias.dtype == np.int32, op, "weights int8, bias int32")
             require(op.bias.shape == (op.weights.shape[0],), op, "one bias an output channel")
@@ -265,8 +267,6 @@ def _check(model: IntegerModel) -> None:
             require(same, op, "input and output have different quantization")
         if isinstance(op, Reshape):
             require(source.size == target.size, op, "element counts differ")
-        if not isinstance(op, Reshape) and op.activation == "RELU6":
-            require(6.0 / target.scale < 1 << 30, op, f"scale {target.scale} is too small for RELU6")
         if isinstance(op, Add):
             # TFLite Micro aborts the whole process on an ADD whose last multiplier is 1 or more.
             require(add_multipliers(model, op)[2][1] <= 0, op, "output scale is far below the inputs'")
@@ -289,7 +289,9 @@ def _accumulators_fit(model: IntegerModel, op: Conv2D | FullyConnected) -> bool:
             shifts = [max(shift, 0) for _, shift in output_multipliers(model, op)]
     except OverflowError:  # a product of scales beyond float32
         return False
-    return all(int(a) << shift <= 0x7FFFFFFF for a, shift in zip(largest, shifts, strict=True))
+    return all(
+        shift <= 31 and int(a) << shift <= 0x7FFFFFFF for a, shift in zip(largest, shifts, strict=True)
+    )
 
 
 # --- file -------------------------------------------------------------------------------------------

@@ -78,9 +78,17 @@ class DataBudget(_Model):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     parity_images: PositiveInt = 1000
     """Test images on which TFLite Micro is compared; the device variant always takes all of them."""
-    device_images: PositiveInt = 100
+    device_images: Annotated[int, Field(ge=100, le=10_000)] = 100
     """How many test images go through the device."""
-    host_inferences: Annotated[int, Field(ge=1000)] = 1000
+    host_inferences: Annotated[int, Field(ge=1000, multiple_of=10)] = 1000
+
+    @model_validator(mode="after")
+    def _the_device_takes_test_images(self) -> "DataBudget":
+        if self.test_images is not None and self.device_images > self.test_images:
+            raise ValueError(
+                f"device_images ({self.device_images}) is above test_images ({self.test_images})"
+            )
+        return self
 
 
 class ClaimedLatency(_Model):

@@ -29,6 +29,8 @@ rule summarise_device:
         logs=expand("results/{{study}}/device/{kernels}.log.jsonl", kernels=KERNELS),
         images=expand("build/{{study}}/device/{kernels}.elf", kernels=KERNELS),
         manifest=lambda w: f"{device_build(w)}/manifest.json",
+        c=lambda w: f"{device_build(w)}/model.c",
+        integers=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
     output:
         book="results/{study}/metrics/device.json",

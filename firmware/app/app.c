@@ -97,13 +97,20 @@ static void command_timestamp(char *words)
     timestamp();
 }
 
+static void forget_input(void);
+
 static void store_input(const uint8_t *pixels, uint32_t length)
 {
     if (!input_expected) {
         line_send("e-[No input is expected]");
         return;
     }
-    for (uint32_t i = 0; i < length && input_loaded < P2B_INPUT_BYTES; i++) {
+    if (length > P2B_INPUT_BYTES - input_loaded) {
+        forget_input();
+        line_send("e-[More bytes than expected]");
+        return;
+    }
+    for (uint32_t i = 0; i < length; i++) {
         /* Pixels 0 … 255 are −128 … 127 to the network. */
         input[input_loaded++] = (int8_t)(pixels[i] - 128);
     }

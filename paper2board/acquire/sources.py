@@ -48,9 +48,9 @@ def _copy_mirror(source: MirrorSource, dataset: DatasetConfig, into: Path, mirro
         raise SourceError(f"{source.environment} is not set")
     for file in dataset.files:
         original = Path(name) / file.name
-        if not original.is_file() or original.stat().st_size != file.size:
-            raise SourceError(f"{original} is not a file of {file.size} bytes")
         try:
+            if not original.is_file() or original.stat().st_size != file.size:
+                raise SourceError(f"{original} is not a file of {file.size} bytes")
             content = original.read_bytes()
         except OSError as error:
             raise SourceError(f"{original} cannot be read ({error.strerror})") from error

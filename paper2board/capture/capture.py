@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from paper2board.capture.client import Device
 from paper2board.capture.line import emulated_line
-from paper2board.capture.log import DeviceLog, Header, Record, footer, read_log
+from paper2board.capture.log import DeviceLog, Header, Record, footer, inputs_digest, read_log
 from paper2board.errors import UserError
 from paper2board.firmware.emulator import image_digest
 
@@ -50,6 +49,8 @@ def capture(
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{partial} is being written by another capture; wait for it to end") from error
+        if not partial.exists() or not os.path.samestat(os.fstat(stream.fileno()), partial.stat()):
+            raise UserError(f"{partial} was completed by another capture just now; run again")
         device = Device(device_line)
         running = device.digest()
         if running != digest:
@@ -81,8 +82,6 @@ def _header(device: Device, digest: str, inputs: np.ndarray, indices: Sequence[i
     device.load(inputs[0])
     device.infer()
     layers = device.layers()
-    sent = hashlib.sha256(repr(inputs.shape).encode())
-    sent.update(np.asarray(indices, "<i8").tobytes() + np.ascontiguousarray(inputs).tobytes())
     return Header(
         image=digest,
         application=profile.application,
@@ -90,7 +89,7 @@ def _header(device: Device, digest: str, inputs: np.ndarray, indices: Sequence[i
         model_sha256=profile.model_sha256,
         unit=layers.unit,  # type: ignore[arg-type]  # pydantic checks it
         layers=layers.names,
-        inputs=sent.hexdigest(),
+        inputs=inputs_digest(inputs, indices),
     )
 
 

@@ -7,9 +7,10 @@ capture gives the same bytes.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -46,7 +47,7 @@ class Record(_Line):
     in the header's unit."""
 
     index: int
-    outputs: tuple[int, ...]
+    outputs: tuple[Annotated[int, Field(ge=-128, le=127)], ...]
     layers: tuple[int, ...]
 
 
@@ -95,6 +96,22 @@ def footer(lines: bytes, records: int, memory: dict[str, int]) -> Footer:
     return Footer(records=records, memory=memory, sha256=sha256)
 
 
+def inputs_digest(inputs: np.ndarray, indices: Sequence[int] | np.ndarray) -> str:
+    """Return the digest of the network inputs of a capture (int8, N × H × W × C) and of their indices."""
+    digest = hashlib.sha256(repr(inputs.shape).encode())
+    digest.update(np.asarray(indices, "<i8").tobytes() + np.ascontiguousarray(inputs).tobytes())
+    return digest.hexdigest()
+
+
+def check_origin(log: DeviceLog, path: str | Path, inputs: np.ndarray, tflite_sha256: str) -> None:
+    """Raise :class:`UserError` unless ``log`` (read from ``path``) is of the first images of ``inputs`` and of the
+    network whose ``.tflite`` has this digest."""
+    if log.header.model_sha256 != tflite_sha256:
+        raise UserError(f"{path} is of another network than the .tflite; delete it and capture again")
+    if log.header.inputs != inputs_digest(inputs[: len(log.records)], np.arange(len(log.records))):
+        raise UserError(f"{path} is of other images than the test set's first; delete it and capture again")
+
+
 def read_log(path: str | Path, image_digest: str) -> DeviceLog:
     """Read the log at ``path``; raise :class:`UserError` if it is incomplete, altered, or of another image
     than the one whose digest is ``image_digest``."""
@@ -106,6 +123,9 @@ def read_log(path: str | Path, image_digest: str) -> DeviceLog:
         records = tuple(Record.model_validate_json(line) for line in middle)
         if not records or footer(first + b"".join(middle), len(records), end.memory).line() != last:
             raise ValueError("its lines are not those that were captured")
+        for record in records:
+            if len(record.layers) != len(header.layers) or len(record.outputs) != len(records[0].outputs):
+                raise ValueError(f"the record of image {record.index} has another shape than the header says")
     except (OSError, ValueError) as error:
         reason = "a line is missing or damaged" if isinstance(error, ValidationError) else str(error)
         raise UserError(

@@ -155,14 +155,15 @@ def generate(model: IntegerModel, folder: str | Path) -> Manifest:
 
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8), consecutively, as the
     deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key ``classes`` (comma
-    separated) names the outputs. Raise :class:`UserError` if these are not as many as the outputs, or if the
+    separated) names the outputs; ``tflite_sha256`` is the digest that the C says it comes from (default: of the
+    model's own file). Raise :class:`UserError` if these are not as many as the outputs, or if the
     model has nothing to compute.
     """
     folder = Path(folder)
     layers = memory_plan.layers(model)
     _check(model, layers)
     arena = memory_plan.plan(model)
-    sha256 = _model_digest(model)
+    sha256 = model.metadata.get("tflite_sha256") or _model_digest(model)
     names = _identifiers(layers)
     arrays = dict(_arrays(layers, names))
 

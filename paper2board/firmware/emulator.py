@@ -5,6 +5,7 @@ set, less its multiply-accumulate and loop options.
 """
 
 import hashlib
+import os
 import re
 import shutil
 import struct
@@ -70,7 +71,9 @@ def build_emulator_image(model_folder: str | Path, output_elf: str | Path, *, sp
         command += ["-Wl,--strip-debug", "-Wl,--build-id=none", f"-Wl,-T,{LINKER_SCRIPT}"]
         sources = [*sorted(PORT.glob("*.[Sc]")), *sorted(APPLICATION.glob("*.c")), *engine_sources(folder)]
         command += [*map(str, sources), "-lgcc", "-o", str(temporary)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        # In English, since the linker says what does not fit in words only.
+        environment = os.environ | {"LC_ALL": "C"}
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if overflow := re.search(r"region `(\w+)' overflowed by (\d+) bytes", result.stderr):
             raise UserError(
                 f"the network in {folder} does not fit the ESP32: {overflow[1]} is {overflow[2]} bytes too"

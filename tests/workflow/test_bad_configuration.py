@@ -1,7 +1,7 @@
 """Bad configuration stops before anything runs: one sentence with file, key and remedy, exit status not 0."""
 
 import pytest
-from conftest import copy_sources
+from checkout import copy_sources
 
 STUDY = "config/studies/esp32-wroom-cifar10.yaml"
 
@@ -27,6 +27,12 @@ def checkout(tmp_path):
             "conv1: 0.2",
             "conv9: 0.2",
             f"{STUDY}: variants.pruned.prune: no layer called conv9",
+        ),
+        (
+            STUDY,
+            "test_images: 200",
+            "test_images: 50",
+            f"{STUDY}: budgets.smoke: device_images (100) is above",
         ),
         (STUDY, "device_variant: deployed", "device_variant: teacher", "is not among quantization.qat"),
         (STUDY, "parent: distilled", "parent: deployed", "its parents form a circle"),
