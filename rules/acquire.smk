@@ -41,6 +41,7 @@ rule split_dataset:
         validation_per_class=lambda w: study(w).validation_per_class,
         calibration=lambda w: study(w).calibration_images,
         limit=lambda w: budget(w).training_images,
+        digests=data_digests,
         code=code("split_dataset"),
     message:
         "{wildcards.study}: splitting the training images"

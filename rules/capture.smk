@@ -16,6 +16,7 @@ rule capture_device:
     threads: 1
     params:
         images=lambda w: budget(w).device_images,
+        digests=data_digests,
         code=code("capture_device"),
     message:
         "{wildcards.study}: capturing inferences of {wildcards.kernels} on the emulated device"
@@ -45,6 +46,7 @@ rule summarise_device:
         kernels=KERNELS,
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
+        digests=data_digests,
         code=code("summarise_device"),
     message:
         "{wildcards.study}: summarising the device's latency and memory"

@@ -92,13 +92,22 @@ def variants_of_kind(kind):
 
 
 def files_of_split(wildcards, split):
-    """The verified files of one split of a study's data set."""
+    """The verified files of one split of a study's data set.
+
+    Their digests are configuration and a parameter of every rule that reads them (``data_digests``), so the
+    files count as ancient: fetching them again, the same bytes, re-runs nothing.
+    """
     name = study(wildcards).dataset
     return [
-        f"data/{name}/{file.name}"
+        ancient(f"data/{name}/{file.name}")
         for file in DATASETS[name].files
         if file.split == split
     ]
+
+
+def data_digests(wildcards):
+    """The sha1 of each file of a study's data set."""
+    return [file.sha1 for file in DATASETS[study(wildcards).dataset].files]
 
 
 def training_data(wildcards):

@@ -64,6 +64,7 @@ rule quantize_post_training:
     threads: 1
     params:
         classes=lambda w: DATASETS[study(w).dataset].classes,
+        digests=data_digests,
         code=code("quantize_post_training"),
     message:
         "{wildcards.study}: quantizing {wildcards.variant} ({wildcards.scheme}, seed {wildcards.seed})"
@@ -103,6 +104,7 @@ rule train_quantization_aware:
         ),
         classes=lambda w: DATASETS[study(w).dataset].classes,
         threads=CONFIG.training_threads,
+        digests=data_digests,
         code=code("train_quantization_aware"),
     message:
         "{wildcards.study}: quantization-aware training of {wildcards.variant} (seed {wildcards.seed})"

@@ -17,6 +17,7 @@ rule export_onnx:
     threads: 1
     params:
         limit=lambda w: budget(w).parity_images,
+        digests=data_digests,
         code=code("export_onnx"),
     message:
         "{wildcards.study}: exporting {wildcards.variant} to ONNX"
@@ -90,6 +91,7 @@ rule run_tflm:
     threads: 1
     params:
         limit=parity_limit,
+        digests=data_digests,
         code=code("run_tflm"),
     message:
         "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in TFLite Micro"
@@ -145,6 +147,7 @@ rule compare_compression:
         "../envs/paper2board.yaml"
     threads: 1
     params:
+        digests=data_digests,
         code=code("compare_compression"),
     message:
         "{wildcards.study}: measuring the deck's .h to .bin compression"

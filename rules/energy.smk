@@ -19,6 +19,7 @@ rule time_host:
     threads: lambda w: workflow.cores or 1
     params:
         inferences=lambda w: budget(w).host_inferences,
+        digests=data_digests,
         code=code("time_host"),
     message:
         "{wildcards.study}: timing one-shot inference on this host"

@@ -38,6 +38,7 @@ rule run_engine:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
+        digests=data_digests,
         code=code("run_engine"),
     message:
         "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in the C engine on this host"

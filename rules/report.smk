@@ -19,6 +19,7 @@ rule evaluate_float:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
+        digests=data_digests,
         code=code("evaluate_float"),
     message:
         "{wildcards.study}: evaluating {wildcards.model} as {wildcards.float_scheme} (seed {wildcards.seed})"
@@ -41,6 +42,7 @@ rule evaluate_integer:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
+        digests=data_digests,
         code=code("evaluate_integer"),
     message:
         "{wildcards.study}: simulating {wildcards.variant}.{wildcards.scheme} (seed {wildcards.seed})"
@@ -74,6 +76,7 @@ rule summarise_accuracy:
         limit=lambda w: budget(w).test_images,
         classes=lambda w: list(DATASETS[study(w).dataset].classes),
         confusion_of=device_model,
+        digests=data_digests,
         code=code("summarise_accuracy"),
     message:
         "{wildcards.study}: accuracies, gains and their intervals"
@@ -105,6 +108,7 @@ rule compare_magnitude_pruning:
         names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
         seed=lambda w: first_seed(w),
         limit=lambda w: budget(w).test_images,
+        digests=data_digests,
         code=code("compare_magnitude_pruning"),
     message:
         "{wildcards.study}: what unstructured pruning does to accuracy and file size"

@@ -22,6 +22,7 @@ rule train_network:
         recipe=recipe,
         epochs=epochs,
         threads=CONFIG.training_threads,
+        digests=data_digests,
         code=code("train_network"),
     message:
         "{wildcards.study}: training {wildcards.variant} (seed {wildcards.seed})"
@@ -52,6 +53,7 @@ rule distill_student:
         epochs=epochs,
         distillation=distillation_of,
         threads=CONFIG.training_threads,
+        digests=data_digests,
         code=code("distill_student"),
     message:
         "{wildcards.study}: distilling {wildcards.variant} (seed {wildcards.seed})"
@@ -82,6 +84,7 @@ rule fine_tune:
         epochs=epochs,
         distillation=distillation_of,
         threads=CONFIG.training_threads,
+        digests=data_digests,
         code=code("fine_tune"),
     message:
         "{wildcards.study}: fine-tuning {wildcards.variant} (seed {wildcards.seed})"

@@ -48,6 +48,12 @@ def test_a_library_edit_runs_only_rules_that_import_it(copy):
     )
 
 
+def test_an_edit_of_the_download_trains_nothing(copy):
+    with (copy.folder / "paper2board/acquire/sources.py").open("a") as stream:
+        stream.write("\n# an edit\n")
+    assert copy.planned() == {"download_cifar10"}
+
+
 def test_the_report_is_whole(finished):
     report = json.loads((finished.folder / "results/esp32-wroom-cifar10/report/report.json").read_text())
     assert report["not_produced"] == []

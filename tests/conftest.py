@@ -1,0 +1,7 @@
+"""Settings for all tests."""
+
+from hypothesis import settings
+
+# Time limits would make tests fail on a busy machine.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
