@@ -10,7 +10,6 @@
 #include "sha256.h"
 
 #define APP_PROFILE "paper2board device application 1, protocol 1"
-#define PHOTO_MAX_WIDTH 800u
 #define MAX_INFERENCES 100000u
 
 /* The network's input as last loaded. The engine may overwrite its own copy, and `infer 2` needs it twice. */
@@ -22,8 +21,7 @@ static int has_results;
 static int framing_asked = -1; /* 1 or 0 once the host has asked for framing on or off */
 
 static p2b_resize_t resize;
-static uint8_t photo_row[PHOTO_MAX_WIDTH * P2B_INPUT_C];
-static uint32_t photo_row_bytes, photo_row_loaded, photo_rows_left;
+static uint32_t photo_row_bytes, photo_row_left, photo_rows_left;
 
 /* Time of the stated clock model: counts are turned into microseconds as they pass, so that no wrap of the
  * counter is missed as long as this is called at least once a wrap. */
@@ -170,14 +168,12 @@ static void command_photo(char *words)
     uint32_t width, height;
     forget_input();
     if (!codec_parse_decimal(next_word(&words), &width) || !codec_parse_decimal(next_word(&words), &height) ||
-        width < 1 || width > PHOTO_MAX_WIDTH || height < 1 || height > 0xffffu) {
-        line_text("e-[A photo is 1 to ");
-        line_number(PHOTO_MAX_WIDTH);
-        line_send(" pixels wide, 1 to 65535 high]");
+        width < 1 || width > 0xffffu || height < 1 || height > 0xffffu) {
+        line_send("e-[A photo is 1 to 65535 pixels a side]");
         return;
     }
     photo_row_bytes = width * P2B_INPUT_C;
-    photo_row_loaded = 0;
+    photo_row_left = photo_row_bytes;
     photo_rows_left = height;
     p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
     line_text("m-[Expecting ");
@@ -193,13 +189,22 @@ static void store_photo(const uint8_t *rgb, uint32_t length)
         line_send("e-[No photo is expected]");
         return;
     }
-    for (uint32_t i = 0; i < length && photo_rows_left > 0; i++) {
-        photo_row[photo_row_loaded++] = rgb[i];
-        if (photo_row_loaded == photo_row_bytes) {
-            p2b_resize_row(&resize, photo_row);
-            photo_row_loaded = 0;
+    while (length > 0 && photo_rows_left > 0) {
+        const uint32_t part = length < photo_row_left ? length : photo_row_left;
+
+        p2b_resize_bytes(&resize, rgb, part);
+        rgb += part;
+        length -= part;
+        photo_row_left -= part;
+        if (photo_row_left == 0) {
+            photo_row_left = photo_row_bytes;
             photo_rows_left--;
         }
+    }
+    if (length > 0) {
+        forget_input();
+        line_send("e-[More bytes than expected]");
+        return;
     }
     if (photo_rows_left == 0) {
         p2b_resize_end(&resize, input);

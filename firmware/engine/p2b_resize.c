@@ -20,6 +20,14 @@ static uint32_t scaled(uint32_t a, uint32_t b, uint32_t c)
     return quotient > 0 ? quotient : 1;
 }
 
+static void begin_source_row(p2b_resize_t *resize)
+{
+    resize->column = 0;
+    resize->target_column = 0;
+    resize->column_left = resize->crop_w;
+    memset(resize->row, 0, sizeof resize->row);
+}
+
 void p2b_resize_begin(p2b_resize_t *resize, uint16_t width, uint16_t height)
 {
     const uint32_t w = width, h = height;
@@ -29,31 +37,29 @@ void p2b_resize_begin(p2b_resize_t *resize, uint16_t width, uint16_t height)
     resize->crop_h = wide ? h : scaled(w, P2B_INPUT_H, P2B_INPUT_W);
     resize->crop_x = (w - resize->crop_w) / 2;
     resize->crop_y = (h - resize->crop_h) / 2;
+    resize->width = w;
+    resize->channel = 0;
     resize->source_row = 0;
     resize->target_row = 0;
     resize->target_left = resize->crop_h;
     memset(resize->sum, 0, sizeof resize->sum);
+    begin_source_row(resize);
 }
 
-/* Fill resize->row from one row of the crop. */
-static void average_columns(p2b_resize_t *resize, const uint8_t *pixel)
+/* Spread one pixel of the crop over the target columns that it covers. */
+static void add_pixel(p2b_resize_t *resize)
 {
-    uint32_t *target = resize->row;
-    uint32_t target_left = resize->crop_w;
+    for (uint32_t source_left = P2B_INPUT_W; source_left > 0;) {
+        const uint32_t overlap = smaller(source_left, resize->column_left);
+        uint32_t *const target = resize->row + resize->target_column * P2B_INPUT_C;
 
-    memset(resize->row, 0, sizeof resize->row);
-    for (uint32_t x = 0; x < resize->crop_w; ++x, pixel += P2B_INPUT_C) {
-        for (uint32_t source_left = P2B_INPUT_W; source_left > 0;) {
-            const uint32_t overlap = smaller(source_left, target_left);
-
-            for (int c = 0; c < P2B_INPUT_C; ++c)
-                target[c] += overlap * pixel[c];
-            source_left -= overlap;
-            target_left -= overlap;
-            if (target_left == 0) {
-                target_left = resize->crop_w;
-                target += P2B_INPUT_C;
-            }
+        for (int c = 0; c < P2B_INPUT_C; ++c)
+            target[c] += overlap * resize->pixel[c];
+        source_left -= overlap;
+        resize->column_left -= overlap;
+        if (resize->column_left == 0) {
+            resize->column_left = resize->crop_w;
+            resize->target_column += 1;
         }
     }
 }
@@ -97,13 +103,9 @@ static void finish_row(p2b_resize_t *resize)
     resize->target_left = resize->crop_h;
 }
 
-void p2b_resize_row(p2b_resize_t *resize, const uint8_t *rgb_row)
+/* Spread resize->row over the target rows that it covers. */
+static void end_source_row(p2b_resize_t *resize)
 {
-    const uint32_t y = resize->source_row++;
-
-    if (y < resize->crop_y || y >= resize->crop_y + resize->crop_h)
-        return;
-    average_columns(resize, rgb_row + resize->crop_x * P2B_INPUT_C);
     for (uint32_t source_left = P2B_INPUT_H; source_left > 0;) {
         const uint32_t overlap = smaller(source_left, resize->target_left);
 
@@ -112,6 +114,32 @@ void p2b_resize_row(p2b_resize_t *resize, const uint8_t *rgb_row)
         resize->target_left -= overlap;
         if (resize->target_left == 0)
             finish_row(resize);
+    }
+}
+
+static void take_pixel(p2b_resize_t *resize)
+{
+    const int row_counts = resize->source_row - resize->crop_y < resize->crop_h;
+
+    if (row_counts && resize->column - resize->crop_x < resize->crop_w)
+        add_pixel(resize);
+    resize->column += 1;
+    if (resize->column == resize->width) {
+        if (row_counts)
+            end_source_row(resize);
+        resize->source_row += 1;
+        begin_source_row(resize);
+    }
+}
+
+void p2b_resize_bytes(p2b_resize_t *resize, const uint8_t *bytes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; ++i) {
+        resize->pixel[resize->channel++] = bytes[i];
+        if (resize->channel == P2B_INPUT_C) {
+            resize->channel = 0;
+            take_pixel(resize);
+        }
     }
 }
 

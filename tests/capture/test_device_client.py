@@ -102,8 +102,8 @@ def test_energyrunner_session(image: Path, inputs: np.ndarray, expected: np.ndar
         ("db64 AAA", "e-[Not hexadecimal or base64 digits]"),
         ("db64 A=AA", "e-[Not hexadecimal or base64 digits]"),
         ("row 00", "e-[No photo is expected]"),
-        ("photo 0 1", "e-[A photo is 1 to 800 pixels wide, 1 to 65535 high]"),
-        ("photo 801 1", "e-[A photo is 1 to 800 pixels wide, 1 to 65535 high]"),
+        ("photo 0 1", "e-[A photo is 1 to 65535 pixels a side]"),
+        ("photo 65536 1", "e-[A photo is 1 to 65535 pixels a side]"),
         ("infer", "e-[No complete input is loaded]"),
         ("infer 0", "e-[Inference iterations must be 1 to 100000]"),
         ("infer 1 -1", "e-[Inference warmup must be 0 to 100000]"),
@@ -157,7 +157,7 @@ def test_outputs_and_counts(device: Device, inputs: np.ndarray, expected: np.nda
     assert all(count > 0 for layers in seen for count in layers.counts)
 
 
-@pytest.mark.parametrize("size", [(12, 12), (31, 50), (300, 7), (1, 1)])
+@pytest.mark.parametrize("size", [(3, 1500), (12, 12), (31, 50), (300, 7), (1, 1)])
 def test_photo_becomes_the_same_input_on_host_and_device(
     device: Device, host: HostModel, size: tuple[int, int]
 ) -> None:

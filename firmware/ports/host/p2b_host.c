@@ -91,6 +91,6 @@ void p2b_host_resize(const uint8_t *rgb, int32_t width, int32_t height, int8_t *
 
     p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
     for (int32_t y = 0; y < height; ++y, rgb += (int64_t)width * P2B_INPUT_C)
-        p2b_resize_row(&resize, rgb);
+        p2b_resize_bytes(&resize, rgb, (uint32_t)width * P2B_INPUT_C);
     p2b_resize_end(&resize, input);
 }
