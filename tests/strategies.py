@@ -56,7 +56,8 @@ class _Graph:
         scales = (centre * 2.0 ** self.rng.uniform(-2, 2, count)).astype(np.float32)
         # Typical size of an accumulator: 2^12 a weight; the exponent takes it above and below int8's range.
         reach = self.tensors[source].scale * centre * 2.0**12 * np.sqrt(weights[0].size) / 64
-        scale = float(np.float32(reach * 2.0 ** self.draw(st.floats(-6, 4))))
+        # A chain of small scales would end where RELU6's bound is beyond 32 bits, which models must not be.
+        scale = max(float(np.float32(reach * 2.0 ** self.draw(st.floats(-6, 4)))), 2.0**-20)
         return {
             "inputs": (source,),
             "output": self.tensor(output, scale, self.draw(_zero_points)),
@@ -108,7 +109,7 @@ class _Graph:
         alike = [index for index, tensor in enumerate(self.tensors) if tensor.shape == shape]
         second = self.draw(st.sampled_from(alike))
         largest = max(self.tensors[first].scale, self.tensors[second].scale)
-        scale = float(np.float32(largest * 2.0 ** self.draw(st.floats(-3, 3))))
+        scale = max(float(np.float32(largest * 2.0 ** self.draw(st.floats(-3, 3)))), 2.0**-20)
         output = self.tensor(shape, scale, self.draw(_zero_points))
         self.ops.append(Add(self.name("add"), (first, second), output, self.draw(_activations)))
 
