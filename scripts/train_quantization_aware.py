@@ -12,15 +12,9 @@ from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.files import digest
 from paper2board.integer_model import renamed, write
 from paper2board.scripting import running
-from paper2board.train.loop import checkpoint_path, configure, train
+from paper2board.train.loop import configure
 from paper2board.train.network import folded, read_weights
-from paper2board.train.stage import (
-    calibration_pixels,
-    load_images,
-    load_teacher,
-    parse_recipe,
-    write_history,
-)
+from paper2board.train.stage import calibration_pixels, train_job, write_history
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -29,19 +23,7 @@ if __name__ == "__main__":
         observer = Observer(folded(read_weights(snakemake.input.weights)))
         observer.observe(calibration_pixels(data, snakemake.input.splits).split(100))
         aware = AwareNetwork(observer.network, observer.parameters())
-        checkpoint = checkpoint_path(snakemake.output.model)
-        distillation = snakemake.params.distillation
-        history = train(
-            aware,
-            *load_images(data, snakemake.input.splits),
-            parse_recipe(snakemake.params.recipe),
-            snakemake.params.epochs,
-            int(snakemake.wildcards.seed),
-            checkpoint,
-            load_teacher(snakemake.input.teacher, distillation) if distillation else None,
-            log=log,
-            code=snakemake.params.code,
-        )
+        history, checkpoint = train_job(snakemake, aware, snakemake.output.model, log)
         name = f"{snakemake.wildcards.variant}.qat"
         model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
         classes, weights = ",".join(snakemake.params.classes), digest(snakemake.input.weights)

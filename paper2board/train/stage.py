@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from paper2board.acquire.cifar10 import load_split
 from paper2board.acquire.splits import load_splits
 from paper2board.files import atomic_path
 from paper2board.train.data import to_tensor
-from paper2board.train.loop import Images, Teacher
+from paper2board.train.loop import Images, Teacher, checkpoint_path, train
 from paper2board.train.network import Network, read_weights
 from paper2board.train.network_spec import NetworkSpec
 from paper2board.train.recipe import Distillation, Recipe
@@ -37,16 +39,36 @@ def new_network(spec: dict, seed: int) -> Network:
     return Network(NetworkSpec.model_validate(spec))
 
 
+def train_job(
+    job: Any, network: nn.Module, output: str | Path, log: Callable[[str], None]
+) -> tuple[pd.DataFrame, Path]:
+    """Train ``network`` in place as a rule's ``job`` (Snakemake's object) says; return history and checkpoint.
+
+    Every training rule has inputs ``data`` and ``splits``, perhaps ``teacher`` with parameter ``distillation``,
+    and parameters ``recipe``, ``epochs`` and ``code``. The checkpoint, named after ``output``, is for the caller
+    to delete once the result is stored.
+    """
+    checkpoint = checkpoint_path(output)
+    distillation = job.params.get("distillation")
+    history = train(
+        network,
+        *load_images(Path(job.input.data[0]).parent, job.input.splits),
+        Recipe.model_validate(job.params.recipe),
+        job.params.epochs,
+        int(job.wildcards.seed),
+        checkpoint,
+        load_teacher(job.input.teacher, distillation) if distillation else None,
+        log=log,
+        code=job.params.code,
+    )
+    return history, checkpoint
+
+
 def load_teacher(path: str | Path, distillation: dict) -> Teacher:
     """Return the teacher whose weights are at ``path``, with temperature and alpha of ``distillation``."""
     settings = Distillation.model_validate(distillation)
     network = read_weights(path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Teacher(network, settings.temperature, settings.alpha)
-
-
-def parse_recipe(recipe: dict) -> Recipe:
-    """Return the recipe given as plain data."""
-    return Recipe.model_validate(recipe)
 
 
 def write_history(history: pd.DataFrame, path: str | Path, log: Callable[[str], None]) -> None:
