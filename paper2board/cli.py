@@ -50,6 +50,31 @@ def _parser() -> argparse.ArgumentParser:
         help="a network compiled for this host by the workflow (default: %(default)s)",
     )
     command.set_defaults(run=_classify)
+
+    command = commands.add_parser(
+        "compile",
+        help="a C library of any int8 .tflite file",
+        description="Compile an int8 .tflite file to C that gives TFLite Micro's outputs bit for bit, with static "
+        "memory only; print its memory map. No study is needed.",
+    )
+    command.add_argument("model", type=Path, metavar="MODEL.tflite")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    command.add_argument(
+        "--backend",
+        default="winograd-mac16",
+        choices=("paper", "portable", "mac16", "winograd-portable", "winograd-mac16"),
+        help="kernels to choose from: portable C for any 32-bit processor, mac16 for the ESP32's LX6, either with "
+        "Winograd convolutions where they are cheaper and fit, or the paper's plain loops (default: %(default)s)",
+    )
+    command.add_argument(
+        "--board",
+        type=Path,
+        default=Path("config/boards/esp32-wroom.yaml"),
+        help="whose memory is the limit (default: %(default)s)",
+    )
+    command.add_argument("--sram", type=int, metavar="BYTES", help="limit of activations and working memory")
+    command.add_argument("--flash", type=int, metavar="BYTES", help="limit of the constants")
+    command.set_defaults(run=_compile)
     return parser
 
 
@@ -62,6 +87,28 @@ def _classify(options: argparse.Namespace) -> int:
 
     for name, probability in classify_photo(options.photo, options.library, TOP):
         print(f"{name:<12}{probability:7.1%}")
+    return 0
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from paper2board.convert.library import write_library
+    from paper2board.convert.planner import board_limits, choose
+    from paper2board.convert.tflite_import import read_tflite
+    from paper2board.energy.board import load_board
+    from paper2board.files import digest
+    from paper2board.integer_model import renamed
+
+    limits = board_limits(load_board(options.board).memory)
+    limits = replace(
+        limits,
+        sram_bytes=options.sram or limits.sram_bytes,
+        flash_bytes=options.flash or limits.flash_bytes,
+    )
+    model = read_tflite(options.model)
+    model = renamed(model, model.name, tflite_sha256=digest(options.model))
+    print(write_library(choose(model, options.backend, limits), options.output).memory_map())
     return 0
 
 

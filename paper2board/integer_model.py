@@ -23,6 +23,10 @@ Activation = Literal["NONE", "RELU", "RELU6"]
 Padding = Literal["SAME", "VALID"]
 INT8_MIN, INT8_MAX = -128, 127
 ADD_LEFT_SHIFT = 20
+SOFTMAX_MAX_DEPTH = 511
+"""Equal inputs make 1/sum as small as 1/depth; from 512 on TFLite Micro's shift leaves its range and aborts."""
+CONCATENATION_MAX_INPUTS = 10
+"""What TFLite Micro has room for."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,24 @@ class Conv2D:
     ``weight_scales`` float32 (out,) per channel or (1,) per tensor."""
 
     type: ClassVar[str] = "CONV_2D"
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    weights: np.ndarray
+    bias: np.ndarray
+    weight_scales: np.ndarray
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = "SAME"
+    activation: Activation = "NONE"
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2D:
+    """Depthwise convolution. ``weights`` int8 (kernel_h, kernel_w, out), ``bias`` int32 (out,),
+    ``weight_scales`` float32 (out,) per channel or (1,) per tensor. Output channel c reads input channel
+    c // multiplier alone, the (depth) multiplier being output channels / input channels."""
+
+    type: ClassVar[str] = "DEPTHWISE_CONV_2D"
     name: str
     inputs: tuple[int, ...]
     output: int
@@ -107,7 +129,55 @@ class Reshape:
     output: int
 
 
-Op = Conv2D | FullyConnected | Pool2D | Add | Reshape
+@dataclass(frozen=True)
+class Mean:
+    """Mean over H and W of an (H, W, C) tensor, as (C,) or (1, 1, C). Input and output may differ in scale
+    and zero point."""
+
+    type: ClassVar[str] = "MEAN"
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+
+
+@dataclass(frozen=True)
+class Pad:
+    """``paddings`` (before, after) along H, W and C, filled with the zero point; input and output share scale
+    and zero point."""
+
+    type: ClassVar[str] = "PAD"
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    paddings: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """exp(beta · x) over its sum along the last axis. The output's scale is 1/256, its zero point −128."""
+
+    type: ClassVar[str] = "SOFTMAX"
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    beta: float = 1.0
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """Two or more tensors one after the other along ``axis`` (of H, W, C or of N); all have the output's scale
+    and zero point."""
+
+    type: ClassVar[str] = "CONCATENATION"
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    axis: int
+
+
+Op = Conv2D | DepthwiseConv2D | FullyConnected | Pool2D | Add | Reshape | Mean | Pad | Softmax | Concatenation
+Weighted = Conv2D | DepthwiseConv2D | FullyConnected
+Activated = Conv2D | DepthwiseConv2D | FullyConnected | Pool2D | Add
 
 
 @dataclass(frozen=True)
@@ -146,7 +216,16 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     return multiplier, shift
 
 
-def output_multipliers(model: IntegerModel, op: Conv2D | FullyConnected) -> list[tuple[int, int]]:
+def multiply(value: int, multiplier: int, shift: int) -> int:
+    """Return TFLite's ``MultiplyByQuantizedMultiplier`` of an int32: ``value · multiplier · 2^(shift − 31)``,
+    rounded twice (the product's half upwards, the right shift's half away from zero)."""
+    left, right = max(shift, 0), max(-shift, 0)
+    high = ((value << left) * multiplier + (1 << 30)) >> 31
+    half = (1 << right) >> 1
+    return high if right == 0 else (high + half - (high < 0)) >> right
+
+
+def output_multipliers(model: IntegerModel, op: Weighted) -> list[tuple[int, int]]:
     """Return the (multiplier, shift) that takes each output channel's accumulator to the output's scale."""
     scale_in = np.float32(model.tensors[op.inputs[0]].scale)
     scale_out = float(np.float32(model.tensors[op.output].scale))
@@ -172,6 +251,31 @@ def add_multipliers(model: IntegerModel, op: Add) -> tuple[tuple[int, int], tupl
     )
 
 
+def mean_multiplier(model: IntegerModel, op: Mean) -> tuple[int, int]:
+    """Return the (multiplier, shift) that takes ``sum − count · input zero point`` to the output's scale.
+
+    The division by ``count``, H · W, is in the multiplier, which lies below 2^31 but not always above 2^30; the
+    product is rounded like every other, the output's zero point added, the result clamped to int8.
+    """
+    source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
+    multiplier, shift = quantize_multiplier(float(np.float32(source.scale)) / float(np.float32(target.scale)))
+    count = source.shape[0] * source.shape[1]
+    extra = min(count.bit_length() - 1, 31 + shift)
+    return (multiplier << extra) // count, shift - extra
+
+
+def softmax_parameters(model: IntegerModel, op: Softmax) -> tuple[int, int, int]:
+    """Return (multiplier, shift, lowest difference) of a SOFTMAX.
+
+    ``multiplier · 2^shift / 2^31`` takes an input's difference from its row's largest to beta · x with 26
+    fractional bits; a difference below the lowest gives −128 and counts for nothing in the sum.
+    """
+    scale = float(np.float32(model.tensors[op.inputs[0]].scale))
+    real = min(float(np.float32(op.beta)) * scale * (1 << 26), float((1 << 31) - 1))
+    multiplier, shift = quantize_multiplier(real)
+    return multiplier, shift, -((31 << 26) >> shift)
+
+
 def activation_range(tensor: Tensor, activation: Activation) -> tuple[int, int]:
     """Return the clamp (lowest, highest) that a fused activation puts on int8 outputs of ``tensor``."""
     low, high = INT8_MIN, INT8_MAX
@@ -191,16 +295,34 @@ def pad_before(size: int, kernel: int, stride: int, padding: Padding) -> tuple[i
     return max((out - 1) * stride + kernel - size, 0) // 2, out
 
 
+def kernel_size(op: Conv2D | DepthwiseConv2D | Pool2D) -> tuple[int, int]:
+    """Return the (height, width) of an op's window."""
+    if isinstance(op, Pool2D):
+        return op.kernel
+    height, width = op.weights.shape[1:3] if isinstance(op, Conv2D) else op.weights.shape[:2]
+    return height, width
+
+
+def depth_multiplier(model: IntegerModel, op: DepthwiseConv2D) -> int:
+    """Return the number of output channels that read each input channel."""
+    return model.tensors[op.output].shape[2] // model.tensors[op.inputs[0]].shape[2]
+
+
 def macs(model: IntegerModel, op: Op) -> int:
     """Return the multiply-accumulates of one op (0 for ops without weights)."""
     if isinstance(op, Conv2D):
         return model.tensors[op.output].size * op.weights[0].size
+    if isinstance(op, DepthwiseConv2D):
+        return model.tensors[op.output].size * op.weights[..., 0].size
     if isinstance(op, FullyConnected):
         return op.weights.size
     return 0
 
 
 # --- consistency ------------------------------------------------------------------------------------
+
+# What float32, and so a .tflite file, can say.
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-149, float(np.finfo(np.float32).max)
 
 
 def _check(model: IntegerModel) -> None:
@@ -211,7 +333,7 @@ def _check(model: IntegerModel) -> None:
             raise UserError(f"model {model.name}: {op.type} {op.name}: {what}; quantize or convert it again")
 
     for tensor in model.tensors:
-        scale_ok = math.isfinite(tensor.scale) and tensor.scale > 0
+        scale_ok = _SMALLEST_SCALE <= tensor.scale <= _LARGEST_SCALE
         if not (scale_ok and INT8_MIN <= tensor.zero_point <= INT8_MAX and min(tensor.shape, default=0) > 0):
             raise UserError(
                 f"model {model.name}: tensor {tensor.name} has scale {tensor.scale}, zero point"
@@ -223,12 +345,17 @@ def _check(model: IntegerModel) -> None:
         require(set(op.inputs) <= known, op, "reads a tensor that nothing has written")
         require(op.output not in known, op, "writes a tensor twice")
         known.add(op.output)
+        least, most = {"ADD": (2, 2), "CONCATENATION": (2, CONCATENATION_MAX_INPUTS)}.get(op.type, (1, 1))
+        wanted = f"{least}" if least == most else f"{least} to {most}"
+        require(least <= len(op.inputs) <= most, op, f"has {len(op.inputs)} inputs, not {wanted}")
         source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
-        if not isinstance(op, Reshape) and op.activation == "RELU6":
+        if isinstance(op, Activated) and op.activation == "RELU6":
             require(6.0 / target.scale < 1 << 30, op, f"scale {target.scale} is too small for RELU6")
-        if isinstance(op, Conv2D | FullyConnected):
+        if isinstance(op, Weighted):
             require(op.weights.dtype == np.int8 and op.bias.dtype == np.int32, op, "weights int8, bias int32")
-            require(op.bias.shape == (op.weights.shape[0],), op, "one bias an output channel")
+            rank = {"CONV_2D": 4, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 2}[op.type]
+            require(op.weights.ndim == rank, op, f"weights do not have {rank} dimensions")
+            require(op.bias.shape == (_channels(op),), op, "one bias an output channel")
             require(op.weight_scales.dtype == np.float32, op, "weight scales are float32")
             require(
                 op.weight_scales.shape in {(1,), op.bias.shape}, op, "scales are per tensor or per channel"
@@ -238,32 +365,30 @@ def _check(model: IntegerModel) -> None:
             )
             require(_accumulators_fit(model, op), op, "its accumulators do not fit 32 bits")
         if isinstance(op, FullyConnected):
-            require(
-                op.weights.ndim == 2 and op.weights.shape[1] == source.size,
-                op,
-                "input size differs from weights",
-            )
+            require(op.weights.shape[1] == source.size, op, "input size differs from weights")
             require(target.shape == op.bias.shape, op, "output size differs from weights")
-        if isinstance(op, Conv2D | Pool2D):
+        if isinstance(op, Conv2D | DepthwiseConv2D | Pool2D):
             require(
                 len(source.shape) == 3 and min(op.stride) >= 1, op, "input is not H, W, C or stride below 1"
             )
-            window = op.weights.shape[1:3] if isinstance(op, Conv2D) else op.kernel
-            channels = op.weights.shape[0] if isinstance(op, Conv2D) else source.shape[2]
             if isinstance(op, Conv2D):
+                require(op.weights.shape[3] == source.shape[2], op, "input channels differ")
+            if isinstance(op, DepthwiseConv2D):
                 require(
-                    op.weights.ndim == 4 and op.weights.shape[3] == source.shape[2],
-                    op,
-                    "input channels differ",
+                    _channels(op) % source.shape[2] == 0, op, "output channels are no multiple of the input's"
                 )
+            channels = source.shape[2] if isinstance(op, Pool2D) else _channels(op)
             size = tuple(
-                pad_before(source.shape[axis], window[axis], op.stride[axis], op.padding)[1]
+                pad_before(source.shape[axis], kernel_size(op)[axis], op.stride[axis], op.padding)[1]
                 for axis in (0, 1)
             )
             require(min(size) >= 1, op, "kernel is larger than its input")
             require(target.shape == (*size, channels), op, f"output shape is not {(*size, channels)}")
-        if isinstance(op, Pool2D | Reshape):
-            same = (source.scale, source.zero_point) == (target.scale, target.zero_point)
+        if isinstance(op, Pool2D | Reshape | Pad | Concatenation):
+            same = all(
+                (model.tensors[i].scale, model.tensors[i].zero_point) == (target.scale, target.zero_point)
+                for i in op.inputs
+            )
             require(same, op, "input and output have different quantization")
         if isinstance(op, Reshape):
             require(source.size == target.size, op, "element counts differ")
@@ -271,27 +396,71 @@ def _check(model: IntegerModel) -> None:
             # TFLite Micro aborts the whole process on an ADD whose last multiplier is 1 or more.
             require(add_multipliers(model, op)[2][1] <= 0, op, "output scale is far below the inputs'")
             require(model.tensors[op.inputs[1]].shape == source.shape == target.shape, op, "shapes differ")
+        if isinstance(op, Mean):
+            require(len(source.shape) == 3, op, "input is not H, W, C")
+            channels = source.shape[2]
+            require(target.shape in {(channels,), (1, 1, channels)}, op, f"output shape is not {(channels,)}")
+            largest = source.shape[0] * source.shape[1] * _largest_input(source)
+            require(_shifted_fits(largest, mean_multiplier(model, op)[1]), op, "its sum does not fit 32 bits")
+        if isinstance(op, Pad):
+            require(len(source.shape) == 3 and len(op.paddings) == 3, op, "input or paddings are not H, W, C")
+            pairs = all(len(pair) == 2 and min(pair) >= 0 for pair in op.paddings)
+            require(pairs, op, "a padding is not two numbers from 0")
+            padded = tuple(n + sum(pair) for n, pair in zip(source.shape, op.paddings, strict=True))
+            require(target.shape == padded, op, f"output shape is not {padded}")
+        if isinstance(op, Softmax):
+            require(source.shape == target.shape, op, "shapes differ")
+            require(
+                (target.scale, target.zero_point) == (1 / 256, -128),
+                op,
+                "output scale is not 1/256 or zero point not -128",
+            )
+            require(source.shape[-1] <= SOFTMAX_MAX_DEPTH, op, f"more than {SOFTMAX_MAX_DEPTH} elements")
+            require(0 < op.beta <= _LARGEST_SCALE, op, f"beta {op.beta} is not a positive number")
+            # TFLite Micro aborts where one step of the input is lost below the 26 fractional bits.
+            step = float(np.float32(op.beta)) * float(np.float32(source.scale)) * (1 << 26)
+            require(step > 1, op, "beta times input scale is too small")
+        if isinstance(op, Concatenation):
+            require(0 <= op.axis < len(target.shape), op, f"axis {op.axis} does not exist")
+            shapes = [model.tensors[i].shape for i in op.inputs]
+            total = sum(shape[op.axis] for shape in shapes if len(shape) == len(target.shape))
+            require(
+                all((*shape[: op.axis], total, *shape[op.axis + 1 :]) == target.shape for shape in shapes),
+                op,
+                "shapes do not add up to the output's",
+            )
     if not model.ops or model.output not in known:
         raise UserError(f"model {model.name}: nothing computes its output; convert it again")
 
 
-def _accumulators_fit(model: IntegerModel, op: Conv2D | FullyConnected) -> bool:
+def _channels(op: Weighted) -> int:
+    return op.weights.shape[-1 if isinstance(op, DepthwiseConv2D) else 0]
+
+
+def _largest_input(tensor: Tensor) -> int:
+    """Return the largest magnitude of q − zero_point."""
+    return max(INT8_MAX - tensor.zero_point, tensor.zero_point - INT8_MIN)
+
+
+def _shifted_fits(largest: int, shift: int) -> bool:
+    """Tell whether a magnitude of ``largest``, shifted left where ``shift`` is positive, fits int32."""
+    return shift <= 31 and largest << max(shift, 0) <= 0x7FFFFFFF
+
+
+def _accumulators_fit(model: IntegerModel, op: Weighted) -> bool:
     """Tell whether no input makes an accumulator, or its left shift by the multiplier, exceed 32 bits.
 
     Then integer arithmetic is the same in 64 bits (simulation), and in 32 (TFLite Micro, the C engine).
     """
-    zero_point = model.tensors[op.inputs[0]].zero_point
-    largest_input = max(INT8_MAX - zero_point, zero_point - INT8_MIN)
-    sums = np.abs(op.weights.astype(np.int64)).reshape(len(op.bias), -1).sum(axis=1)
-    largest = sums * largest_input + np.abs(op.bias.astype(np.int64))
+    window = (0, 1) if isinstance(op, DepthwiseConv2D) else tuple(range(1, op.weights.ndim))
+    sums = np.abs(op.weights.astype(np.int64)).sum(axis=window)
+    largest = sums * _largest_input(model.tensors[op.inputs[0]]) + np.abs(op.bias.astype(np.int64))
     try:
         with np.errstate(over="ignore"):
-            shifts = [max(shift, 0) for _, shift in output_multipliers(model, op)]
+            shifts = [shift for _, shift in output_multipliers(model, op)]
     except OverflowError:  # a product of scales beyond float32
         return False
-    return all(
-        shift <= 31 and int(a) << shift <= 0x7FFFFFFF for a, shift in zip(largest, shifts, strict=True)
-    )
+    return all(_shifted_fits(int(a), shift) for a, shift in zip(largest, shifts, strict=True))
 
 
 # --- file -------------------------------------------------------------------------------------------
@@ -299,13 +468,17 @@ def _accumulators_fit(model: IntegerModel, op: Conv2D | FullyConnected) -> bool:
 _ARRAYS = ("weights", "bias", "weight_scales")
 _OPS: dict[str, type] = {
     "CONV_2D": Conv2D,
+    "DEPTHWISE_CONV_2D": DepthwiseConv2D,
     "FULLY_CONNECTED": FullyConnected,
     "MAX_POOL_2D": Pool2D,
     "AVERAGE_POOL_2D": Pool2D,
     "ADD": Add,
     "RESHAPE": Reshape,
+    "MEAN": Mean,
+    "PAD": Pad,
+    "SOFTMAX": Softmax,
+    "CONCATENATION": Concatenation,
 }
-_PAIRS = ("inputs", "stride", "kernel")
 
 
 def write(model: IntegerModel, path: str | Path) -> None:
@@ -337,20 +510,25 @@ def read(path: str | Path) -> IntegerModel:
             ops = []
             for index, plain in enumerate(graph["ops"]):
                 kind = _OPS[plain["type"]]
-                values = {key: tuple(value) if key in _PAIRS else value for key, value in plain.items()}
+                values = {key: _tuples(value) for key, value in plain.items()}
                 if kind is not Pool2D:
                     del values["type"]
-                if kind in (Conv2D, FullyConnected):
+                if kind in (Conv2D, DepthwiseConv2D, FullyConnected):
                     values |= {key: stream.get_tensor(f"{index}.{key}") for key in _ARRAYS}
                 ops.append(kind(**values))
         tensors = tuple(Tensor(**(item | {"shape": tuple(item["shape"])})) for item in graph["tensors"])
+        return IntegerModel(
+            graph["name"], tensors, tuple(ops), graph["input"], graph["output"], graph["metadata"]
+        )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is not an IntegerModel ({error!r}); delete it and run the workflow again"
         ) from error
-    return IntegerModel(
-        graph["name"], tensors, tuple(ops), graph["input"], graph["output"], graph["metadata"]
-    )
+
+
+def _tuples(value):
+    """Return JSON's lists, which stand for tuples, as such."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def renamed(model: IntegerModel, name: str, **metadata: str) -> IntegerModel:

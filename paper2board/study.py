@@ -14,7 +14,7 @@ from paper2board.errors import UserError
 from paper2board.train.network_spec import NetworkSpec
 from paper2board.train.recipe import Budget, Distillation, Name, Recipe
 
-VariantKind = Literal["trained", "distilled", "fine-tuned", "pruned"]
+VariantKind = Literal["trained", "distilled", "fine-tuned", "pruned", "imported"]
 
 
 class _Model(BaseModel):
@@ -22,7 +22,7 @@ class _Model(BaseModel):
 
 
 class Variant(_Model):
-    """One set of weights: trained from scratch, fine-tuned from a parent, or pruned from a parent."""
+    """One set of weights: trained from scratch, fine-tuned or pruned from a parent, or brought as a file."""
 
     network: Name | None = None
     parent: Name | None = None
@@ -30,11 +30,17 @@ class Variant(_Model):
     distillation: Distillation | None = None
     prune: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
     """Share of the output channels (neurons) to remove, per layer; L1-norm importance."""
+    tflite: str | None = None
+    """Path of an int8 .tflite file; nothing is trained then."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> "Variant":
+        if self.tflite is not None:
+            if {self.network, self.parent, self.recipe, self.distillation, self.prune} != {None}:
+                raise ValueError("a tflite file comes as it is; remove the variant's other keys")
+            return self
         if (self.network is None) == (self.parent is None):
-            raise ValueError("give either network (from scratch) or parent (from another variant)")
+            raise ValueError("give network (from scratch), parent (from another variant) or tflite (a file)")
         if (self.prune is None) == (self.recipe is None):
             raise ValueError("give either recipe (to train) or prune (ratios per layer)")
         if self.prune is not None and self.parent is None:
@@ -46,6 +52,8 @@ class Variant(_Model):
     @property
     def kind(self) -> VariantKind:
         """Which rule makes it."""
+        if self.tflite is not None:
+            return "imported"
         if self.prune is not None:
             return "pruned"
         if self.parent is not None:
@@ -56,15 +64,15 @@ class Variant(_Model):
 class Quantization(_Model):
     """Which integer models are made of which variants."""
 
-    ptq: tuple[Name, ...]
+    ptq: tuple[Name, ...] = ()
     """Post-training, per channel."""
-    ptq_per_tensor: tuple[Name, ...]
+    ptq_per_tensor: tuple[Name, ...] = ()
     """Post-training, one scale a tensor."""
-    deck_int8: tuple[Name, ...]
+    deck_int8: tuple[Name, ...] = ()
     """The deck's scheme: weights and biases per tensor to int8 and back, activations float."""
-    qat: tuple[Name, ...]
+    qat: tuple[Name, ...] = ()
     """Quantization-aware training, per channel, with ``qat_recipe``."""
-    qat_recipe: Name
+    qat_recipe: Name | None = None
     distillation: Distillation | None = None
 
 
@@ -103,26 +111,29 @@ class Study(_Model):
     """Everything that one paper's reproduction is made of."""
 
     title: str
-    paper: str
+    paper: str | None = None
+    """None: no paper, just a network."""
     dataset: Name
     board: Name
-    claims: Name
+    claims: Name | None = None
     validation_per_class: PositiveInt
     calibration_images: PositiveInt
     budgets: dict[Budget, DataBudget]
-    networks: dict[Name, NetworkSpec]
-    recipes: dict[Name, Recipe]
+    networks: dict[Name, NetworkSpec] = {}
+    recipes: dict[Name, Recipe] = {}
     variants: dict[Name, Variant]
-    quantization: Quantization
-    magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]]
+    quantization: Quantization = Quantization()
+    magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]] = {}
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
-    """The variant that goes on the board, in its quantization-aware trained form."""
-    comparisons: dict[Name, tuple[str, str]]
+    """The variant that goes on the board: imported, or in its quantization-aware trained form."""
+    engine: Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"] = "winograd"
+    """Whose latency energy and battery life start from (:data:`paper2board.engines.ENGINES`)."""
+    comparisons: dict[Name, tuple[str, str]] = {}
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""
-    reduction: tuple[Name, Name]
+    reduction: tuple[Name, Name] | None = None
     """Parameter reduction to report: (from, to)."""
-    claimed_latency: ClaimedLatency
+    claimed_latency: ClaimedLatency | None = None
     period_s: float = Field(gt=0)
     """Duty-cycled operation: one inference per this many seconds."""
 
@@ -135,51 +146,71 @@ class Study(_Model):
         for name, variant in self.variants.items():
             where = f"variants.{name}"
             known("network", variant.network, where, self.networks)
-            known("variant", variant.parent, where, self.variants)
+            known("variant", variant.parent, where, self.trained)
             known("recipe", variant.recipe, where, self.recipes)
             if variant.distillation:
-                known("variant", variant.distillation.teacher, where, self.variants)
+                known("variant", variant.distillation.teacher, where, self.trained)
             if variant.prune:
                 widths = self.network_of(name).widths()
                 for layer in variant.prune:
                     known("layer", layer, f"{where}.prune", widths)
         for scheme in ("ptq", "ptq_per_tensor", "deck_int8", "qat"):
             for name in getattr(self.quantization, scheme):
-                known("variant", name, f"quantization.{scheme}", self.variants)
+                known("variant", name, f"quantization.{scheme}", self.trained)
         known("recipe", self.quantization.qat_recipe, "quantization.qat_recipe", self.recipes)
+        if self.quantization.qat and self.quantization.qat_recipe is None:
+            raise ValueError("quantization.qat needs quantization.qat_recipe")
         if self.quantization.distillation:
             known(
-                "variant", self.quantization.distillation.teacher, "quantization.distillation", self.variants
+                "variant", self.quantization.distillation.teacher, "quantization.distillation", self.trained
             )
         for name, ratios in self.magnitude_pruning.items():
-            known("variant", name, "magnitude_pruning", self.variants)
+            known("variant", name, "magnitude_pruning", self.trained)
             if any(round(100 * ratio) / 100 != ratio for ratio in ratios):
                 raise ValueError(f"magnitude_pruning.{name}: ratios are whole percents, unlike {ratios}")
         for name, sides in self.comparisons.items():
             for side in sides:
                 known("accuracy", side, f"comparisons.{name}", self.accuracies())
-        for name in self.reduction:
-            known("variant", name, "reduction", self.variants)
-        if self.device_variant not in self.quantization.qat:
-            raise ValueError(f"device_variant {self.device_variant} is not among quantization.qat")
+        for name in self.reduction or ():
+            known("variant", name, "reduction", self.trained)
+        known("variant", self.device_variant, "device_variant", self.variants)
+        if self.device_variant not in (*self.quantization.qat, *self.imported):
+            raise ValueError(
+                f"device_variant {self.device_variant} is neither imported nor in quantization.qat"
+            )
         return self
+
+    @property
+    def imported(self) -> dict[str, Variant]:
+        """The variants that come as files."""
+        return {name: v for name, v in self.variants.items() if v.tflite is not None}
+
+    @property
+    def trained(self) -> dict[str, Variant]:
+        """The variants that this study makes."""
+        return {name: v for name, v in self.variants.items() if v.tflite is None}
+
+    def released(self) -> list[tuple[str, str]]:
+        """Return (variant, scheme) of every int8 model of the study."""
+        names = dict.fromkeys((*self.quantization.ptq, *self.quantization.qat, *self.imported))
+        return [(name, self.int8_scheme(name)) for name in names]
 
     def accuracies(self) -> dict[str, tuple[str, str]]:
         """Return every accuracy to report: ``variant.scheme`` → (variant, how it was evaluated)."""
         quantization = self.quantization
-        result = {f"{name}.fp32": (name, "fp32") for name in self.variants}
+        result = {f"{name}.fp32": (name, "fp32") for name in self.trained}
         result |= {f"{name}.deck-int8": (name, "deck-int8") for name in quantization.deck_int8}
         result |= {f"{name}.int8-ptq": (name, "ptq") for name in quantization.ptq}
         result |= {
             f"{name}.int8-ptq-per-tensor": (name, "ptq-per-tensor") for name in quantization.ptq_per_tensor
         }
-        result |= {
-            f"{name}.int8": (name, self.int8_scheme(name)) for name in (*quantization.ptq, *quantization.qat)
-        }
+        result |= {f"{name}.int8": (name, scheme) for name, scheme in self.released()}
         return result
 
     def int8_scheme(self, variant: str) -> str:
-        """Return the scheme of a variant's released int8 model: qat where there is one, else ptq."""
+        """Return the scheme of a variant's released int8 model: imported, qat where there is one, else ptq."""
+        if variant in self.imported:
+            return "imported"
         return "qat" if variant in self.quantization.qat else "ptq"
 
     def network_of(self, name: str) -> NetworkSpec:

@@ -4,22 +4,23 @@
 rule capture_device:
     input:
         data=test_data,
-        image="build/{study}/device/{kernels}.elf",
+        image="build/{study}/device/{engine}.elf",
     output:
-        log="results/{study}/device/{kernels}.log.jsonl",
+        log="results/{study}/device/{engine}.log.jsonl",
     log:
-        "logs/{study}/capture_device.{kernels}.log",
+        "logs/{study}/capture_device.{engine}.log",
     benchmark:
-        "benchmarks/{study}/capture_device.{kernels}.tsv"
+        "benchmarks/{study}/capture_device.{engine}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
     params:
         images=lambda w: budget(w).device_images,
+        core=lambda w: ENGINES[w.engine].core,
         digests=data_digests,
         code=code("capture_device"),
     message:
-        "{wildcards.study}: capturing inferences of {wildcards.kernels} on the emulated device"
+        "{wildcards.study}: capturing inferences of {wildcards.engine} on the emulated device"
     script:
         "../scripts/capture_device.py"
 
@@ -27,10 +28,16 @@ rule capture_device:
 rule summarise_device:
     input:
         data=test_data,
-        logs=expand("results/{{study}}/device/{kernels}.log.jsonl", kernels=KERNELS),
-        images=expand("build/{{study}}/device/{kernels}.elf", kernels=KERNELS),
-        manifest=lambda w: f"{device_build(w)}/manifest.json",
-        c=lambda w: f"{device_build(w)}/model.c",
+        logs=expand("results/{{study}}/device/{engine}.log.jsonl", engine=ENGINES),
+        images=expand("build/{{study}}/device/{engine}.elf", engine=ENGINES),
+        manifests=lambda w: [
+            f"{device_build(w)}/{engine.backend}/manifest.json"
+            for engine in ENGINES.values()
+        ],
+        c=lambda w: [
+            f"{device_build(w)}/{engine.backend}/model.c"
+            for engine in ENGINES.values()
+        ],
         integers=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
     output:
@@ -43,7 +50,7 @@ rule summarise_device:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        kernels=KERNELS,
+        engines=list(ENGINES),
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         digests=data_digests,

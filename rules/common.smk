@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from paper2board.acquire.dataset import read_dataset
 from paper2board.closure import closure_digest
 from paper2board.energy.board import load_board
+from paper2board.engines import ENGINES
 from paper2board.errors import UserError
 from paper2board.study import Config, check_kinds, load_study, validate
 
@@ -53,8 +54,9 @@ wildcard_constraints:
     study="[a-z0-9-]+",
     variant="[a-z0-9-]+",
     seed="[0-9]+",
-    kernels="paper-split|paper-nosplit",
-    scheme="ptq|ptq-per-tensor|qat",
+    engine="|".join(ENGINES),
+    backend="|".join({engine.backend for engine in ENGINES.values()}),
+    scheme="ptq|ptq-per-tensor|qat|imported",
 
 
 def study(wildcards):
@@ -120,10 +122,6 @@ def test_data(wildcards):
     return files_of_split(wildcards, "test")
 
 
-# The deck's kernels with and without the interior/boundary split.
-KERNELS = ["paper-split", "paper-nosplit"]
-
-
 def files_below(folder, *suffixes):
     """All files below a source folder with one of the suffixes: sources that a rule reads beside its code."""
     return sorted(
@@ -143,21 +141,34 @@ def first_seed(wildcards):
 
 def released(wildcards):
     """(variant, scheme) of every released int8 model."""
-    names = {
-        **dict.fromkeys(study(wildcards).quantization.ptq),
-        **dict.fromkeys(study(wildcards).quantization.qat),
-    }
-    return [(name, study(wildcards).int8_scheme(name)) for name in names]
+    return study(wildcards).released()
 
 
 def device_model(wildcards):
     """``variant.scheme`` of the model that goes on the device."""
-    return f"{study(wildcards).device_variant}.qat"
+    name = study(wildcards).device_variant
+    return f"{name}.{study(wildcards).int8_scheme(name)}"
+
+
+def device_float(wildcards, pattern):
+    """A file of the device model's float network, by a pattern of its name; none if it was imported."""
+    name = study(wildcards).device_variant
+    return pattern.format(name=name) if name in study(wildcards).trained else []
 
 
 def device_build(wildcards):
-    """The folder of that model's generated C."""
+    """The folder of what is built of that model: generated C by back end, host library."""
     return f"build/{wildcards.study}/s{first_seed(wildcards)}/{device_model(wildcards)}"
+
+
+def engine_c(wildcards, name):
+    """A file of the C that a device engine is built of."""
+    return f"{device_build(wildcards)}/{ENGINES[wildcards.engine].backend}/{name}"
+
+
+def streams(wildcards):
+    """Whether a back end's plan is streaming."""
+    return next(e.streaming for e in ENGINES.values() if e.backend == wildcards.backend)
 
 
 def parity_limit(wildcards):

@@ -25,6 +25,30 @@ rule export_onnx:
         "../scripts/export_onnx.py"
 
 
+rule import_tflite:
+    input:
+        tflite=lambda w: study(w).variants[w.variant].tflite,
+    output:
+        tflite="models/{study}/s{seed}/{variant}.imported.tflite",
+        model="models/{study}/s{seed}/{variant}.imported.integer.safetensors",
+    log:
+        "logs/{study}/s{seed}/import_tflite.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/import_tflite.{variant}.tsv"
+    wildcard_constraints:
+        variant=variants_of_kind("imported"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        classes=lambda w: DATASETS[study(w).dataset].classes,
+        code=code("import_tflite"),
+    message:
+        "{wildcards.study}: importing {input.tflite} as {wildcards.variant}"
+    script:
+        "../scripts/import_tflite.py"
+
+
 rule convert_tflite:
     input:
         model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
@@ -34,6 +58,8 @@ rule convert_tflite:
         "logs/{study}/s{seed}/convert_tflite.{variant}.{scheme}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/convert_tflite.{variant}.{scheme}.tsv"
+    wildcard_constraints:
+        scheme="ptq|ptq-per-tensor|qat",
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -50,9 +76,10 @@ rule generate_c:
         model="models/{study}/s{seed}/{variant}.{scheme}.tflite",
         integers="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
         templates=C_TEMPLATES,
+        costs="paper2board/convert/kernels/cost_table.csv",
     output:
         files=[
-            f"build/{{study}}/s{{seed}}/{{variant}}.{{scheme}}/{name}"
+            f"build/{{study}}/s{{seed}}/{{variant}}.{{scheme}}/{{backend}}/{name}"
             for name in (
                 "model.c",
                 "model.h",
@@ -62,16 +89,18 @@ rule generate_c:
             )
         ],
     log:
-        "logs/{study}/s{seed}/generate_c.{variant}.{scheme}.log",
+        "logs/{study}/s{seed}/generate_c.{variant}.{scheme}.{backend}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/generate_c.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/s{seed}/generate_c.{variant}.{scheme}.{backend}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
     params:
+        streaming=streams,
+        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         code=code("generate_c"),
     message:
-        "{wildcards.study}: generating C for {wildcards.variant}.{wildcards.scheme}"
+        "{wildcards.study}: generating C for {wildcards.variant}.{wildcards.scheme} ({wildcards.backend})"
     script:
         "../scripts/generate_c.py"
 
@@ -110,9 +139,11 @@ rule verify_parity:
             for name, scheme in released(w)
         ],
         engine=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.engine.npy",
-        onnx=lambda w: f"results/{w.study}/s{first_seed(w)}/metrics/onnx.{study(w).device_variant}.json",
-        device=expand("results/{{study}}/device/{kernels}.log.jsonl", kernels=KERNELS),
-        image=expand("build/{{study}}/device/{kernels}.elf", kernels=KERNELS),
+        onnx=lambda w: device_float(
+            w, f"results/{w.study}/s{first_seed(w)}/metrics/onnx.{{name}}.json"
+        ),
+        device=expand("results/{{study}}/device/{engine}.log.jsonl", engine=ENGINES),
+        image=expand("build/{{study}}/device/{engine}.elf", engine=ENGINES),
     output:
         book="results/{study}/metrics/parity.json",
     log:
@@ -135,7 +166,7 @@ rule verify_parity:
 rule compare_compression:
     input:
         data=training_data,
-        manifest=lambda w: f"{device_build(w)}/manifest.json",
+        manifest=lambda w: f"{device_build(w)}/paper/manifest.json",
     output:
         book="results/{study}/metrics/compression.json",
         folder=directory("results/{study}/input-compression"),

@@ -5,7 +5,9 @@ rule time_host:
     input:
         data=training_data,
         library=lambda w: f"{device_build(w)}/libhost.so",
-        weights=lambda w: f"models/{w.study}/s{first_seed(w)}/{study(w).device_variant}.safetensors",
+        weights=lambda w: device_float(
+            w, f"models/{w.study}/s{first_seed(w)}/{{name}}.safetensors"
+        ),
     output:
         book="results/{study}/metrics/host.json",
         notes="results/{study}/host_notes.json",
@@ -44,7 +46,10 @@ rule model_energy:
     threads: 1
     params:
         board=lambda w: BOARDS[study(w).board].model_dump(mode="json"),
-        claimed=lambda w: study(w).claimed_latency.model_dump(),
+        claimed=lambda w: (
+            study(w).claimed_latency.model_dump() if study(w).claimed_latency else None
+        ),
+        engine=lambda w: study(w).engine,
         period_s=lambda w: study(w).period_s,
         code=code("model_energy"),
     message:

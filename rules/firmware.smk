@@ -3,8 +3,8 @@
 
 rule build_host_library:
     input:
-        model="build/{study}/s{seed}/{variant}.{scheme}/model.c",
-        header="build/{study}/s{seed}/{variant}.{scheme}/model.h",
+        model="build/{study}/s{seed}/{variant}.{scheme}/portable/model.c",
+        header="build/{study}/s{seed}/{variant}.{scheme}/portable/model.h",
         firmware=FIRMWARE,
     output:
         library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
@@ -48,22 +48,22 @@ rule run_engine:
 
 rule build_device_image:
     input:
-        model=lambda w: f"{device_build(w)}/model.c",
-        header=lambda w: f"{device_build(w)}/model.h",
+        model=lambda w: engine_c(w, "model.c"),
+        header=lambda w: engine_c(w, "model.h"),
         firmware=FIRMWARE,
     output:
-        image="build/{study}/device/{kernels}.elf",
+        image="build/{study}/device/{engine}.elf",
     log:
-        "logs/{study}/build_device_image.{kernels}.log",
+        "logs/{study}/build_device_image.{engine}.log",
     benchmark:
-        "benchmarks/{study}/build_device_image.{kernels}.tsv"
+        "benchmarks/{study}/build_device_image.{engine}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        split=lambda w: w.kernels == "paper-split",
+        split=lambda w: ENGINES[w.engine].split,
         code=code("build_device_image"),
     message:
-        "{wildcards.study}: building the device image with kernels {wildcards.kernels}"
+        "{wildcards.study}: building the device image of engine {wildcards.engine}"
     script:
         "../scripts/build_device_image.py"

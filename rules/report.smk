@@ -120,7 +120,7 @@ rule count_networks:
     input:
         weights=lambda w: [
             f"models/{w.study}/s{first_seed(w)}/{name}.safetensors"
-            for name in study(w).variants
+            for name in study(w).trained
         ],
         models=lambda w: [
             f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.integer.safetensors"
@@ -140,7 +140,7 @@ rule count_networks:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        variants=lambda w: list(study(w).variants),
+        variants=lambda w: list(study(w).trained),
         quantized=lambda w: [name for name, _ in released(w)],
         reduction=lambda w: study(w).reduction,
         code=code("count_networks"),
@@ -165,8 +165,10 @@ rule render_report:
                 "energy",
             )
         ],
-        claims=lambda w: f"config/claims/{study(w).claims}.yaml",
-        tables=lambda w: f"reports/tables/{w.study}.yaml",
+        claims=lambda w: (
+            f"config/claims/{study(w).claims}.yaml" if study(w).claims else []
+        ),
+        tables=lambda w: f"reports/tables/{study(w).claims or 'own-network'}.yaml",
         catalogue="reports/metrics.yaml",
         confusion="results/{study}/confusion.json",
         curve="results/{study}/duty_cycle.csv",
@@ -174,7 +176,7 @@ rule render_report:
         histories=lambda w: [
             f"models/{w.study}/s{first_seed(w)}/{name}.history.csv"
             for name in [
-                *(name for name, v in study(w).variants.items() if v.kind != "pruned"),
+                *(name for name, v in study(w).trained.items() if v.kind != "pruned"),
                 *(f"{name}.qat" for name in study(w).quantization.qat),
             ]
         ],

@@ -10,4 +10,4 @@ from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        build_host(Path(snakemake.input.model).parent, Path(snakemake.output.library), split=True)
+        build_host(Path(snakemake.input.model).parent, Path(snakemake.output.library))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from paper2board.capture.capture import capture
+from paper2board.capture.line import emulated_line
 from paper2board.report.logits import load_test
 from paper2board.scripting import running
 from paper2board.train.data import to_int8
@@ -24,6 +25,7 @@ if __name__ == "__main__":
             np.arange(len(images)),
             snakemake.output.log,
             progress=sys.stderr.isatty(),
+            line=emulated_line(snakemake.input.image, snakemake.params.core),
         )
         median = int(np.median(device_log.counts))
         log(f"{len(images)} inferences, median {median:,} {device_log.header.unit}")

@@ -7,7 +7,8 @@ source text over bytes of binary, slides "Input Compression" and "Weight Compres
 from pathlib import Path
 
 from paper2board.acquire.cifar10 import load_split
-from paper2board.convert.c_code import Manifest, compress_input, weight_compression
+from paper2board.convert.compression import compress_input, weight_compression
+from paper2board.convert.manifest import Manifest
 from paper2board.evidence import Kind, counted, write_book
 from paper2board.scripting import running
 from paper2board.train.data import to_int8

@@ -7,7 +7,8 @@ book. Method: exact counts with batch normalisation folded; MACs count padding a
 from pathlib import Path
 
 from paper2board.evidence import Kind, counted, write_book
-from paper2board.integer_model import read
+from paper2board.integer_model import Weighted, read
+from paper2board.integer_model import macs as integer_macs
 from paper2board.scripting import running
 from paper2board.train.counts import macs, parameters, resnet18_parameters
 from paper2board.train.network import read_weights
@@ -27,17 +28,24 @@ if __name__ == "__main__":
             for layer, count in macs(spec).items():
                 book[f"macs.{name}.{layer}"] = counted(count, "1", "multiply-accumulates of one layer")
         for name, path in zip(snakemake.params.quantized, snakemake.input.models, strict=True):
-            arrays = [(op.weights, op.bias) for op in read(path).ops if hasattr(op, "weights")]
+            model = read(path)
+            arrays = [(op.weights, op.bias) for op in model.ops if isinstance(op, Weighted)]
             size = sum(weights.nbytes + bias.nbytes for weights, bias in arrays)
+            if name not in total:  # imported: there is no float network to count
+                count = sum(weights.size + bias.size for weights, bias in arrays)
+                book[f"parameters.{name}"] = counted(count, "1", "weights and biases of the int8 file")
+                multiplications = sum(integer_macs(model, op) for op in model.ops)
+                book[f"macs.{name}"] = counted(multiplications, "1", "multiply-accumulates of one inference")
             book[f"size.{name}.int8"] = counted(size, "B", "int8 weights and int32 biases")
         for name, path in zip(snakemake.params.quantized, snakemake.input.tflite, strict=True):
             book[f"size.{name}.tflite"] = counted(
                 Path(path).stat().st_size, "B", "the .tflite file", Kind.MEASURED
             )
-        before, after = (total[name] for name in snakemake.params.reduction)
-        book["parameters.reduction"] = counted(
-            100 * (1 - after / before), "%", f"100 · (1 − {after} / {before})"
-        )
+        if snakemake.params.reduction:
+            before, after = (total[name] for name in snakemake.params.reduction)
+            book["parameters.reduction"] = counted(
+                100 * (1 - after / before), "%", f"100 · (1 − {after} / {before})"
+            )
         resnet18 = resnet18_parameters()
         book["parameters.resnet18"] = counted(resnet18, "1", "torchvision.models.resnet18 for ImageNet")
         book["size.resnet18.fp32"] = counted(4 * resnet18, "B", "4 bytes a parameter")

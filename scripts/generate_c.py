@@ -1,13 +1,16 @@
 """Generate C from a .tflite file.
 
 Inputs: .tflite; the IntegerModel only for the class names, which .tflite does not carry. Outputs: model.c, model.h,
-weights.bin, weights.h, manifest.json. The road is the one that anybody's int8 .tflite takes.
+weights.bin, weights.h, manifest.json. The road is the one that anybody's int8 .tflite takes. Method: the deck's
+kernels run layer by layer, as the deck does; any other back end gets the cheapest plan within the board's memory.
 """
 
 from pathlib import Path
 
-from paper2board.convert.c_code import generate
+from paper2board.convert.c_code import engine, write_engine
+from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
+from paper2board.energy.board import Memory
 from paper2board.files import digest
 from paper2board.integer_model import read, renamed
 from paper2board.scripting import running
@@ -21,5 +24,11 @@ if __name__ == "__main__":
             classes=integers.metadata["classes"],
             tflite_sha256=digest(snakemake.input.model),
         )
-        manifest = generate(model, Path(snakemake.output.files[0]).parent)
-        log(f"{len(manifest.layers)} layers, arena {manifest.arena_bytes} bytes")
+        backend = snakemake.wildcards.backend
+        if snakemake.params.streaming:
+            limits = board_limits(Memory.model_validate(snakemake.params.memory))
+            ready = choose(model, backend, limits)
+        else:
+            ready = engine(model, backend, streaming=False)
+        manifest = write_engine(ready, Path(snakemake.output.files[0]).parent)
+        log(manifest.memory_map())

@@ -33,7 +33,7 @@ if __name__ == "__main__":
             title=params.title,
             paper=params.paper,
             run=run,
-            claims=files.claims,
+            claims=files.claims or None,
             tables=files.tables,
             books=files.books,
             details=Details(

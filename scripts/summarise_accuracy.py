@@ -18,6 +18,7 @@ METHODS = {
     "ptq": "int64 simulation of the integer model, post-training quantization per channel",
     "ptq-per-tensor": "int64 simulation of the integer model, post-training quantization per tensor",
     "qat": "int64 simulation of the integer model, quantization-aware training per channel",
+    "imported": "int64 simulation of the integer model read from a .tflite file",
 }
 
 if __name__ == "__main__":

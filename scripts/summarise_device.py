@@ -1,19 +1,19 @@
 """Instructions, latency, memory and accuracy on the device, as evidence.
 
-Inputs: device logs of both kernel versions with their images, the
-IntegerModel, its .tflite and C, test images.
+Inputs: device logs of every engine with their images, manifests and C, the IntegerModel, its .tflite, test images.
 Output: evidence book. Method: instruction counts are the emulator's, exact; latency is instructions × the board's
 cycles per instruction ÷ clock, a model with that figure's interval.
 """
 
 from pathlib import Path
 
-from paper2board.capture.board_fit import accuracy_on_device, board_memory_book
-from paper2board.capture.book import device_book, memory_book, split_gain
+from paper2board.capture.board_fit import accuracy_on_device, board_memory_book, engine_memory_book
+from paper2board.capture.book import device_book, engine_gain, memory_book, split_gain
 from paper2board.capture.log import check_origin, read_log
-from paper2board.convert.c_code import Manifest
+from paper2board.convert.manifest import Manifest
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.energy.board import Cpu, Memory
+from paper2board.engines import ENGINES
 from paper2board.evidence import write_book
 from paper2board.files import digest
 from paper2board.firmware.emulator import image_digest
@@ -25,38 +25,43 @@ if __name__ == "__main__":
     with running(snakemake):
         cpu = Cpu.model_validate(snakemake.params.cpu)
         memory = Memory.model_validate(snakemake.params.memory)
-        manifest = Manifest.read(Path(snakemake.input.manifest).parent)
         model = read_tflite(snakemake.input.model)
         links = {
             "weights": digest(snakemake.input.integers),
             "tflite": digest(snakemake.input.model),
-            "c": digest(snakemake.input.c),
         }
         images, labels = load_test(Path(snakemake.input.data[0]).parent, None)
-        book, logs, chains = {}, {}, {}
-        for kernels, path, image in zip(
-            snakemake.params.kernels, snakemake.input.logs, snakemake.input.images, strict=True
+        book, logs, chains, manifests = {}, {}, {}, {}
+        files = snakemake.input
+        for engine, path, image, c, manifest in zip(
+            snakemake.params.engines, files.logs, files.images, files.c, files.manifests, strict=True
         ):
-            logs[kernels] = read_log(path, image_digest(image))
-            check_origin(logs[kernels], path, to_int8(images), links["tflite"])
-            chains[kernels] = links | {
+            logs[engine] = read_log(path, image_digest(image))
+            check_origin(logs[engine], path, to_int8(images), links["tflite"])
+            chains[engine] = links | {
+                "c": digest(c),
                 "image": image_digest(image),
-                "device": logs[kernels].header.image,
+                "device": logs[engine].header.image,
                 "log": digest(path),
             }
+            cpi = cpu.cpi(mac16=ENGINES[engine].core == "de212")
             book |= device_book(
-                logs[kernels],
+                logs[engine],
                 model,
-                cpi=cpu.cycles_per_instruction.value,
-                cpi_interval=cpu.cycles_per_instruction.interval,
+                cpi=cpi.value,
+                cpi_interval=cpi.interval,
                 clock_hz=cpu.clock_MHz.value * 1e6,
-                chain=chains[kernels],
-                prefix=f"device.{kernels}",
+                chain=chains[engine],
+                prefix=f"device.{engine}",
             )
-        split, nosplit = (logs[kernels] for kernels in snakemake.params.kernels)
-        chain = chains[snakemake.params.kernels[0]]
+            manifests[engine] = Manifest.read(Path(manifest).parent)
+            book |= engine_memory_book(logs[engine], manifests[engine], chains[engine], f"device.{engine}")
+        split, chain = logs["paper-split"], chains["paper-split"]
         book["device.paper-split.accuracy"] = accuracy_on_device(split, labels, chain)
-        book["gain.interior-split"] = split_gain(split, nosplit, chain)
+        for engine in set(logs) - {"paper-nosplit"}:
+            gain = engine_gain(logs[engine], logs["paper-nosplit"], chains[engine])
+            book[f"gain.engine.{engine}"] = gain
+        book["gain.interior-split"] = split_gain(split, logs["paper-nosplit"], chain)
         book |= memory_book(split, model, chain)
-        book |= board_memory_book(split, manifest, memory, chain)
+        book |= board_memory_book(split, manifests["paper-split"], memory, chain)
         write_book(snakemake.output.book, book)

@@ -23,8 +23,10 @@ if __name__ == "__main__":
         configure(threads=1)
         images = load_split(Path(snakemake.input.data[0]).parent, "train")[0][:1]
         engine, integers = HostModel(snakemake.input.library), to_int8(images)
-        network, pixels = folded(read_weights(snakemake.input.weights)), to_float(to_tensor(images))
-        subjects = {"engine": lambda: engine.run(integers), "torch": lambda: network(pixels)}
+        subjects = {"engine": lambda: engine.run(integers)}
+        if snakemake.input.weights:  # an imported network has none
+            network, pixels = folded(read_weights(snakemake.input.weights)), to_float(to_tensor(images))
+            subjects["torch"] = lambda: network(pixels)
         book, notes = {}, {"processor": processor_name()}
         with torch.inference_mode():
             for name, infer in subjects.items():

@@ -32,7 +32,7 @@ def differing(first: np.ndarray, second: np.ndarray, kind: Kind, chain: dict[str
 if __name__ == "__main__":
     with running(snakemake) as log:
         files = snakemake.input
-        book = dict(read_book(files.onnx))
+        book = dict(read_book(files.onnx)) if files.onnx else {}
         for name, simulation, tflm in zip(
             snakemake.params.variants, files.simulation, files.tflm, strict=True
         ):

@@ -11,17 +11,27 @@ from strategies import integer_models
 from paper2board.errors import UserError
 from paper2board.integer_model import (
     Add,
+    Concatenation,
     Conv2D,
+    DepthwiseConv2D,
     FullyConnected,
     IntegerModel,
+    Mean,
+    Op,
+    Pad,
     Pool2D,
     Reshape,
+    Softmax,
     Tensor,
     activation_range,
+    depth_multiplier,
+    kernel_size,
     macs,
+    mean_multiplier,
     pad_before,
     quantize_multiplier,
     read,
+    softmax_parameters,
     write,
 )
 
@@ -130,6 +140,39 @@ def test_macs():
     assert [macs(model, op) for op in model.ops] == [4 * 4 * 3 * 18, 0, 0, 60, 0]
 
 
+def mobile_model() -> IntegerModel:
+    """depth1 (2 channels to 6) → pad1 → concat1 with itself → mean1 → soft1."""
+    tensors = (
+        Tensor("input", (4, 5, 2), 1 / 64, 0),
+        Tensor("depth1", (2, 3, 6), 0.5, -128),
+        Tensor("pad1", (3, 3, 7), 0.5, -128),
+        Tensor("concat1", (3, 6, 7), 0.5, -128),
+        Tensor("mean1", (7,), 0.25, 3),
+        Tensor("soft1", (7,), 1 / 256, -128),
+    )
+    weights, scales = np.ones((3, 2, 6), np.int8), np.full(6, 0.01, np.float32)
+    ops: tuple[Op, ...] = (
+        DepthwiseConv2D("depth1", (0,), 1, weights, np.zeros(6, np.int32), scales, stride=(2, 2)),
+        Pad("pad1", (1,), 2, ((0, 1), (0, 0), (1, 0))),
+        Concatenation("concat1", (2, 2), 3, 1),
+        Mean("mean1", (3,), 4),
+        Softmax("soft1", (4,), 5, 2.0),
+    )
+    return IntegerModel("mobile", tensors, ops, 0, 5)
+
+
+def test_integers_of_a_mobile_network():
+    model = mobile_model()
+    depth, _, _, mean, soft = model.ops
+    assert isinstance(depth, DepthwiseConv2D) and isinstance(mean, Mean) and isinstance(soft, Softmax)
+    assert [macs(model, op) for op in model.ops] == [2 * 3 * 6 * 3 * 2, 0, 0, 0, 0]
+    assert (depth_multiplier(model, depth), kernel_size(depth)) == (3, (3, 2))
+    # Twice over 18 elements: 2^30 · 2^(2 − 31) · 16 / 18, four bits of the division kept in the multiplier.
+    assert mean_multiplier(model, mean) == ((1 << 34) // 18, -2)
+    # A step of 1/4 · 2 is 2^25 of 2^26; 31 in steps of 1/2 are 62.
+    assert softmax_parameters(model, soft) == (1 << 30, 26, -31 * 2**26 // 2**26)
+
+
 def with_op(model: IntegerModel, index: int, **changes) -> IntegerModel:
     ops = list(model.ops)
     ops[index] = replace(ops[index], **changes)
@@ -147,6 +190,8 @@ def with_tensor(model: IntegerModel, index: int, **changes) -> IntegerModel:
     [
         (lambda m: with_op(m, 0, inputs=(9,)), "conv1: no such tensor"),
         (lambda m: with_op(m, 0, inputs=(4,)), "nothing has written"),
+        (lambda m: with_op(m, 0, inputs=()), "conv1: has 0 inputs, not 1"),
+        (lambda m: with_op(m, 4, inputs=(1,)), "add1: has 1 inputs, not 2"),
         (lambda m: with_op(m, 1, output=1), "writes a tensor twice"),
         (lambda m: with_op(m, 0, weights=np.ones((3, 3, 3, 2), np.int16)), "weights int8"),
         (lambda m: with_op(m, 0, weights=np.ones((3, 3, 3, 1), np.int8)), "input channels differ"),
@@ -176,10 +221,65 @@ def with_tensor(model: IntegerModel, index: int, **changes) -> IntegerModel:
     ],
 )
 def test_meaningless_models_are_refused(change, message):
-    model = small_model()
+    refuses(small_model(), change, message)
+
+
+def refuses(model: IntegerModel, change, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         change(model)
     assert "\n" not in str(caught.value) and "again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: with_op(m, 0, weights=np.ones((1, 3, 2, 6), np.int8)), "do not have 3 dimensions"),
+        (lambda m: with_op(m, 0, weights=np.ones((3, 2, 5), np.int8)), "one bias an output channel"),
+        (lambda m: with_tensor(m, 0, shape=(4, 5, 4)), "no multiple of the input's"),
+        (lambda m: with_tensor(m, 0, shape=(40,)), "depth1: input is not H, W, C"),
+        (lambda m: with_op(m, 0, stride=(1, 2)), r"output shape is not \(4, 3, 6\)"),
+        (lambda m: with_op(m, 0, bias=np.full(6, 2**31 - 1, np.int32)), "do not fit 32 bits"),
+        (lambda m: with_op(m, 1, paddings=((0, 1), (0, 0))), "paddings are not H, W, C"),
+        (lambda m: with_op(m, 1, paddings=((0, 1), (0, 0), (2, -1))), "pad1: a padding is not"),
+        (lambda m: with_op(m, 1, paddings=((0, 1), (0,), (1, 0))), "pad1: a padding is not"),
+        (lambda m: with_op(m, 1, paddings=((1, 1), (0, 0), (1, 0))), r"output shape is not \(4, 3, 7\)"),
+        (lambda m: with_tensor(m, 2, zero_point=0), "pad1: input and output have different quantization"),
+        (lambda m: with_op(m, 2, inputs=(2,)), "has 1 inputs, not 2 to 10"),
+        (lambda m: with_op(m, 2, inputs=(2,) * 11), "has 11 inputs"),
+        (lambda m: with_op(m, 2, inputs=(2, 0)), "concat1: input and output have different quantization"),
+        (lambda m: with_op(m, 2, inputs=(2, 1)), "shapes do not add up"),
+        (lambda m: with_op(m, 2, axis=0), "shapes do not add up"),
+        (lambda m: with_op(m, 2, axis=3), "axis 3 does not exist"),
+        (lambda m: with_op(m, 2, axis=-1), "axis -1 does not exist"),
+        (lambda m: with_tensor(m, 3, shape=(126,)), "axis 1 does not exist"),
+        (lambda m: with_tensor(with_op(m, 2, axis=0), 3, shape=(126,)), "shapes do not add up"),
+        (lambda m: with_tensor(m, 4, shape=(1, 7)), r"output shape is not \(7,\)"),
+        (lambda m: with_tensor(m, 4, scale=2.0**-26), "mean1: its sum does not fit 32 bits"),
+        (lambda m: with_op(m, 3, inputs=(4,), output=5), "reads a tensor that nothing has written"),
+        (lambda m: with_tensor(m, 5, scale=1 / 255), "output scale is not 1/256"),
+        (lambda m: with_tensor(m, 5, zero_point=0), "zero point not -128"),
+        (lambda m: with_tensor(m, 5, shape=(1, 1, 7)), "soft1: shapes differ"),
+        (lambda m: with_op(m, 4, beta=0.0), "beta 0.0 is not a positive number"),
+        (lambda m: with_op(m, 4, beta=-1.0), "beta -1.0 is not"),
+        (lambda m: with_op(m, 4, beta=math.nan), "beta nan is not"),
+        (lambda m: with_op(m, 4, beta=math.inf), "beta inf is not"),
+        (lambda m: with_op(m, 4, beta=2.0**-24), "beta times input scale is too small"),
+        (lambda m: with_tensor(m, 0, scale=1e-60), "tensor input has scale 1e-60"),
+        (lambda m: with_tensor(m, 0, scale=1e60), "tensor input has scale 1e"),
+    ],
+)
+def test_meaningless_mobile_models_are_refused(change, message):
+    refuses(mobile_model(), change, message)
+
+
+def test_softmax_is_no_longer_than_the_reference_can_divide():
+    def model(depth: int) -> IntegerModel:
+        tensors = (Tensor("input", (depth,), 0.1, 0), Tensor("soft1", (depth,), 1 / 256, -128))
+        return IntegerModel("long", tensors, (Softmax("soft1", (0,), 1),), 0, 1)
+
+    assert model(511)
+    with pytest.raises(UserError, match="more than 511 elements"):
+        model(512)
 
 
 def test_damaged_files_are_refused(tmp_path):
@@ -192,3 +292,22 @@ def test_damaged_files_are_refused(tmp_path):
             read(path)
     with pytest.raises(UserError, match=r"missing\.npz"):
         read(tmp_path / "missing.npz")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"[[0, 1], [0, 0], [1, 0]]", b"[[0, 1], [0, 0], 77777]"),
+        (b'"beta": 2.0', b'"beta": " "'),
+        (b'"axis": 1', b'"axis":[]'),
+    ],
+)
+def test_a_file_with_a_field_of_another_type_is_refused(tmp_path, old, new):
+    path = tmp_path / "m.npz"
+    write(mobile_model(), path)
+    old, new = (text.replace(b'"', b'\\"') for text in (old, new))  # the graph is JSON within JSON
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new + b" " * (len(old) - len(new))))
+    with pytest.raises(UserError, match=r"m\.npz is not an IntegerModel"):
+        read(path)

@@ -9,16 +9,28 @@ from paper2board.convert import reference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.integer_model import (
     Add,
+    Concatenation,
     Conv2D,
+    DepthwiseConv2D,
     FullyConnected,
     IntegerModel,
+    Mean,
     Op,
+    Pad,
     Pool2D,
     Reshape,
+    Softmax,
     Tensor,
     pad_before,
+    softmax_parameters,
 )
-from paper2board.simulate import activations, multiply_by_quantized_multiplier, simulate
+from paper2board.simulate import (
+    activations,
+    exp_on_negative,
+    multiply_by_quantized_multiplier,
+    reciprocal_of_one_plus,
+    simulate,
+)
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 
@@ -175,6 +187,124 @@ def test_multipliers_above_one_equal_tflite_micro():
         weight_scales=np.array([0.37, 1.9], np.float32),
     )
     assert len(np.unique(assert_identical(model, inputs_for(model, 300) // 32))) > 10
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("multiplier", [1, 2, 3])
+@pytest.mark.parametrize(("stride", "padding"), [((1, 1), "SAME"), ((2, 2), "VALID"), ((2, 1), "SAME")])
+@pytest.mark.parametrize(("activation", "zero_point"), [("NONE", -5), ("RELU", -128), ("RELU6", 20)])
+def test_depthwise_convolution(multiplier, stride, padding, per_channel, activation, zero_point):
+    channels = 5 * multiplier
+    out = tuple(pad_before(size, 3, step, padding)[1] for size, step in zip((7, 6), stride, strict=True))
+    model = one_op(
+        DepthwiseConv2D,
+        (7, 6, 5),
+        Tensor("op1", (*out, channels), 0.05, zero_point),
+        zero_point=-3,
+        weights=RNG.integers(-128, 128, (3, 3, channels)).astype(np.int8),
+        bias=RNG.integers(-4000, 4000, channels).astype(np.int32),
+        weight_scales=RNG.uniform(0.002, 0.008, channels if per_channel else 1).astype(np.float32),
+        stride=stride,
+        padding=padding,
+        activation=activation,
+    )
+    assert len(np.unique(assert_identical(model, inputs_for(model, 8)))) > 5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (4, 4), (7, 7), (5, 13)])
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("ratio", [1.0, 0.3, 12.7, 1e-4, 2.0**-31, 1e-12])
+@pytest.mark.parametrize("zero_points", [(0, 0), (-128, 127), (77, -5)])
+def test_mean_of_different_quantization(size, kept, ratio, zero_points):
+    target = Tensor("op1", (1, 1, 3) if kept else (3,), float(np.float32(1 / 64 / ratio)), zero_points[1])
+    model = one_op(Mean, (*size, 3), target, zero_points[0])
+    inputs = inputs_for(model, 30)
+    inputs[10:20] //= 40  # small sums: many ties
+    assert_identical(model, inputs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.floats(-12, 10),
+    st.integers(-128, 127),
+    st.integers(-128, 127),
+)
+def test_mean_of_any_size_and_scale(height, width, exponent, zero_point, output_zero_point):
+    target = Tensor("op1", (2,), float(np.float32(2.0**-exponent / 64)), output_zero_point)
+    model = one_op(Mean, (height, width, 2), target, zero_point)
+    assert_identical(model, inputs_for(model, 6))
+
+
+@pytest.mark.parametrize("paddings", [((1, 1), (1, 1), (0, 0)), ((0, 2), (3, 0), (1, 2)), ((0, 0),) * 3])
+@pytest.mark.parametrize("zero_point", [-128, 0, 127])
+def test_padding_is_the_zero_point(paddings, zero_point):
+    shape = tuple(n + sum(pair) for n, pair in zip((3, 4, 2), paddings, strict=True))
+    target = Tensor("op1", shape, 1 / 64, zero_point)
+    model = one_op(Pad, (3, 4, 2), target, zero_point, paddings=paddings)
+    inputs = inputs_for(model, 5)
+    wanted = np.pad(inputs, ((0, 0), *paddings), constant_values=zero_point)
+    assert np.array_equal(assert_identical(model, inputs), wanted)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((3, 4, 2), 0), ((3, 4, 2), 1), ((3, 4, 2), 2), ((5,), 0)])
+def test_concatenation_along_every_axis(shape, axis):
+    quantization = (1 / 64, 5)
+    longer = tuple(n * (1 + (i == axis)) for i, n in enumerate(shape))
+    longest = tuple(n * (1 + 2 * (i == axis)) for i, n in enumerate(shape))
+    tensors = (
+        Tensor("input", shape, *quantization),
+        Tensor("one", longer, *quantization),
+        Tensor("two", longest, *quantization),
+    )
+    ops = (Concatenation("one", (0, 0), 1, axis), Concatenation("two", (1, 0), 2, axis))
+    model = IntegerModel("rows", tensors, ops, 0, 2)
+    inputs = inputs_for(model, 5)
+    assert np.array_equal(assert_identical(model, inputs), np.concatenate([inputs] * 3, axis=1 + axis))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.one_of(st.integers(1, 12), st.sampled_from([255, 256, 257, 511])),
+    st.floats(-24, 12),
+    st.floats(2.0**-1, 8, width=32),
+    st.integers(0, 2**32 - 1),
+)
+def test_softmax_of_any_size_scale_and_beta(depth, exponent, beta, seed):
+    source = Tensor("input", (depth,), float(np.float32(2.0**exponent)), 0)
+    target = Tensor("op1", (depth,), 1 / 256, -128)
+    model = IntegerModel("one", (source, target), (Softmax("op1", (0,), 1, beta),), 0, 1)
+    inputs = inputs_for(model, 8, seed)
+    inputs[1:4] //= 32  # close together: many count
+    assert_identical(model, inputs)
+
+
+def test_softmax_of_every_pixel():
+    model = one_op(Softmax, (3, 2, 6), Tensor("op1", (3, 2, 6), 1 / 256, -128))
+    outputs = assert_identical(model, inputs_for(model, 20))
+    assert np.all(np.abs((outputs.astype(int) + 128).sum(axis=-1) - 256) <= 6)
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 1 / 256, 0.1, 1.0, 7.3, 31.0, 2.0**6])
+def test_softmax_of_every_difference(scale):
+    """Two inputs, one of them the largest: the other runs through all that int8 can say."""
+    source, target = Tensor("input", (2,), scale, 0), Tensor("op1", (2,), 1 / 256, -128)
+    model = IntegerModel("pair", (source, target), (Softmax("op1", (0,), 1),), 0, 1)
+    inputs = np.stack([np.full(256, 127), np.arange(-128, 128)], axis=1).astype(np.int8)
+    outputs = assert_identical(model, inputs)
+    assert np.all(np.diff(outputs[:, 1].astype(int)) >= 0) and outputs[-1, 1] == 0
+    _, shift, lowest = softmax_parameters(model, model.ops[0])
+    assert 0 < shift <= 31 and lowest <= 0
+
+
+def test_softmax_arithmetic_is_close_to_the_real_functions():
+    a = torch.arange(-(2**31) + 1, 1, 99991)
+    wanted = np.exp(a.numpy() / 2**26)
+    assert np.abs(exp_on_negative(a).numpy() / 2**31 - wanted).max() < 3e-7
+    x = torch.arange(0, 2**31, 99991)
+    wanted = 1 / (1 + x.numpy() / 2**31)
+    assert np.abs(reciprocal_of_one_plus(x).numpy() / 2**31 - wanted).max() < 1e-8
 
 
 # --- running ------------------------------------------------------------------------------------------

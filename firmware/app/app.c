@@ -12,7 +12,7 @@
 #define APP_PROFILE "paper2board device application 1, protocol 1"
 #define MAX_INFERENCES 100000u
 
-/* The network's input as last loaded. The engine may overwrite its own copy, and `infer 2` needs it twice. */
+/* The network's input as last loaded. */
 static int8_t input[P2B_INPUT_BYTES];
 static uint32_t input_loaded;
 static int input_expected;
@@ -232,7 +232,7 @@ static void command_results(char *words)
         line_send("e-[No inference has run on this input]");
         return;
     }
-    const int8_t *output = p2b_output();
+    const int8_t *output = p2b_output(&p2b_model);
     line_text("m-results-[");
     for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
         if (i > 0) line_text(",");
@@ -242,13 +242,23 @@ static void command_results(char *words)
     line_send("]");
 }
 
+/* The network takes its input row by row; here from memory, on a camera from the sensor. */
+static void input_row(void *context, int32_t row, int8_t *destination)
+{
+    const uint32_t row_bytes = P2B_INPUT_W * P2B_INPUT_C;
+    (void)context;
+    memcpy(destination, input + (uint32_t)row * row_bytes, row_bytes);
+}
+
 static void infer_once(void)
 {
-    memcpy(p2b_input(), input, P2B_INPUT_BYTES);
-    for (int layer = 0; layer < P2B_LAYER_COUNT; layer++) {
+    memset(layer_counts, 0, sizeof layer_counts);
+    p2b_begin(&p2b_model);
+    for (int32_t call = 0; call < p2b_model.schedule_length; call++) {
         const uint32_t start = port_counter();
-        p2b_run_layer(layer);
-        layer_counts[layer] = port_elapsed(start, port_counter());
+        const int32_t layer = p2b_call(&p2b_model, call, input_row, 0);
+        /* The input's arrival belongs to no layer. */
+        if (layer >= 0) layer_counts[layer] += port_elapsed(start, port_counter());
         (void)microseconds();
     }
 }
@@ -292,7 +302,7 @@ static void command_layers(char *words)
     tagged("m-counter", port_counter_unit());
     for (uint32_t i = 0; i < P2B_LAYER_COUNT; i++) {
         line_text("m-layer-[");
-        line_text(p2b_layer_names[i]);
+        line_text(p2b_model.layer_names[i]);
         numbered("]", layer_counts[i]);
     }
 }

@@ -24,6 +24,21 @@ static inline int32_t p2b_multiply_high(int32_t x, int32_t multiplier)
     return 2 * (xh * mh + (middle >> 16)) + (((low >> 14) + 1) >> 1);
 }
 
+/* floor(x * multiplier / 2^32): the upper word of a signed product. multiplier: 0 .. 2^31 - 1. */
+static inline int32_t p2b_high(int32_t x, int32_t multiplier)
+{
+#if defined(__xtensa__) && !defined(P2B_HAVE_MULSH)
+    const int32_t xh = x >> 16, xl = (int32_t)((uint32_t)x & 0xffffu);
+    const int32_t mh = multiplier >> 16, ml = (int32_t)((uint32_t)multiplier & 0xffffu);
+    const int32_t middle = xh * ml + (int32_t)(((uint32_t)xl * (uint32_t)ml) >> 16);
+    const int32_t low = xl * mh + (int32_t)((uint32_t)middle & 0xffffu);
+
+    return xh * mh + (middle >> 16) + (low >> 16);
+#else
+    return (int32_t)(((int64_t)x * multiplier) >> 32);
+#endif
+}
+
 /* x / 2^shift, ties away from zero: gemmlowp's RoundingDivideByPOT. shift: 0 .. 31. */
 static inline int32_t p2b_rounding_shift(int32_t x, int32_t shift)
 {

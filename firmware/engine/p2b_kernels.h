@@ -1,85 +1,154 @@
-/* int8 layers with TFLite's semantics: the interface that every kernel back end implements.
+/* int8 layers with TFLite's semantics, row by row: the interface that every kernel implements.
  *
- * Conventions, for all functions below:
- * - Activations are int8 in HWC order (channels fastest), one image; real = scale * (q - zero point).
- * - Weights are int8 with zero point 0, biases int32 with scale (input scale * weight scale).
- * - An accumulator becomes an output as clamp(requantize(accumulator) + output_offset, low, high); the
- *   requantization is p2b_requantize() with the output channel's multiplier and shift, and low and high hold
- *   the fused activation (NONE, RELU, RELU6) as well as int8's range.
- * - No accumulator can leave int32: the generator takes no other models.
- * - input and output must not overlap. No function needs scratch memory, none keeps state. */
+ * Data
+ * - A tensor is int8 in HWC order (channels fastest), one image; a row is its W x C consecutive bytes, a
+ *   vector of N is one row. real = scale * (q - zero point). A row whose size is a multiple of 4 bytes starts at
+ *   one, others anywhere.
+ * - Weights have zero point 0; an accumulator is sum((x - zero point) * weight) + bias, padding counts as
+ *   real 0. No accumulator can leave int32: the generator takes no other models.
+ * - An accumulator becomes an output by its channel's requantization, then is clamped to low .. high, which
+ *   hold the fused activation as well as int8's range.
+ *
+ * Calls: kernel(op, in, out, rows, scratch)
+ * - op: the layer's constants, one of the structures below.
+ * - in: pointers to the rows of the input that the call sees, top to bottom; NULL is a row of padding. For a
+ *   window of height K and stride S (rows of the input) that is (rows - 1) * S + K rows. Layers with several
+ *   inputs have one pointer an input. Layers that see their whole input (FULLY_CONNECTED, MEAN) have one
+ *   pointer to all of it.
+ * - out: pointers to the rows to compute. rows: how many of them, 1 unless the kernel's step says more.
+ * - scratch: at least the bytes that the generator reserved for the kernel, at a multiple of 16 bytes; its
+ *   content is not kept from call to call.
+ * - No kernel keeps state; inputs, outputs and scratch do not overlap. */
 #ifndef P2B_KERNELS_H
 #define P2B_KERNELS_H
 
 #include <stdint.h>
 
-/* Requantization of out_c output channels. */
-typedef struct {
-    int32_t input_offset;       /* minus the input's zero point */
-    int32_t output_offset;      /* the output's zero point */
-    int32_t low, high;          /* clamp of the output, after adding output_offset */
-    const int32_t *multipliers; /* out_c values: 0 or 2^30 .. 2^31 - 1 */
-    const int8_t *shifts;       /* out_c values: -31 .. 31, positive to the left */
-} p2b_requantization_t;
+typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
+                          void *scratch);
 
-/* How a window moves over an input: shared by convolution and pooling. */
+/* How an accumulator becomes an output value, before the clamp. */
+enum {
+    /* (high(acc << 6, multiplier) + rounding) >> shift, high being the upper word of the signed 64-bit product.
+     * Exact for |acc| < 2^25 and right shifts, if low is not below the zero point. The zero point is in
+     * rounding. */
+    P2B_FAST,
+    /* As P2B_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
+    P2B_FAST_SIGNED,
+    /* p2b_requantize(acc, multiplier, shift) + zero point: TFLite's, for any accumulator and shift. rounding is
+     * the zero point. */
+    P2B_EXACT,
+};
+
+/* One output channel. bias includes whatever the kernel's own zero-point handling adds to it. */
+typedef struct {
+    int32_t bias;
+    int32_t multiplier; /* 0 or 2^30 .. 2^31 - 1 */
+    int32_t rounding;
+    int32_t shift; /* P2B_FAST*: right shift, 1 .. 31; P2B_EXACT: TFLite's, -31 .. 31, positive to the left */
+} p2b_channel_t;
+
+/* The end of every layer with weights. */
+typedef struct {
+    int32_t mode; /* P2B_FAST .. P2B_EXACT, the same for all channels */
+    int32_t low, high;
+    const p2b_channel_t *channels;
+} p2b_output_t;
+
+/* How a window moves over an input. */
 typedef struct {
     int32_t in_h, in_w, in_c;
     int32_t out_h, out_w;
     int32_t kernel_h, kernel_w;
     int32_t stride_h, stride_w;
-    int32_t pad_h, pad_w; /* rows above and columns left of the input (TFLite SAME: the odd one goes after) */
+    int32_t pad_h, pad_w; /* rows above and columns left of the input */
 } p2b_window_t;
 
+/* CONV_2D and DEPTHWISE_CONV_2D, optionally with the MAX_POOL_2D that follows.
+ *
+ * With pooling, a row of the output is a row of pooled outputs: the maximum is taken over accumulators' outputs
+ * of pool_h x pool_w convolution pixels, pool_stride_w apart; rows of the convolution are pool_stride_h apart. Every
+ * pooling window lies inside the convolution's output. Requantization grows with the accumulator, so the maximum
+ * of the accumulators may be requantized instead. Without pooling all four are 1.
+ * A call sees the input rows of ((rows - 1) * pool_stride_h + pool_h) convolution rows. */
 typedef struct {
-    p2b_window_t window;
+    p2b_window_t window; /* of the convolution; out_h, out_w before pooling */
     int32_t out_c;
-    /* Output rows top .. bottom - 1 and columns left .. right - 1 see no padding (the deck's interior). */
-    int32_t top, bottom, left, right;
-    p2b_requantization_t requantization;
-    const int8_t *weights; /* out_c x kernel_h x kernel_w x in_c */
-    const int32_t *bias;   /* out_c */
+    int32_t pool_h, pool_w, pool_stride_h, pool_stride_w;
+    int32_t pooled_w;         /* pixels of an output row */
+    int32_t left, right;      /* convolution columns left .. right - 1 see no padding */
+    int32_t input_zero_point;
+    p2b_output_t output;
+    const void *weights; /* in the kernel's layout; depthwise: output channel c reads input c / (out_c / in_c) */
 } p2b_conv2d_t;
 
+/* FULLY_CONNECTED. in[0]: in_n values; out[0]: out_n values. */
 typedef struct {
     int32_t in_n, out_n;
-    p2b_requantization_t requantization;
-    const int8_t *weights; /* out_n x in_n */
-    const int32_t *bias;   /* out_n */
+    int32_t input_zero_point;
+    p2b_output_t output;
+    const void *weights; /* in the kernel's layout */
 } p2b_fully_connected_t;
 
+/* MAX_POOL_2D, AVERAGE_POOL_2D: padding never wins and does not count. */
 typedef struct {
     p2b_window_t window;
-    int32_t low, high; /* clamp of the output */
+    int32_t low, high;
 } p2b_pool2d_t;
 
+/* ADD of two rows of n values each, which may be the same row. A table gives the operand's value at the common
+ * scale, p2b_requantize((q - zero point) << 20, multiplier, shift), for q = 0 .. 127, -128 .. -1. */
 typedef struct {
-    int32_t n;                                /* elements of each operand and of the output */
-    int32_t offset_1, offset_2;               /* minus the operands' zero points */
-    int32_t multiplier_1, shift_1;            /* of operand 1, shifted left by 20 bits; shift: -31 .. 0 */
-    int32_t multiplier_2, shift_2;            /* of operand 2, likewise */
-    int32_t output_multiplier, output_shift;  /* of the sum of both */
-    int32_t output_offset;                    /* the output's zero point */
-    int32_t low, high;                        /* clamp of the output */
+    int32_t n;
+    const int32_t *table_1, *table_2; /* 256 values each */
+    int32_t multiplier, shift;        /* of the sum; shift to the right, 0 .. 31 */
+    int32_t zero_point, low, high;    /* of the output */
 } p2b_add_t;
 
-/* CONV_2D. input: in_h x in_w x in_c; output: out_h x out_w x out_c. Padding counts as real 0.
- * Compiled with P2B_SPLIT=1, outputs of the interior are computed without bounds checks; with P2B_SPLIT=0
- * every tap of every output is checked. The outputs are the same. */
-void p2b_conv2d(const p2b_conv2d_t *op, const int8_t *input, int8_t *output);
+/* MEAN over all pixels of an in_h x in_w x in_c input. out[0]: in_c values. */
+typedef struct {
+    int32_t pixels, channels;
+    int32_t input_zero_point, output_zero_point;
+    int32_t multiplier, shift;
+} p2b_mean_t;
 
-/* FULLY_CONNECTED. input: in_n; output: out_n. */
-void p2b_fully_connected(const p2b_fully_connected_t *op, const int8_t *input, int8_t *output);
+/* PAD of a row: in[0] is NULL where the whole row is padding. */
+typedef struct {
+    int32_t left, width, right;    /* pixels */
+    int32_t before, depth, after;  /* channels */
+    int32_t value;                 /* the zero point */
+} p2b_pad_t;
 
-/* MAX_POOL_2D. input: in_h x in_w x in_c; output: out_h x out_w x in_c, quantized as the input. Padding
- * never wins. */
-void p2b_max_pool2d(const p2b_pool2d_t *op, const int8_t *input, int8_t *output);
+/* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values. */
+typedef struct {
+    int32_t pixels, depth;
+    int32_t multiplier, shift, diff_min;
+} p2b_softmax_t;
 
-/* AVERAGE_POOL_2D. Shapes as p2b_max_pool2d(). The sum of q is divided by the number of elements under the
- * window that are not padding, ties away from zero. Windows of up to 2^23 elements. */
-void p2b_average_pool2d(const p2b_pool2d_t *op, const int8_t *input, int8_t *output);
+/* CONCATENATION of rows: `runs` times, the next lengths[i] bytes of each input i. in[i] is NULL where input i has
+ * no part in the row (concatenation of rows themselves). */
+typedef struct {
+    int32_t runs, inputs;
+    const int32_t *lengths;
+} p2b_concatenation_t;
 
-/* ADD. input_1, input_2, output: n elements each; the inputs may be the same tensor. */
-void p2b_add(const p2b_add_t *op, const int8_t *input_1, const int8_t *input_2, int8_t *output);
+/* The layers that no back end does better than plain C. */
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
+
+/* `paper`: the deck's loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
+ * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected
+ * out_n x in_n. Bias as in the file; mode P2B_EXACT.
+ * Compiled with P2B_SPLIT=1, outputs whose window sees no padding are computed without bounds checks; with
+ * P2B_SPLIT=0 every tap of every output is checked. The outputs are the same. */
+p2b_kernel_t p2b_conv2d_paper, p2b_depthwise_conv2d_paper, p2b_fully_connected_paper;
+
+/* `portable`: blocked C for any 32-bit processor. Layouts: p2b_portable.h. */
+p2b_kernel_t p2b_conv2d_portable, p2b_depthwise_conv2d_portable, p2b_fully_connected_portable;
+
+/* `mac16`: the Xtensa MAC16 option (ESP32's LX6). Layouts: p2b_mac16.h. */
+p2b_kernel_t p2b_conv2d_mac16, p2b_depthwise_conv2d_mac16, p2b_fully_connected_mac16;
+
+/* Winograd F(4x4, 3x3), with dot products in C or by MAC16. Layouts: p2b_winograd.h. */
+p2b_kernel_t p2b_conv2d_winograd_portable, p2b_conv2d_winograd_mac16;
 
 #endif

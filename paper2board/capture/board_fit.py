@@ -6,7 +6,7 @@ import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
 from paper2board.capture.log import DeviceLog
-from paper2board.convert.c_code import Manifest
+from paper2board.convert.manifest import Manifest
 from paper2board.energy.board import Memory
 from paper2board.evidence import Evidence, Kind
 
@@ -21,7 +21,7 @@ def board_memory_book(
     """
     used = log.footer.memory
     dram, iram = int(memory.dram_B.value), int(memory.iram_B.value)
-    weights, source = manifest.files["weights.bin"].bytes, manifest.activations[0].bytes
+    weights, source = manifest.files["weights.bin"].bytes, manifest.input_bytes
     in_dram = used["rodata"] + used["data"] + used["bss"] + used["stack"]
     method = f"of the board's {dram} B of DRAM"
 
@@ -40,6 +40,35 @@ def board_memory_book(
             100 * (source + weights) / dram, "%", f"input and weights, {method}"
         ),
     }
+
+
+def engine_memory_book(
+    log: DeviceLog, manifest: Manifest, chain: Mapping[str, str], prefix: str
+) -> dict[str, Evidence]:
+    """Return ``<prefix>.{arena,activations,scratch,constants,text}``: what one engine takes, in bytes."""
+    planned = {
+        "arena": (manifest.arena_bytes, "static arena: activations and working memory by lifetime"),
+        "activations": (manifest.activation_bytes, "most activations alive at a time"),
+        "scratch": (manifest.scratch_bytes, "largest working memory of a kernel"),
+        "constants": (
+            manifest.weight_flash_bytes,
+            "weights as the kernels read them, channels' requantization",
+        ),
+    }
+    book = {
+        f"{prefix}.{name}": Evidence(
+            value=value, unit="B", kind=Kind.MODELLED, method=method, chain=dict(chain)
+        )
+        for name, (value, method) in planned.items()
+    }
+    book[f"{prefix}.text"] = Evidence(
+        value=log.footer.memory["text"],
+        unit="B",
+        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
+        method="code of the device application, linked size, reported by the device",
+        chain=dict(chain),
+    )
+    return book
 
 
 def accuracy_on_device(log: DeviceLog, labels: np.ndarray, chain: Mapping[str, str]) -> Evidence:

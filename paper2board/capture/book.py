@@ -11,7 +11,7 @@ import numpy as np
 from paper2board.capture.log import DeviceLog
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
-from paper2board.integer_model import Conv2D, IntegerModel, Op, Reshape, macs
+from paper2board.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, macs
 
 
 def device_book(
@@ -74,9 +74,9 @@ def device_book(
         }
 
     deviation = float(totals.std())
-    convolutions = [isinstance(op, Conv2D) for op in ops]
+    convolutions = [isinstance(op, Conv2D | DepthwiseConv2D) for op in ops]
     share = 100 * np.median(layers[:, convolutions].sum(axis=1) / totals)
-    density = np.median(totals) / sum(macs(model, op) for op in ops)
+    density = np.median(totals) / sum(macs(model, op) for op in model.ops)
     over = "over the images"
     book = count_and_latency(prefix, totals, "sum of layers, median over the images")
     book |= {
@@ -121,14 +121,27 @@ def memory_book(log: DeviceLog, model: IntegerModel, chain: Mapping[str, str]) -
     return book
 
 
+def engine_gain(log: DeviceLog, reference: DeviceLog, chain: Mapping[str, str]) -> Evidence:
+    """Return how many times fewer instructions (cycles) an engine needs than ``reference``, over the same images
+    (metric ``gain.engine.<name>``)."""
+    _same_images(log, reference)
+    ratios = reference.counts / log.counts
+    return Evidence(
+        value=float(np.median(ratios)),
+        unit="1",
+        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
+        method=f"{log.header.unit} of the deck's kernels over this engine's, median over paired images",
+        n=len(ratios),
+        interval=(float(ratios.min()), float(ratios.max())),
+        interval_method="least to most over the images",
+        chain=dict(chain),
+    )
+
+
 def split_gain(split: DeviceLog, nosplit: DeviceLog, chain: Mapping[str, str]) -> Evidence:
     """Return how many percent of the instructions the interior/boundary split saves (metric
     ``gain.interior-split``); both logs are of the same images."""
-    if split.header.inputs != nosplit.header.inputs or split.header.unit != nosplit.header.unit:
-        raise UserError(
-            "the logs of the builds with and without the split are not of the same images on the same kind of"
-            " device; capture both again"
-        )
+    _same_images(split, nosplit)
     saved = 100 * (1 - split.counts / nosplit.counts)
     return Evidence(
         value=float(np.median(saved)),
@@ -142,12 +155,20 @@ def split_gain(split: DeviceLog, nosplit: DeviceLog, chain: Mapping[str, str]) -
     )
 
 
+def _same_images(log: DeviceLog, other: DeviceLog) -> None:
+    if log.header.inputs != other.header.inputs or log.header.unit != other.header.unit:
+        raise UserError(
+            "the logs of two engines are not of the same images on the same kind of device; capture both again"
+        )
+
+
 def _ops(log: DeviceLog, model: IntegerModel) -> list[Op]:
-    """Return the model's ops that the log has counts of; a reshape computes nothing."""
-    ops: list[Op] = [op for op in model.ops if not isinstance(op, Reshape)]
-    if tuple(op.name for op in ops) != log.header.layers:
+    """Return the op that each layer of the log is named by: a layer may hold ops fused into it, and a reshape
+    computes nothing."""
+    ops = {op.name: op for op in model.ops}
+    if not set(log.header.layers) <= set(ops):
         raise UserError(
             f"the log has layers {', '.join(log.header.layers)}, model {model.name} has"
-            f" {', '.join(op.name for op in ops)}; capture again"
+            f" {', '.join(ops)}; capture again"
         )
-    return ops
+    return [ops[name] for name in log.header.layers]

@@ -39,8 +39,8 @@ def serial_line(url: str, baud: int = BAUD) -> Iterator[serial.SerialBase]:
 
 
 @contextlib.contextmanager
-def emulated_line(elf: str | Path) -> Iterator[serial.SerialBase]:
-    """Run the device image ``elf`` on QEMU and open its line; QEMU is gone when the block or we end.
+def emulated_line(elf: str | Path, core: str = "lx106") -> Iterator[serial.SerialBase]:
+    """Run the device image ``elf`` on QEMU's ``core`` and open its line; QEMU is gone when the block or we end.
 
     ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of instructions. Raise :class:`UserError` when
     QEMU is missing, does not start or ends early, or when ``elf`` is not a device image.
@@ -49,7 +49,7 @@ def emulated_line(elf: str | Path) -> Iterator[serial.SerialBase]:
         raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
     read_image(elf)  # QEMU would run anything
     with tempfile.TemporaryFile() as messages:
-        process, line = _start(Path(elf), messages)
+        process, line = _start(Path(elf), core, messages)
         try:
             with line:
                 yield line
@@ -62,13 +62,13 @@ def emulated_line(elf: str | Path) -> Iterator[serial.SerialBase]:
             process.wait()
 
 
-def _start(elf: Path, messages: IO[bytes]) -> tuple[subprocess.Popen[bytes], serial.SerialBase]:
+def _start(elf: Path, core: str, messages: IO[bytes]) -> tuple[subprocess.Popen[bytes], serial.SerialBase]:
     """Start QEMU on a free port and connect to it."""
     for _ in range(_ATTEMPTS):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         # Someone else may take the port before QEMU does: then QEMU ends and the next one is tried.
-        command = [EMULATOR, "-M", "sim", "-cpu", "lx106", "-semihosting", "-icount", "shift=5,sleep=off"]
+        command = [EMULATOR, "-M", "sim", "-cpu", core, "-semihosting", "-icount", "shift=5,sleep=off"]
         command += ["-display", "none", "-monitor", "none", "-kernel", str(elf)]
         command += ["-serial", f"tcp:127.0.0.1:{port},server=on,wait=on,nodelay=on"]
         process = subprocess.Popen(

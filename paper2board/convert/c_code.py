@@ -1,7 +1,7 @@
 """IntegerModel → C: model.h, model.c, the deck's weights.h and weights.bin, and a manifest.
 
-The C calls the kernels of ``firmware/engine/p2b_kernels.h``; every activation lives at a fixed place of one
-static arena (:mod:`paper2board.convert.memory_plan`). The same model gives the same bytes everywhere.
+The C is tables: steps, the schedule of their calls, where tensors lie in one static arena, and every kernel's
+constants (``firmware/engine/p2b_engine.h``). The same model gives the same bytes everywhere.
 """
 
 import re
@@ -14,169 +14,113 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from paper2board.convert import memory_plan
+from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
+from paper2board.convert.compression import plain_values
+from paper2board.convert.kernels.catalogue import Backend, candidates
+from paper2board.convert.kernels.layer import Packed
+from paper2board.convert.manifest import MANIFEST, File, Layer, Manifest, Place, Section
+from paper2board.convert.memory_plan import MemoryPlan, Work, plan
+from paper2board.convert.steps import Step, lower, row_bytes, rows, storage
 from paper2board.errors import UserError
 from paper2board.files import digest, write_bytes, write_json, write_text
 from paper2board.integer_model import (
-    Add,
     Conv2D,
+    DepthwiseConv2D,
     FullyConnected,
     IntegerModel,
-    Op,
-    Pool2D,
-    Tensor,
-    activation_range,
-    add_multipliers,
     macs,
-    output_multipliers,
-    pad_before,
     write,
 )
 
-MANIFEST = "manifest.json"
-_C_TYPES = {"int8": "int8_t", "int32": "int32_t"}
-_KINDS = {
-    "CONV_2D": "conv2d",
-    "FULLY_CONNECTED": "fully_connected",
-    "MAX_POOL_2D": "max_pool2d",
-    "AVERAGE_POOL_2D": "average_pool2d",
-    "ADD": "add",
-}
-
-
-# --- manifest -----------------------------------------------------------------------------------------
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class File(_Record):
-    """A generated file: size and sha256."""
-
-    bytes: int
-    sha256: str
-
-
-class Section(_Record):
-    """One array inside weights.bin: little-endian elements from ``offset`` on."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    bytes: int
-
-
-class Layer(_Record):
-    """A layer as the C runs it, with its multiply-accumulates and the size of its output."""
-
-    name: str
-    type: str
-    macs: int
-    inputs: tuple[str, ...]
-    output: str
-    output_bytes: int
-
-
-class Activation(_Record):
-    """A tensor in the arena; it is alive from layer ``first_layer`` (−1: written by the caller) to
-    ``last_layer`` (the number of layers: read by the caller)."""
-
-    name: str
-    shape: tuple[int, ...]
-    offset: int
-    bytes: int
-    first_layer: int
-    last_layer: int
-
-
-class Manifest(_Record):
-    """What :func:`generate` wrote. Sizes are in bytes."""
-
-    model: str
-    model_sha256: str
-    files: dict[str, File]
-    sections: tuple[Section, ...]
-    layers: tuple[Layer, ...]
-    arena_bytes: int
-    activations: tuple[Activation, ...]
-
-    @classmethod
-    def read(cls, folder: str | Path) -> "Manifest":
-        """Read the manifest of a generated folder; raise :class:`UserError` if there is none."""
-        path = Path(folder) / MANIFEST
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{path} is not the manifest of generated C ({reason}); generate it again"
-            ) from error
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_STEPS = 255
+"""The schedule has a byte a call."""
+_FILES = ("model.h", "model.c", "weights.h", "weights.bin")
+_C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 
 
 @dataclass(frozen=True)
-class Compression:
-    """The deck's ``.h`` → ``.bin`` compression: the same numbers as C source text and as bytes."""
+class Engine:
+    """A network made ready for C: its steps, each with its kernel, and their memory plan.
 
-    h_bytes: int
-    bin_bytes: int
-
-    @property
-    def ratio(self) -> float:
-        """Bytes of text per byte of binary."""
-        return self.h_bytes / self.bin_bytes
-
-
-def weight_compression(manifest: Manifest) -> Compression:
-    """Return the compression of all weights and biases (deck: 96 KB → 28 KB, 3.43×)."""
-    return Compression(manifest.files["weights.h"].bytes, manifest.files["weights.bin"].bytes)
-
-
-def compress_input(image: np.ndarray, folder: str | Path) -> Compression:
-    """Write ``image.h`` and ``image.bin`` for one network input (int8, H × W × C) and return their sizes.
-
-    The deck's slide "Input Compression" (11 KB → 3 KB, 3.647×), in the network's HWC order so that image.bin
-    is just what the device takes.
+    ``packed``: for each step what its kernel takes, None where only plain C does the layer.
     """
-    folder = Path(folder)
-    write_text(folder / "image.h", f"int8_t image[]={{{_plain_values(image)}}};\n")
-    write_bytes(folder / "image.bin", image.tobytes())
-    return Compression((folder / "image.h").stat().st_size, (folder / "image.bin").stat().st_size)
+
+    model: IntegerModel
+    backend: Backend
+    streaming: bool
+    steps: tuple[Step, ...]
+    packed: tuple[Packed | None, ...]
+    plan: MemoryPlan
 
 
-# --- C ------------------------------------------------------------------------------------------------
+def engine(
+    model: IntegerModel, backend: Backend | str = Backend.PORTABLE, *, streaming: bool = True
+) -> Engine:
+    """Return ``model`` with the first kernel of ``backend`` that does each layer.
+
+    ``streaming`` fuses layers and lets rows flow; without, every op runs by itself, as in TFLite Micro.
+    """
+    backend = Backend(backend)
+    steps = lower(model, fuse=streaming)
+    packed = []
+    for step in steps:
+        layer = weighted_layer(model, step)
+        packed.append(next(candidates(backend, layer)) if layer else None)
+    return assemble(model, backend, steps, tuple(packed), streaming=streaming)
 
 
-def generate(model: IntegerModel, folder: str | Path) -> Manifest:
+def assemble(
+    model: IntegerModel,
+    backend: Backend,
+    steps: tuple[Step, ...],
+    packed: tuple[Packed | None, ...],
+    *,
+    streaming: bool,
+) -> Engine:
+    """Return the engine of chosen kernels, planned."""
+    work = tuple(Work(item.rows, item.scratch_bytes) if item else Work() for item in packed)
+    return Engine(model, backend, streaming, steps, packed, plan(model, steps, work, streaming=streaming))
+
+
+def generate(
+    model: IntegerModel,
+    folder: str | Path,
+    backend: Backend | str = Backend.PORTABLE,
+    *,
+    streaming: bool = True,
+) -> Manifest:
+    """Write the C of :func:`engine` into ``folder``; see :func:`write_engine`."""
+    _check(model)
+    return write_engine(engine(model, backend, streaming=streaming), folder)
+
+
+def write_engine(ready: Engine, folder: str | Path) -> Manifest:
     """Write model.h, model.c, weights.h, weights.bin and manifest.json into ``folder``.
 
-    ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8), consecutively, as the
-    deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key ``classes`` (comma
-    separated) names the outputs; ``tflite_sha256`` is the digest that the C says it comes from (default: of the
-    model's own file). Raise :class:`UserError` if these are not as many as the outputs, or if the
-    model has nothing to compute.
+    ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8) as the ``.tflite`` file has
+    them, consecutively, as the deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key
+    ``classes`` (comma separated) names the outputs; ``tflite_sha256`` is the digest that the C says it comes
+    from (default: of the model's own file). Raise :class:`UserError` if the names are not as many as the
+    outputs, or if the model has nothing to compute or too much.
     """
-    folder = Path(folder)
-    layers = memory_plan.layers(model)
-    _check(model, layers)
-    arena = memory_plan.plan(model)
+    folder, model = Path(folder), ready.model
+    _check(model)
+    steps = ready.steps[1:]
     sha256 = model.metadata.get("tflite_sha256") or _model_digest(model)
-    names = _identifiers(layers)
-    arrays = dict(_arrays(layers, names))
+    names = _identifiers(steps)
+    layers = [c_layer(model, step, packed) for step, packed in zip(steps, ready.packed[1:], strict=True)]
+    arrays = dict(_arrays(steps, names))
 
     environment = _environment()
-    context = {
+    context = _tables(ready, names, layers) | {
         "model": model,
         "sha256": sha256,
         "input": model.tensors[model.input],
         "input_shape": (1, 1, *model.tensors[model.input].shape)[-3:],
         "output": model.tensors[model.output],
         "classes": model.metadata.get("classes", ""),
-        "arena": arena,
-        "layers": [_layer(model, op, name) for op, name in zip(layers, names, strict=True)],
         "arrays": arrays,
         "c_types": _C_TYPES,
     }
@@ -187,33 +131,34 @@ def generate(model: IntegerModel, folder: str | Path) -> Manifest:
     manifest = Manifest(
         model=model.name,
         model_sha256=sha256,
+        backend=ready.backend,
+        streaming=ready.streaming,
         files={
-            name: File(bytes=(folder / name).stat().st_size, sha256=digest(folder / name))
-            for name in ("model.h", "model.c", "weights.h", "weights.bin")
+            name: File(bytes=(folder / name).stat().st_size, sha256=digest(folder / name)) for name in _FILES
         },
         sections=tuple(_sections(arrays)),
-        layers=tuple(
-            Layer(
-                name=op.name,
-                type=op.type,
-                macs=macs(model, op),
-                inputs=tuple(model.tensors[i].name for i in op.inputs),
-                output=model.tensors[op.output].name,
-                output_bytes=model.tensors[op.output].size,
-            )
-            for op in layers
-        ),
-        arena_bytes=arena.bytes,
-        activations=tuple(_activations(model, arena)),
+        layers=tuple(_layers(ready, layers)),
+        input_bytes=model.tensors[model.input].size,
+        arena_bytes=ready.plan.bytes,
+        activation_bytes=ready.plan.activation_bytes,
+        scratch_bytes=ready.plan.scratch_bytes,
+        weight_flash_bytes=sum(layer.weight_bytes for layer in layers),
+        segments=tuple(ready.steps[border].name for border in ready.plan.borders[:-1]),
+        places=tuple(_places(ready)),
     )
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     return manifest
 
 
-def _check(model: IntegerModel, layers: list[Op]) -> None:
+def _check(model: IntegerModel) -> None:
     """Refuse a model that gives no C, or wrong names in it."""
-    if not layers:
+    count = len(lower(model, fuse=False))
+    if count == 1:
         raise UserError(f"model {model.name}: it has only RESHAPE ops and computes nothing; convert another")
+    if count > MAX_STEPS:
+        raise UserError(
+            f"model {model.name}: it has {count} layers, the engine takes {MAX_STEPS - 1}; split it"
+        )
     classes = model.metadata.get("classes", "")
     outputs = model.tensors[model.output].size
     if classes and len(classes.split(",")) != outputs:
@@ -231,27 +176,96 @@ def _model_digest(model: IntegerModel) -> str:
         return digest(path)
 
 
-def _identifiers(layers: list[Op]) -> list[str]:
+# --- tables -------------------------------------------------------------------------------------------
+
+
+def _tables(ready: Engine, names: list[str], layers: list[CLayer]) -> dict[str, Any]:
+    """Return what model.c tells the engine: tensors, operands, steps, schedule."""
+    model, placement = ready.model, ready.plan
+    # Views, which some operands and the output may be, follow the tensors that have bytes of their own.
+    views = [o.tensor for step in ready.steps for o in step.operands if o.tensor not in placement.tensors]
+    views += [model.output] if model.output not in placement.tensors else []
+    owners = [step.output for step in ready.steps]
+    owner = storage(model)
+    numbers = {tensor: number for number, tensor in enumerate(dict.fromkeys([*owners, *views]))}
+    tensors = []
+    for tensor in numbers:
+        item = placement.tensors[owner[tensor]]
+        count = rows(model, tensor)
+        capacity = item.capacity if tensor in placement.tensors else count
+        tensors.append((item.offset, count, capacity, row_bytes(model, tensor), model.tensors[tensor].name))
+    largest_in = max(
+        (
+            sum(
+                1 if o.height == 0 else (_rows_a_call(ready, i) - 1) * o.stride + o.height
+                for o in step.operands
+            )
+            for i, step in enumerate(ready.steps)
+        )
+    )
+    return {
+        "tensors": tensors,
+        "steps": [
+            {
+                "name": step.name,
+                "operands": [(numbers[o.tensor], o.height, o.stride, o.pad) for o in step.operands],
+                "output": numbers[step.output],
+                "rows": _rows_a_call(ready, i),
+            }
+            for i, step in enumerate(ready.steps)
+        ],
+        "layers": [
+            {
+                "step": step,
+                "id": name,
+                "c": layer,
+                "shapes": _shapes(model, step),
+                "ops": " + ".join(op.type for op in step.fused),
+            }
+            for step, name, layer in zip(ready.steps[1:], names, layers, strict=True)
+        ],
+        "schedule": placement.schedule,
+        "output_tensor": numbers[model.output],
+        "arena_bytes": placement.bytes,
+        "scratch": [
+            placement.scratch[s].offset if s in placement.scratch else 0
+            for s, (start, end) in enumerate(zip(placement.borders, placement.borders[1:], strict=False))
+            for _ in range(start, end)
+        ],
+        "largest_in": max(largest_in, 1),
+        "largest_out": max(_rows_a_call(ready, i) for i in range(len(ready.steps))),
+    }
+
+
+def _rows_a_call(ready: Engine, index: int) -> int:
+    packed = ready.packed[index]
+    return packed.rows if packed else 1
+
+
+def _identifiers(steps: tuple[Step, ...]) -> list[str]:
     """Return a distinct C identifier a layer, close to its name. They are used with suffixes only."""
     result: list[str] = []
-    for op in layers:
-        base = re.sub(r"\W", "_", op.name, flags=re.ASCII)
+    for step in steps:
+        base = re.sub(r"\W", "_", step.name, flags=re.ASCII)
         base = base if re.match(r"[A-Za-z]", base) else f"layer_{base}"
-        candidates = (base, *(f"{base}_{i}" for i in range(2, len(layers) + 2)))
-        result.append(next(name for name in candidates if name not in result))
+        tries = (base, *(f"{base}_{i}" for i in range(2, len(steps) + 2)))
+        result.append(next(name for name in tries if name not in result))
     return result
 
 
-def _arrays(layers: list[Op], names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+def _arrays(steps: tuple[Step, ...], names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and array of every bias and weight in the order of weights.bin."""
-    for op, name in zip(layers, names, strict=True):
-        if isinstance(op, Conv2D | FullyConnected):
-            yield f"{name}_bias", op.bias
-            yield f"{name}_weights", op.weights
+    for step, name in zip(steps, names, strict=True):
+        if isinstance(step.op, Conv2D | DepthwiseConv2D | FullyConnected):
+            yield f"{name}_bias", step.op.bias
+            yield f"{name}_weights", step.op.weights
 
 
 def _bytes(array: np.ndarray) -> bytes:
     return array.astype(array.dtype.newbyteorder("<")).tobytes()
+
+
+# --- manifest -----------------------------------------------------------------------------------------
 
 
 def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
@@ -261,87 +275,36 @@ def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
         offset += array.nbytes
 
 
-def _activations(model: IntegerModel, arena: memory_plan.MemoryPlan) -> Iterator[Activation]:
-    for index, offset in arena.offsets.items():
-        tensor, lifetime = model.tensors[index], arena.lifetimes[index]
-        yield Activation(
-            name=tensor.name,
-            shape=tensor.shape,
-            offset=offset,
-            bytes=tensor.size,
-            first_layer=lifetime.first,
-            last_layer=lifetime.last,
+def _layers(ready: Engine, layers: list[CLayer]) -> Iterator[Layer]:
+    model = ready.model
+    for step, packed, layer in zip(ready.steps[1:], ready.packed[1:], layers, strict=True):
+        yield Layer(
+            name=step.name,
+            ops=tuple(op.type for op in step.fused),
+            kernel=layer.kernel,
+            macs=sum(macs(model, op) for op in step.fused),
+            inputs=tuple(model.tensors[operand.tensor].name for operand in step.operands),
+            output=model.tensors[step.output].name,
+            output_bytes=model.tensors[step.output].size,
+            weight_bytes=layer.weight_bytes,
+            scratch_bytes=packed.scratch_bytes if packed else 0,
         )
 
 
-def _layer(model: IntegerModel, op: Op, name: str) -> dict[str, Any]:
-    """Return what the template needs to describe one layer."""
-    target = model.tensors[op.output]
-    kind = _KINDS[op.type]
-    layer: dict[str, Any] = {
-        "op": op,
-        "id": name,
-        "kind": kind,
-        "struct": "pool2d" if isinstance(op, Pool2D) else kind,
-        "shapes": " + ".join(_shape(model.tensors[i]) for i in op.inputs) + " -> " + _shape(target),
-    }
-    low, high = activation_range(target, op.activation) if hasattr(op, "activation") else (0, 0)
-    source = model.tensors[op.inputs[0]]
-    if isinstance(op, Conv2D | FullyConnected):
-        multipliers, shifts = np.array(output_multipliers(model, op)).T
-        layer |= {
-            "multipliers": multipliers,
-            "shifts": shifts,
-            "requantization": {
-                "input_offset": -source.zero_point,
-                "output_offset": target.zero_point,
-                "low": low,
-                "high": high,
-            },
-        }
-    if isinstance(op, Conv2D):
-        window, interior = _window(op, op.weights.shape[1:3], source, target)
-        layer |= {"window": window, "fields": {"out_c": target.shape[2], **interior}}
-    elif isinstance(op, FullyConnected):
-        layer["fields"] = {"in_n": source.size, "out_n": target.size}
-    elif isinstance(op, Pool2D):
-        window, _ = _window(op, op.kernel, source, target)
-        layer |= {"window": window, "fields": {"low": low, "high": high}}
-    elif isinstance(op, Add):
-        (m1, s1), (m2, s2), (m_out, s_out) = add_multipliers(model, op)
-        layer["fields"] = {
-            "n": target.size,
-            "offset_1": -source.zero_point,
-            "offset_2": -model.tensors[op.inputs[1]].zero_point,
-            "multiplier_1": m1,
-            "shift_1": s1,
-            "multiplier_2": m2,
-            "shift_2": s2,
-            "output_multiplier": m_out,
-            "output_shift": s_out,
-            "output_offset": target.zero_point,
-            "low": low,
-            "high": high,
-        }
-    return layer
-
-
-def _window(
-    op: Conv2D | Pool2D, kernel: tuple[int, ...], source: Tensor, target: Tensor
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the window's geometry, and the output rows and columns whose window sees no padding."""
-    window = {"in_h": source.shape[0], "in_w": source.shape[1], "in_c": source.shape[2]}
-    window |= {"out_h": target.shape[0], "out_w": target.shape[1]}
-    window |= {"kernel_h": kernel[0], "kernel_w": kernel[1]}
-    window |= {"stride_h": op.stride[0], "stride_w": op.stride[1]}
-    interior = {}
-    for axis, pad, first, end in ((0, "pad_h", "top", "bottom"), (1, "pad_w", "left", "right")):
-        before, size = pad_before(source.shape[axis], kernel[axis], op.stride[axis], op.padding)
-        window[pad] = before
-        interior[first] = min(-(-before // op.stride[axis]), size)
-        last = (source.shape[axis] - kernel[axis] + before) // op.stride[axis]
-        interior[end] = max(interior[first], min(last + 1, size))
-    return window, interior
+def _places(ready: Engine) -> Iterator[Place]:
+    for item in sorted(ready.plan.items, key=lambda i: (i.first, i.offset)):
+        name, of_rows = f"{item.step} (working memory)", 0
+        if item.tensor is not None:
+            name, of_rows = ready.model.tensors[item.tensor].name, rows(ready.model, item.tensor)
+        yield Place(
+            name=name,
+            offset=item.offset,
+            bytes=item.bytes,
+            rows=item.capacity,
+            of_rows=of_rows,
+            first=item.first,
+            last=item.last,
+        )
 
 
 # --- text ---------------------------------------------------------------------------------------------
@@ -350,7 +313,7 @@ def _window(
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -359,22 +322,34 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "c_values": _c_values,
-        "plain_values": _plain_values,
+        "c_fields": _c_fields,
+        "plain_values": plain_values,
         "c_string": _c_string,
         "comment": lambda text: re.sub(r"[^ -~]|\*/|/\*", "_", text),
     }
     return environment
 
 
-def _c_values(array: np.ndarray) -> str:
-    """Return the elements as an initializer's lines."""
-    values = [f"{value}," for value in array.ravel().tolist()]
+def _c_values(array: np.ndarray | tuple[int, ...]) -> str:
+    """Return the elements as an initializer's lines; rows of a matrix in braces."""
+    if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 4 and array.dtype == np.int32:
+        return "\n".join("    {" + ", ".join(map(str, row)) + "}," for row in array.tolist())
+    values = [f"{value}," for value in np.asarray(array).ravel().tolist()]
     return "\n".join("    " + " ".join(values[i : i + 16]) for i in range(0, len(values), 16))
 
 
-def _plain_values(array: np.ndarray) -> str:
-    """Return the elements as the deck's .h files have them: comma separated, no spaces."""
-    return ",".join(map(str, array.ravel().tolist()))
+def _c_fields(fields: dict[str, Any], name: str, depth: int = 1) -> str:
+    """Return a structure's initializer; a field that names an array points to ``<name>_<array>``."""
+    margin = "    " * depth
+    lines = []
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            lines.append(f"{margin}.{key} = {{\n{_c_fields(value, name, depth + 1)}\n{margin}}},")
+        elif isinstance(value, str) and not value.startswith("P2B_"):
+            lines.append(f"{margin}.{key} = {name}_{value},")
+        else:
+            lines.append(f"{margin}.{key} = {value},")
+    return "\n".join(lines)
 
 
 def _c_string(text: str) -> str:
@@ -383,5 +358,8 @@ def _c_string(text: str) -> str:
     return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
 
 
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape))
+def _shapes(model: IntegerModel, step: Step) -> str:
+    def shape(tensor: int) -> str:
+        return "x".join(map(str, model.tensors[tensor].shape))
+
+    return " + ".join(shape(o.tensor) for o in step.operands) + " -> " + shape(step.output)

@@ -1,79 +1,258 @@
-"""Where each activation lives in the arena: a static plan by lifetimes.
+"""Where every row lives, and when it is computed: schedule and arena of a network.
 
-A tensor lives from the layer that writes it to the last layer that reads it; the model's input lives from
-before the first layer, its output until after the last one. A RESHAPE moves nothing: its output is its input
-under another name, and lives in the same bytes. Tensors whose lives overlap never share a byte.
+A plan cuts the steps, in their order, into **segments**. Within a segment rows flow: as soon as a row of a step
+can be computed, it is, the step furthest along first, so of a tensor between two steps only the rows exist that
+someone still needs (a ring buffer; for a residual sum, a delay line). A tensor that crosses the border of two
+segments is there as a whole. Two plans over the same steps:
 
-The planner is TFLite Micro's greedy one: largest tensor first, each at the lowest offset where it fits between
-those already placed that live at the same time.
+* **layer by layer**: every step is a segment of its own. This is what TFLite Micro does.
+* **streaming**: the segments whose largest needs least memory (dynamic programming over the borders). One
+  segment is not always best: two convolutions on a small image may need less one after the other than
+  together, for each then has the memory of both.
+
+The arena is laid out as TFLite Micro's greedy planner does it: largest item first, each at the lowest offset
+where it fits between those already placed that live during the same segments.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
-from paper2board.integer_model import IntegerModel, Op, Reshape
+from paper2board.convert.steps import Operand, Step, row_bytes, rows, storage
+from paper2board.integer_model import IntegerModel
 
-ALIGNMENT = 4
-"""Bytes; every activation starts at a multiple of it, so that kernels may load words."""
+ALIGNMENT = 16
+"""Bytes; every tensor starts at a multiple of it, so that kernels may load words."""
 
 
 @dataclass(frozen=True)
-class Lifetime:
-    """First and last layer (index into :func:`layers`) during which a tensor holds its value. The input is
-    written before layer 0 (first = −1); the output is read after the last layer."""
+class Work:
+    """What a step's kernel adds: output rows of one call, and bytes of working memory during it."""
 
+    rows: int = 1
+    scratch_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Item:
+    """A tensor or the working memory of a segment in the arena: it lives from segment ``first`` to ``last``.
+
+    ``tensor`` is None for working memory, of which ``step`` names the step that needs most. ``capacity`` is the
+    number of rows held.
+    """
+
+    tensor: int | None
+    step: str
+    bytes: int
     first: int
     last: int
-
-    def overlaps(self, other: "Lifetime") -> bool:
-        """Return whether both are alive during some layer."""
-        return self.first <= other.last and other.first <= self.last
+    capacity: int = 0
+    offset: int = 0
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Arena size in bytes, and offset in bytes and lifetime of each tensor that is used (by index)."""
+    """Schedule (index of the step of each call), segments (first step of each, and the end), arena items."""
 
-    bytes: int
-    offsets: dict[int, int]
-    lifetimes: dict[int, Lifetime]
-    alignment: int = ALIGNMENT
+    schedule: tuple[int, ...]
+    borders: tuple[int, ...]
+    items: tuple[Item, ...]
+
+    @cached_property
+    def bytes(self) -> int:
+        """Size of the arena."""
+        return max(_aligned(item.offset + item.bytes) for item in self.items)
+
+    @cached_property
+    def scratch_bytes(self) -> int:
+        """Largest working memory of a kernel."""
+        return max((item.bytes for item in self.items if item.tensor is None), default=0)
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """Most bytes of activations that are alive at a time."""
+        segments = range(len(self.borders) - 1)
+        return max(
+            sum(_aligned(item.bytes) for item in self.tensors.values() if item.first <= s <= item.last)
+            for s in segments
+        )
+
+    @cached_property
+    def tensors(self) -> dict[int, Item]:
+        """Item of each tensor that has bytes of its own."""
+        return {item.tensor: item for item in self.items if item.tensor is not None}
+
+    @cached_property
+    def scratch(self) -> dict[int, Item]:
+        """Working memory of each segment that has some."""
+        return {item.first: item for item in self.items if item.tensor is None}
+
+    def peak(self) -> tuple[int, list[Item]]:
+        """Return the segment that needs most memory and the items that live in it, largest first."""
+        alive = [
+            sorted((item for item in self.items if item.first <= s <= item.last), key=lambda i: -i.bytes)
+            for s in range(len(self.borders) - 1)
+        ]
+        segment = max(range(len(alive)), key=lambda s: sum(item.bytes for item in alive[s]))
+        return segment, alive[segment]
 
 
-def layers(model: IntegerModel) -> list[Op]:
-    """Return the ops that compute something: all but RESHAPE."""
-    return [op for op in model.ops if not isinstance(op, Reshape)]
+def plan(
+    model: IntegerModel, steps: tuple[Step, ...], work: tuple[Work, ...], *, streaming: bool
+) -> MemoryPlan:
+    """Return the plan of ``steps`` (:func:`~paper2board.convert.steps.lower`) with their kernels' ``work``."""
+    flow = _Flow(model, steps, work)
+    each = tuple(range(len(steps) + 1))
+    # The placement may lose to gaps what the best borders saved.
+    choices = [_best_borders(flow), each] if streaming else [each]
+    return min((_planned(flow, borders) for borders in choices), key=lambda planned: planned.bytes)
 
 
-def plan(model: IntegerModel) -> MemoryPlan:
-    """Return the memory plan of a model. A reshaped tensor has its source's offset and lifetime."""
-    storage = {model.input: model.input}
-    for op in model.ops:
-        storage[op.output] = storage[op.inputs[0]] if isinstance(op, Reshape) else op.output
+def _planned(flow: "_Flow", borders: tuple[int, ...]) -> MemoryPlan:
+    schedule: list[int] = []
+    capacities: dict[int, int] = {}
+    for start, end in pairwise(borders):
+        calls, held = flow.stream(start, end)
+        schedule += calls
+        capacities |= held
+    return MemoryPlan(tuple(schedule), borders, _place(_items(flow, borders, capacities)))
 
-    lifetimes = {storage[model.input]: Lifetime(-1, -1)}
-    computing = layers(model)
-    for index, op in enumerate(computing):
-        lifetimes[op.output] = Lifetime(index, index)
-        for tensor in {storage[i] for i in op.inputs}:
-            lifetimes[tensor] = Lifetime(lifetimes[tensor].first, index)
-    result = storage[model.output]
-    lifetimes[result] = Lifetime(lifetimes[result].first, len(computing))
 
-    offsets: dict[int, int] = {}
-    for tensor in sorted(lifetimes, key=lambda i: (-model.tensors[i].size, i)):
+# --- one segment --------------------------------------------------------------------------------------
+
+
+class _Flow:
+    """Steps, and who reads what."""
+
+    def __init__(self, model: IntegerModel, steps: tuple[Step, ...], work: tuple[Work, ...]) -> None:
+        self.model, self.steps, self.work = model, steps, work
+        self.store = storage(model)
+        self.producer = {step.output: index for index, step in enumerate(steps)}
+        self.last_reader = {step.output: index for index, step in enumerate(steps)}
+        self.readers: dict[int, list[tuple[int, Operand]]] = {step.output: [] for step in steps}
+        for index, step in enumerate(steps):
+            for operand in step.operands:
+                owner = self.store[operand.tensor]
+                # A view maps rows to other rows, so its reader waits for all of them.
+                whole = operand if owner == operand.tensor else replace(operand, height=0)
+                self.readers[owner].append((index, whole))
+                self.last_reader[owner] = index
+        self.last_reader[self.store[model.output]] = len(steps)
+        self.rows = {tensor: rows(model, tensor) for tensor in self.producer}
+        self.needs = [
+            [(self.store[o.tensor], o if o.tensor == self.store[o.tensor] else replace(o, height=0))
+             for o in step.operands]
+            for step in steps
+        ]  # fmt: skip
+
+    def bytes(self, tensor: int, capacity: int) -> int:
+        return capacity * row_bytes(self.model, tensor)
+
+    def stream(self, start: int, end: int) -> tuple[list[int], dict[int, int]]:
+        """Return the calls of a segment and the rows that each of its tensors must hold."""
+        computed = {step.output: 0 for step in self.steps[start:end]}
+        held = dict.fromkeys(computed, 0)
+        calls: list[int] = []
+        unfinished = list(range(start, end))
+        while unfinished:
+            # The furthest step that can run. There is one: the first unfinished step waits for nothing.
+            index = next(i for i in reversed(unfinished) if self._ready(i, computed))
+            output = self.steps[index].output
+            computed[output] = min(computed[output] + self.work[index].rows, self.rows[output])
+            held[output] = max(held[output], computed[output] - self._oldest(output, computed))
+            calls.append(index)
+            if computed[output] == self.rows[output]:
+                unfinished.remove(index)
+        for tensor in held:
+            crosses = self.last_reader[tensor] >= end
+            if crosses or any(operand.height == 0 for _, operand in self.readers[tensor]):
+                held[tensor] = self.rows[tensor]
+        return calls, held
+
+    def _ready(self, index: int, computed: dict[int, int]) -> bool:
+        output = self.steps[index].output
+        first = computed[output]
+        count = min(self.work[index].rows, self.rows[output] - first)
+        for tensor, operand in self.needs[index]:
+            if tensor in computed:
+                bottom = (first + count - 1) * operand.stride - operand.pad + operand.height
+                wanted = self.rows[tensor] if operand.height == 0 else min(bottom, self.rows[tensor])
+                if computed[tensor] < wanted:
+                    return False
+        return True
+
+    def _oldest(self, tensor: int, computed: dict[int, int]) -> int:
+        """Return the first row of a tensor that a reader still needs (before the rows just computed, at least)."""
+        oldest = computed[tensor] - min(self.work[self.producer[tensor]].rows, computed[tensor])
+        for index, operand in self.readers[tensor]:
+            output = self.steps[index].output
+            first = computed.get(output, 0)
+            if first < self.rows[output]:
+                oldest = min(oldest, max(first * operand.stride - operand.pad, 0))
+        return oldest
+
+
+# --- borders ------------------------------------------------------------------------------------------
+
+
+def _best_borders(flow: _Flow) -> tuple[int, ...]:
+    """Return the borders whose most demanding segment needs least; of equals, the fewest segments."""
+    count = len(flow.steps)
+    best: list[tuple[int, int, tuple[int, ...]]] = [(0, 0, (0,))]
+    for end in range(1, count + 1):
+        options = []
+        for start in range(end - 1, -1, -1):
+            peak, segments, borders = best[start]
+            options.append((max(peak, _need(flow, start, end)), segments + 1, (*borders, end)))
+        best.append(min(options))
+    return best[count][2]
+
+
+def _need(flow: _Flow, start: int, end: int) -> int:
+    """Return the bytes alive during a segment: its own tensors, those that cross it, working memory."""
+    _, held = flow.stream(start, end)
+    total = sum(_aligned(flow.bytes(tensor, capacity)) for tensor, capacity in held.items())
+    for tensor, index in flow.producer.items():
+        if index < start and flow.last_reader[tensor] >= start:
+            total += _aligned(flow.bytes(tensor, flow.rows[tensor]))
+    return total + max(flow.work[i].scratch_bytes for i in range(start, end))
+
+
+# --- arena --------------------------------------------------------------------------------------------
+
+
+def _items(flow: _Flow, borders: tuple[int, ...], capacities: dict[int, int]) -> list[Item]:
+    segment = {i: s for s, (start, end) in enumerate(pairwise(borders)) for i in range(start, end)}
+    segment[len(flow.steps)] = len(borders) - 2
+    items = [
+        Item(
+            tensor,
+            flow.steps[flow.producer[tensor]].name,
+            flow.bytes(tensor, capacity),
+            segment[flow.producer[tensor]],
+            segment[flow.last_reader[tensor]],
+            capacity,
+        )
+        for tensor, capacity in capacities.items()
+    ]
+    for s, (start, end) in enumerate(pairwise(borders)):
+        largest = max(range(start, end), key=lambda i: flow.work[i].scratch_bytes)
+        if scratch_bytes := flow.work[largest].scratch_bytes:
+            items.append(Item(None, flow.steps[largest].name, scratch_bytes, s, s))
+    return items
+
+
+def _place(items: list[Item]) -> tuple[Item, ...]:
+    placed: list[Item] = []
+    for item in sorted(items, key=lambda i: -i.bytes):
         offset = 0
-        for other in sorted(offsets, key=lambda i: (offsets[i], i)):
-            fits_before = offset + model.tensors[tensor].size <= offsets[other]
-            if lifetimes[tensor].overlaps(lifetimes[other]) and not fits_before:
-                offset = max(offset, _aligned(offsets[other] + model.tensors[other].size))
-        offsets[tensor] = offset
-
-    return MemoryPlan(
-        bytes=max(_aligned(offset + model.tensors[i].size) for i, offset in offsets.items()),
-        offsets={tensor: offsets[owner] for tensor, owner in storage.items()},
-        lifetimes={tensor: lifetimes[owner] for tensor, owner in storage.items()},
-    )
+        for other in sorted(placed, key=lambda i: i.offset):
+            alive_together = item.first <= other.last and other.first <= item.last
+            if alive_together and offset + item.bytes > other.offset:
+                offset = max(offset, _aligned(other.offset + other.bytes))
+        placed.append(replace(item, offset=offset))
+    return tuple(placed)
 
 
-def _aligned(offset: int) -> int:
-    return -(-offset // ALIGNMENT) * ALIGNMENT
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -29,14 +29,22 @@ from paper2board.files import write_bytes
 from paper2board.integer_model import (
     INT8_MAX,
     INT8_MIN,
+    Activated,
     Add,
+    Concatenation,
     Conv2D,
+    DepthwiseConv2D,
     FullyConnected,
     IntegerModel,
+    Mean,
     Op,
+    Pad,
     Pool2D,
     Reshape,
+    Softmax,
     Tensor,
+    Weighted,
+    depth_multiplier,
 )
 
 
@@ -140,6 +148,8 @@ def _op_difference(op: Op, twin: Op) -> str:
         if key == "weight_scales":
             # One scale said once or once a channel is the same arithmetic in a convolution.
             equal = _same_scales(op, twin)
+        elif key == "beta":
+            equal = np.float32(ours[key]) == np.float32(theirs[key])
         elif isinstance(ours[key], np.ndarray):
             equal = np.array_equal(ours[key], theirs[key])
         else:
@@ -150,11 +160,11 @@ def _op_difference(op: Op, twin: Op) -> str:
 
 
 def _same_scales(op: Op, twin: Op) -> bool:
-    assert isinstance(op, Conv2D | FullyConnected) and isinstance(twin, Conv2D | FullyConnected)
+    assert isinstance(op, Weighted) and isinstance(twin, Weighted)
     if op.weight_scales.shape == twin.weight_scales.shape:
         return np.array_equal(op.weight_scales, twin.weight_scales)
     scales = np.broadcast_to(op.weight_scales, op.bias.shape)
-    return isinstance(op, Conv2D) and np.array_equal(
+    return not isinstance(op, FullyConnected) and np.array_equal(
         scales, np.broadcast_to(twin.weight_scales, op.bias.shape)
     )
 
@@ -200,11 +210,11 @@ def _network(tf, model: IntegerModel, x):
         sources = [values[i] for i in op.inputs]
         target = model.tensors[op.output]
         y = _layer(tf, model, op, sources)
-        if isinstance(op, Pool2D | Reshape):
-            # Range and values are the input's: the converter carries the quantization through.
-            values[op.output] = _activated(tf, op, y) if isinstance(op, Pool2D) else y
-        else:
-            values[op.output] = _quantized(tf, _activated(tf, op, y), target, op.name)
+        if isinstance(op, Activated):
+            y = _activated(tf, op, y)
+        # Where range and values are the input's, and of a softmax, the converter knows the quantization.
+        known = isinstance(op, Pool2D | Reshape | Pad | Softmax | Concatenation)
+        values[op.output] = y if known else _quantized(tf, y, target, op.name)
     return tf.identity(values[model.output], name="output")
 
 
@@ -218,10 +228,25 @@ def _layer(tf, model: IntegerModel, op: Op, sources: list):
     if isinstance(op, Pool2D):
         pool = tf.nn.max_pool2d if op.type == "MAX_POOL_2D" else tf.nn.avg_pool2d
         return pool(x, op.kernel, op.stride, op.padding, name=node)
+    if isinstance(op, Mean):
+        keep = len(model.tensors[op.output].shape) == 3
+        return tf.reduce_mean(x, axis=(1, 2), keepdims=keep, name=node)
+    if isinstance(op, Pad):
+        return tf.pad(x, ((0, 0), *op.paddings), name=node)
+    if isinstance(op, Softmax):
+        return tf.nn.softmax(x if op.beta == 1 else x * op.beta, name=node)
+    if isinstance(op, Concatenation):
+        return tf.concat(sources, 1 + op.axis, name=node)
     bias_scale = np.float64(np.float32(model.tensors[op.inputs[0]].scale)) * op.weight_scales
     if isinstance(op, Conv2D):
         weights = _fake_quant_weights(tf, op.weights.transpose(1, 2, 3, 0), op)
         y = tf.nn.conv2d(x, weights, op.stride, op.padding, name=node)
+    elif isinstance(op, DepthwiseConv2D):
+        height, width, channels = op.weights.shape
+        multiplier = depth_multiplier(model, op)
+        shape = (height, width, channels // multiplier, multiplier)
+        weights = tf.reshape(_fake_quant_weights(tf, op.weights, op), shape)
+        y = tf.nn.depthwise_conv2d(x, weights, (1, *op.stride, 1), op.padding, name=node)
     else:
         if x.shape.rank != 2:
             x = tf.reshape(x, (1, -1), name=f"{op.name}/flatten")
@@ -235,7 +260,7 @@ def _layer(tf, model: IntegerModel, op: Op, sources: list):
     return tf.nn.bias_add(y, (op.bias * bias_scale).astype(np.float32), name=f"{op.name}/bias")
 
 
-def _activated(tf, op: Conv2D | FullyConnected | Add | Pool2D, y):
+def _activated(tf, op: Activated, y):
     if op.activation == "NONE":
         return y
     function = tf.nn.relu if op.activation == "RELU" else tf.nn.relu6
@@ -247,7 +272,7 @@ def _quantized(tf, x, tensor: Tensor, name: str):
     return tf.quantization.fake_quant_with_min_max_args(x, low, high, num_bits=8, name=f"{name}/range")
 
 
-def _fake_quant_weights(tf, weights: np.ndarray, op: Conv2D | FullyConnected):
+def _fake_quant_weights(tf, weights: np.ndarray, op: Weighted):
     """Return dequantized ``weights`` (output channels last) under a fake_quant of their range."""
     ranges = np.array([fake_quant_range(float(s), 0, -127, 127) for s in op.weight_scales], np.float32)
     values = (weights * op.weight_scales).astype(np.float32)

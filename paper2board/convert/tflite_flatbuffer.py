@@ -4,15 +4,34 @@ import flatbuffers
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.integer_model import Add, Conv2D, FullyConnected, IntegerModel, Op, Reshape
+from paper2board.integer_model import (
+    Add,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    IntegerModel,
+    Mean,
+    Op,
+    Pad,
+    Reshape,
+    Softmax,
+    Weighted,
+    depth_multiplier,
+)
 
 _OPERATOR_VERSIONS = {
     "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
     "MAX_POOL_2D": 2,
     "AVERAGE_POOL_2D": 2,
     "ADD": 2,
     "RESHAPE": 1,
+    "MEAN": 2,
+    "PAD": 2,
+    "SOFTMAX": 2,
+    "CONCATENATION": 2,
 }
 
 
@@ -38,15 +57,22 @@ def write_flatbuffer(model: IntegerModel) -> bytes:
     }  # fmt: skip
     for op in model.ops:
         inputs = [indices[i] for i in op.inputs]
-        if isinstance(op, Conv2D | FullyConnected):
+        if isinstance(op, Weighted):
             input_scale = np.float64(np.float32(model.tensors[op.inputs[0]].scale))
+            depthwise = isinstance(op, DepthwiseConv2D)
+            weights = op.weights[np.newaxis] if depthwise else op.weights
             inputs += [
-                _add_constant(file, f"{op.name}/weights", op.weights, op.weight_scales),
+                _add_constant(file, f"{op.name}/weights", weights, op.weight_scales, 3 if depthwise else 0),
                 _add_constant(file, f"{op.name}/bias", op.bias, input_scale * op.weight_scales),
             ]
         if isinstance(op, Reshape):
             shape = np.array((1, *model.tensors[op.output].shape), np.int32)
             inputs.append(_add_constant(file, f"{op.name}/shape", shape, None))
+        if isinstance(op, Mean):
+            inputs.append(_add_constant(file, f"{op.name}/axes", np.array((1, 2), np.int32), None))
+        if isinstance(op, Pad):
+            paddings = np.array(((0, 0), *op.paddings), np.int32)
+            inputs.append(_add_constant(file, f"{op.name}/paddings", paddings, None))
         graph.operators.append(
             schema.OperatorT(
                 opcodeIndex=kinds.index(op.type),
@@ -64,11 +90,16 @@ def write_flatbuffer(model: IntegerModel) -> bytes:
 
 _OPTIONS_TYPES = {
     "CONV_2D": schema.BuiltinOptions.Conv2DOptions,
+    "DEPTHWISE_CONV_2D": schema.BuiltinOptions.DepthwiseConv2DOptions,
     "FULLY_CONNECTED": schema.BuiltinOptions.FullyConnectedOptions,
     "MAX_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
     "AVERAGE_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
     "ADD": schema.BuiltinOptions.AddOptions,
     "RESHAPE": schema.BuiltinOptions.ReshapeOptions,
+    "MEAN": schema.BuiltinOptions.ReducerOptions,
+    "PAD": schema.BuiltinOptions.PadOptions,
+    "SOFTMAX": schema.BuiltinOptions.SoftmaxOptions,
+    "CONCATENATION": schema.BuiltinOptions.ConcatenationOptions,
 }
 
 
@@ -82,6 +113,14 @@ def _operator_code(kind: str) -> schema.OperatorCodeT:
 def _options(model: IntegerModel, op: Op):
     if isinstance(op, Reshape):
         return schema.ReshapeOptionsT(newShape=[1, *model.tensors[op.output].shape])
+    if isinstance(op, Mean):
+        return schema.ReducerOptionsT(keepDims=len(model.tensors[op.output].shape) == 3)
+    if isinstance(op, Pad):
+        return schema.PadOptionsT()
+    if isinstance(op, Softmax):
+        return schema.SoftmaxOptionsT(beta=op.beta)
+    if isinstance(op, Concatenation):
+        return schema.ConcatenationOptionsT(axis=1 + op.axis)
     activation = getattr(schema.ActivationFunctionType, op.activation)
     if isinstance(op, FullyConnected):
         return schema.FullyConnectedOptionsT(fusedActivationFunction=activation)
@@ -95,20 +134,28 @@ def _options(model: IntegerModel, op: Op):
     }
     if isinstance(op, Conv2D):
         return schema.Conv2DOptionsT(**window, dilationHFactor=1, dilationWFactor=1)
+    if isinstance(op, DepthwiseConv2D):
+        return schema.DepthwiseConv2DOptionsT(
+            **window, depthMultiplier=depth_multiplier(model, op), dilationHFactor=1, dilationWFactor=1
+        )
     return schema.Pool2DOptionsT(**window, filterHeight=op.kernel[0], filterWidth=op.kernel[1])
 
 
-def _quantization(scales, zero_point: int = 0) -> schema.QuantizationParametersT:
+def _quantization(scales, zero_point: int = 0, dimension: int = 0) -> schema.QuantizationParametersT:
     return schema.QuantizationParametersT(
-        scale=np.asarray(scales, np.float32), zeroPoint=np.full(len(scales), zero_point, np.int64)
+        scale=np.asarray(scales, np.float32),
+        zeroPoint=np.full(len(scales), zero_point, np.int64),
+        quantizedDimension=dimension,
     )
 
 
-def _add_constant(file: schema.ModelT, name: str, values: np.ndarray, scales: np.ndarray | None) -> int:
+def _add_constant(
+    file: schema.ModelT, name: str, values: np.ndarray, scales: np.ndarray | None, dimension: int = 0
+) -> int:
     kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
     data = np.frombuffer(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes(), np.uint8)
     file.buffers.append(schema.BufferT(data=data))
-    quantization = None if scales is None else _quantization(scales)
+    quantization = None if scales is None else _quantization(scales, dimension=dimension)
     return _add_tensor(file.subgraphs[0], len(file.buffers) - 1, name, values.shape, kind, quantization)
 
 

@@ -19,15 +19,21 @@ from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as sch
 
 from paper2board.errors import UserError
 from paper2board.integer_model import (
+    CONCATENATION_MAX_INPUTS,
     Activation,
     Add,
+    Concatenation,
     Conv2D,
+    DepthwiseConv2D,
     FullyConnected,
     IntegerModel,
+    Mean,
     Op,
+    Pad,
     Padding,
     Pool2D,
     Reshape,
+    Softmax,
     Tensor,
 )
 
@@ -41,26 +47,51 @@ MAX_ITEMS = 4096
 # Operators this project knows, and the newest version of each whose meaning it knows.
 _VERSIONS = {
     "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 6,
     "MAX_POOL_2D": 2,
     "AVERAGE_POOL_2D": 2,
     "ADD": 2,
     "RESHAPE": 1,
+    "MEAN": 2,
+    "PAD": 2,
+    "SOFTMAX": 2,
+    "CONCATENATION": 2,
 }
 _OPTIONS = {
     "CONV_2D": schema.Conv2DOptions,
+    "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
     "FULLY_CONNECTED": schema.FullyConnectedOptions,
     "MAX_POOL_2D": schema.Pool2DOptions,
     "AVERAGE_POOL_2D": schema.Pool2DOptions,
     "ADD": schema.AddOptions,
+    "MEAN": schema.ReducerOptions,
+    "PAD": schema.PadOptions,
+    "SOFTMAX": schema.SoftmaxOptions,
+    "CONCATENATION": schema.ConcatenationOptions,
+}
+# (activations read, constants that follow them, those of the constants that may be missing); by default (1, 0, 0).
+_ARITY = {
+    "CONV_2D": (1, 2, 1),
+    "DEPTHWISE_CONV_2D": (1, 2, 1),
+    "FULLY_CONNECTED": (1, 2, 1),
+    "ADD": (2, 0, 0),
+    "RESHAPE": (1, 1, 1),
+    "MEAN": (1, 1, 0),
+    "PAD": (1, 1, 0),
 }
 _STEMS = {
     "CONV_2D": "conv",
+    "DEPTHWISE_CONV_2D": "depthwise",
     "FULLY_CONNECTED": "fc",
     "MAX_POOL_2D": "pool",
     "AVERAGE_POOL_2D": "pool",
     "ADD": "add",
     "RESHAPE": "flatten",
+    "MEAN": "mean",
+    "PAD": "pad",
+    "SOFTMAX": "softmax",
+    "CONCATENATION": "concat",
 }
 
 
@@ -197,7 +228,8 @@ class _File:
             self.refuse("is not supported", f"use a network made of {', '.join(_VERSIONS)}")
         if not 1 <= code.Version() <= _VERSIONS[kind]:
             self.refuse(f"has version {code.Version()}, not 1 to {_VERSIONS[kind]}")
-        if not 1 <= operator.InputsLength() <= 3 or operator.OutputsLength() != 1:
+        most = CONCATENATION_MAX_INPUTS if kind == "CONCATENATION" else 3
+        if not 1 <= operator.InputsLength() <= most or operator.OutputsLength() != 1:
             self.refuse("has the wrong number of inputs or outputs")
         if operator.BuiltinOptions2Type() or not operator.CustomOptionsIsNone():
             self.refuse("has options of another kind")
@@ -222,10 +254,12 @@ class _File:
         operator = self.graph.Operators(index)
         indices = [int(operator.Inputs(i)) for i in range(operator.InputsLength())]
         target = int(operator.Outputs(0))
-        arity = {"CONV_2D": 3, "FULLY_CONNECTED": 3, "ADD": 2, "RESHAPE": 2}.get(kind, 1)
-        if len(indices) > arity or len(indices) < min(arity, 2) - (kind == "RESHAPE"):
-            self.refuse(f"has {len(indices)} inputs, not {arity}")
-        sources = indices[: 2 if kind == "ADD" else 1]
+        read, constants, optional = _ARITY.get(kind, (1, 0, 0))
+        if kind == "CONCATENATION":
+            read = max(len(indices), 2)
+        if not read + constants - optional <= len(indices) <= read + constants:
+            self.refuse(f"has {len(indices)} inputs, not {read + constants}")
+        sources = indices[:read]
         for source in sources:
             if source not in self.index:
                 self.refuse(f"reads {self.tensor(source)[1]}, which nothing has computed")
@@ -238,11 +272,28 @@ class _File:
                 self.check_shape_constant(indices[1], output)
             return Reshape(name, inputs, output)  # type: ignore[arg-type]
         options = self.options(operator, kind)
+        if kind == "MEAN":
+            self.check_axes(indices[1], inputs[0])
+            if options.KeepDims() != (len(self.tensors[output].shape) == 3):
+                self.refuse("does not keep the dimensions that its options say")
+            return Mean(name, inputs, output)  # type: ignore[arg-type]
+        if kind == "PAD":
+            return Pad(name, inputs, output, self.paddings(indices[1]))  # type: ignore[arg-type]
+        if kind == "SOFTMAX":
+            return Softmax(name, inputs, output, options.Beta())  # type: ignore[arg-type]
         activation = _ACTIVATIONS.get(options.FusedActivationFunction())
         if activation is None:
             self.refuse("has a fused activation other than NONE, RELU, RELU6")
         if kind == "ADD":
             return Add(name, inputs, output, activation)  # type: ignore[arg-type]
+        if kind == "CONCATENATION":
+            if activation != "NONE":
+                self.refuse("has a fused activation")
+            rank = 1 + len(self.tensors[output].shape)
+            axis = options.Axis() + (rank if options.Axis() < 0 else 0)
+            if not 1 <= axis < rank:
+                self.refuse(f"has axis {options.Axis()}, not one after the batch's")
+            return Concatenation(name, inputs, output, axis - 1)  # type: ignore[arg-type]
         if kind == "FULLY_CONNECTED":
             if options.WeightsFormat() != 0:
                 self.refuse("has shuffled weights")
@@ -254,11 +305,22 @@ class _File:
         stride = (options.StrideH(), options.StrideW())
         if min(stride) < 1 or max(stride) > MAX_ITEMS:
             self.refuse(f"has stride {stride}")
-        if kind == "CONV_2D":
+        if kind in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
             if (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
                 self.refuse("is dilated", "use a network without dilation")
-            values = self.weights(indices, inputs[0], 4)
-            return Conv2D(name, inputs, output, *values, stride, padding, activation)  # type: ignore[arg-type]
+            if kind == "CONV_2D":
+                values = self.weights(indices, inputs[0], 4)
+                return Conv2D(name, inputs, output, *values, stride, padding, activation)  # type: ignore[arg-type]
+            values = self.weights(indices, inputs[0], 4, 3)
+            multiplier, channels = options.DepthMultiplier(), self.tensors[inputs[0]].shape[-1]
+            if multiplier * channels != values[0].shape[3]:
+                self.refuse(
+                    f"has depth multiplier {multiplier} for {channels} to {values[0].shape[3]} channels"
+                )
+            if len(values[0]) != 1:
+                self.refuse(f"weights {self.tensor(indices[1])[1]} do not have shape (1, H, W, C)")
+            values = (values[0][0], *values[1:])
+            return DepthwiseConv2D(name, inputs, output, *values, stride, padding, activation)  # type: ignore[arg-type]
         kernel = (options.FilterHeight(), options.FilterWidth())
         if min(kernel) < 1 or max(kernel) > MAX_ITEMS:
             self.refuse(f"has kernel {kernel}")
@@ -282,15 +344,27 @@ class _File:
         ):
             self.refuse(f"its shape {name} is not its output's")
 
+    def check_axes(self, index: int, source: int) -> None:
+        axes, name = self.constant(index, schema.TensorType.INT32)
+        rank = 1 + len(self.tensors[source].shape)
+        if rank != 4 or axes.ndim != 1 or sorted(axes % rank) != [1, 2] or np.any(np.abs(axes) >= rank):
+            self.refuse(f"its axes {name} are not the height and width of an image")
+
+    def paddings(self, index: int) -> tuple[tuple[int, int], ...]:
+        paddings, name = self.constant(index, schema.TensorType.INT32)
+        if paddings.shape != (4, 2) or np.any(paddings[0] != 0) or np.any(paddings < 0):
+            self.refuse(f"its paddings {name} are not (before, after) of height, width and channels")
+        return tuple((int(before), int(after)) for before, after in paddings[1:])
+
     def weights(
-        self, indices: list[int], source: int, rank: int
+        self, indices: list[int], source: int, rank: int, dimension: int = 0
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (weights, bias, weight scales) of a convolution or matrix product."""
+        """Return (weights, bias, weight scales) of an op whose output channels are along ``dimension``."""
         weights, name = self.constant(indices[1], schema.TensorType.INT8)
         if weights.ndim != rank:
             self.refuse(f"weights {name} have {weights.ndim} dimensions, not {rank}")
-        outputs = len(weights)
-        scales = self.scales(indices[1], {1, outputs})
+        outputs = weights.shape[dimension]
+        scales = self.scales(indices[1], {1, outputs}, dimension)
         if len(indices) < 3 or indices[2] == -1:
             return weights, np.zeros(outputs, np.int32), scales
         bias, name = self.constant(indices[2], schema.TensorType.INT32)
@@ -345,7 +419,7 @@ class _File:
             )
         return np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype).reshape(shape).copy(), name
 
-    def scales(self, index: int, lengths: set[int]) -> np.ndarray:
+    def scales(self, index: int, lengths: set[int], dimension: int = 0) -> np.ndarray:
         """Return the float32 scales of a symmetrically quantized constant."""
         tensor, name = self.tensor(index)
         quantization = self.quantization(tensor, name)
@@ -357,9 +431,10 @@ class _File:
         # Without them TFLite Micro takes the tensor for unquantized.
         if quantization.ZeroPointLength() != len(scales) or np.any(quantization.ZeroPointAsNumpy()):
             self.refuse(f"tensor {name} has zero points other than 0")
-        if len(scales) > 1 and quantization.QuantizedDimension() != 0:
+        if len(scales) > 1 and quantization.QuantizedDimension() != dimension:
             self.refuse(
-                f"tensor {name} is quantized along dimension {quantization.QuantizedDimension()}, not 0"
+                f"tensor {name} is quantized along dimension {quantization.QuantizedDimension()},"
+                f" not {dimension}"
             )
         return scales
 

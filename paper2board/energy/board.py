@@ -79,6 +79,11 @@ class Cpu(_Section):
 
     clock_MHz: Figure
     cycles_per_instruction: Figure
+    mac16_cycles_per_instruction: Figure
+
+    def cpi(self, *, mac16: bool) -> Figure:
+        """Return the cycles per instruction of scalar code or of MAC16 kernels."""
+        return self.mac16_cycles_per_instruction if mac16 else self.cycles_per_instruction
 
 
 class Currents(_Section):

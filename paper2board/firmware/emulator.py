@@ -15,10 +15,9 @@ from pathlib import Path
 
 from paper2board.errors import UserError
 from paper2board.files import atomic_path
-from paper2board.firmware.host import FIRMWARE, WARNINGS, engine_flags, engine_sources
+from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 
 COMPILER = "xtensa-lx106-elf-gcc"
-APPLICATION = FIRMWARE / "app"
 PORT = FIRMWARE / "ports" / "emulator"
 LINKER_SCRIPT = PORT / "emulator.ld"
 FLAGS = (
@@ -29,6 +28,8 @@ FLAGS = (
     "-mtext-section-literals",
     # Keeps gcc from turning the loop inside memcpy into a call of memcpy.
     "-fno-tree-loop-distribute-patterns",
+    # gcc 12's first scheduling pass spills the accumulators of blocked kernels: twice the instructions.
+    "-fno-schedule-insns",
 )
 _ELF_LOAD = 1
 _SECTIONS = ("text", "rodata", "data", "bss")
@@ -48,12 +49,12 @@ class DeviceImage:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def build_emulator_image(model_folder: str | Path, output_elf: str | Path, *, split: bool) -> None:
+def build_emulator_image(model_folder: str | Path, output_elf: str | Path, *, split: bool = True) -> None:
     """Build the device image ``output_elf`` from the generated C in ``model_folder``.
 
-    ``split``: convolution with the interior/boundary split, else every tap checked. The same sources and
-    compiler give the same bytes wherever they lie. Raise :class:`UserError` without compiler or generated C,
-    or for a network that does not fit the ESP32's memory.
+    ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked. The
+    same sources and compiler give the same bytes wherever they lie. Raise :class:`UserError` without compiler or
+    generated C, or for a network that does not fit the ESP32's memory.
     """
     folder = Path(model_folder)
     compiler = shutil.which(COMPILER)
@@ -65,11 +66,19 @@ def build_emulator_image(model_folder: str | Path, output_elf: str | Path, *, sp
     if not (folder / "model.c").is_file():
         raise UserError(f"{folder} has no generated model.c; run the conversion to C first")
     with atomic_path(output_elf) as temporary:
-        command = [compiler, *engine_flags(folder, split=split), f"-I{APPLICATION}", *WARNINGS, *FLAGS]
+        command = [compiler, *engine_flags(split=split), f"-I{APPLICATION}", f"-I{folder}", *WARNINGS, *FLAGS]
         # No path of this machine in the file, and no debugging information.
         command += [f"-ffile-prefix-map={FIRMWARE}=firmware", f"-ffile-prefix-map={folder}=model"]
-        command += ["-Wl,--strip-debug", "-Wl,--build-id=none", f"-Wl,-T,{LINKER_SCRIPT}"]
-        sources = [*sorted(PORT.glob("*.[Sc]")), *sorted(APPLICATION.glob("*.c")), *engine_sources(folder)]
+        command += [
+            "-Wl,--gc-sections",
+            "-Wl,--strip-debug",
+            "-Wl,--build-id=none",
+            f"-Wl,-T,{LINKER_SCRIPT}",
+        ]
+        # The instructions of the MAC16 option are written as bytes, so that this compiler takes them too; the
+        # linker keeps only the kernels that the network uses.
+        sources = [*sorted(PORT.glob("*.[Sc]")), *sorted(APPLICATION.glob("*.c"))]
+        sources += [*engine_sources(mac16=True), folder / "model.c"]
         command += [*map(str, sources), "-lgcc", "-o", str(temporary)]
         # In English, since the linker says what does not fit in words only.
         environment = os.environ | {"LC_ALL": "C"}

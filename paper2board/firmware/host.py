@@ -9,30 +9,19 @@ import numpy as np
 
 from paper2board.errors import UserError
 from paper2board.files import atomic_path
+from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 
-FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
-ENGINE = FIRMWARE / "engine"
-KERNELS = FIRMWARE / "kernels" / "paper"
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+RESIZE = APPLICATION / "p2b_resize.c"
+PORT = FIRMWARE / "ports" / "host" / "p2b_host.c"
 MAX_SIDE = 65535
 """Largest width or height, in pixels, of a photo that the C resize takes."""
 
 
-def engine_sources(folder: str | Path) -> list[Path]:
-    """Return the C files of an engine around the generated ``folder``: kernels, resize, model.c."""
-    return [*sorted(KERNELS.glob("*.c")), *sorted(ENGINE.glob("*.c")), Path(folder) / "model.c"]
-
-
-def engine_flags(folder: str | Path, *, split: bool) -> list[str]:
-    """Return the compiler flags that every port needs: language, include folders, kernel version."""
-    return ["-std=c11", f"-I{ENGINE}", f"-I{Path(folder)}", f"-DP2B_SPLIT={int(split)}"]
-
-
-def build_host(folder: str | Path, output: str | Path, *, split: bool) -> None:
+def build_host(folder: str | Path, output: str | Path, *, split: bool = True) -> None:
     """Build the shared library ``output`` from the generated C in ``folder``.
 
-    ``split``: convolution with the interior/boundary split, else every tap checked. The same sources and
-    compiler give the same bytes. Raise :class:`UserError` without gcc or without generated C.
+    ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked.
+    The same sources and compiler give the same bytes. Raise :class:`UserError` without gcc or without generated C.
     """
     compiler = shutil.which("gcc")
     if compiler is None:
@@ -40,9 +29,10 @@ def build_host(folder: str | Path, output: str | Path, *, split: bool) -> None:
     if not (Path(folder) / "model.c").is_file():
         raise UserError(f"{folder} has no generated model.c; run the conversion to C first")
     with atomic_path(output) as temporary:
-        command = [compiler, *engine_flags(folder, split=split), *WARNINGS]
-        command += ["-O2", "-fPIC", "-shared", "-s", "-Wl,--build-id=none", "-o", str(temporary)]
-        command += map(str, [*engine_sources(folder), FIRMWARE / "ports" / "host" / "p2b_host.c"])
+        command = [compiler, *engine_flags(split=split), f"-I{APPLICATION}", f"-I{folder}", *WARNINGS]
+        command += ["-O2", "-fPIC", "-shared", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"]
+        sources = [*engine_sources(mac16=False), RESIZE, PORT, Path(folder) / "model.c"]
+        command += [*map(str, sources), "-o", str(temporary)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             raise RuntimeError(f"gcc failed on the generated C in {folder}:\n{result.stderr}")

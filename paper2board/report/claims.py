@@ -119,13 +119,15 @@ class Ledger:
         return {name: claim for slide in self.slides for name, claim in slide.claims.items()}
 
 
-def read_ledger(path: str | Path) -> Ledger:
-    """Read a claims file.
+def read_ledger(path: str | Path | None) -> Ledger:
+    """Read a claims file; without one, the ledger is empty.
 
     Raises:
         UserError: it is not YAML, has an unknown key, an id twice, a formula that is not arithmetic over
             known ids, or formulas that go round in a circle.
     """
+    if path is None:
+        return Ledger((), {}, {})
     content = validate(_read_yaml(path), _File, path)
     ledger = Ledger(content.slides, content.constants, {})
     _refuse_duplicates(path, content)

@@ -15,7 +15,17 @@ from paper2board.files import write_json, write_text
 from paper2board.report.claims import read_ledger
 from paper2board.report.figures import Details, Drawing, draw_all
 from paper2board.report.metrics import Metric, Stage, read_catalogue
-from paper2board.report.tables import Cell, Table, cells, claim_cell, fill, quantity, read_tables
+from paper2board.report.tables import (
+    Cell,
+    Table,
+    TableSpec,
+    cells,
+    claim_cell,
+    fill,
+    parse_cell,
+    quantity,
+    read_tables,
+)
 from paper2board.report.verdict import Judgement, Verdict, counts, judge_all
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -34,7 +44,7 @@ class Report:
     """All that the templates show."""
 
     title: str
-    paper: str
+    paper: str | None
     run: Mapping[str, str]
     """Budget, seeds, board, versions …, in the order to show them."""
     judgements: Sequence[Judgement]
@@ -42,7 +52,7 @@ class Report:
     drawings: Sequence[Drawing]
     evidence: Mapping[str, Evidence]
     not_produced: Sequence[str]
-    """Catalogued metrics that a run should have and no book holds."""
+    """Metrics that the tables and claims name, a run should have, and no book holds."""
 
     @property
     def slides(self) -> dict[str, list[Judgement]]:
@@ -68,22 +78,24 @@ class Report:
             judgement.verdict is Verdict.REPRODUCED and judgement.claim.metric is None
             for judgement in self.judgements
         )
-        lines = [
-            f"Of {len(self.judgements)} numbers that the paper states: {tally}.",
-            f"{inner} of the reproduced ones are arithmetic: they follow from the paper's other numbers.",
-            board,
-        ]
+        lines = [board]
+        if self.judgements:
+            lines = [
+                f"Of {len(self.judgements)} numbers that the paper states: {tally}.",
+                f"{inner} of the reproduced ones are arithmetic: they follow from the paper's other numbers.",
+                board,
+            ]
         if self.not_produced:
-            lines.append(f"{len(self.not_produced)} metrics of the catalogue were not produced by this run.")
+            lines.append(f"{len(self.not_produced)} metrics of the report were not produced by this run.")
         return lines
 
 
 def render(
     *,
     title: str,
-    paper: str,
+    paper: str | None,
     run: Mapping[str, str],
-    claims: str | Path,
+    claims: str | Path | None,
     tables: str | Path,
     books: Sequence[str | Path],
     details: Details,
@@ -114,7 +126,7 @@ def render(
         tables=[fill(spec, by_name, evidence, absent) for spec in specs],
         drawings=draw_all(details, evidence, ledger.claims),
         evidence=dict(sorted(evidence.items())),
-        not_produced=_not_produced(catalogue, evidence),
+        not_produced=_not_produced(catalogue, specs, judgements, evidence),
     )
     environment = Environment(
         loader=FileSystemLoader(templates),
@@ -137,7 +149,8 @@ def render(
     }
     for table in report.tables:
         write_text(output / "tables" / f"{table.spec.id}.csv", _csv(_table_records(table)))
-    write_text(output / "tables" / "claims.csv", _csv([_claim_record(item) for item in judgements]))
+    if judgements:
+        write_text(output / "tables" / "claims.csv", _csv([_claim_record(item) for item in judgements]))
     for drawing in report.drawings:
         write_text(output / "figures" / f"{drawing.id}.svg", drawing.svg)
     write_json(output / "report.json", _as_json(report))
@@ -146,8 +159,21 @@ def render(
     return report
 
 
-def _not_produced(catalogue: Mapping[str, Metric], evidence: Mapping[str, Evidence]) -> list[str]:
-    return [name for name, metric in catalogue.items() if not metric.optional and name not in evidence]
+def _not_produced(
+    catalogue: Mapping[str, Metric],
+    specs: Sequence[TableSpec],
+    judgements: Sequence[Judgement],
+    evidence: Mapping[str, Evidence],
+) -> list[str]:
+    shown = {
+        parse_cell(cell)[0] for spec in specs for row in spec.rows.values() for cell in filter(None, row)
+    }
+    shown |= {judgement.claim.metric for judgement in judgements if judgement.claim.metric}
+    return [
+        name
+        for name, metric in catalogue.items()
+        if name in shown and not metric.optional and name not in evidence
+    ]
 
 
 def _stands_in(stage: Stage, report: Report) -> bool:

@@ -11,8 +11,9 @@ import pytest
 from paper2board.capture.client import Device
 from paper2board.capture.line import EMULATOR, emulated_line
 from paper2board.convert.c_code import generate
-from paper2board.firmware.emulator import APPLICATION, build_emulator_image
-from paper2board.firmware.host import HostModel, build_host, engine_flags, engine_sources
+from paper2board.firmware.emulator import build_emulator_image
+from paper2board.firmware.host import HostModel, build_host
+from paper2board.firmware.sources import APPLICATION, engine_flags, engine_sources
 from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor
 from paper2board.simulate import simulate
 
@@ -55,9 +56,9 @@ def expected(network: IntegerModel, inputs: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def generated(network: IntegerModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of generated C."""
+    """Folder of generated C: the deck's kernels, layer by layer."""
     folder = tmp_path_factory.mktemp("generated")
-    generate(network, folder)
+    generate(network, folder, "paper", streaming=False)
     return folder
 
 
@@ -86,15 +87,10 @@ def host(generated: Path) -> HostModel:
 def process(generated: Path) -> Path:
     """The device application as a program of this machine, under address and undefined-behaviour sanitizers."""
     output = generated / "application"
-    sources = [*APPLICATION.glob("*.c"), *engine_sources(generated), Path(__file__).parent / "pipe_port.c"]
+    sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), generated / "model.c"]
+    sources.append(Path(__file__).parent / "pipe_port.c")
     command = ["gcc", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += [
-        *engine_flags(generated, split=True),
-        f"-I{APPLICATION}",
-        *map(str, sources),
-        "-o",
-        str(output),
-    ]
+    command += [*engine_flags(), f"-I{APPLICATION}", f"-I{generated}", *map(str, sources), "-o", str(output)]
     subprocess.run(command, check=True)
     return output
 

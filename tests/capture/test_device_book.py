@@ -82,5 +82,5 @@ def test_gain_of_the_split() -> None:
 def test_logs_that_do_not_belong_together(network: IntegerModel) -> None:
     with pytest.raises(UserError, match="not of the same images"):
         split_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
-    with pytest.raises(UserError, match="has layers fc9, model tiny has conv1, pool1, fc1"):
+    with pytest.raises(UserError, match="has layers fc9, model tiny has conv1, pool1, flatten, fc1"):
         device_book(make_log([(1,)], layers=("fc9",)), network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.x")

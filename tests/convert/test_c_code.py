@@ -1,4 +1,4 @@
-"""Generated C: its files, its memory plan, its refusals."""
+"""Generated C: its files, what its manifest says, its refusals."""
 
 import json
 import subprocess
@@ -8,17 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from strategies import integer_models
 
-from paper2board.convert import memory_plan
-from paper2board.convert.c_code import (
-    Manifest,
-    compress_input,
-    generate,
-    weight_compression,
-)
+from paper2board.convert.c_code import MAX_STEPS, engine, generate
+from paper2board.convert.compression import compress_input, weight_compression
+from paper2board.convert.kernels.catalogue import Backend
+from paper2board.convert.manifest import Manifest
 from paper2board.errors import UserError
 from paper2board.files import digest
+from paper2board.firmware.sources import engine_flags, engine_sources
 from paper2board.integer_model import (
     Add,
     Conv2D,
@@ -100,8 +99,19 @@ def test_manifest_describes_the_files(tmp_path: Path) -> None:
         assert digest(tmp_path / name) == file.sha256
     write(model, tmp_path / "deployed.ptq.integer")
     assert manifest.model_sha256 == digest(tmp_path / "deployed.ptq.integer")
-    assert [layer.name for layer in manifest.layers] == ["conv1", "pool1", "conv2", "average", "fc1", "fc2"]
-    assert [layer.macs for layer in manifest.layers] == [691_200, 0, 2_937_600, 0, 15_504, 760]
+    # The reshape computes nothing and the pooling is the convolution's last act.
+    assert [layer.name for layer in manifest.layers] == ["conv1", "conv2", "average", "fc1", "fc2"]
+    assert [layer.macs for layer in manifest.layers] == [691_200, 2_937_600, 0, 15_504, 760]
+    assert manifest.layers[0].ops == ("CONV_2D", "MAX_POOL_2D")
+    assert (manifest.layers[0].inputs, manifest.layers[0].output) == (("image",), "pool1")
+    assert manifest.layers[0].output_bytes == 16 * 16 * 25
+    assert (manifest.backend, manifest.streaming, manifest.input_bytes) == ("portable", True, 3072)
+    assert manifest.weight_flash_bytes == sum(layer.weight_bytes for layer in manifest.layers)
+
+    layers = generate(model, tmp_path, "paper", streaming=False).layers
+    assert [layer.name for layer in layers] == ["conv1", "pool1", "conv2", "average", "fc1", "fc2"]
+    assert [layer.macs for layer in layers] == [691_200, 0, 2_937_600, 0, 15_504, 760]
+    assert {layer.scratch_bytes for layer in layers} == {0}
 
 
 def test_weights_bin_holds_every_array_in_turn(tmp_path: Path) -> None:
@@ -156,11 +166,10 @@ def test_names_cannot_break_the_c(tmp_path: Path) -> None:
     generate(model, tmp_path)
     (tmp_path / "main.c").write_text(
         '#include <stdio.h>\n#include "model.h"\n'
-        'int main(void) { printf("%s|%s|%s", P2B_MODEL_NAME, P2B_CLASSES, p2b_layer_names[0]); return 0; }\n'
+        'int main(void) { printf("%s|%s|%s", P2B_MODEL_NAME, P2B_CLASSES, p2b_model.layer_names[0]); return 0; }\n'
     )
-    engine = Path(__file__).parents[2] / "firmware"
-    command = ["gcc", "-std=c11", "-Werror", f"-I{engine / 'engine'}", f"-I{tmp_path}"]
-    sources = [tmp_path / "main.c", tmp_path / "model.c", engine / "kernels" / "paper" / "fully_connected.c"]
+    command = ["gcc", *engine_flags(), "-Werror", f"-I{tmp_path}"]
+    sources = [tmp_path / "main.c", tmp_path / "model.c", *engine_sources(mac16=False)]
     subprocess.run([*command, *map(str, sources), "-o", str(tmp_path / "main")], check=True)
     output = subprocess.run([str(tmp_path / "main")], capture_output=True, check=True).stdout.decode()
     assert output == f'*/ #error|a"b\\,??/|{model.ops[0].name}'
@@ -184,6 +193,15 @@ def test_a_model_that_computes_nothing_is_refused(tmp_path: Path) -> None:
         generate(IntegerModel("x", tensors, (Reshape("r", (0,), 1),), 0, 1), tmp_path)
 
 
+def test_more_layers_than_the_schedule_can_name_are_refused(tmp_path: Path) -> None:
+    tensors = tuple(Tensor(f"t{i}", (1,), 1.0, 0) for i in range(MAX_STEPS + 1))
+    adds = tuple(Add(f"add{i}", (i, i), i + 1) for i in range(MAX_STEPS))
+    with pytest.raises(UserError, match=f"has 256 layers, the engine takes {MAX_STEPS - 1}"):
+        generate(IntegerModel("x", tensors, adds, 0, MAX_STEPS), tmp_path)
+    largest = engine(IntegerModel("x", tensors, adds[:-1], 0, MAX_STEPS - 1), streaming=False)
+    assert len(largest.steps) == MAX_STEPS
+
+
 def test_classes_must_match_the_output(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="names 2 classes but the output has 10 values"):
         generate(deck_network(classes="cat,dog"), tmp_path)
@@ -198,58 +216,100 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str | None)
     assert "\n" not in str(info.value)
 
 
-# --- memory plan --------------------------------------------------------------------------------------
+# --- memory -------------------------------------------------------------------------------------------
 
 
-@given(integer_models(max_ops=10))
-@SLOW
-def test_live_tensors_never_overlap(model: IntegerModel) -> None:
-    """Execute the plan with bytes that know their tensor: whoever reads must find what was written."""
-    arena = memory_plan.plan(model)
-    owner: dict[int, int] = {}
-
-    def store(tensor: int, identity: int) -> None:
-        offset = arena.offsets[tensor]
-        assert offset % memory_plan.ALIGNMENT == 0
-        assert offset >= 0 and offset + model.tensors[tensor].size <= arena.bytes
-        owner.update({byte: identity for byte in range(offset, offset + model.tensors[tensor].size)})
-
-    def found(tensor: int) -> set[int]:
-        offset = arena.offsets[tensor]
-        return {owner[byte] for byte in range(offset, offset + model.tensors[tensor].size)}
-
-    identity = {model.input: model.input}
-    store(model.input, model.input)
-    for op in model.ops:
-        if isinstance(op, Reshape):
-            identity[op.output] = identity[op.inputs[0]]
-            assert arena.offsets[op.output] == arena.offsets[op.inputs[0]]
-            continue
-        identity[op.output] = op.output
-        store(op.output, op.output)  # before reading: output must not touch what the op still reads
-        for tensor in op.inputs:
-            assert found(tensor) == {identity[tensor]}
-    assert found(model.output) == {identity[model.output]}
+@given(
+    model=integer_models(max_ops=10), backend=st.sampled_from(["paper", "portable"]), streaming=st.booleans()
+)
+@settings(SLOW, max_examples=50)
+def test_manifest_places_what_the_plan_places(
+    tmp_path_factory: pytest.TempPathFactory, model: IntegerModel, backend: str, streaming: bool
+) -> None:
+    ready = engine(model, backend, streaming=streaming)
+    manifest = generate(model, tmp_path_factory.mktemp("c"), backend, streaming=streaming)
+    assert manifest.arena_bytes == ready.plan.bytes
+    assert (manifest.activation_bytes, manifest.scratch_bytes) == (
+        ready.plan.activation_bytes,
+        ready.plan.scratch_bytes,
+    )
+    placed = {place.name: place for place in manifest.places if place.of_rows}
+    assert set(placed) == {model.tensors[tensor].name for tensor in ready.plan.tensors}
+    for tensor, item in ready.plan.tensors.items():
+        place = placed[model.tensors[tensor].name]
+        assert (place.offset, place.bytes, place.rows) == (item.offset, item.bytes, item.capacity)
+        assert (place.first, place.last) == (item.first, item.last)
+        assert place.bytes * place.of_rows == place.rows * model.tensors[tensor].size
+    assert len(manifest.places) == len(ready.plan.items)
+    assert len(manifest.segments) == len(ready.plan.borders) - 1
 
 
-def test_the_decks_network_needs_its_largest_neighbours(tmp_path: Path) -> None:
+def test_layer_by_layer_needs_the_largest_neighbours(tmp_path: Path) -> None:
     """conv1's and pool1's outputs live together: 25 · 32 · 32 + 25 · 16 · 16 bytes."""
+    manifest = generate(deck_network(), tmp_path, "paper", streaming=False)
+    assert manifest.arena_bytes == manifest.activation_bytes == 25_600 + 6_400
+    by_name = {place.name: place for place in manifest.places}
+    assert {place.rows == place.of_rows for place in manifest.places} == {True}
+    assert (by_name["image"].first, by_name["image"].last) == (0, 1)
+    assert (by_name["logits"].first, by_name["logits"].last) == (6, 6)
+    assert (by_name["average"].first, by_name["average"].last) == (4, 5)
+    assert "flat" not in by_name  # the same bytes as average
+    assert manifest.segments == ("input", "conv1", "pool1", "conv2", "average", "fc1", "fc2")
+
+
+def test_streaming_needs_a_few_rows(tmp_path: Path) -> None:
+    """The deck's kernels, which have no working memory: four rows of the image for a pooled row, three rows of
+    16 x 25 bytes, eight rows of 16 x 51 bytes under the average, and what the fully connected layers see whole."""
+    manifest = generate(deck_network(), tmp_path, "paper")
+    by_name = {place.name: place for place in manifest.places}
+    assert [
+        (by_name[name].rows, by_name[name].of_rows) for name in ("image", "pool1", "conv2", "average")
+    ] == [
+        (4, 32),
+        (3, 16),
+        (8, 16),
+        (2, 2),
+    ]
+    flowing = [4 * 96, 3 * 400, 8 * 816]
+    assert sum(flowing) <= manifest.arena_bytes < sum(flowing) + 204 + 76 + 10 + 6 * 16
+
+
+def test_memory_map_names_every_place_and_the_peak(tmp_path: Path) -> None:
     manifest = generate(deck_network(), tmp_path)
-    assert manifest.arena_bytes == 25_600 + 6_400
-    by_name = {activation.name: activation for activation in manifest.activations}
-    assert (by_name["image"].first_layer, by_name["image"].last_layer) == (-1, 0)
-    assert (by_name["logits"].first_layer, by_name["logits"].last_layer) == (5, 6)
-    assert by_name["flat"].offset == by_name["average"].offset
+    text = manifest.memory_map()
+    first, peak, _, *lines = text.splitlines()
+    assert first == (
+        f"deployed: portable, streaming, arena {manifest.arena_bytes:,} B,"
+        f" constants {manifest.weight_flash_bytes:,} B"
+    )
+    assert [line.split()[-1] for line in lines] == [place.name.split()[-1] for place in manifest.places]
+    alive = [
+        [place for place in manifest.places if place.first <= segment <= place.last]
+        for segment in range(len(manifest.segments))
+    ]
+    largest = max(sum(place.bytes for place in places) for places in alive)
+    assert f" {largest:,} B; most of it: " in peak
+    starred = sum(place.bytes for place, line in zip(manifest.places, lines, strict=True) if line[0] == "*")
+    assert starred == largest
 
 
-def test_an_operand_needed_later_is_kept(tmp_path: Path) -> None:
-    """A residual connection keeps its source alive across the layer between."""
-    rng = np.random.default_rng(0)
-    weights = rng.integers(-127, 128, (2, 3, 3, 2)).astype(np.int8)
-    tensors = tuple(Tensor(f"t{i}", (4, 4, 2), 1.0, 0) for i in range(3))
-    layer = Conv2D("conv", (0,), 1, weights, np.zeros(2, np.int32), np.ones(1, np.float32))
-    model = IntegerModel("x", tensors, (layer, Add("add", (1, 0), 2)), 0, 2)
-    assert memory_plan.plan(model).bytes == 3 * 32
+def test_constants_are_what_the_compiler_makes_of_them(tmp_path: Path) -> None:
+    """Weights and channels in read-only data; what else is there are tables and names."""
+    for backend in Backend:
+        manifest = generate(deck_network(), tmp_path, backend)
+        command = ["gcc", *engine_flags(), f"-I{tmp_path}", "-c", str(tmp_path / "model.c"), "-o"]
+        subprocess.run([*command, str(tmp_path / "model.o")], check=True)
+        sections = subprocess.run(
+            ["size", "-A", "-d", str(tmp_path / "model.o")], capture_output=True, text=True, check=True
+        ).stdout
+        sizes = {line.split()[0]: int(line.split()[1]) for line in sections.splitlines() if line[:1] == "."}
+        constants = sum(
+            size
+            for name, size in sizes.items()
+            if name.startswith(".rodata.") and name.endswith(("_weights", "_channels"))
+        )
+        assert constants == manifest.weight_flash_bytes
+        assert sizes[".bss.arena"] == manifest.arena_bytes
 
 
 def test_manifest_is_plain_json(tmp_path: Path) -> None:

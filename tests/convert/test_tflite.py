@@ -15,12 +15,26 @@ from paper2board.convert.tflite import Route, convert, difference, export, fake_
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.errors import UserError
-from paper2board.integer_model import Add, Conv2D, FullyConnected, IntegerModel, Op, Pool2D, Reshape, Tensor
+from paper2board.integer_model import (
+    Add,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    IntegerModel,
+    Mean,
+    Op,
+    Pad,
+    Pool2D,
+    Reshape,
+    Softmax,
+    Tensor,
+)
 from paper2board.simulate import simulate
 
 
 def residual_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
-    """A network with every op, strides, a shortcut convolution and RELU6."""
+    """A network with convolutions, strides, a shortcut convolution, poolings, RELU6 and products."""
     rng = np.random.default_rng(seed)
     tensors = [Tensor("input", (9, 8, 3), 1 / 64, 0)]
     ops: list[Op] = []
@@ -60,6 +74,49 @@ def residual_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
     return IntegerModel("residual", tuple(tensors), tuple(ops), 0, logits)
 
 
+def mobile_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
+    """A network with the ops of a MobileNet and a concatenation."""
+    rng = np.random.default_rng(seed)
+
+    def weights(shape: tuple[int, ...], channels: int) -> dict[str, np.ndarray]:
+        scales = (rng.uniform(0.2, 1.0, channels if per_channel else 1) / 127).astype(np.float32)
+        bias = rng.integers(-9000, 9000, channels).astype(np.int32)
+        return {
+            "weights": rng.integers(-127, 128, shape).astype(np.int8),
+            "bias": bias,
+            "weight_scales": scales,
+        }
+
+    def tensor(name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
+        return Tensor(name, shape, float(np.float32(scale)), zero_point)
+
+    tensors = (
+        tensor("input", (9, 8, 3), 1 / 64, 5),
+        tensor("pad1", (11, 9, 3), 1 / 64, 5),
+        tensor("conv1", (5, 4, 4), 0.1, -128),
+        tensor("depthwise1", (5, 4, 4), 0.05, -128),
+        tensor("conv2", (5, 4, 6), 0.05, -128),
+        tensor("concat1", (5, 4, 10), 0.05, -128),
+        tensor("depthwise2", (3, 2, 20), 0.04, -30),
+        tensor("mean1", (20,), 0.012, -9),
+        tensor("fc1", (7,), 0.06, 12),
+        tensor("softmax1", (7,), 1 / 256, -128),
+    )
+    product = weights((7, 20), 7) | {"weight_scales": np.array([0.4 / 127], np.float32)}
+    ops: tuple[Op, ...] = (
+        Pad("pad1", (0,), 1, ((0, 2), (1, 0), (0, 0))),
+        Conv2D("conv1", (1,), 2, **weights((4, 3, 3, 3), 4), stride=(2, 2), padding="VALID"),
+        DepthwiseConv2D("depthwise1", (2,), 3, **weights((3, 3, 4), 4), activation="RELU6"),
+        Conv2D("conv2", (3,), 4, **weights((6, 1, 1, 4), 6), activation="RELU6"),
+        Concatenation("concat1", (3, 4), 5, 2),
+        DepthwiseConv2D("depthwise2", (5,), 6, **weights((3, 2, 20), 20), stride=(2, 2)),
+        Mean("mean1", (6,), 7),
+        FullyConnected("fc1", (7,), 8, **product),
+        Softmax("softmax1", (8,), 9),
+    )
+    return IntegerModel("mobile", tensors, ops, 0, 9)
+
+
 def with_op(model: IntegerModel, index: int, **changes) -> IntegerModel:
     ops = list(model.ops)
     ops[index] = replace(ops[index], **changes)
@@ -87,15 +144,16 @@ def test_writer_is_deterministic():
 # --- TensorFlow's converter ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("network", [residual_model, mobile_model])
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_converter_keeps_every_integer(tmp_path, per_channel, seed):
-    model = residual_model(per_channel, seed)
-    path = tmp_path / "residual.tflite"
+def test_converter_keeps_every_integer(tmp_path, network, per_channel, seed):
+    model = network(per_channel, seed)
+    path = tmp_path / "network.tflite"
     result = export(model, path)
     assert result.route == Route.CONVERTER and result.reason == ""
     imported = read_tflite(path)
-    assert imported.name == "residual"
+    assert imported.name == "network"
     assert difference(model, imported) == ""
     inputs = inputs_for(model, 20)
     wanted = simulate(model, inputs)
@@ -143,6 +201,41 @@ def test_what_the_converter_cannot_say_is_written_directly(tmp_path, change, rea
     assert path.read_bytes() == write_flatbuffer(model)
     inputs = inputs_for(model, 5)
     assert np.array_equal(reference.run(path, inputs), simulate(model, inputs))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("same", [True, False])
+def test_mean_through_the_converter(tmp_path, kept, same):
+    source = Tensor("input", (6, 7, 4), float(np.float32(0.05)), 3)
+    quantization = (source.scale, source.zero_point) if same else (float(np.float32(0.03)), -7)
+    target = Tensor("mean1", (1, 1, 4) if kept else (4,), *quantization)
+    model = IntegerModel("mean", (source, target), (Mean("mean1", (0,), 1),), 0, 1)
+    assert export(model, tmp_path / "m.tflite").route == Route.CONVERTER
+
+
+def test_what_the_converter_makes_otherwise_is_written_directly(tmp_path):
+    """A padding that amounts to SAME goes into the convolution behind it; a softmax has beta 1."""
+    mobile = mobile_model()
+    pad, depthwise = mobile.ops[0], mobile.ops[2]
+    assert isinstance(pad, Pad) and isinstance(depthwise, DepthwiseConv2D)
+    tensors = (
+        Tensor("input", (6, 4, 4), 0.125, -128),
+        Tensor("pad1", (7, 5, 4), 0.125, -128),
+        Tensor("depthwise1", (3, 2, 4), 0.0625, -128),
+        Tensor("softmax1", (3, 2, 4), 1 / 256, -128),
+    )
+    ops = (
+        replace(pad, paddings=((0, 1), (0, 1), (0, 0))),
+        replace(depthwise, inputs=(1,), output=2, stride=(2, 2), padding="VALID"),
+        Softmax("softmax1", (2,), 3, 0.7),
+    )
+    model = IntegerModel("other", tensors, ops, 0, 3)
+    result = export(model, tmp_path / "m.tflite")
+    assert result.route == Route.DIRECT and result.reason
+    inputs = inputs_for(model, 5)
+    assert np.array_equal(reference.run(tmp_path / "m.tflite", inputs), simulate(model, inputs))
+    without_beta = replace(model, ops=(*ops[:2], replace(ops[2], beta=1.0)))
+    assert "became" in export(without_beta, tmp_path / "m.tflite").reason
 
 
 def test_failing_converter_is_written_directly(tmp_path, monkeypatch):
@@ -234,6 +327,26 @@ def test_difference_names_what_differs(change, expected):
     model = residual_model()
     assert difference(model, model) == ""
     assert difference(model, change(model)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "expected"),
+    [
+        (0, {"paddings": ((1, 1), (1, 0), (0, 0))}, "pad1 has other paddings"),
+        (2, {"activation": "RELU"}, "depthwise1 has other activation"),
+        (4, {"inputs": (4, 3)}, "concat1 reads other tensors"),
+        (8, {"beta": 0.5}, "softmax1 has other beta"),
+    ],
+)
+def test_difference_of_mobile_networks(index, change, expected):
+    model = mobile_model()
+    assert difference(model, model) == ""
+    assert difference(model, with_op(model, index, **change)) == expected
+
+
+def test_a_beta_between_two_float32_is_the_nearer():
+    model = with_op(mobile_model(), 8, beta=0.1)
+    assert difference(model, read_tflite(write_flatbuffer(model))) == ""
 
 
 def test_one_scale_for_all_channels_is_the_same_in_a_convolution_only():

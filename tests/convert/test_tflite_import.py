@@ -1,13 +1,15 @@
+import itertools
 import time
 import tracemalloc
 
 import flatbuffers
 import numpy as np
 import pytest
-from test_tflite import residual_model
+from strategies import inputs_for
+from test_tflite import mobile_model, residual_model
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.convert import tflite_import
+from paper2board.convert import reference, tflite_import
 from paper2board.convert.tflite import convert, difference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
@@ -197,6 +199,114 @@ def test_is_refused_in_one_sentence(content, change, expected):
     assert expected in refusal(edited(content, change))
 
 
+@pytest.fixture(scope="module")
+def mobile() -> bytes:
+    return write_flatbuffer(mobile_model())
+
+
+def set_integers(name: str, values: list):
+    """Write an int32 constant's values and their shape."""
+
+    def change(file, graph, tensors, operators):
+        data = np.array(values, "<i4")
+        file.buffers[tensors[name].buffer].data = data.ravel().view(np.uint8)
+        tensors[name].shape = list(data.shape)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (set_code("DEPTHWISE_CONV_2D", version=4), "(DEPTHWISE_CONV_2D): has version 4, not 1 to 3"),
+        (set_code("MEAN", version=3), "operator 6 (MEAN): has version 3, not 1 to 2"),
+        (set_code("PAD", version=3), "operator 0 (PAD): has version 3"),
+        (set_code("SOFTMAX", version=3), "operator 8 (SOFTMAX): has version 3"),
+        (set_code("CONCATENATION", version=3), "operator 4 (CONCATENATION): has version 3"),
+        *(
+            (set_operator(name, builtinOptionsType=0, builtinOptions=None), f"{name}): lacks its options")
+            for name in ("depthwise1", "mean1", "pad1", "softmax1", "concat1")
+        ),
+        (set_operator("depthwise1", inputs=[0]), "(DEPTHWISE_CONV_2D depthwise1): has 1 inputs, not 3"),
+        (set_options("depthwise1", dilationWFactor=2), "depthwise1): is dilated"),
+        (set_options("depthwise1", strideW=0), "stride (1, 0)"),
+        (set_options("depthwise1", padding=7), "padding other than SAME, VALID"),
+        (set_options("depthwise1", fusedActivationFunction=2), "fused activation other than"),
+        (set_options("depthwise1", depthMultiplier=2), "depth multiplier 2 for 4 to 4 channels"),
+        (set_options("depthwise2", depthMultiplier=0), "depth multiplier 0 for 10 to 20 channels"),
+        (set_quantization("depthwise1/weights", quantizedDimension=0), "along dimension 0, not 3"),
+        (set_quantization("depthwise1/weights", zeroPoint=[0, 0, 1, 0]), "zero points other than 0"),
+        (set_quantization("depthwise1/weights", scale=[0.1, 0.1]), "depthwise1/weights has 2 scales"),
+        (set_tensor("depthwise1/weights", shape=[3, 3, 4]), "have 3 dimensions, not 4"),
+        (set_tensor("depthwise1/weights", shape=[3, 3, 1, 4]), "do not have shape (1, H, W, C)"),
+        (set_tensor("depthwise1/bias", shape=[2, 2]), "depthwise1/bias has shape (2, 2), not (4,)"),
+        (set_tensor("depthwise1", shape=[1, 5, 4, 5]), "output shape is not (5, 4, 4)"),
+        (set_operator("mean1", inputs=[6]), "operator 6 (MEAN mean1): has 1 inputs, not 2"),
+        (set_integers("mean1/axes", [1, 3]), "axes mean1/axes are not the height and width"),
+        (set_integers("mean1/axes", [1]), "axes mean1/axes are not"),
+        (set_integers("mean1/axes", [1, 2, 2]), "axes mean1/axes are not"),
+        (set_integers("mean1/axes", [[1, 2]]), "axes mean1/axes are not"),
+        (set_integers("mean1/axes", [1, -6]), "axes mean1/axes are not"),
+        (set_integers("mean1/axes", [1, -(2**31) + 2]), "axes mean1/axes are not"),
+        (set_tensor("depthwise2", shape=[1, 120]), "axes mean1/axes are not"),
+        (set_tensor("mean1/axes", type=TYPE.INT64), "mean1/axes is INT64, not INT32"),
+        (set_tensor("mean1/axes", buffer=0), "mean1/axes is not a constant"),
+        (set_options("mean1", keepDims=True), "mean1): does not keep the dimensions"),
+        (set_tensor("mean1", shape=[1, 1, 1, 20]), "mean1): does not keep the dimensions"),
+        (set_tensor("mean1", shape=[1, 19]), "MEAN mean1: output shape is not (20,)"),
+        (set_operator("pad1", inputs=[0]), "operator 0 (PAD pad1): has 1 inputs, not 2"),
+        (set_operator("pad1", inputs=[0, 1, 1]), "operator 0 (PAD pad1): has 3 inputs, not 2"),
+        (set_integers("pad1/paddings", [[1, 0], [1, 1], [0, 1], [0, 0]]), "pad1/paddings are not (before,"),
+        (set_integers("pad1/paddings", [[0, 0], [1, 1], [2, -1], [0, 0]]), "pad1/paddings are not (before,"),
+        (set_integers("pad1/paddings", [[1, 1], [0, 1], [0, 0]]), "pad1/paddings are not (before,"),
+        (set_integers("pad1/paddings", [[0, 0], [2**31 - 1] * 2, [0, 1], [0, 0]]), "output shape is not"),
+        (set_tensor("input", shape=[1, 216]), "input or paddings are not H, W, C"),
+        (set_tensor("pad1/paddings", type=TYPE.INT64), "pad1/paddings is INT64, not INT32"),
+        (set_tensor("pad1/paddings", buffer=0), "pad1/paddings is not a constant"),
+        (set_quantization("pad1", zeroPoint=[4]), "PAD pad1: input and output have different quantization"),
+        (set_operator("softmax1", inputs=[8, 8]), "operator 8 (SOFTMAX softmax1): has 2 inputs, not 1"),
+        (set_options("softmax1", beta=0.0), "SOFTMAX softmax1: beta 0.0 is not a positive number"),
+        (set_options("softmax1", beta=float("nan")), "softmax1: beta nan is not"),
+        (set_options("softmax1", beta=float("inf")), "softmax1: beta inf is not"),
+        (set_options("softmax1", beta=1e-7), "beta times input scale is too small"),
+        (set_quantization("softmax1", scale=[1 / 255]), "softmax1: output scale is not 1/256"),
+        (set_quantization("softmax1", zeroPoint=[-127]), "or zero point not -128"),
+        (set_tensor("softmax1", shape=[1, 8]), "SOFTMAX softmax1: shapes differ"),
+        (set_operator("concat1", inputs=[3]), "operator 4 (CONCATENATION concat1): has 1 inputs, not 2"),
+        (set_operator("concat1", inputs=[3] * 11), "operator 4 (CONCATENATION): has the wrong number"),
+        (set_operator("concat1", inputs=[3, 99]), "tensor 99, which does not exist"),
+        (set_operator("concat1", inputs=[3, 8]), "reads fc1, which nothing has computed"),
+        (set_options("concat1", fusedActivationFunction=1), "concat1): has a fused activation; convert"),
+        (set_options("concat1", axis=0), "concat1): has axis 0, not one after the batch's"),
+        (set_options("concat1", axis=4), "concat1): has axis 4"),
+        (set_options("concat1", axis=-4), "concat1): has axis -4"),
+        (set_options("concat1", axis=-(2**31)), "concat1): has axis -2147483648"),
+        (set_options("concat1", axis=1), "concat1: shapes do not add up"),
+        (set_quantization("concat1", zeroPoint=[0]), "concat1: input and output have different quantization"),
+    ],
+)  # fmt: skip
+def test_mobile_networks_are_refused_in_one_sentence(mobile, change, expected):
+    assert expected in refusal(edited(mobile, change))
+
+
+def test_axes_may_be_negative_and_in_any_order(mobile):
+    def change(file, graph, tensors, operators):
+        operators["concat1"].builtinOptions.axis = -1
+        set_integers("mean1/axes", [-2, 1])(file, graph, tensors, operators)
+
+    content = edited(mobile, change)
+    assert difference(mobile_model(), read_tflite(content)) == ""
+    inputs = inputs_for(mobile_model(), 5)
+    assert np.array_equal(reference.run(content, inputs), reference.run(mobile, inputs))
+
+
+def test_ops_of_foreign_mobile_files_are_named_by_kind_and_number(mobile):
+    foreign = edited(mobile, rename({"conv1": "model/conv2d/Relu", "conv2": "model/x"}))
+    assert [op.name for op in read_tflite(foreign).ops] == [
+        "pad1", "conv1", "depthwise1", "conv2", "concat1", "depthwise2", "mean1", "fc1", "softmax1",
+    ]  # fmt: skip
+
+
 def test_shared_constants_do_not_multiply(content, monkeypatch):
     monkeypatch.setattr(tflite_import, "MAX_FILE_BYTES", len(content))
 
@@ -250,10 +360,14 @@ def test_huge_file_is_not_read_whole(tmp_path):
 # --- damage -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["direct", "converter"])
+@pytest.fixture(
+    scope="module",
+    params=itertools.product([residual_model, mobile_model], [write_flatbuffer, convert]),
+    ids=lambda pair: "-".join(function.__name__ for function in pair),
+)
 def whole(request) -> bytes:
-    model = residual_model()
-    return write_flatbuffer(model) if request.param == "direct" else convert(model)
+    network, writer = request.param
+    return writer(network())
 
 
 def test_truncated_anywhere(whole, tmp_path):

@@ -13,20 +13,25 @@ from hypothesis import strategies as st
 from strategies import inputs_for, integer_models
 
 from paper2board.convert.c_code import generate
+from paper2board.convert.kernels.catalogue import Backend
 from paper2board.errors import UserError
 from paper2board.firmware import host
-from paper2board.firmware.host import HostModel, build_host, engine_flags, engine_sources
+from paper2board.firmware.emulator import FLAGS
+from paper2board.firmware.host import HostModel, build_host
+from paper2board.firmware.sources import APPLICATION, ENGINE, WARNINGS, engine_flags, engine_sources
 from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
 from paper2board.simulate import multiply_by_quantized_multiplier, simulate
 
 _numbers = itertools.count()
+BACKENDS = [backend for backend in Backend if not backend.needs_mac16]
+"""What this machine runs."""
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def build(model: IntegerModel, folder: Path, *, split: bool) -> HostModel:
+def build(model: IntegerModel, folder: Path, backend: str, *, split: bool = True) -> HostModel:
     """Generate, build and load a model under a name of its own (the loader caches by name)."""
     folder = folder / f"model{next(_numbers)}"
-    generate(model, folder)
+    generate(model, folder, backend)
     build_host(folder, folder / "libhost.so", split=split)
     return HostModel(folder / "libhost.so")
 
@@ -54,37 +59,45 @@ def rgb_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """Both versions of the kernels, compiled once for all random models."""
+    """Engine and kernels without and with the deck's split, compiled once for all random models."""
     objects = {}
     for split in (False, True):
         objects[split] = tmp_path_factory.mktemp("kernels")
-        command = ["gcc", *engine_flags(objects[split], split=split), "-O2", "-fPIC", "-c"]
-        sources = map(str, host.KERNELS.glob("*.c"))
-        subprocess.run([*command, *sources], check=True, cwd=objects[split])
+        command = ["gcc", *engine_flags(split=split), *WARNINGS, "-O2", "-fPIC", "-c"]
+        for source in engine_sources(mac16=False):
+            output = objects[split] / f"{source.parent.name}-{source.stem}.o"
+            subprocess.run([*command, str(source), "-o", str(output)], check=True)
     return objects
 
 
-@given(model=integer_models())
-@settings(SLOW, max_examples=50)
+@given(
+    model=integer_models(), backend=st.sampled_from(BACKENDS), streaming=st.booleans(), split=st.booleans()
+)
+@settings(SLOW, max_examples=100)
 def test_c_equals_the_simulation(
-    tmp_path_factory: pytest.TempPathFactory, kernels: dict[bool, Path], model: IntegerModel
+    tmp_path_factory: pytest.TempPathFactory,
+    kernels: dict[bool, Path],
+    model: IntegerModel,
+    backend: Backend,
+    streaming: bool,
+    split: bool,
 ) -> None:
     folder = tmp_path_factory.mktemp("c")
-    generate(model, folder)
+    generate(model, folder, backend, streaming=streaming)
     inputs = inputs_for(model, 12)
     expected = simulate(model, inputs).reshape(len(inputs), -1)
-    sources = [folder / "model.c", host.ENGINE / "p2b_resize.c", host.FIRMWARE / "ports/host/p2b_host.c"]
-    for split, objects in kernels.items():
-        library = folder / f"libhost{int(split)}.so"
-        command = ["gcc", *engine_flags(folder, split=split), "-fPIC", "-shared", "-o", str(library)]
-        subprocess.run([*command, *map(str, sources), *map(str, objects.glob("*.o"))], check=True)
-        np.testing.assert_array_equal(run_c(HostModel(library), inputs), expected)
+    command = ["gcc", *engine_flags(), f"-I{APPLICATION}", f"-I{folder}", "-fPIC", "-shared"]
+    sources = [folder / "model.c", host.RESIZE, host.PORT, *kernels[split].glob("*.o")]
+    subprocess.run([*command, *map(str, sources), "-o", str(folder / "libhost.so")], check=True)
+    np.testing.assert_array_equal(run_c(HostModel(folder / "libhost.so"), inputs), expected)
 
 
-@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(
+    ("backend", "split"), [(Backend.PAPER, False), *((backend, True) for backend in BACKENDS)]
+)
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, "SAME"), (5, 2, "SAME"), (3, 2, "VALID")])
 def test_convolution_with_both_regions(
-    tmp_path: Path, kernel: int, stride: int, padding: str, split: bool
+    tmp_path: Path, kernel: int, stride: int, padding: str, backend: Backend, split: bool
 ) -> None:
     """Interior and all four borders at once, on an input that is larger than the random ones."""
     rng = np.random.default_rng(1)
@@ -98,7 +111,18 @@ def test_convolution_with_both_regions(
     inputs = inputs_for(model, 8)
     expected = simulate(model, inputs)
     assert len(np.unique(expected)) > 40  # not saturated
-    np.testing.assert_array_equal(run_c(build(model, tmp_path, split=split), inputs), expected.reshape(8, -1))
+    library = build(model, tmp_path, backend, split=split)
+    np.testing.assert_array_equal(run_c(library, inputs), expected.reshape(8, -1))
+
+
+def test_an_inference_leaves_nothing_behind(rgb_library: Path) -> None:
+    """The same inputs in any order give the same outputs, one by one or in a batch."""
+    model = HostModel(rgb_library)
+    inputs = np.random.default_rng(0).integers(-128, 128, (20, 8, 6, 3)).astype(np.int8)
+    expected = model.run(inputs)
+    np.testing.assert_array_equal(model.run(inputs[::-1])[::-1], expected)
+    for image, output in zip(inputs, expected, strict=True):
+        np.testing.assert_array_equal(model.run(image[None])[0], output)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------------
@@ -114,7 +138,7 @@ def arithmetic(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         "uint32_t divide(uint32_t n, uint32_t d) { return p2b_divide(n, d); }\n"
         "int8_t clamp(int32_t x, int32_t o, int32_t l, int32_t h) { return p2b_clamp(x, o, l, h); }\n"
     )
-    command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", f"-I{host.ENGINE}", "-o"]
+    command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", f"-I{ENGINE}", "-o"]
     subprocess.run([*command, str(folder / "lib.so"), str(folder / "arithmetic.c")], check=True)
     library = ctypes.CDLL(str(folder / "lib.so"))
     library.divide.restype = ctypes.c_uint32
@@ -260,7 +284,7 @@ def test_classes_have_numbers_where_the_model_names_none(tmp_path: Path) -> None
     tensors = (Tensor("in", (2,), 1.0, 0), Tensor("out", (2,), 1.0, 0))
     weights, scale = np.eye(2, dtype=np.int8), np.ones(1, np.float32)
     layer = FullyConnected("fc", (0,), 1, weights, np.zeros(2, np.int32), scale)
-    model = build(IntegerModel("plain", tensors, (layer,), 0, 1), tmp_path, split=False)
+    model = build(IntegerModel("plain", tensors, (layer,), 0, 1), tmp_path, "paper", split=False)
     assert model.classes == ["class 0", "class 1"]
     assert run_c(model, np.array([[3, -4]], np.int8)).tolist() == [[3, -4]]
 
@@ -280,7 +304,7 @@ def test_run_takes_no_images_and_refuses_other_shapes(rgb_library: Path) -> None
 
 
 def test_build_is_deterministic(rgb_library: Path, tmp_path: Path) -> None:
-    build_host(rgb_library.parent, tmp_path / "again.so", split=True)
+    build_host(rgb_library.parent, tmp_path / "again.so")
     assert (tmp_path / "again.so").read_bytes() == rgb_library.read_bytes()
 
 
@@ -308,24 +332,39 @@ SANITIZED_MAIN = """
 #include "model.h"
 int main(void)
 {
-    while (fread(p2b_input(), 1, P2B_INPUT_BYTES, stdin) == P2B_INPUT_BYTES) {
-        p2b_run();
-        fwrite(p2b_output(), 1, P2B_OUTPUT_BYTES, stdout);
-    }
+    int8_t input[P2B_INPUT_BYTES];
+    while (fread(input, 1, P2B_INPUT_BYTES, stdin) == P2B_INPUT_BYTES)
+        fwrite(p2b_run(&p2b_model, input), 1, P2B_OUTPUT_BYTES, stdout);
     return 0;
 }
 """
+SANITIZERS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
-@given(model=integer_models())
-@settings(SLOW, max_examples=5)
-def test_no_undefined_behaviour(tmp_path_factory: pytest.TempPathFactory, model: IntegerModel) -> None:
+@pytest.fixture(scope="module")
+def sanitized_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sanitized_kernels")
+    command = ["gcc", *engine_flags(), *SANITIZERS, "-c"]
+    for source in engine_sources(mac16=False):
+        output = folder / f"{source.parent.name}-{source.stem}.o"
+        subprocess.run([*command, str(source), "-o", str(output)], check=True)
+    return folder
+
+
+@given(model=integer_models(), backend=st.sampled_from(BACKENDS), streaming=st.booleans())
+@settings(SLOW, max_examples=25)
+def test_no_undefined_behaviour(
+    tmp_path_factory: pytest.TempPathFactory,
+    sanitized_kernels: Path,
+    model: IntegerModel,
+    backend: Backend,
+    streaming: bool,
+) -> None:
     folder = tmp_path_factory.mktemp("sanitized")
-    generate(model, folder)
+    generate(model, folder, backend, streaming=streaming)
     (folder / "main.c").write_text(SANITIZED_MAIN)
-    sanitizers = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    sources = [*engine_sources(folder), folder / "main.c"]
-    command = ["gcc", *engine_flags(folder, split=True), *sanitizers, *map(str, sources), "-o"]
+    sources = [folder / "main.c", folder / "model.c", *sanitized_kernels.glob("*.o")]
+    command = ["gcc", *engine_flags(), f"-I{folder}", *SANITIZERS, *map(str, sources), "-o"]
     subprocess.run([*command, str(folder / "main")], check=True)
     inputs = inputs_for(model, 4)
     result = subprocess.run([str(folder / "main")], input=inputs.tobytes(), capture_output=True, check=False)
@@ -334,14 +373,12 @@ def test_no_undefined_behaviour(tmp_path_factory: pytest.TempPathFactory, model:
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_xtensa_needs_only_memcpy_and_memset(rgb_library: Path, tmp_path: Path, split: bool) -> None:
+def test_xtensa_needs_only_memcpy_and_memset(tmp_path: Path, split: bool) -> None:
     """The lx106 compiler has no 64-bit multiplication and no division to link with."""
-    folder = rgb_library.parent
     objects = []
-    for source in engine_sources(folder):
-        objects.append(str(tmp_path / f"{source.stem}.o"))
-        flags = ["-O2", "-ffreestanding", "-mlongcalls", "-mtext-section-literals", *host.WARNINGS]
-        command = ["xtensa-lx106-elf-gcc", *engine_flags(folder, split=split), *flags]
+    for source in engine_sources(mac16=True):
+        objects.append(str(tmp_path / f"{source.parent.name}-{source.stem}.o"))
+        command = ["xtensa-lx106-elf-gcc", *engine_flags(split=split), *FLAGS, *WARNINGS]
         subprocess.run([*command, "-c", str(source), "-o", objects[-1]], check=True)
     subprocess.run(["xtensa-lx106-elf-ld", "-r", *objects, "-o", str(tmp_path / "engine.o")], check=True)
     symbols = ["xtensa-lx106-elf-nm", "--undefined-only", str(tmp_path / "engine.o")]

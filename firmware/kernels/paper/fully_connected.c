@@ -1,19 +1,22 @@
 /* Fully connected layer, output stationary: one accumulator, inputs and weights stream through. */
-#include "p2b_arithmetic.h"
-#include "p2b_kernels.h"
+#include "p2b_output.h"
 
-void p2b_fully_connected(const p2b_fully_connected_t *op, const int8_t *input, int8_t *output)
+void p2b_fully_connected_paper(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows,
+                               void *scratch)
 {
-    const p2b_requantization_t *const r = &op->requantization;
-    const int8_t *const input_end = input + op->in_n;
+    const p2b_fully_connected_t *const op = layer;
+    const int32_t offset = -op->input_zero_point;
+    const int8_t *const end = in[0] + op->in_n;
     const int8_t *weights = op->weights;
+    (void)rows;
+    (void)scratch;
 
     for (int32_t c = 0; c < op->out_n; ++c) {
-        int32_t accumulator = op->bias[c];
+        const p2b_channel_t *const channel = &op->output.channels[c];
+        int32_t accumulator = channel->bias;
 
-        for (const int8_t *x = input; x != input_end; ++x, ++weights)
-            accumulator += (*x + r->input_offset) * *weights;
-        output[c] = p2b_clamp(p2b_requantize(accumulator, r->multipliers[c], r->shifts[c]), r->output_offset,
-                              r->low, r->high);
+        for (const int8_t *x = in[0]; x != end; ++x, ++weights)
+            accumulator += (*x + offset) * *weights;
+        out[0][c] = p2b_output_value(accumulator, channel, &op->output);
     }
 }

@@ -56,7 +56,7 @@ int32_t p2b_host_layer_count(void)
 
 const char *p2b_host_layer_name(int32_t layer)
 {
-    return p2b_layer_names[layer];
+    return p2b_model.layer_names[layer];
 }
 
 const char *p2b_host_classes(void)
@@ -77,11 +77,8 @@ const char *p2b_host_model_sha256(void)
 /* inputs: n x P2B_INPUT_BYTES; outputs: n x P2B_OUTPUT_BYTES. */
 void p2b_host_run_batch(const int8_t *inputs, int8_t *outputs, int32_t n)
 {
-    for (int32_t i = 0; i < n; ++i, inputs += P2B_INPUT_BYTES, outputs += P2B_OUTPUT_BYTES) {
-        memcpy(p2b_input(), inputs, P2B_INPUT_BYTES);
-        p2b_run();
-        memcpy(outputs, p2b_output(), P2B_OUTPUT_BYTES);
-    }
+    for (int32_t i = 0; i < n; ++i, inputs += P2B_INPUT_BYTES, outputs += P2B_OUTPUT_BYTES)
+        memcpy(outputs, p2b_run(&p2b_model, inputs), P2B_OUTPUT_BYTES);
 }
 
 /* rgb: height x width x P2B_INPUT_C; input: P2B_INPUT_BYTES. 1 <= width, height <= 65535. */

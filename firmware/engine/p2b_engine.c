@@ -1,0 +1,79 @@
+/* The schedule's interpreter: finds each call's rows and calls its kernel. */
+#include "p2b_engine.h"
+
+#include <stddef.h>
+
+static int8_t *row_of(const p2b_model_t *model, const p2b_tensor_t *tensor, int32_t row)
+{
+    /* The position in the ring without a division, which the LX106 does not have. Rows and capacities are small
+     * numbers, and a whole tensor takes no turn. */
+    while (row >= tensor->capacity)
+        row -= tensor->capacity;
+    return model->arena + tensor->offset + row * tensor->row_bytes;
+}
+
+void p2b_begin(const p2b_model_t *model)
+{
+    for (int32_t i = 0; i < model->step_count; ++i)
+        model->progress[i] = 0;
+}
+
+int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, void *context)
+{
+    const int32_t number = model->schedule[index];
+    const p2b_step_t *const step = &model->steps[number];
+    const p2b_tensor_t *const output = &model->tensors[step->output];
+    const int32_t first = model->progress[number];
+    const int32_t left = output->rows - first, rows = left < step->rows ? left : step->rows;
+    const int8_t **in = model->in;
+
+    model->progress[number] = (int16_t)(first + rows);
+    for (int32_t i = 0; i < rows; ++i)
+        model->out[i] = row_of(model, output, first + i);
+    if (!step->kernel) {
+        source(context, first, model->out[0]);
+        return step->layer;
+    }
+    for (int32_t i = 0; i < step->operand_count; ++i) {
+        const p2b_operand_t *const operand = &step->operands[i];
+        const p2b_tensor_t *const tensor = &model->tensors[operand->tensor];
+        const int32_t top = first * operand->stride - operand->pad;
+        const int32_t bottom = top + (rows - 1) * operand->stride + operand->height;
+
+        if (operand->height == 0)
+            *in++ = row_of(model, tensor, 0);
+        for (int32_t row = top; operand->height > 0 && row < bottom; ++row)
+            *in++ = row >= 0 && row < tensor->rows ? row_of(model, tensor, row) : NULL;
+    }
+    step->kernel(step->op, model->in, model->out, rows, model->arena + step->scratch);
+    return step->layer;
+}
+
+const int8_t *p2b_output(const p2b_model_t *model)
+{
+    return row_of(model, &model->tensors[model->output], 0);
+}
+
+typedef struct {
+    const int8_t *next;
+    int32_t row_bytes;
+} frame_t;
+
+static void copy_row(void *context, int32_t row, int8_t *destination)
+{
+    frame_t *const frame = context;
+    (void)row;
+
+    for (int8_t *const end = destination + frame->row_bytes; destination != end;)
+        *destination++ = *frame->next++;
+}
+
+const int8_t *p2b_run(const p2b_model_t *model, const int8_t *input)
+{
+    frame_t frame = {input, model->tensors[0].row_bytes};
+
+    p2b_begin(model);
+    for (int32_t i = 0; i < model->schedule_length; ++i)
+        (void)p2b_call(model, i, copy_row, &frame);
+    return p2b_output(model);
+}

@@ -1,0 +1,64 @@
+/* Running a network: a table of steps, a schedule of calls, tensors that hold some or all of their rows.
+ *
+ * A step is one layer (with what is fused into it). The schedule says which step computes its next rows, one
+ * entry a call; a tensor of which only `capacity` rows exist at a time keeps row r at r mod capacity. The same
+ * code runs layer by layer (whole tensors, every step to its end) and streaming (a few rows of each). */
+#ifndef P2B_ENGINE_H
+#define P2B_ENGINE_H
+
+#include "p2b_kernels.h"
+
+/* Where a tensor's rows are. A capacity of `rows` means that the whole tensor is there, row after row. */
+typedef struct {
+    int32_t offset; /* bytes into the arena */
+    int32_t rows, capacity;
+    int32_t row_bytes;
+} p2b_tensor_t;
+
+/* One input of a step: output row y needs rows y * stride - pad .. + height - 1. height 0: the whole tensor, one
+ * pointer. */
+typedef struct {
+    int16_t tensor, height, stride, pad;
+} p2b_operand_t;
+
+typedef struct {
+    p2b_kernel_t *kernel; /* NULL: the next row of the model's input */
+    const void *op;
+    const p2b_operand_t *operands;
+    int16_t operand_count;
+    int16_t output; /* tensor */
+    int16_t rows;   /* computed by one call (the last one may have fewer) */
+    int16_t layer;  /* into layer_names; -1: the input */
+    int32_t scratch; /* offset of the kernel's working memory in the arena */
+} p2b_step_t;
+
+typedef struct {
+    const char *const *layer_names;
+    const p2b_tensor_t *tensors;
+    const p2b_step_t *steps;
+    const uint8_t *schedule; /* step of each call */
+    int32_t layer_count, step_count, schedule_length;
+    int32_t output; /* tensor */
+    int8_t *arena;
+    int16_t *progress;    /* rows computed so far, one a step */
+    const int8_t **in;    /* room for the largest call's row pointers */
+    int8_t **out;
+} p2b_model_t;
+
+/* Write row `row` of the model's input (W x C bytes, int8) to `destination`. */
+typedef void p2b_source_t(void *context, int32_t row, int8_t *destination);
+
+/* Start an inference. */
+void p2b_begin(const p2b_model_t *model);
+
+/* Do call `index` of the schedule (0 .. schedule_length - 1, in this order); return its layer, -1 for the input.
+ * Rows of the input come from `source`, top to bottom, each asked for once. */
+int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, void *context);
+
+/* The output, after the last call and until the next inference. */
+const int8_t *p2b_output(const p2b_model_t *model);
+
+/* A whole inference on an input in memory. Returns p2b_output(). */
+const int8_t *p2b_run(const p2b_model_t *model, const int8_t *input);
+
+#endif

@@ -1,0 +1,20 @@
+/* Mean over all pixels: the multiplier divides by their number. */
+#include "p2b_arithmetic.h"
+#include "p2b_kernels.h"
+
+void p2b_mean(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
+{
+    const p2b_mean_t *const op = layer;
+    const int32_t size = op->pixels * op->channels;
+    (void)rows;
+    (void)scratch;
+
+    for (int32_t c = 0; c < op->channels; ++c) {
+        int32_t sum = -op->pixels * op->input_zero_point;
+
+        for (const int8_t *p = in[0] + c, *const end = p + size; p != end; p += op->channels)
+            sum += *p;
+        out[0][c] = p2b_clamp(p2b_requantize(sum, op->multiplier, op->shift), op->output_zero_point, INT8_MIN,
+                              INT8_MAX);
+    }
+}

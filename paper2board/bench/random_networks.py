@@ -1,0 +1,452 @@
+"""Random integer networks that reach into every corner of the kernels.
+
+A network is a chain of what networks are made of (convolutions, separable and residual blocks, branches joined
+again, poolings …) with any zero point, activation, stride, padding, and scales for which most outputs do not
+saturate. The same seed gives the same network with the same version of numpy.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from paper2board.integer_model import (
+    INT8_MAX,
+    INT8_MIN,
+    SOFTMAX_MAX_DEPTH,
+    Activation,
+    Add,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    IntegerModel,
+    Mean,
+    Op,
+    Pad,
+    Padding,
+    Pool2D,
+    Reshape,
+    Softmax,
+    Tensor,
+    pad_before,
+)
+from paper2board.simulate import activations
+
+MAX_SIDE = 14
+MAX_CHANNELS = 40
+MAX_LAYER_MACS = 60_000
+"""Keeps a network's emulation within a fraction of a second."""
+_ACTIVATIONS: tuple[Activation, ...] = ("NONE", "RELU", "RELU6")
+_PADDINGS: tuple[Padding, ...] = ("SAME", "VALID")
+_TRIES = 8
+_DEVIATION = 74.0
+"""Of a uniformly distributed int8."""
+
+
+def random_network(seed: int) -> IntegerModel:
+    """Return the network of a seed: up to seven blocks on an input of up to 14 × 14 × 40, or a vector.
+
+    Its output is the last op's; now and then nothing reads some other tensor.
+    """
+    graph = _Graph(np.random.default_rng(seed))
+    for _ in range(graph.integer(0, 4) if len(graph.shape) == 3 else 0):
+        graph.grow(graph.image_blocks)
+    if graph.chance(0.5):
+        for _ in range(graph.integer(1, 2)):
+            graph.grow(graph.vector_blocks)
+    # At least one op computes something.
+    graph.grow((graph.image_blocks if len(graph.shape) == 3 else graph.vector_blocks)[:8])
+    if graph.chance(0.2) and 1 < graph.shape[-1] <= SOFTMAX_MAX_DEPTH:
+        graph.grow((graph.softmax,))
+    return graph.model(f"random{seed}")
+
+
+def random_inputs(model: IntegerModel, count: int, seed: int) -> np.ndarray:
+    """Return int8 inputs, ``count`` × the model's input shape: the first uniform, the second of the
+    two extremes alone, the others uniform."""
+    rng = np.random.default_rng(seed)
+    shape = model.tensors[model.input].shape
+    inputs = rng.integers(INT8_MIN, INT8_MAX + 1, (count, *shape)).astype(np.int8)
+    if count > 1:
+        inputs[1] = rng.choice(np.array([INT8_MIN, INT8_MAX], np.int8), shape)
+    return inputs
+
+
+class _Graph:
+    """A network under construction. Blocks read the last tensor, or now and then an earlier one."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.tensors: list[Tensor] = []
+        self.ops: list[Op] = []
+        self.last = 0
+        self.image_blocks: tuple[Callable[[], None], ...] = (
+            self.convolution,
+            self.depthwise,
+            self.square_convolution,
+            self.pooled_convolution,
+            self.separable,
+            self.residual,
+            self.padded_convolution,
+            self.branches,
+            self.pooling,
+            self.addition,
+            self.padding,
+        )
+        shape: tuple[int, ...] = (self.integer(1, MAX_SIDE), self.integer(1, MAX_SIDE), self.channels())
+        if self.chance(0.05):
+            shape = shape[2:]
+        self.vector_blocks: tuple[Callable[[], None], ...] = (
+            self.mean if len(shape) == 3 else self.product,
+            self.product,
+            self.vector_addition,
+            self.vector_branches,
+            self.flattened_product,
+            self.product,
+            self.flattened_product,
+            self.product,
+        )
+        self.add_tensor(shape, *self.quantization())
+        self.samples = rng.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
+
+    def model(self, name: str) -> IntegerModel:
+        return IntegerModel(name, tuple(self.tensors), tuple(self.ops), 0, self.last)
+
+    def grow(self, blocks: Sequence[Callable[[], None]]) -> None:
+        """Add a block; draw again, mostly, while its outputs hardly depend on the network's input."""
+        tensors, ops, last = len(self.tensors), len(self.ops), self.last
+        for _ in range(_TRIES):
+            del self.tensors[tensors:], self.ops[ops:]
+            self.last = last
+            self.pick(blocks)()
+            outputs = activations(self.model("grown"), self.samples)[self.last]
+            if np.mean(outputs[1:] != outputs[0]) > 0.1 or self.chance(0.02):
+                return
+
+    # --- draws ---
+
+    def integer(self, low: int, high: int) -> int:
+        """Draw from ``low`` to ``high``, both included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def pick(self, choices: Sequence[Any]) -> Any:
+        return choices[self.integer(0, len(choices) - 1)]
+
+    def channels(self, most: int = MAX_CHANNELS) -> int:
+        """Draw small numbers as often as large ones, and often what kernels take four at a time."""
+        channels = int(2.0 ** self.rng.uniform(0, math.log2(MAX_CHANNELS + 1)))
+        if self.chance(0.4):
+            channels = -(-channels // 4) * 4
+        return min(most, channels)
+
+    def activation(self) -> Activation:
+        return self.pick(_ACTIVATIONS)
+
+    def zero_point(self, activation: Activation = "NONE") -> int:
+        """Draw anything, but mostly what leaves the activation room in int8."""
+        if self.chance(0.3):
+            return self.pick((INT8_MIN, 0, INT8_MAX, self.integer(INT8_MIN, INT8_MAX)))
+        return (
+            self.integer(-40, 40) if activation == "NONE" else self.pick((INT8_MIN, self.integer(-120, -60)))
+        )
+
+    def scale(self, activation: Activation = "NONE") -> float:
+        """Draw a scale; RELU6 has its bound in or near int8's range."""
+        exponent = self.rng.uniform(-6.5, -4.5) if activation == "RELU6" else self.rng.uniform(-7, 0)
+        return float(np.float32(2.0**exponent))
+
+    def quantization(self, activation: Activation = "NONE") -> tuple[float, int]:
+        return self.scale(activation), self.zero_point(activation)
+
+    # --- tensors ---
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensors[self.last].shape
+
+    def add_tensor(self, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
+        self.tensors.append(Tensor(f"tensor{len(self.tensors)}", shape, scale, zero_point))
+        self.last = len(self.tensors) - 1
+        return self.last
+
+    def like(self, source: int, shape: tuple[int, ...]) -> int:
+        """Add a tensor with the quantization of another."""
+        return self.add_tensor(shape, self.tensors[source].scale, self.tensors[source].zero_point)
+
+    def name(self, kind: str) -> str:
+        return f"{kind}{len(self.ops)}"
+
+    def image(self) -> int:
+        """Choose an H × W × C tensor to read."""
+        images = [index for index, tensor in enumerate(self.tensors) if len(tensor.shape) == 3]
+        return self.pick(images) if self.chance(0.05) or self.last not in images else self.last
+
+    # --- layers ---
+
+    def weighted(
+        self,
+        source: int,
+        weights: tuple[int, ...],
+        output: tuple[int, ...],
+        quantization: tuple[float, int] | None,
+    ) -> dict[str, Any]:
+        """Draw weights, bias, scales and the output of a layer; ``quantization`` of the output may be given.
+
+        The weights' scales are such that an accumulator's deviation becomes about a third of the output's range.
+        """
+        style = self.integer(0, 3)
+        if style == 0:
+            values = self.rng.choice(np.array([-128, -127, 0, 127], np.int8), weights)
+        else:
+            most = (127, 127, 7)[style - 1]
+            values = self.rng.integers(-most, most + 1, weights).astype(np.int8)
+        channels = output[-1]
+        inputs = values.size // channels
+        tensor = self.tensors[source]
+        deviation = (
+            math.sqrt(inputs) * max(float(values.std()), 1.0) * math.hypot(_DEVIATION, tensor.zero_point)
+        )
+        bias = self.rng.normal(0, deviation, channels).clip(-(2**24), 2**24).astype(np.int32)
+        activation = self.activation()
+        scale, zero_point = quantization or self.quantization(activation)
+        # Mostly moderate; sometimes all saturates, or vanishes.
+        gain = 2.0 ** (self.rng.uniform(-0.5, 0.5) if self.chance(0.9) else self.rng.uniform(-8, 8))
+        centre = 45 * gain / deviation * scale / tensor.scale
+        count = self.pick((1, channels))
+        return {
+            "inputs": (source,),
+            "output": self.add_tensor(output, scale, zero_point),
+            "weights": values,
+            "bias": bias,
+            "weight_scales": (centre * 2.0 ** self.rng.uniform(-1.5, 1.5, count)).astype(np.float32),
+            "activation": activation,
+        }
+
+    def window(self, source: int) -> tuple[tuple[int, int], tuple[int, int], Padding]:
+        """Draw kernel, stride and padding of a window over a tensor; mostly square ones."""
+        padding = self.pick(_PADDINGS)
+        height, width = self.tensors[source].shape[:2]
+        kernel = (self.integer(1, 5), self.integer(1, 5))
+        stride = (self.integer(1, 3), self.integer(1, 3))
+        if self.chance(0.7):
+            kernel, stride = (kernel[0],) * 2, (stride[0],) * 2
+        if padding == "VALID":
+            kernel = (min(kernel[0], height), min(kernel[1], width))
+        return kernel, stride, padding
+
+    def size(
+        self, source: int, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding
+    ) -> tuple[int, int]:
+        height, width = (
+            pad_before(self.tensors[source].shape[axis], kernel[axis], stride[axis], padding)[1]
+            for axis in (0, 1)
+        )
+        return height, width
+
+    def convolve(
+        self,
+        source: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: Padding = "SAME",
+        channels: int | None = None,
+        quantization: tuple[float, int] | None = None,
+    ) -> int:
+        size = self.size(source, kernel, stride, padding)
+        depth = self.tensors[source].shape[2]
+        if channels is None:
+            most = MAX_LAYER_MACS // (math.prod(size) * math.prod(kernel) * depth)
+            channels = self.channels(max(1, most))
+        fields = self.weighted(source, (channels, *kernel, depth), (*size, channels), quantization)
+        self.ops.append(Conv2D(name=self.name("conv"), stride=stride, padding=padding, **fields))
+        return self.last
+
+    def convolve_depthwise(
+        self,
+        source: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: Padding = "SAME",
+        multiplier: int = 1,
+    ) -> int:
+        size = self.size(source, kernel, stride, padding)
+        channels = self.tensors[source].shape[2] * multiplier
+        fields = self.weighted(source, (*kernel, channels), (*size, channels), None)
+        self.ops.append(
+            DepthwiseConv2D(name=self.name("depthwise"), stride=stride, padding=padding, **fields)
+        )
+        return self.last
+
+    def pool(
+        self, kind: Any, source: int, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding
+    ) -> int:
+        size = self.size(source, kernel, stride, padding)
+        output = self.like(source, (*size, self.tensors[source].shape[2]))
+        name, activation = self.name("pool"), self.activation()
+        self.ops.append(Pool2D(kind, name, (source,), output, kernel, stride, padding, activation))
+        return output
+
+    def add(self, first: int, second: int) -> int:
+        largest = max(self.tensors[first].scale, self.tensors[second].scale)
+        activation = self.activation()
+        scale = float(np.float32(largest * 2.0 ** self.rng.uniform(-0.5, 1.5)))
+        output = self.add_tensor(self.tensors[first].shape, scale, self.zero_point(activation))
+        self.ops.append(Add(self.name("add"), (first, second), output, activation))
+        return output
+
+    def concatenate(self, parts: list[int], axis: int) -> int:
+        shape = list(self.tensors[parts[0]].shape)
+        shape[axis] = sum(self.tensors[part].shape[axis] for part in parts)
+        output = self.like(parts[0], tuple(shape))
+        self.ops.append(Concatenation(self.name("concatenation"), tuple(parts), output, axis))
+        return output
+
+    def pad(self, source: int, paddings: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]) -> int:
+        shape = self.tensors[source].shape
+        output = self.like(source, tuple(n + sum(pair) for n, pair in zip(shape, paddings, strict=True)))
+        self.ops.append(Pad(self.name("pad"), (source,), output, paddings))
+        return output
+
+    def multiply(self, source: int, quantization: tuple[float, int] | None = None) -> int:
+        channels = self.channels(max(1, MAX_LAYER_MACS // self.tensors[source].size))
+        fields = self.weighted(source, (channels, self.tensors[source].size), (channels,), quantization)
+        self.ops.append(FullyConnected(name=self.name("product"), **fields))
+        return self.last
+
+    def flatten(self) -> int:
+        source = self.last
+        output = self.like(source, (self.tensors[source].size,))
+        self.ops.append(Reshape(self.name("flatten"), (source,), output))
+        return output
+
+    # --- blocks on images ---
+
+    def convolution(self) -> None:
+        source = self.image()
+        self.convolve(source, *self.window(source))
+
+    def depthwise(self) -> None:
+        source = self.image()
+        multiplier = self.integer(1, 3) if self.tensors[source].shape[2] <= MAX_CHANNELS // 3 else 1
+        self.convolve_depthwise(source, *self.window(source), multiplier)
+
+    def square_convolution(self) -> None:
+        """3 × 3, stride 1: what Winograd is for."""
+        source = self.image()
+        valid = min(self.tensors[source].shape[:2]) >= 3 and self.chance(0.3)
+        self.convolve(source, (3, 3), padding="VALID" if valid else "SAME")
+
+    def pooled_convolution(self) -> None:
+        """A convolution, then a max pooling, whose windows mostly fit without overlap."""
+        source = self.image()
+        if self.chance(0.6):
+            self.convolve(source, (3, 3))
+        elif self.chance(0.5):
+            self.convolve_depthwise(source, *self.window(source))
+        else:
+            self.convolve(source, *self.window(source))
+        height, width = self.shape[:2]
+        side = self.integer(2, 3)
+        kernel = (min(side, height), min(side, width))
+        stride = kernel if self.chance(0.7) else (self.integer(1, 3), self.integer(1, 3))
+        self.pool("MAX_POOL_2D", self.last, kernel, stride, self.pick(("VALID", "VALID", "SAME")))
+
+    def separable(self) -> None:
+        """Depthwise 3 × 3 of stride 1 or 2, then 1 × 1."""
+        stride = (self.integer(1, 2),) * 2
+        self.convolve(self.convolve_depthwise(self.image(), (3, 3), stride), (1, 1))
+
+    def residual(self) -> None:
+        """Two convolutions beside a shortcut, which is a 1 × 1 convolution if sizes differ."""
+        source = self.image()
+        depth = self.tensors[source].shape[2]
+        if self.chance(0.5):
+            inner = self.convolve(source, (3, 3)) if self.chance(0.5) else source
+            first, second = self.convolve(inner, (3, 3), channels=depth), source
+        else:
+            stride = (self.integer(1, 2),) * 2
+            first = self.convolve(source, (3, 3), stride)
+            second = self.convolve(source, (1, 1), stride, channels=self.tensors[first].shape[2])
+        self.add(*((first, second) if self.chance(0.5) else (second, first)))
+
+    def padded_convolution(self) -> None:
+        """PAD, then a VALID convolution of stride 2: how frameworks say SAME padding of their own."""
+        source = self.pad(self.image(), self.pick((((0, 1), (0, 1), (0, 0)), ((1, 1), (1, 1), (0, 0)))))
+        height, width = self.tensors[source].shape[:2]
+        convolve: Callable[..., int] = self.convolve if self.chance(0.5) else self.convolve_depthwise
+        convolve(source, (min(3, height), min(3, width)), (2, 2), "VALID")
+
+    def branches(self) -> None:
+        """Two or three convolutions of one tensor, joined along any axis."""
+        source, axis = self.image(), self.integer(0, 2)
+        quantization = self.quantization()
+        channels = self.channels(12)
+        parts = []
+        for _ in range(self.integer(2, 3)):
+            side = self.pick((1, 3))
+            depth = self.channels(12) if axis == 2 else channels
+            parts.append(self.convolve(source, (side, side), channels=depth, quantization=quantization))
+        if self.chance(0.2):
+            parts.append(parts[0])
+        self.concatenate(parts, axis)
+
+    def pooling(self) -> None:
+        source = self.image()
+        self.pool(
+            self.pick(("MAX_POOL_2D", "AVERAGE_POOL_2D", "AVERAGE_POOL_2D")), source, *self.window(source)
+        )
+
+    def addition(self) -> None:
+        source = self.image()
+        shape = self.tensors[source].shape
+        self.add(source, self.pick([i for i, tensor in enumerate(self.tensors) if tensor.shape == shape]))
+
+    def padding(self) -> None:
+        def amount(most: int) -> tuple[int, int]:
+            return self.integer(0, most), self.integer(0, most)
+
+        self.pad(self.image(), (amount(2), amount(2), amount(2) if self.chance(0.3) else (0, 0)))
+
+    # --- blocks that end in vectors ---
+
+    def mean(self) -> None:
+        source = self.image()
+        tensor = self.tensors[source]
+        scale, zero_point = tensor.scale, tensor.zero_point
+        if self.chance(0.5):
+            scale, zero_point = float(np.float32(scale * 2.0 ** self.rng.uniform(-4, 2))), self.zero_point()
+        shape = self.pick(((tensor.shape[2],), (1, 1, tensor.shape[2])))
+        self.ops.append(Mean(self.name("mean"), (source,), self.add_tensor(shape, scale, zero_point)))
+
+    def product(self) -> None:
+        self.multiply(self.last)
+
+    def flattened_product(self) -> None:
+        self.multiply(self.flatten())
+
+    def vector_addition(self) -> None:
+        source = self.flatten()
+        self.add(source, source if self.chance(0.2) else self.same_vector(source))
+
+    def same_vector(self, source: int) -> int:
+        """Add a product with as many values as a vector has."""
+        n = self.tensors[source].size
+        first = self.multiply(source)
+        fields = self.weighted(first, (n, self.tensors[first].size), (n,), None)
+        self.ops.append(FullyConnected(name=self.name("product"), **fields))
+        return self.last
+
+    def vector_branches(self) -> None:
+        source, quantization = self.last, self.quantization()
+        self.concatenate([self.multiply(source, quantization) for _ in range(self.integer(2, 3))], 0)
+
+    def softmax(self) -> None:
+        beta = 1.0 if self.chance(0.5) else float(np.float32(2.0 ** self.rng.uniform(-3, 3)))
+        source = self.last
+        output = self.add_tensor(self.tensors[source].shape, 1 / 256, INT8_MIN)
+        self.ops.append(Softmax(self.name("softmax"), (source,), output, beta))

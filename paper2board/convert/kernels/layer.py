@@ -1,0 +1,69 @@
+"""What a kernel is told about a layer, and what it answers.
+
+A back end (:mod:`~paper2board.convert.kernels.paper`, ``portable``, ``mac16``, ``winograd``) has a function for
+each kind of layer with weights. It takes a :class:`Convolution` or :class:`Product` and returns :class:`Packed`, or
+None for a layer that it does not do. The same numbers go to C as ``p2b_conv2d_t`` and ``p2b_fully_connected_t``
+(``firmware/engine/p2b_kernels.h``, where they are explained).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A CONV_2D or DEPTHWISE_CONV_2D with the padding before it and the pooling after it.
+
+    Sizes of the input are those of its tensor. ``weights`` int8: (out, kernel_h, kernel_w, in), depthwise
+    (kernel_h, kernel_w, out); ``bias`` int32 (out,).
+    """
+
+    in_h: int
+    in_w: int
+    in_c: int
+    out_h: int
+    out_w: int
+    out_c: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_h: int
+    pad_w: int
+    pool_h: int
+    pool_w: int
+    pool_stride_h: int
+    pool_stride_w: int
+    pooled_h: int
+    pooled_w: int
+    input_zero_point: int
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Product:
+    """A FULLY_CONNECTED layer: ``weights`` int8 (out, in), ``bias`` int32 (out,)."""
+
+    input_zero_point: int
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A layer prepared for a kernel.
+
+    ``function``: the C kernel. ``weights``: int8, int16 or int32, as C reads them. ``bias``: int64
+    (out,), taken modulo 2^32, with all that the kernel's zero-point handling adds. ``scratch_bytes``: working
+    memory of one call. ``rows``: output rows of one call. ``exact_only``: the kernel requantizes as TFLite does
+    (mode ``P2B_EXACT``) whatever the multipliers allow.
+    """
+
+    function: str
+    weights: np.ndarray
+    bias: np.ndarray
+    scratch_bytes: int = 0
+    rows: int = 1
+    exact_only: bool = False

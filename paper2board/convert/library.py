@@ -1,0 +1,51 @@
+"""A network as a C library of its own: generated C, the engine and its kernels, an example, a build file."""
+
+import shutil
+from pathlib import Path
+
+import jinja2
+
+from paper2board.convert.c_code import TEMPLATES, Engine, write_engine
+from paper2board.convert.kernels.catalogue import Backend
+from paper2board.convert.manifest import Manifest
+from paper2board.files import write_text
+from paper2board.firmware.sources import ENGINE, KERNELS, engine_sources
+
+_OWN_FILES = ("CMakeLists.txt", "example.c", "README.md")
+
+
+def write_library(ready: Engine, folder: str | Path) -> Manifest:
+    """Write the engine of a network and everything it needs to be compiled into ``folder``.
+
+    ``folder/engine`` holds the engine's headers and C files, copied; CMakeLists.txt builds a static library, and
+    inside an ESP-IDF project a component. Nothing else is needed but a C11 compiler.
+    """
+    folder = Path(folder)
+    manifest = write_engine(ready, folder)
+    sources = [
+        file
+        for file in engine_sources(mac16=ready.backend.needs_mac16)
+        if file.parent.name != "paper" or ready.backend is Backend.PAPER
+    ]
+    headers = [*ENGINE.glob("*.h")]
+    for kernels in {file.parent for file in sources} - {ENGINE}:
+        headers += kernels.glob("*.h")
+    copied = [f"engine/{_place(file)}" for file in sources]
+    for file in (*sources, *headers):
+        target = folder / "engine" / _place(file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    context = {"manifest": manifest, "sources": copied, "mac16": ready.backend.needs_mac16}
+    for name in _OWN_FILES:
+        write_text(folder / name, environment.get_template(f"library/{name}.j2").render(context))
+    return manifest
+
+
+def _place(file: Path) -> str:
+    """Return where a source file goes below ``engine``: kernels in a folder for each back end."""
+    return file.name if file.parent == ENGINE else file.relative_to(KERNELS).as_posix()

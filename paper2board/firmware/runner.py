@@ -1,0 +1,270 @@
+"""Generated networks run in batches: on this machine, and on QEMU with exact instruction counts.
+
+``firmware/runner`` is a program without a device: networks and their inputs are compiled in, outputs and counts
+are printed. Its images are for measuring kernels and for comparing them with the golden reference.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from paper2board.errors import UserError
+from paper2board.firmware import emulator
+from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
+
+RUNNER = FIRMWARE / "runner"
+EMULATOR = "qemu-system-xtensa"
+TIMEOUT_S = 900.0
+"""How long one image may run."""
+_ALIGNMENT = 16
+
+
+class Target(StrEnum):
+    """A processor, or this machine's, that networks are compiled for.
+
+    LX106 has what all Xtensa cores have, DE212 the MAC16 option, zero-overhead loops, MIN/MAX and CLAMPS as
+    well: together they bracket the ESP32's LX6.
+    """
+
+    HOST = "host"
+    HOST_SANITIZED = "host-sanitized"
+    """Any access outside an array and any undefined operation ends the program."""
+    LX106 = "lx106"
+    DE212 = "de212"
+
+    @property
+    def emulated(self) -> bool:
+        """Whether QEMU runs it."""
+        return self in (Target.LX106, Target.DE212)
+
+    @property
+    def prefix(self) -> str:
+        """What precedes the names of its tools."""
+        return emulator.COMPILER.removesuffix("gcc") if self.emulated else ""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags of every compilation."""
+        if self.emulated:
+            return emulator.FLAGS
+        sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+        return ("-O2", *(sanitizers if self is Target.HOST_SANITIZED else ()))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a network gave. ``outputs``: int8, n × output bytes.
+
+    Instructions, of the inference of the first input: ``layers`` by name, ``input_instructions`` for taking in
+    its rows, ``instructions`` for all. ``code_bytes``: engine and kernels in the image, shared by all networks in
+    it. Counts and sizes are 0 on the host, which has no counter.
+    """
+
+    outputs: np.ndarray
+    layers: dict[str, int]
+    input_instructions: int
+    instructions: int
+    code_bytes: int
+
+
+class RunError(RuntimeError):
+    """A network did not run to its end; ``network`` is the folder of its generated C."""
+
+    def __init__(self, network: Path, what: str) -> None:
+        super().__init__(f"{network}: {what}")
+        self.network = network
+        self.what = what
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        return RunError, (self.network, self.what)
+
+
+class _TooLargeError(Exception):
+    """An image does not fit the emulator's memory."""
+
+
+def kernel_library(target: Target, folder: str | Path) -> Path:
+    """Compile the engine and every kernel of ``target`` into the archive ``folder``/<target>/libp2b.a.
+
+    Raise :class:`UserError` without the compiler.
+    """
+    folder = Path(folder).resolve() / target
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / "libp2b.a"
+    archive.unlink(missing_ok=True)
+    objects = []
+    for source in engine_sources(mac16=target is Target.DE212):
+        objects.append(folder / f"{source.parent.name}-{source.name}.o")
+        _compile(target, [str(source), "-c", "-o", str(objects[-1])])
+    _tool([f"{target.prefix}ar", "rcsD", str(archive), *map(str, objects)])
+    return archive
+
+
+def run(
+    cases: Sequence[tuple[Path, np.ndarray]], target: Target, library: Path, folder: str | Path
+) -> list[Result]:
+    """Run networks on inputs and return a result for each, in order.
+
+    ``cases``: folders of generated C with inputs, int8, n × H × W × C. ``library``: :func:`kernel_library` of the
+    same target. ``folder``: for what is built; nothing in it is needed afterwards. As many networks as fit share
+    an image. Raise :class:`RunError` if a network does not compile, faults, hangs or is too large for the
+    emulator's memory, :class:`UserError` if a tool is missing.
+    """
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, (network, _) in enumerate(cases):
+        command = [str(Path(network).resolve() / "model.c"), "-c", "-o", str(folder / f"{index}.o")]
+        try:
+            _compile(target, [*command, f"-Dp2b_model=p2b_model_{index}"])
+        except RuntimeError as error:
+            raise RunError(network, str(error)) from error
+    return _run(cases, range(len(cases)), target, library, folder)
+
+
+def _run(
+    cases: Sequence[tuple[Path, np.ndarray]], group: range, target: Target, library: Path, folder: Path
+) -> list[Result]:
+    """Run the cases of a group as one image, or as two where it does not fit."""
+    if not group:
+        return []
+    try:
+        image = _link(cases, group, target, library, folder)
+    except _TooLargeError as error:
+        if len(group) == 1:
+            raise RunError(cases[group[0]][0], "does not fit the emulator's memory") from error
+        middle = len(group) // 2
+        halves = (group[:middle], group[middle:])
+        return [result for half in halves for result in _run(cases, half, target, library, folder)]
+    return _parse(_execute(image, target, cases, group), _code_bytes(image, target))
+
+
+def _link(
+    cases: Sequence[tuple[Path, np.ndarray]], group: range, target: Target, library: Path, folder: Path
+) -> Path:
+    """Build the image of a group: its inputs, a table of its networks, the runner, the library."""
+    content, offsets = bytearray(), []
+    for index in group:
+        offsets.append(len(content))
+        data = np.ascontiguousarray(cases[index][1], np.int8).tobytes()
+        content += data + bytes(-len(data) % _ALIGNMENT)
+    (folder / "inputs.bin").write_bytes(content)
+    table = [
+        f"    {{&p2b_model_{index}, inputs + {offset}, {len(cases[index][1])}}},"
+        for index, offset in zip(group, offsets, strict=True)
+    ]
+    source = folder / "networks.c"
+    source.write_text(
+        "\n".join(
+            [
+                '#include "runner.h"',
+                '__asm__(".section .rodata\\n.balign 16\\n.global inputs\\n"',
+                '        "inputs: .incbin \\"inputs.bin\\"\\n.previous");',
+                "extern const int8_t inputs[];",
+                *(f"extern const p2b_model_t p2b_model_{index};" for index in group),
+                "const runner_network_t runner_networks[] = {",
+                *table,
+                "};",
+                f"const int32_t runner_network_count = {len(group)};",
+                "",
+            ]
+        )
+    )
+    image = folder / "image"
+    port = [RUNNER / "host.c"]
+    options: list[str] = []
+    if target.emulated:
+        port = [RUNNER / "xtensa.S", *(emulator.PORT / name for name in ("start.S", "port.c", "runtime.c"))]
+        options = [f"-Wl,-T,{RUNNER / 'runner.ld'}", "-Wl,--build-id=none", "-lgcc"]
+    objects = [folder / f"{index}.o" for index in group]
+    command = [*map(str, [source, RUNNER / "runner.c", *port, *objects, library]), *options]
+    _compile(target, [*command, "-Wl,--gc-sections", "-o", str(image)], folder)
+    return image
+
+
+def _compile(target: Target, arguments: list[str], folder: Path | None = None) -> None:
+    """Run the target's compiler in ``folder`` with the flags and include folders that everything has."""
+    command = [f"{target.prefix}gcc", *target.flags, *engine_flags(), *WARNINGS, f"-I{RUNNER}"]
+    _tool([*command, f"-I{APPLICATION}", *arguments], folder)
+
+
+def _tool(command: list[str], folder: Path | None = None) -> str:
+    """Run a tool in ``folder``; return what it printed."""
+    if shutil.which(command[0]) is None:
+        packages = "gcc-xtensa-lx106 and binutils-xtensa-lx106" if "xtensa" in command[0] else "gcc"
+        raise UserError(f"{command[0]} is not installed; install the system package {packages}")
+    environment = os.environ | {"LC_ALL": "C"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+    if re.search(r"region `\w+' overflowed|will not fit in region", result.stderr):
+        raise _TooLargeError
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr}")
+    return result.stdout
+
+
+def _execute(
+    image: Path, target: Target, cases: Sequence[tuple[Path, np.ndarray]], group: range
+) -> list[str]:
+    """Run an image and return the lines that it printed; ``firmware/runner/runner.c`` says which."""
+    output = image.with_suffix(".txt")
+    command = [str(image)]
+    if target.emulated:
+        if shutil.which(EMULATOR) is None:
+            raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
+        command = [EMULATOR, "-M", "sim", "-cpu", str(target), "-semihosting"]
+        command += ["-icount", "shift=5,sleep=off", "-display", "none", "-monitor", "none"]
+        command += ["-serial", f"file:{output}", "-kernel", str(image)]
+    with open(output, "wb") as stream:
+        try:
+            process = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.PIPE,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+            what = process.stderr.decode(errors="replace").strip() or f"exit status {process.returncode}"
+        except subprocess.TimeoutExpired:
+            what = f"no end after {TIMEOUT_S:g} s"
+    lines = output.read_text().splitlines()
+    if lines[-1:] != ["end"]:
+        begun = [int(line.removeprefix("network ")) for line in lines if line.startswith("network ")]
+        said = [line for line in lines[-1:] if line.startswith("e-")]
+        raise RunError(cases[group[begun[-1]] if begun else group[0]][0], "; ".join([*said, what]))
+    return lines[:-1]
+
+
+def _code_bytes(image: Path, target: Target) -> int:
+    """Return the size of engine and kernels, which runner.ld keeps in a section of their own."""
+    if not target.emulated:
+        return 0
+    listing = _tool([f"{target.prefix}size", "-A", "-d", str(image)])
+    return next(int(line.split()[1]) for line in listing.splitlines() if line.startswith(".engine "))
+
+
+def _parse(lines: list[str], code_bytes: int) -> list[Result]:
+    """Return each network's result from what the runner printed. Layers of one name count as one."""
+    networks: list[list[list[str]]] = []
+    for line in lines:
+        if line.startswith("network "):
+            networks.append([])
+        else:
+            networks[-1].append(line.split(" "))
+    results = []
+    for said in networks:
+        numbers = {word: int(count) for word, count, *_ in said if word in ("total", "input")}
+        layers: dict[str, int] = {}
+        for word, count, *name in said:
+            if word == "layer":
+                text = bytes.fromhex(name[0]).decode()
+                layers[text] = layers.get(text, 0) + int(count)
+        outputs = [np.frombuffer(bytes.fromhex(text), np.int8) for word, text, *_ in said if word == "output"]
+        results.append(Result(np.stack(outputs), layers, numbers["input"], numbers["total"], code_bytes))
+    return results

@@ -1,0 +1,24 @@
+"""Which files make an engine, and the compiler flags that every port needs."""
+
+from pathlib import Path
+
+FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
+ENGINE = FIRMWARE / "engine"
+KERNELS = FIRMWARE / "kernels"
+APPLICATION = FIRMWARE / "app"
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+
+# Kernels that the network does not use are left out of the link.
+SECTIONS = ("-ffunction-sections", "-fdata-sections")
+
+
+def engine_sources(*, mac16: bool) -> list[Path]:
+    """Return the engine's C files: interpreter and kernels. ``mac16``: with those for the MAC16 option."""
+    files = [*ENGINE.glob("*.c"), *KERNELS.glob("*/*.c")]
+    return sorted(file for file in files if mac16 or "mac16" not in (file.stem + file.parent.name))
+
+
+def engine_flags(*, split: bool = True) -> list[str]:
+    """Return language, include folder and which version of the ``paper`` kernels: with the deck's
+    interior/boundary split or without."""
+    return ["-std=c11", f"-I{ENGINE}", f"-DP2B_SPLIT={int(split)}", *SECTIONS]
