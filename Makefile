@@ -8,10 +8,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint doctor setup clean
+.PHONY: help report test lint doctor setup clean bench-engine fuzz-engine
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
 report: setup ## the whole journey, from data set to report; what is up to date is not made again
 	@snakemake --cores $(JOBS) report
@@ -25,6 +25,12 @@ lint: setup ## style, types and the workflow's own linter
 	@mypy
 	@snakefmt --check Snakefile rules
 	@snakemake --lint
+
+bench-engine: setup ## the engine's benchmark on the emulator, about two minutes: table and acceptance
+	@paper2board bench-engine
+
+fuzz-engine: setup ## 5,000 random networks against TFLite Micro; stopped, it says how to go on
+	@OMP_NUM_THREADS=1 paper2board fuzz-engine --networks 5000 --seed 0
 
 doctor: ## what is installed, what is missing, what that disables; changes nothing
 	@"$$(command -v .venv/bin/python || echo python3)" -m paper2board.doctor

@@ -75,6 +75,31 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--sram", type=int, metavar="BYTES", help="limit of activations and working memory")
     command.add_argument("--flash", type=int, metavar="BYTES", help="limit of the constants")
     command.set_defaults(run=_compile)
+
+    command = commands.add_parser(
+        "bench-engine",
+        help="what networks cost on the emulator: instructions, memory, modelled latency",
+        description="Run the benchmark's networks with every back end and plan on the emulator, compare their "
+        "outputs with TFLite Micro's, and print instructions, memory, flash and modelled latency.",
+    )
+    command.add_argument("--networks", metavar="A,B", help="only these (default: all)")
+    command.add_argument("--layers", action="store_true", help="also the breakdown by layer")
+    command.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the table as CSV")
+    command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    command.add_argument(
+        "--cost-table", action="store_true", help="fit the kernels' cost table anew, which the planner reads"
+    )
+    command.set_defaults(run=_bench_engine)
+
+    command = commands.add_parser(
+        "fuzz-engine",
+        help="prove the C engine on random networks against TFLite Micro",
+        description="Draw random networks and compare every back end and both plans, on this host under sanitizers "
+        "and on the emulated cores, with TFLite Micro. Stopped, it says how to go on.",
+    )
+    command.add_argument("--networks", type=int, default=5000, help="how many (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="number of the first (default: %(default)s)")
+    command.set_defaults(run=_fuzz_engine)
     return parser
 
 
@@ -87,6 +112,26 @@ def _classify(options: argparse.Namespace) -> int:
 
     for name, probability in classify_photo(options.photo, options.library, TOP):
         print(f"{name:<12}{probability:7.1%}")
+    return 0
+
+
+def _fuzz_engine(options: argparse.Namespace) -> int:
+    from paper2board.bench.fuzz_engine import main as fuzz  # with numpy and TFLite Micro: not for `--help`
+
+    return fuzz(options.networks, options.seed)
+
+
+def _bench_engine(options: argparse.Namespace) -> int:
+    from paper2board.bench.engine import report  # with torch and TFLite Micro: not for `--help`
+    from paper2board.bench.networks import NETWORKS
+
+    report(
+        options.networks.split(",") if options.networks else list(NETWORKS),
+        layers=options.layers,
+        as_json=options.json,
+        output=options.output,
+        fit_costs=options.cost_table,
+    )
     return 0
 
 

@@ -1,23 +1,5 @@
-/* The runner's platform beside ports/emulator: exit, and DE212's exception vectors. */
+/* The runner's platform beside ports/emulator: exit. */
     .file   "xtensa.S"
-
-    /* DE212's kernel, user and double exception; runner.ld puts this at VECBASE + 0x300. */
-    .section .vectors.de212, "ax"
-    j       fault
-    .org    0x40
-    j       fault
-    .org    0xc0
-    j       fault
-
-    .align  4
-    .literal_position
-fault:
-    movi    a1, __stack_end
-    rsr     a2, exccause
-    rsr     a3, epc1
-    rsr     a4, excvaddr
-    movi    a5, port_fault
-    jx      a5
 
     .section .text.runner_exit, "ax"
     .align  4

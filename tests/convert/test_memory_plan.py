@@ -1,4 +1,4 @@
-"""Memory plans, replayed byte by byte: what a call reads is what was written, and nothing takes more than it must."""
+"""Memory plans, replayed byte by byte: what a call reads is what was written, and nothing takes too much."""
 
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
@@ -41,14 +41,14 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(model, steps, tuple(work))
 
 
-class Clobbered(AssertionError):
+class ClobberedError(AssertionError):
     """A call found bytes that are not what it needs."""
 
 
 def replay(case: Case, planned: MemoryPlan) -> int:
     """Run the schedule as the engine does, with bytes that know which element of which tensor they are.
 
-    Return the highest byte used, plus one. Raise :class:`Clobbered` where a call does not find what it reads.
+    Return the highest byte used, plus one. Raise :class:`ClobberedError` where a call does not find what it reads.
     """
     model = case.model
     owner = storage(model)
@@ -72,7 +72,7 @@ def replay(case: Case, planned: MemoryPlan) -> int:
     def check(tensor: int, wanted: list[int]) -> None:
         for row in wanted:
             if not np.array_equal(arena[place(tensor, row)], elements(tensor, row)):
-                raise Clobbered(f"row {row} of {model.tensors[tensor].name}")
+                raise ClobberedError(f"row {row} of {model.tensors[tensor].name}")
 
     for segment, (start, end) in enumerate(pairwise(planned.borders)):
         share = [call for call in planned.schedule if start <= call < end]
@@ -182,7 +182,7 @@ def test_no_ring_is_a_row_too_long(case: Case) -> None:
         if 1 < item.capacity < rows(case.model, item.tensor):
             shorter = replace(item, capacity=item.capacity - 1)
             items = tuple(shorter if other is item else other for other in planned.items)
-            with pytest.raises(Clobbered):
+            with pytest.raises(ClobberedError):
                 replay(case, replace(planned, items=items))
 
 

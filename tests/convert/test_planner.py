@@ -1,6 +1,7 @@
 """The planner: the cheapest kernels that fit, and what to do where none do."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def convolutions(*channels: int, size: int = 16) -> IntegerModel:
     rng = np.random.default_rng(0)
     tensors = [Tensor(f"t{i}", (size, size, count), 0.25, -128) for i, count in enumerate(channels)]
     ops: list[Op] = []
-    for index, (source, target) in enumerate(zip(channels, channels[1:], strict=False)):
+    for index, (source, target) in enumerate(pairwise(channels)):
         weights = rng.integers(-40, 41, (target, 3, 3, source)).astype(np.int8)
         scales = np.full(target, 0.002, np.float32)
         bias = np.zeros(target, np.int32)

@@ -65,7 +65,7 @@ def accumulators(multiplier: int, shift: int, largest: int, zero_point: int, see
         # Twice the real output is odd at the tie of the second rounding; the first one's shifts it by up to half
         # a step, and the accumulator's own step may be smaller than that.
         steps = range(2 * (-132 - zero_point) + 1, 2 * (132 - zero_point), 2)
-        ties = [step * (1 << (30 - shift)) // multiplier for step in steps]
+        ties = [step * (1 << (31 - shift)) // (2 * multiplier) for step in steps]
         half_step = (1 << 30) // multiplier
         found += [tie + d for tie in ties for d in (-half_step - 1, -1, 0, 1, 2, half_step + 1)]
     return np.unique([a for a in found if abs(a) <= largest])

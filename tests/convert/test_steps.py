@@ -1,7 +1,7 @@
 """Lowering: which ops become one step, and which rows of its input a row of a step's output needs."""
 
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
-from paper2board.convert.steps import Step, lower, output_range, row_bytes, rows, storage, window
+from paper2board.convert.steps import Step, lower, output_range, row_bytes, rows, storage
 from paper2board.integer_model import (
     Activated,
     Add,
@@ -132,7 +132,7 @@ def test_what_may_be_fused_is_and_nothing_else(model: IntegerModel) -> None:
         assert (step.pool is not None) == (id(step.op) in pooled)
         assert step.pool is None or (last is step.pool and step.pool.inputs == (step.op.output,))
         assert step.output == last.output
-        for one, after in zip(step.fused, step.fused[1:], strict=False):
+        for one, after in pairwise(step.fused):
             assert after.inputs == (one.output,)
     assert becomes_padding <= {id(step.fused[0]) for step in steps if len(step.fused) > 1}
 
@@ -273,13 +273,12 @@ def test_window_padding_is_where_the_first_window_begins(model: IntegerModel, fu
     for step in lower(model, fuse=fuse)[1:]:
         if not isinstance(step.op, Conv2D | DepthwiseConv2D | Pool2D):
             continue
-        assert window(step.op) == kernel_size(step.op)
         source = model.tensors[step.operands[0].tensor].shape
         without_pooling = replace(step, fused=tuple(op for op in step.fused if op is not step.pool))
         for axis in (0, 1):
             for position in range(model.tensors[step.op.output].shape[axis]):
                 start = position * step.op.stride[axis] - step.window_pad[axis]
-                seen = range(start, start + window(step.op)[axis])
+                seen = range(start, start + kernel_size(step.op)[axis])
                 inside = set(seen) & set(range(source[axis]))
                 assert needed(model, without_pooling, 0, position, axis) == inside
 

@@ -5,7 +5,7 @@
 _start:
     j       reset
 
-    /* Offsets from VECBASE on the lx106: kernel, user and double exception. */
+    /* Kernel, user and double exception at the lx106's offsets from VECBASE; de212's are at the end. */
     .org    0x30
     j       fault
     .org    0x50
@@ -62,3 +62,10 @@ fault:
     rsr     a4, excvaddr
     movi    a5, port_fault
     jx      a5
+
+    .org    0x300
+    j       fault
+    .org    0x340
+    j       fault
+    .org    0x3c0
+    j       fault
