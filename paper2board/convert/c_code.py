@@ -36,6 +36,8 @@ from paper2board.integer_model import (
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_STEPS = 255
 """The schedule has a byte a call."""
+MAX_ROWS = 32767
+"""Rows are counted in 16 bits."""
 _FILES = ("model.h", "model.c", "weights.h", "weights.bin")
 _C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 
@@ -159,6 +161,14 @@ def _check(model: IntegerModel) -> None:
         raise UserError(
             f"model {model.name}: it has {count} layers, the engine takes {MAX_STEPS - 1}; split it"
         )
+    for step in lower(model, fuse=True):
+        numbers = [rows(model, step.output)]
+        numbers += [n for o in step.operands for n in (o.height, o.stride, o.pad, rows(model, o.tensor))]
+        if max(numbers) > MAX_ROWS:
+            raise UserError(
+                f"model {model.name}: layer {step.name} has {max(numbers)} rows, or strides over as many, the"
+                f" engine takes {MAX_ROWS}; use a smaller image"
+            )
     classes = model.metadata.get("classes", "")
     outputs = model.tensors[model.output].size
     if classes and len(classes.split(",")) != outputs:

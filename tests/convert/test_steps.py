@@ -12,6 +12,7 @@ from strategies import integer_models
 from paper2board.convert.steps import Step, lower, output_range, row_bytes, rows, storage
 from paper2board.integer_model import (
     Activated,
+    Activation,
     Add,
     Concatenation,
     Conv2D,
@@ -281,6 +282,39 @@ def test_window_padding_is_where_the_first_window_begins(model: IntegerModel, fu
                 seen = range(start, start + kernel_size(step.op)[axis])
                 inside = set(seen) & set(range(source[axis]))
                 assert needed(model, without_pooling, 0, position, axis) == inside
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("pooling", [(2, 2), (3, 3), (2, 5)])
+def test_rows_of_a_pooled_convolution_with_a_stride(stride: int, pooling: tuple[int, int]) -> None:
+    kernel, step_by = pooling
+    size = (28 - 3) // stride + 1
+    pooled = (size - kernel) // step_by + 1
+    model = IntegerModel(
+        "x",
+        (image(28), image(size), image(pooled)),
+        (
+            replace(conv("conv", 0, 1), stride=(stride, stride)),
+            Pool2D("MAX_POOL_2D", "pool", (1,), 2, (kernel, kernel), (step_by, step_by)),
+        ),
+        input=0,
+        output=2,
+    )
+    (step,) = lower(model, fuse=True)[1:]
+    (operand,) = step.operands
+    for y in range(pooled):
+        wanted = needed(model, step, 0, y, axis=0)
+        top = y * operand.stride - operand.pad
+        assert (top, top + operand.height - 1) == (min(wanted), max(wanted))
+
+
+@pytest.mark.parametrize("of_convolution", ["NONE", "RELU", "RELU6"])
+@pytest.mark.parametrize("of_pooling", ["NONE", "RELU", "RELU6"])
+def test_the_clamp_of_a_pooled_convolution(of_convolution: Activation, of_pooling: Activation) -> None:
+    ops = (PAD, replace(PLAIN.ops[1], activation=of_convolution), replace(POOL, activation=of_pooling))
+    (step,) = lower(replace(PLAIN, ops=ops), fuse=True)[1:]
+    low = -128 if of_convolution == of_pooling == "NONE" else 0
+    assert output_range(PLAIN, step) == (low, 6 if "RELU6" in (of_convolution, of_pooling) else 127)
 
 
 @given(model=integer_models(max_ops=10), fuse=st.booleans())

@@ -41,7 +41,9 @@ def test_from_a_tflite_file_to_a_report(tmp_path):
     assert report["not_produced"] == [] and report["claims"] == []
     parity = [item["value"] for name, item in evidence.items() if name.startswith("parity.model.")]
     assert len(parity) == 4 and set(parity) == {0}
-    counts = [evidence[f"device.{name}.instructions"]["value"] for name in ("paper-split", "portable", "mac16")]
+    counts = [
+        evidence[f"device.{name}.instructions"]["value"] for name in ("paper-split", "portable", "mac16")
+    ]
     assert np.all(np.diff(counts) < 0)
     assert "My network on the ESP32" in (tmp_path / "results/mine/report/index.html").read_text()
 

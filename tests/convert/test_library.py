@@ -1,0 +1,76 @@
+"""`paper2board compile`: a C library that stands by itself."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paper2board import cli
+from paper2board.bench.networks import build
+from paper2board.convert.reference import run
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+
+BOARD = Path(__file__).parents[2] / "config/boards/esp32-wroom.yaml"
+
+
+@pytest.fixture
+def tflite(tmp_path: Path) -> Path:
+    path = tmp_path / "deployed.tflite"
+    path.write_bytes(write_flatbuffer(build("deployed")))
+    return path
+
+
+def compile_library(tflite: Path, *options: str) -> int:
+    return cli.main(["compile", str(tflite), "-o", str(tflite.parent / "c"), "--board", str(BOARD), *options])
+
+
+@pytest.mark.parametrize("backend", ["paper", "portable", "winograd-portable"])
+def test_the_example_gives_tflite_micro_s_outputs(
+    tflite: Path, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compile_library(tflite, "--backend", backend) == 0
+    printed = capsys.readouterr().out
+    folder = tflite.parent / "c"
+    assert "peak: segment" in printed and printed.strip() in (folder / "README.md").read_text()
+
+    # What CMakeLists.txt says is enough, far away from the project.
+    elsewhere = shutil.move(folder, tflite.parent / "elsewhere")
+    text = (elsewhere / "CMakeLists.txt").read_text()
+    sources = re.search(r"set\(P2B_SOURCES\n(.*?)\)", text, re.DOTALL)
+    assert sources is not None
+    command = ["gcc", "-std=c11", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-I.", "-Iengine"]
+    command += ["-DP2B_SPLIT=1", *sources[1].split(), "example.c", "-o", "example"]
+    subprocess.run(command, cwd=elsewhere, check=True)
+    image = np.random.default_rng(1).integers(-128, 128, (1, 32, 32, 3)).astype(np.int8)
+    result = subprocess.run(
+        ["./example"], cwd=elsewhere, input=image.tobytes(), capture_output=True, check=True
+    )
+    assert list(map(int, result.stdout.split())) == run(tflite, image)[0].tolist()
+
+
+def test_mac16_sources_go_with_mac16_back_ends_only(tflite: Path) -> None:
+    assert compile_library(tflite) == 0
+    assert (tflite.parent / "c/engine/mac16").is_dir()
+    assert "P2B_HAVE_MULSH=1" in (tflite.parent / "c/CMakeLists.txt").read_text()
+    shutil.rmtree(tflite.parent / "c")
+    assert compile_library(tflite, "--backend", "portable") == 0
+    assert not list((tflite.parent / "c").rglob("*mac16*.c"))
+
+
+@pytest.mark.parametrize(
+    ("option", "bytes_", "words"),
+    [
+        ("--sram", "3000", "bytes of SRAM, the limit is 3000; shrink layer"),
+        ("--flash", "9000", "bytes of flash"),
+    ],
+)
+def test_a_network_that_does_not_fit_names_a_layer(
+    tflite: Path, option: str, bytes_: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compile_library(tflite, option, bytes_) == 1
+    error = capsys.readouterr().err
+    assert words in error and re.search(r"shrink layer (conv|fc)\d", error)
+    assert not (tflite.parent / "c").exists()
