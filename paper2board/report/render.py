@@ -116,7 +116,7 @@ def render(
     ledger, catalogue = read_ledger(claims), read_catalogue(templates / "metrics.yaml")
     specs = read_tables(tables, ledger, catalogue)
     evidence = read_books(books)
-    judgements = judge_all(ledger, evidence, claims or "")
+    judgements = judge_all(ledger, evidence, claims or "claims")
     by_name = {judgement.name: judgement for judgement in judgements}
     report = Report(
         title=title,
