@@ -153,16 +153,19 @@ class _Flow:
         computed = {step.output: 0 for step in self.steps[start:end]}
         held = dict.fromkeys(computed, 0)
         calls: list[int] = []
-        unfinished = list(range(start, end))
+        unfinished = sum(self.rows[tensor] for tensor in computed)
+        index = end - 1
         while unfinished:
-            # The furthest step that can run. There is one: the first unfinished step waits for nothing.
-            index = next(i for i in reversed(unfinished) if self._ready(i, computed))
+            # The furthest step that can run; beyond the one that ran last only its readers can have become ready.
+            while not self._ready(index, computed):
+                index -= 1
             output = self.steps[index].output
-            computed[output] = min(computed[output] + self.work[index].rows, self.rows[output])
+            rows_done = min(self.work[index].rows, self.rows[output] - computed[output])
+            computed[output] += rows_done
+            unfinished -= rows_done
             held[output] = max(held[output], computed[output] - self._oldest(output, computed))
             calls.append(index)
-            if computed[output] == self.rows[output]:
-                unfinished.remove(index)
+            index = max([index, *(reader for reader, _ in self.readers[output] if reader < end)])
         for tensor in held:
             crosses = self.last_reader[tensor] >= end
             if crosses or any(operand.height == 0 for _, operand in self.readers[tensor]):
@@ -173,6 +176,8 @@ class _Flow:
         output = self.steps[index].output
         first = computed[output]
         count = min(self.work[index].rows, self.rows[output] - first)
+        if count == 0:
+            return False
         for tensor, operand in self.needs[index]:
             if tensor in computed:
                 bottom = (first + count - 1) * operand.stride - operand.pad + operand.height

@@ -43,9 +43,14 @@ class _Choice:
     def current(self) -> tuple[Packed | None, float, int]:
         return self.options[self.chosen]
 
-    def next(self) -> "_Choice":
-        """Return the choice of the next cheapest kernel, itself if there is none."""
-        return replace(self, chosen=self.chosen + 1) if self.chosen + 1 < len(self.options) else self
+    @property
+    def dearer(self) -> "list[_Choice]":
+        """The choices of the kernels that cost more."""
+        return [replace(self, chosen=index) for index in range(self.chosen + 1, len(self.options))]
+
+    @property
+    def scratch_bytes(self) -> int:
+        return self.current[0].scratch_bytes if self.current[0] else 0
 
 
 def choose(model: IntegerModel, backend: Backend | str, limits: Limits) -> Engine:
@@ -69,7 +74,8 @@ def _fit(
     choices = []
     for step in steps:
         layer = weighted_layer(model, step)
-        options: list[tuple[Packed | None, float, int]] = [(None, 0.0, 0)]
+        constants = c_layer(model, step, None).weight_bytes if step.op and not layer else 0
+        options: list[tuple[Packed | None, float, int]] = [(None, 0.0, constants)]
         if layer:
             options = [
                 (
@@ -81,27 +87,43 @@ def _fit(
             ]
         choices.append(_Choice(tuple(sorted(options, key=lambda option: option[1]))))
 
-    def ready(changed: int | None = None) -> Engine:
-        current = [choice.next() if i == changed else choice for i, choice in enumerate(choices)]
-        packed = tuple(choice.current[0] for choice in current)
+    def ready(*changed: tuple[int, _Choice]) -> Engine:
+        current = dict(enumerate(choices)) | dict(changed)
+        packed = tuple(choice.current[0] for choice in current.values())
         return assemble(model, backend, steps, packed, streaming=streaming)
 
-    def exchange(saved: Callable[[int], float]) -> bool:
+    def flash(*changed: tuple[int, _Choice]) -> int:
+        return sum(choice.current[2] for choice in (dict(enumerate(choices)) | dict(changed)).values())
+
+    def exchange(saved: Callable[[int, _Choice], float]) -> bool:
         """Exchange the kernel that saves a byte at the least cost; tell whether there was one."""
         prices = []
         for index, choice in enumerate(choices):
-            if choice.next() is not choice and (bytes_saved := saved(index)) > 0:
-                prices.append(((choice.next().current[1] - choice.current[1]) / bytes_saved, index))
+            for other in choice.dearer:
+                if (bytes_saved := saved(index, other)) > 0:
+                    prices.append(((other.current[1] - choice.current[1]) / bytes_saved, index, other.chosen))
         if prices:
-            _, index = min(prices)
-            choices[index] = choices[index].next()
+            _, index, chosen = min(prices)
+            choices[index] = replace(choices[index], chosen=chosen)
         return bool(prices)
 
-    while sum(choice.current[2] for choice in choices) > limits.flash_bytes:
-        if not exchange(lambda i: choices[i].current[2] - choices[i].next().current[2]):
+    while flash() > limits.flash_bytes:
+        if not exchange(lambda i, other: flash() - flash((i, other))):
             return None
     while (engine := ready()).plan.bytes > limits.sram_bytes:
-        if not exchange(lambda i: engine.plan.bytes - ready(i).plan.bytes):
+
+        def saved(index: int, other: _Choice) -> float:
+            if flash((index, other)) > limits.flash_bytes:
+                return 0
+            return engine.plan.bytes - ready((index, other)).plan.bytes
+
+        def scratch_saved(index: int, other: _Choice) -> float:
+            """What counts only once all layers that share the working memory have given it back."""
+            if flash((index, other)) > limits.flash_bytes:
+                return 0
+            return choices[index].scratch_bytes - other.scratch_bytes
+
+        if not exchange(saved) and not exchange(scratch_saved):
             break
     return engine, sum(choice.current[1] for choice in choices)
 
@@ -112,9 +134,10 @@ def _what_to_shrink(model: IntegerModel, backend: Backend, limits: Limits) -> st
     sizes: dict[str, int] = {}
     for step in steps:
         layer = weighted_layer(model, step)
-        options = (
-            [(c_layer(model, step, p).weight_bytes, p) for p in candidates(backend, layer)] if layer else []
-        )
+        options: list[tuple[int, Packed | None]] = [
+            (c_layer(model, step, packed).weight_bytes, packed)
+            for packed in (candidates(backend, layer) if layer else [None] if step.op else [])
+        ]
         size, packed = min(options, key=lambda pair: pair[0], default=(0, None))
         sizes[step.name] = size
         smallest.append(packed)
