@@ -1,10 +1,14 @@
 """Evidence from logs: counts, the latency model, memory."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from paper2board.capture.book import device_book, memory_book, split_gain
+from paper2board.capture.board_fit import engine_memory_book
+from paper2board.capture.book import device_book, engine_gain, memory_book, split_gain
 from paper2board.capture.log import DeviceLog, Header, Record, footer
+from paper2board.convert.c_code import generate
 from paper2board.errors import UserError
 from paper2board.evidence import Kind
 from paper2board.integer_model import IntegerModel
@@ -84,3 +88,21 @@ def test_logs_that_do_not_belong_together(network: IntegerModel) -> None:
         split_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
     with pytest.raises(UserError, match="has layers fc9, model tiny has conv1, pool1, flatten, fc1"):
         device_book(make_log([(1,)], layers=("fc9",)), network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.x")
+
+
+def test_an_engine_s_gain_is_the_median_ratio() -> None:
+    slower = make_log([tuple(3 * count for count in record.layers) for record in LOG.records])
+    gain = engine_gain(LOG, slower, CHAIN)
+    assert gain.value == pytest.approx(3) and gain.kind is Kind.EMULATED and gain.n == 3
+    assert engine_gain(slower, LOG, CHAIN).value == pytest.approx(1 / 3)
+    with pytest.raises(UserError, match="not of the same images"):
+        engine_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
+
+
+def test_an_engine_s_memory_is_the_manifest_s(network: IntegerModel, tmp_path: Path) -> None:
+    manifest = generate(network, tmp_path, "portable")
+    book = engine_memory_book(LOG, manifest, CHAIN, "device.portable")
+    assert book["device.portable.arena"].value == manifest.arena_bytes
+    assert book["device.portable.constants"].value == manifest.weight_flash_bytes
+    assert (book["device.portable.text"].value, book["device.portable.text"].kind) == (5000, Kind.EMULATED)
+    assert 0 < book["device.portable.scratch"].value < book["device.portable.arena"].value

@@ -94,7 +94,9 @@ def synthetic(name: str, metric: Metric) -> Evidence:
     """Return evidence of the kind that the metric's stage would give."""
     matching = [prefix for prefix in VALUES if name == prefix or name.startswith(prefix + ".")]
     value = VALUES[max(matching, key=len)] if matching else 1.0
-    kind = {"capture": Kind.EMULATED, "energy": Kind.MODELLED}.get(metric.stage, Kind.MEASURED)
+    kind = {"firmware": Kind.MODELLED, "capture": Kind.EMULATED, "energy": Kind.MODELLED}.get(
+        metric.stage, Kind.MEASURED
+    )
     if name.endswith(".latency") and name.startswith("device."):
         kind = Kind.MODELLED
     if name.startswith("deck.power.current") or name == "deck.energy.latency":
