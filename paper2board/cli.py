@@ -10,6 +10,7 @@ from paper2board import doctor
 from paper2board.errors import UserError
 
 DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so")
+DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "config/boards/esp32-wroom.yaml"
 TOP = 3
 """How many classes are answered, as in the deck's demonstration."""
 
@@ -69,11 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--board",
         type=Path,
-        default=Path("config/boards/esp32-wroom.yaml"),
-        help="whose memory is the limit (default: %(default)s)",
+        default=DEFAULT_BOARD,
+        help="whose memory is the limit (default: the ESP32-WROOM)",
     )
-    command.add_argument("--sram", type=int, metavar="BYTES", help="limit of activations and working memory")
-    command.add_argument("--flash", type=int, metavar="BYTES", help="limit of the constants")
+    command.add_argument(
+        "--sram", type=_positive, metavar="BYTES", help="limit of activations and working memory"
+    )
+    command.add_argument("--flash", type=_positive, metavar="BYTES", help="limit of the constants")
     command.set_defaults(run=_compile)
 
     command = commands.add_parser(
@@ -136,25 +139,33 @@ def _bench_engine(options: argparse.Namespace) -> int:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from dataclasses import replace
+    from hashlib import sha256
 
     from paper2board.convert.library import write_library
-    from paper2board.convert.planner import board_limits, choose
-    from paper2board.convert.tflite_import import read_tflite
+    from paper2board.convert.planner import Limits, board_limits, choose
+    from paper2board.convert.tflite_import import read_bytes, read_tflite
     from paper2board.energy.board import load_board
-    from paper2board.files import digest
     from paper2board.integer_model import renamed
 
-    limits = board_limits(load_board(options.board).memory)
-    limits = replace(
-        limits,
-        sram_bytes=options.sram or limits.sram_bytes,
-        flash_bytes=options.flash or limits.flash_bytes,
-    )
-    model = read_tflite(options.model)
-    model = renamed(model, model.name, tflite_sha256=digest(options.model))
-    print(write_library(choose(model, options.backend, limits), options.output).memory_map())
+    board = board_limits(load_board(options.board).memory)
+    limits = Limits(options.sram or board.sram_bytes, options.flash or board.flash_bytes)
+    data = read_bytes(options.model)
+    model = read_tflite(data, options.model.stem)
+    model = renamed(model, model.name, tflite_sha256=sha256(data).hexdigest())
+    engine = choose(model, options.backend, limits)
+    try:
+        print(write_library(engine, options.output).memory_map())
+    except OSError as error:
+        raise UserError(
+            f"{options.output} cannot be written ({error.strerror}); give another folder"
+        ) from error
     return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of bytes")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ Activation = Literal["NONE", "RELU", "RELU6"]
 Padding = Literal["SAME", "VALID"]
 INT8_MIN, INT8_MAX = -128, 127
 ADD_LEFT_SHIFT = 20
+AVERAGE_POOL_MAX_WINDOW = 65_535
+"""Elements; the C engine divides by 16-bit numbers."""
 SOFTMAX_MAX_DEPTH = 511
 """Equal inputs make 1/sum as small as 1/depth; from 512 on TFLite Micro's shift leaves its range and aborts."""
 CONCATENATION_MAX_INPUTS = 10
@@ -308,6 +310,16 @@ def depth_multiplier(model: IntegerModel, op: DepthwiseConv2D) -> int:
     return model.tensors[op.output].shape[2] // model.tensors[op.inputs[0]].shape[2]
 
 
+def largest_accumulators(weights: np.ndarray, bias: np.ndarray, zero_point: int) -> np.ndarray:
+    """Return the greatest magnitude that each output channel's accumulator can have, int64 (out,).
+
+    ``weights`` as an op has them (depthwise: three axes, output channels last); ``zero_point``: of the input.
+    """
+    window = (0, 1) if weights.ndim == 3 else tuple(range(1, weights.ndim))
+    sums = np.abs(weights.astype(np.int64)).sum(axis=window)
+    return sums * max(INT8_MAX - zero_point, zero_point - INT8_MIN) + np.abs(bias.astype(np.int64))
+
+
 def macs(model: IntegerModel, op: Op) -> int:
     """Return the multiply-accumulates of one op (0 for ops without weights)."""
     if isinstance(op, Conv2D):
@@ -384,6 +396,8 @@ def _check(model: IntegerModel) -> None:
             )
             require(min(size) >= 1, op, "kernel is larger than its input")
             require(target.shape == (*size, channels), op, f"output shape is not {(*size, channels)}")
+        if isinstance(op, Pool2D) and op.type == "AVERAGE_POOL_2D":
+            require(math.prod(op.kernel) <= AVERAGE_POOL_MAX_WINDOW, op, "its window is too large")
         if isinstance(op, Pool2D | Reshape | Pad | Concatenation):
             same = all(
                 (model.tensors[i].scale, model.tensors[i].zero_point) == (target.scale, target.zero_point)
@@ -452,9 +466,7 @@ def _accumulators_fit(model: IntegerModel, op: Weighted) -> bool:
 
     Then integer arithmetic is the same in 64 bits (simulation), and in 32 (TFLite Micro, the C engine).
     """
-    window = (0, 1) if isinstance(op, DepthwiseConv2D) else tuple(range(1, op.weights.ndim))
-    sums = np.abs(op.weights.astype(np.int64)).sum(axis=window)
-    largest = sums * _largest_input(model.tensors[op.inputs[0]]) + np.abs(op.bias.astype(np.int64))
+    largest = largest_accumulators(op.weights, op.bias, model.tensors[op.inputs[0]].zero_point)
     try:
         with np.errstate(over="ignore"):
             shifts = [shift for _, shift in output_multipliers(model, op)]

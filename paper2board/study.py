@@ -36,7 +36,8 @@ class Variant(_Model):
     @model_validator(mode="after")
     def _has_one_origin(self) -> "Variant":
         if self.tflite is not None:
-            if {self.network, self.parent, self.recipe, self.distillation, self.prune} != {None}:
+            others = (self.network, self.parent, self.recipe, self.distillation, self.prune)
+            if any(key is not None for key in others):
                 raise ValueError("a tflite file comes as it is; remove the variant's other keys")
             return self
         if (self.network is None) == (self.parent is None):

@@ -1,11 +1,13 @@
 """Take an int8 .tflite file into a study.
 
 Input: the file, wherever it lies. Outputs: a copy, its IntegerModel. Method: the file is read and checked; it must
-have one output a class of the study's data set, and takes pixels 0 … 255 as −128 … 127.
+have the data set's image as input and an output a class. Pixels 0 … 255 go in as −128 … 127; whether the network
+was trained like that, its file does not say.
 """
 
 import shutil
 
+from paper2board.acquire.dataset import IMAGE_SHAPE
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.errors import UserError
 from paper2board.files import atomic_path
@@ -16,6 +18,11 @@ if __name__ == "__main__":
     with running(snakemake) as log:
         source, classes = snakemake.input.tflite, snakemake.params.classes
         model = read_tflite(source, snakemake.wildcards.variant)
+        shape = model.tensors[model.input].shape
+        if shape != IMAGE_SHAPE:
+            raise UserError(
+                f"{source} takes inputs of shape {shape}, the data set has {IMAGE_SHAPE}; use another"
+            )
         outputs = model.tensors[model.output].size
         if outputs != len(classes):
             raise UserError(

@@ -3,47 +3,61 @@
 
 #include <stddef.h>
 
-static int8_t *row_of(const p2b_model_t *model, const p2b_tensor_t *tensor, int32_t row)
+/* Row `row` of a tensor: of this turn through its ring, or of the one before. */
+static int8_t *row_of(const p2b_model_t *model, int32_t number, int32_t row)
 {
-    /* The position in the ring without a division, which the LX106 does not have. Rows and capacities are small
-     * numbers, and a whole tensor takes no turn. */
-    while (row >= tensor->capacity)
-        row -= tensor->capacity;
-    return model->arena + tensor->offset + row * tensor->row_bytes;
+    const p2b_tensor_t *const tensor = &model->tensors[number];
+    int32_t position = row - model->turns[number];
+
+    if (position < 0)
+        position += tensor->capacity;
+    return model->arena + tensor->offset + position * tensor->row_bytes;
+}
+
+/* Make room for rows up to `last`, which is at most one turn ahead. */
+static void turn_to(const p2b_model_t *model, int32_t number, int32_t last)
+{
+    const int32_t next = model->turns[number] + model->tensors[number].capacity;
+
+    if (last >= next)
+        model->turns[number] = (int16_t)next;
 }
 
 void p2b_begin(const p2b_model_t *model)
 {
     for (int32_t i = 0; i < model->step_count; ++i)
         model->progress[i] = 0;
+    for (int32_t i = 0; i < model->tensor_count; ++i)
+        model->turns[i] = 0;
 }
 
 int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, void *context)
 {
     const int32_t number = model->schedule[index];
     const p2b_step_t *const step = &model->steps[number];
-    const p2b_tensor_t *const output = &model->tensors[step->output];
     const int32_t first = model->progress[number];
-    const int32_t left = output->rows - first, rows = left < step->rows ? left : step->rows;
+    const int32_t left = model->tensors[step->output].rows - first;
+    const int32_t rows = left < step->rows ? left : step->rows;
     const int8_t **in = model->in;
 
     model->progress[number] = (int16_t)(first + rows);
+    turn_to(model, step->output, first + rows - 1);
     for (int32_t i = 0; i < rows; ++i)
-        model->out[i] = row_of(model, output, first + i);
+        model->out[i] = row_of(model, step->output, first + i);
     if (!step->kernel) {
         source(context, first, model->out[0]);
         return step->layer;
     }
     for (int32_t i = 0; i < step->operand_count; ++i) {
         const p2b_operand_t *const operand = &step->operands[i];
-        const p2b_tensor_t *const tensor = &model->tensors[operand->tensor];
+        const int32_t end = model->tensors[operand->tensor].rows;
         const int32_t top = first * operand->stride - operand->pad;
         const int32_t bottom = top + (rows - 1) * operand->stride + operand->height;
 
         if (operand->height == 0)
-            *in++ = row_of(model, tensor, 0);
+            *in++ = row_of(model, operand->tensor, 0);
         for (int32_t row = top; operand->height > 0 && row < bottom; ++row)
-            *in++ = row >= 0 && row < tensor->rows ? row_of(model, tensor, row) : NULL;
+            *in++ = row >= 0 && row < end ? row_of(model, operand->tensor, row) : NULL;
     }
     step->kernel(step->op, model->in, model->out, rows, model->arena + step->scratch);
     return step->layer;
@@ -51,7 +65,7 @@ int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, 
 
 const int8_t *p2b_output(const p2b_model_t *model)
 {
-    return row_of(model, &model->tensors[model->output], 0);
+    return row_of(model, model->output, 0);
 }
 
 typedef struct {

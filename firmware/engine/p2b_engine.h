@@ -37,10 +37,11 @@ typedef struct {
     const p2b_tensor_t *tensors;
     const p2b_step_t *steps;
     const uint8_t *schedule; /* step of each call */
-    int32_t layer_count, step_count, schedule_length;
+    int32_t layer_count, step_count, tensor_count, schedule_length;
     int32_t output; /* tensor */
     int8_t *arena;
     int16_t *progress;    /* rows computed so far, one a step */
+    int16_t *turns;       /* first row of each tensor's current turn through its ring */
     const int8_t **in;    /* room for the largest call's row pointers */
     int8_t **out;
 } p2b_model_t;

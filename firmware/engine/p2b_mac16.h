@@ -7,11 +7,11 @@
  * register grows by 4 and then the word at it is loaded, so pointers start 4 bytes early. A first factor in an M
  * register is m0 or m1, a second one m2 or m3.
  *
- * - p2b_loop needs a count of at least 1; p2b_loopnez skips its body at 0. A body has at most 256 bytes, is entered
- *   only at its top, is not left by a branch nor ended by one, and has no call and no other loop. Hardware wants a
- *   body's first instruction inside one aligned word, so these two jump over padding. p2b_loop_in and
- *   p2b_loopnez_in add a nop at most; `base` is a label at a multiple of 4 with no call between it and the loop,
- *   such as the name of the function.
+ * - p2b_loop needs a count of at least 1. A body has at most 256 bytes, is entered only at its top, is not ended by
+ *   a branch, and has no call and no other loop; it may be left if it is entered again where it goes on. Hardware
+ *   wants a body's first instruction inside one aligned word, so p2b_loop jumps over padding. A loop inside another
+ *   is p2b_loop_placed, `distance` bytes behind a p2b_place_loop outside the outer one; "_" keeps the instructions in
+ *   between at 3 bytes. No padding depends on other lengths: Debian's assembler did not end in large functions then.
  * - ACC, m0 .. m3, SAR, LBEG, LEND and LCOUNT are clobbered; gcc knows none of them (its own hardware loops never
  *   contain inline assembly). Whatever interrupts a kernel and uses them, as another task may, must preserve them.
  * - PS.EXCM must be clear, as it is outside of exception handlers, or loops run once.
@@ -19,17 +19,17 @@
  *   not). Rotate loads as p2b_mac16_dot() does.
  *
  * Layouts
- * Input values are widened to int16 (fully connected, convolution) or uint8 (depthwise) as q + 128, so that the
- * channels' biases include -(zero point + 128) * sum(weights). Where a pixel's channels (a vector's values) are a
- * multiple of 4, each four of them are in the order 0, 2, 1, 3, in the weights as well. All starts are multiples of
- * 4 bytes.
- * - Fully connected: int16 out_n x in_n (rounded up to even, zeros added), then two values that are read and not
- *   used.
- * - Convolution: int16 out_c x kernel_w x pitch, where pitch is kernel_h x in_c rounded up to even, zeros added;
- *   then two values that are read and not used. A convolution row is [column][pitch] in scratch, so that a patch is
- *   one run of kernel_w * pitch values.
- * - Depthwise, 3x3, a multiple of 4 channels, one output channel each, no pooling: int16 channel x 10, the weights
- *   by columns and a zero. Four channels of a convolution row are [column][3][4] bytes in scratch. */
+ * Input values are widened to int16 (uint8 in a 3x3 depthwise convolution) as q + 128, so that the channels' biases
+ * include -(zero point + 128) * sum(weights). Where a pixel's channels (a vector's values) are a multiple of 4, each
+ * four of them are in the order 0, 2, 1, 3, in the weights as well. All starts are multiples of 4 bytes.
+ * - Fully connected: int16 out_n x in_n (rounded up to a multiple of 4, zeros added), then two values that are read
+ *   and not used.
+ * - Convolution: int16 out_c x (kernel_w x pitch, rounded up to a multiple of 4), where pitch is kernel_h x in_c
+ *   rounded up to even, zeros added; then two values that are read and not used. A convolution row is [column][pitch]
+ *   in scratch, so that a patch is one run of kernel_w * pitch values.
+ * - Depthwise, 3x3 without pooling: int16 out_c x 10, the weights by columns and a zero. Of a convolution row, four
+ *   channels (one if their number is no multiple of 4) are [column][3][4] bytes in scratch.
+ * - Depthwise, any other: as a convolution of one input channel. */
 #ifndef P2B_MAC16_H
 #define P2B_MAC16_H
 
@@ -51,9 +51,8 @@ __asm__(".macro p2b_mula_dd half, mx, my\n mula.dd.\\half \\mx, \\my\n.endm\n"
         ".macro p2b_min ar, as, at\n min \\ar, \\as, \\at\n.endm\n"
         ".macro p2b_max ar, as, at\n max \\ar, \\as, \\at\n.endm\n"
         ".macro p2b_loop as, end\n loop \\as, \\end\n.endm\n"
-        ".macro p2b_loopnez as, end\n loopnez \\as, \\end\n.endm\n"
-        ".macro p2b_loop_in base, as, end\n loop \\as, \\end\n.endm\n"
-        ".macro p2b_loopnez_in base, as, end\n loopnez \\as, \\end\n.endm\n");
+        ".macro p2b_place_loop distance\n.endm\n"
+        ".macro p2b_loop_placed as, end\n loop \\as, \\end\n.endm\n");
 
 #else
 
@@ -84,62 +83,69 @@ __asm__(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n .set .Lp2b_a\\n, \\n\n.
         ".macro p2b_min ar, as, at\n p2b_rrr 0x430000, \\ar, \\as, \\at\n.endm\n"
         ".macro p2b_max ar, as, at\n p2b_rrr 0x530000, \\ar, \\as, \\at\n.endm\n"
         /* The loop instruction must lie at 1 or 2 modulo 4. Debian's assembler pads with illegal instructions. */
-        ".macro p2b_loop_align\n j .Lp2b_loop\\@\n .balign 4\n .byte 0, 0\n.Lp2b_loop\\@:\n.endm\n"
-        ".macro p2b_loop_align_in base\n .fill (. - \\base + 1) >> 1 & 1 ^ 1, 2, 0xf03d\n.endm\n"
+        ".macro p2b_place_loop distance\n"
+        " j .Lp2b_place\\@\n .balign 4\n .fill (2 - (\\distance)) & 3, 1, 0\n.Lp2b_place\\@:\n.endm\n"
         ".macro p2b_loop_word op, as, end\n .byte 0x76, \\op + .Lp2b_\\as\n .byte \\end - . - 2\n.endm\n"
-        ".macro p2b_loop as, end\n p2b_loop_align\n p2b_loop_word 0x80, \\as, \\end\n.endm\n"
-        ".macro p2b_loopnez as, end\n p2b_loop_align\n p2b_loop_word 0x90, \\as, \\end\n.endm\n"
-        ".macro p2b_loop_in base, as, end\n p2b_loop_align_in \\base\n p2b_loop_word 0x80, \\as, \\end\n.endm\n"
-        ".macro p2b_loopnez_in base, as, end\n p2b_loop_align_in \\base\n p2b_loop_word 0x90, \\as, \\end\n.endm\n");
+        ".macro p2b_loop as, end\n p2b_place_loop 0\n p2b_loop_word 0x80, \\as, \\end\n.endm\n"
+        ".macro p2b_loop_placed as, end\n p2b_loop_word 0x80, \\as, \\end\n.endm\n");
 
 #endif
 
-/* start + the dot product of two int16 vectors of `pairs` x 2 values, modulo 2^32. pairs: at least 1. Both start at
- * multiples of 4 bytes; up to 8 bytes behind `a` and up to 4 behind `b` are read and not used. */
-static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *b, int32_t pairs, int32_t start)
+/* [a] . [t1] for vectors of 4 * [groups] values. m0, m1 and m2 hold the first words, [a] and [t1] point at the last
+ * loaded. The loop reads no M register again after loading it. In the end m0 and m1 hold the words behind [a]'s
+ * vector, m2 the word behind [t1]'s. */
+#define P2B_MAC16_DOT(name) \
+    " p2b_loop_placed %[groups], .L" name "_dot%=\n" \
+    " p2b_mula_dd_ldinc ll, m3, %[t1], m0, m2\n" \
+    " p2b_mula_dd_ldinc hh, m0, %[a], m0, m2\n" \
+    " p2b_mula_dd_ldinc ll, m2, %[t1], m1, m3\n" \
+    " p2b_mula_dd_ldinc hh, m1, %[a], m1, m3\n" \
+    ".L" name "_dot%=:\n"
+
+/* start + the dot product of two int16 vectors of 4 * groups values, modulo 2^32. groups: at least 1. Both start at
+ * multiples of 4 bytes; up to 8 bytes behind `a` and up to 4 behind `w` are read and not used. */
+static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t groups, int32_t start)
 {
     __asm__ volatile(
         " addi %[a], %[a], -4\n"
-        " addi %[b], %[b], -4\n"
+        " addi %[t1], %[t1], -4\n"
         " p2b_wsr_acclo %[sum]\n"
         " p2b_ldinc m0, %[a]\n"
-        " p2b_ldinc m2, %[b]\n"
+        " p2b_ldinc m2, %[t1]\n"
         " p2b_ldinc m1, %[a]\n"
-        " srli %[sum], %[pairs], 1\n"
-        " p2b_loopnez %[sum], .Lp2b_end%=\n"
-        " p2b_mula_dd_ldinc ll, m3, %[b], m0, m2\n"
-        " p2b_mula_dd_ldinc hh, m0, %[a], m0, m2\n"
-        " p2b_mula_dd_ldinc ll, m2, %[b], m1, m3\n"
-        " p2b_mula_dd_ldinc hh, m1, %[a], m1, m3\n"
-        ".Lp2b_end%=:\n"
-        " bbci %[pairs], 0, .Lp2b_even%=\n"
-        " p2b_mula_dd ll, m0, m2\n"
-        " p2b_mula_dd hh, m0, m2\n"
-        ".Lp2b_even%=:\n"
+        " p2b_place_loop 0\n"
+        P2B_MAC16_DOT("exact")
         " p2b_rsr_acclo %[sum]\n"
-        : [sum] "+&r"(start), [a] "+&r"(a), [b] "+&r"(b)
-        : [pairs] "r"(pairs)
+        : [sum] "+&r"(start), [a] "+&r"(a), [t1] "+&r"(w)
+        : [groups] "r"(groups)
         : "memory");
     return start;
 }
 
-/* Requantization in assembly, for P2B_FAST and P2B_FAST_SIGNED. Operands: [y] the accumulator, becomes the output;
- * [channel] its constants; [low], [high]; [mode] in memory; [a], [t1] .. [t3] temporaries.
- * `shift`: code that sets SAR to the channel's shift; `next`: what stores [y] and goes on to the next output, falling
- * through after the last. */
-#define P2B_MAC16_OUTPUT(name, shift, next) \
-    " bltz %[y], .L" name "_negative%=\n" \
-    P2B_MAC16_HIGH \
+/* Requantization in assembly, for P2B_FAST and P2B_FAST_SIGNED: first, the channel's constants. Operands: [channel];
+ * [multiplier]; [upper], the multiplier's high half; [rounding]; [y] becomes the bias. SAR becomes the shift. */
+#define P2B_MAC16_CHANNEL \
+    " l32i %[y], %[channel], 12\n" \
+    " l32i %[multiplier], %[channel], 4\n" \
+    " l32i %[rounding], %[channel], 8\n" \
+    " ssr %[y]\n" \
+    " extui %[upper], %[multiplier], 16, 16\n" \
+    " l32i %[y], %[channel], 0\n"
+
+/* Then, for each output: [y] is the accumulator and becomes the output. Operands also: the constants, of [upper] only
+ * the low half; [low], [high]; [mode] in memory; temporaries [t1] and [t2]. t2 changes off the common path only, where
+ * `restore` can load it again. `next` stores [y] and goes on to the next output, or falls through. */
+#define P2B_MAC16_OUTPUT(name, restore, next) \
+    P2B_MAC16_HIGH_COMMON(name) \
     ".L" name "_round%=:\n" \
-    " l32i %[t1], %[channel], 8\n" \
-    shift \
-    " add %[y], %[y], %[t1]\n" \
+    " add %[y], %[y], %[rounding]\n" \
     " sra %[y], %[y]\n" \
     " p2b_max %[y], %[y], %[low]\n" \
     " p2b_min %[y], %[y], %[high]\n" \
     ".L" name "_store%=:\n" \
     next \
     " j .L" name "_done%=\n" \
+    P2B_MAC16_HIGH_GREAT(name, restore) \
     /* A negative accumulator ends at or below the zero point: `low` in P2B_FAST. Only such ones need what \
      * P2B_FAST_SIGNED adds. */ \
     ".L" name "_negative%=:\n" \
@@ -148,7 +154,8 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *b, int32_t 
     " mov %[y], %[low]\n" \
     " j .L" name "_store%=\n" \
     ".L" name "_signed%=:\n" \
-    P2B_MAC16_HIGH \
+    P2B_MAC16_HIGH_NEGATIVE \
+    restore \
     " addi %[t1], %[y], 16\n" \
     " srai %[t1], %[t1], 31\n" \
     " slli %[t1], %[t1], 5\n" \
@@ -156,52 +163,75 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *b, int32_t 
     " j .L" name "_round%=\n" \
     ".L" name "_done%=:\n"
 
-/* SAR = the channel's shift. */
-#define P2B_MAC16_SHIFT " l32i %[t2], %[channel], 12\n ssr %[t2]\n"
-
-/* y = p2b_high(y << 6, multiplier) */
+/* y = p2b_high(y << 6, multiplier), or a jump to where that is done for such a y. */
 #ifdef P2B_HAVE_MULSH
-#define P2B_MAC16_HIGH \
-    " l32i %[t1], %[channel], 4\n" \
+#define P2B_MAC16_HIGH_NEGATIVE \
     " slli %[y], %[y], 6\n" \
-    " p2b_mulsh %[y], %[y], %[t1]\n"
+    " p2b_mulsh %[y], %[y], %[multiplier]\n"
+#define P2B_MAC16_HIGH_COMMON(name) " bltz %[y], .L" name "_negative%=\n" P2B_MAC16_HIGH_NEGATIVE
+#define P2B_MAC16_HIGH_GREAT(name, restore)
 #else
-#define P2B_MAC16_HIGH \
-    " l16ui %[t1], %[channel], 4\n" \
-    " l16ui %[t2], %[channel], 6\n" \
-    " slli %[y], %[y], 6\n" \
-    " mul16u %[t3], %[y], %[t1]\n" \
-    " srai %[a], %[y], 16\n" \
-    " mull %[t1], %[a], %[t1]\n" \
-    " extui %[t3], %[t3], 16, 16\n" \
-    " mull %[a], %[a], %[t2]\n" \
-    " add %[t3], %[t3], %[t1]\n" \
-    " mul16u %[t1], %[y], %[t2]\n" \
-    " extui %[t2], %[t3], 0, 16\n" \
-    " srai %[t3], %[t3], 16\n" \
-    " add %[t1], %[t1], %[t2]\n" \
+/* That is floor(y * m / 2^26), m being the multiplier. With y = yh * 2^16 + yl (yl >= 0), m = mh * 2^16 + ml and
+ * t = floor(yl * m / 2^16) = yl * mh + floor(yl * ml / 2^16) < 2^31, it is floor((yh * m + t) / 2^10).
+ * Common: yh = 0. Else, with m = m1 * 2^10 + m0, it is yh * m1 + floor((yh * m0 + t) / 2^10): |yh| <= 2^9, so
+ * |yh * m0| < 2^19, and the sum is a uint32_t if yh is positive and an int32_t if it is negative. */
+#define P2B_MAC16_HIGH_COMMON(name) \
+    " extui %[t1], %[y], 16, 16\n" \
+    " bnez %[t1], .L" name "_great%=\n" \
+    " mul16u %[t1], %[y], %[multiplier]\n" \
+    " mul16u %[y], %[y], %[upper]\n" \
     " extui %[t1], %[t1], 16, 16\n" \
-    " add %[y], %[a], %[t3]\n" \
-    " add %[y], %[y], %[t1]\n"
+    " add %[y], %[y], %[t1]\n" \
+    " srli %[y], %[y], 10\n"
+#define P2B_MAC16_HIGH_GREAT(name, restore) \
+    ".L" name "_great%=:\n" \
+    " bltz %[y], .L" name "_negative%=\n" \
+    P2B_MAC16_HIGH_ANY("srli") \
+    restore \
+    " j .L" name "_round%=\n"
+#define P2B_MAC16_HIGH_NEGATIVE \
+    " srai %[t1], %[y], 16\n" \
+    P2B_MAC16_HIGH_ANY("srai")
+/* t1: yh. */
+#define P2B_MAC16_HIGH_ANY(shift) \
+    " mul16u %[t2], %[y], %[multiplier]\n" \
+    " mul16u %[y], %[y], %[upper]\n" \
+    " extui %[t2], %[t2], 16, 16\n" \
+    " add %[y], %[y], %[t2]\n" \
+    " extui %[t2], %[multiplier], 0, 10\n" \
+    " mull %[t2], %[t2], %[t1]\n" \
+    " add %[y], %[y], %[t2]\n" \
+    " srli %[t2], %[multiplier], 10\n" \
+    " mull %[t2], %[t2], %[t1]\n" \
+    " " shift " %[y], %[y], 10\n" \
+    " add %[y], %[y], %[t2]\n"
 #endif
 
-/* Widened vectors and all output channels' products with them. */
+/* The jump from a vector to one that starts at its end. */
+enum { P2B_MAC16_FOLLOWING = -8 };
+
+/* Pixels of one or more vectors of 4 * groups values each, and the weights of all output channels. */
 typedef struct {
-    const int16_t **vectors; /* `count` of them, each pointer 4 bytes early; 8 bytes behind a vector are read */
-    int32_t count;
-    int32_t pairs; /* half a vector's length */
-    int32_t step;  /* values from a pixel's vectors to the next one's */
-    int32_t outputs;
+    const int16_t *values; /* the first pixel's first vector; 8 bytes behind each vector are read and not used */
+    int32_t pixels, vectors, groups;
+    /* For each of a pixel's vectors, in bytes: from 8 behind its end to the start of the next one; from the last to
+     * the next pixel's first. */
+    const int32_t *jumps;
+    int32_t depth; /* values from one pixel's output to the next one's */
     const int16_t *weights;
     const p2b_output_t *output;
-} p2b_mac16_job_t;
+} p2b_mac16_row_t;
 
-/* For `pixels` pixels: out[channel] = the greatest of the vectors' products with the channel's weights, requantized.
- * vectors end behind the last pixel's. */
-void p2b_mac16_products(const p2b_mac16_job_t *job, int8_t *out, int32_t pixels);
+/* For all pixels, `outputs` output channels from `first`: the greatest of the products of the pixel's vectors with the
+ * channel's weights, requantized. out: the first pixel's outputs. */
+void p2b_mac16_products(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out);
 
-/* Widen `runs` runs of n values, which follow each other in `in` and start every `pitch` values in `out`, by fours
- * if n is a multiple of 4. */
-void p2b_mac16_widen(const int8_t *in, int16_t *out, int32_t runs, int32_t n, int32_t pitch);
+/* Widen n values each of `pixels` pixels, depth values apart in `in` and pitch in `out`, by fours if n and depth are
+ * multiples of 4. */
+void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitch, int32_t pixels, int32_t n);
+
+/* `outputs` output channels from `first` of a row of a convolution, of `inputs` input channels from `input`. */
+void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input,
+                        int32_t inputs, int32_t first, int32_t outputs, void *scratch);
 
 #endif

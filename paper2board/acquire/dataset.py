@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from paper2board.errors import UserError
 
+IMAGE_SHAPE = (32, 32, 3)
+"""Height, width, channels of one image."""
 PIXEL_BYTES = 3 * 32 * 32
 """Pixel bytes of one image: planes red, green, blue, each 32 rows of 32."""
 RECORD_BYTES = 1 + PIXEL_BYTES

@@ -33,11 +33,13 @@ from paper2board.integer_model import (
     write,
 )
 
-TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent / "templates"
 MAX_STEPS = 255
 """The schedule has a byte a call."""
 MAX_ROWS = 32767
 """Rows are counted in 16 bits."""
+MAX_CALLS = 100_000
+"""A byte each; a network of images has hundreds."""
 _FILES = ("model.h", "model.c", "weights.h", "weights.bin")
 _C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 
@@ -62,9 +64,11 @@ def engine(
 ) -> Engine:
     """Return ``model`` with the first kernel of ``backend`` that does each layer.
 
-    ``streaming`` fuses layers and lets rows flow; without, every op runs by itself, as in TFLite Micro.
+    ``streaming`` fuses layers and lets rows flow; without, every op runs by itself, as in TFLite Micro. Raise
+    :class:`UserError` for a model with nothing to compute, or too much.
     """
     backend = Backend(backend)
+    check_size(model)
     steps = lower(model, fuse=streaming)
     packed = []
     for step in steps:
@@ -94,7 +98,6 @@ def generate(
     streaming: bool = True,
 ) -> Manifest:
     """Write the C of :func:`engine` into ``folder``; see :func:`write_engine`."""
-    _check(model)
     return write_engine(engine(model, backend, streaming=streaming), folder)
 
 
@@ -104,18 +107,16 @@ def write_engine(ready: Engine, folder: str | Path) -> Manifest:
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8) as the ``.tflite`` file has
     them, consecutively, as the deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key
     ``classes`` (comma separated) names the outputs; ``tflite_sha256`` is the digest that the C says it comes
-    from (default: of the model's own file). Raise :class:`UserError` if the names are not as many as the
-    outputs, or if the model has nothing to compute or too much.
+    from (default: of the model's own file). Raise :class:`UserError` if the names are not as many as the outputs.
     """
     folder, model = Path(folder), ready.model
-    _check(model)
+    _check_classes(model)
     steps = ready.steps[1:]
     sha256 = model.metadata.get("tflite_sha256") or _model_digest(model)
     names = _identifiers(steps)
     layers = [c_layer(model, step, packed) for step, packed in zip(steps, ready.packed[1:], strict=True)]
     arrays = dict(_arrays(steps, names))
 
-    environment = _environment()
     context = _tables(ready, names, layers) | {
         "model": model,
         "sha256": sha256,
@@ -127,7 +128,7 @@ def write_engine(ready: Engine, folder: str | Path) -> Manifest:
         "c_types": _C_TYPES,
     }
     for name in ("model.h", "model.c", "weights.h"):
-        write_text(folder / name, environment.get_template(f"{name}.j2").render(context))
+        write_text(folder / name, environment().get_template(f"{name}.j2").render(context))
     write_bytes(folder / "weights.bin", b"".join(_bytes(array) for array in arrays.values()))
 
     manifest = Manifest(
@@ -152,16 +153,16 @@ def write_engine(ready: Engine, folder: str | Path) -> Manifest:
     return manifest
 
 
-def _check(model: IntegerModel) -> None:
-    """Refuse a model that gives no C, or wrong names in it."""
-    count = len(lower(model, fuse=False))
-    if count == 1:
+def check_size(model: IntegerModel) -> None:
+    """Raise :class:`UserError` for a model that the engine's tables cannot hold; quick, whatever the model."""
+    plain = lower(model, fuse=False)
+    if len(plain) == 1:
         raise UserError(f"model {model.name}: it has only RESHAPE ops and computes nothing; convert another")
-    if count > MAX_STEPS:
+    if len(plain) > MAX_STEPS:
         raise UserError(
-            f"model {model.name}: it has {count} layers, the engine takes {MAX_STEPS - 1}; split it"
+            f"model {model.name}: it has {len(plain)} layers, the engine takes {MAX_STEPS - 1}; split it"
         )
-    for step in lower(model, fuse=True):
+    for step in (*plain, *lower(model, fuse=True)):
         numbers = [rows(model, step.output)]
         numbers += [n for o in step.operands for n in (o.height, o.stride, o.pad, rows(model, o.tensor))]
         if max(numbers) > MAX_ROWS:
@@ -169,6 +170,16 @@ def _check(model: IntegerModel) -> None:
                 f"model {model.name}: layer {step.name} has {max(numbers)} rows, or strides over as many, the"
                 f" engine takes {MAX_ROWS}; use a smaller image"
             )
+    calls = sum(rows(model, step.output) for step in plain)
+    if calls > MAX_CALLS:
+        raise UserError(
+            f"model {model.name}: its layers have {calls} rows together, the engine takes {MAX_CALLS}; use a"
+            " smaller image"
+        )
+
+
+def _check_classes(model: IntegerModel) -> None:
+    """Refuse names that are not as many as the outputs."""
     classes = model.metadata.get("classes", "")
     outputs = model.tensors[model.output].size
     if classes and len(classes.split(",")) != outputs:
@@ -321,23 +332,24 @@ def _places(ready: Engine) -> Iterator[Place]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+def environment() -> jinja2.Environment:
+    """Return the templates' environment, with filters that make any text safe in C."""
+    result = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {
+    result.filters |= {
         "c_values": _c_values,
         "c_fields": _c_fields,
         "plain_values": plain_values,
         "c_string": _c_string,
         "comment": lambda text: re.sub(r"[^ -~]|\*/|/\*", "_", text),
     }
-    return environment
+    return result
 
 
 def _c_values(array: np.ndarray | tuple[int, ...]) -> str:

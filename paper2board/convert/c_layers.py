@@ -10,8 +10,6 @@ from paper2board.convert.kernels.requantization import channels
 from paper2board.convert.steps import Step, output_range, row_bytes
 from paper2board.integer_model import (
     ADD_LEFT_SHIFT,
-    INT8_MAX,
-    INT8_MIN,
     Add,
     Concatenation,
     Conv2D,
@@ -26,6 +24,7 @@ from paper2board.integer_model import (
     activation_range,
     add_multipliers,
     kernel_size,
+    largest_accumulators,
     mean_multiplier,
     multiply,
     output_multipliers,
@@ -121,7 +120,7 @@ def _weighted(
     mode, records = channels(
         output_multipliers(model, op),
         packed.bias,
-        largest_accumulators(layer),
+        largest_accumulators(layer.weights, layer.bias, layer.input_zero_point),
         model.tensors[step.output].zero_point,
         low,
         exact_only=packed.exact_only,
@@ -139,15 +138,6 @@ def _weighted(
     fields["output"] = {"mode": f"P2B_{mode.name}", "low": low, "high": high, "channels": "channels"}
     fields["weights"] = "weights"
     return fields, {"weights": packed.weights, "channels": records}
-
-
-def largest_accumulators(layer: Convolution | Product) -> np.ndarray:
-    """Return the greatest magnitude that each channel's accumulator can have, int64 (out,)."""
-    depthwise = layer.weights.ndim == 3
-    weights = np.moveaxis(layer.weights, -1, 0) if depthwise else layer.weights
-    sums = np.abs(weights.astype(np.int64)).reshape(len(layer.bias), -1).sum(axis=1)
-    largest_input = max(INT8_MAX - layer.input_zero_point, layer.input_zero_point - INT8_MIN)
-    return sums * largest_input + np.abs(layer.bias.astype(np.int64))
 
 
 _WINDOW = ("in_h", "in_w", "in_c", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w")

@@ -3,11 +3,10 @@
 import shutil
 from pathlib import Path
 
-import jinja2
-
-from paper2board.convert.c_code import TEMPLATES, Engine, write_engine
+from paper2board.convert.c_code import Engine, environment, write_engine
 from paper2board.convert.kernels.catalogue import Backend
-from paper2board.convert.manifest import Manifest
+from paper2board.convert.manifest import MANIFEST, Manifest
+from paper2board.errors import UserError
 from paper2board.files import write_text
 from paper2board.firmware.sources import ENGINE, KERNELS, engine_sources
 
@@ -18,9 +17,12 @@ def write_library(ready: Engine, folder: str | Path) -> Manifest:
     """Write the engine of a network and everything it needs to be compiled into ``folder``.
 
     ``folder/engine`` holds the engine's headers and C files, copied; CMakeLists.txt builds a static library, and
-    inside an ESP-IDF project a component. Nothing else is needed but a C11 compiler.
+    inside an ESP-IDF project a component. Nothing else is needed but a C11 compiler. Raise :class:`UserError` for
+    a folder that holds something else.
     """
     folder = Path(folder)
+    if folder.exists() and not (folder / MANIFEST).exists() and (folder.is_file() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and was not written by this command; give another folder")
     manifest = write_engine(ready, folder)
     sources = [
         file
@@ -35,14 +37,9 @@ def write_library(ready: Engine, folder: str | Path) -> Manifest:
         target = folder / "engine" / _place(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
     context = {"manifest": manifest, "sources": copied, "mac16": ready.backend.needs_mac16}
     for name in _OWN_FILES:
-        write_text(folder / name, environment.get_template(f"library/{name}.j2").render(context))
+        write_text(folder / name, environment().get_template(f"library/{name}.j2").render(context))
     return manifest
 
 

@@ -1,19 +1,20 @@
 """The cheapest engine of a network within a board's limits.
 
-Cheapest means fewest instructions by the kernels' cost table. Every layer starts with its cheapest kernel and the
-plan that needs less memory; as long as something does not fit, the kernel is exchanged that saves a byte at the
-least cost. When nothing is left to exchange, the layer to shrink is named.
+Cheapest means fewest instructions by the kernels' cost table. A kernel costs memory in three ways: constants in
+flash, working memory, and rows of its input and output that must exist together. Each layer gets its cheapest
+kernel that needs no more working memory and rows than a bound allows; the bounds fall until the network fits.
+The streaming plan is never the dearer one and never needs more memory than layer by layer, so it is the plan.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 
-from paper2board.convert.c_code import Engine, assemble
+from paper2board.convert.c_code import Engine, assemble, check_size
 from paper2board.convert.c_layers import c_layer, weighted_layer
 from paper2board.convert.kernels.catalogue import Backend, candidates
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.kernels.layer import Packed
-from paper2board.convert.steps import lower
+from paper2board.convert.steps import Step, lower
 from paper2board.energy.board import Memory
 from paper2board.errors import UserError
 from paper2board.integer_model import IntegerModel
@@ -33,123 +34,143 @@ def board_limits(memory: Memory) -> Limits:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """Kernels that a step may have, the cheapest first: (what it takes, instructions, bytes of flash)."""
+class _Option:
+    """A kernel for a step: what it takes (None: plain C), instructions, bytes of its constants in flash."""
 
-    options: tuple[tuple[Packed | None, float, int], ...]
-    chosen: int = 0
-
-    @property
-    def current(self) -> tuple[Packed | None, float, int]:
-        return self.options[self.chosen]
-
-    @property
-    def dearer(self) -> "list[_Choice]":
-        """The choices of the kernels that cost more."""
-        return [replace(self, chosen=index) for index in range(self.chosen + 1, len(self.options))]
+    packed: Packed | None
+    instructions: float
+    flash_bytes: int
 
     @property
     def scratch_bytes(self) -> int:
-        return self.current[0].scratch_bytes if self.current[0] else 0
+        return self.packed.scratch_bytes if self.packed else 0
+
+    @property
+    def rows(self) -> int:
+        return self.packed.rows if self.packed else 1
 
 
 def choose(model: IntegerModel, backend: Backend | str, limits: Limits) -> Engine:
     """Return the cheapest engine of ``model`` with the kernels of ``backend`` that fits ``limits``.
 
-    Raise :class:`UserError` if none does.
+    Raise :class:`UserError` if none does, naming the layer to shrink.
     """
     backend = Backend(backend)
-    engines = [_fit(model, backend, limits, streaming=streaming) for streaming in (True, False)]
-    fitting = [engine for engine in engines if engine and engine[0].plan.bytes <= limits.sram_bytes]
-    if fitting:
-        return min(fitting, key=lambda pair: (pair[1], pair[0].plan.bytes))[0]
-    raise UserError(_what_to_shrink(model, backend, limits))
-
-
-def _fit(
-    model: IntegerModel, backend: Backend, limits: Limits, *, streaming: bool
-) -> tuple[Engine, float] | None:
-    """Return the engine of one plan and its instructions; None if its constants do not fit."""
-    steps = lower(model, fuse=streaming)
-    choices = []
-    for step in steps:
-        layer = weighted_layer(model, step)
-        constants = c_layer(model, step, None).weight_bytes if step.op and not layer else 0
-        options: list[tuple[Packed | None, float, int]] = [(None, 0.0, constants)]
-        if layer:
-            options = [
-                (
-                    packed,
-                    instructions(packed.function, features(layer, packed)),
-                    c_layer(model, step, packed).weight_bytes,
-                )
-                for packed in candidates(backend, layer)
-            ]
-        choices.append(_Choice(tuple(sorted(options, key=lambda option: option[1]))))
-
-    def ready(*changed: tuple[int, _Choice]) -> Engine:
-        current = dict(enumerate(choices)) | dict(changed)
-        packed = tuple(choice.current[0] for choice in current.values())
-        return assemble(model, backend, steps, packed, streaming=streaming)
-
-    def flash(*changed: tuple[int, _Choice]) -> int:
-        return sum(choice.current[2] for choice in (dict(enumerate(choices)) | dict(changed)).values())
-
-    def exchange(saved: Callable[[int, _Choice], float]) -> bool:
-        """Exchange the kernel that saves a byte at the least cost; tell whether there was one."""
-        prices = []
-        for index, choice in enumerate(choices):
-            for other in choice.dearer:
-                if (bytes_saved := saved(index, other)) > 0:
-                    prices.append(((other.current[1] - choice.current[1]) / bytes_saved, index, other.chosen))
-        if prices:
-            _, index, chosen = min(prices)
-            choices[index] = replace(choices[index], chosen=chosen)
-        return bool(prices)
-
-    while flash() > limits.flash_bytes:
-        if not exchange(lambda i, other: flash() - flash((i, other))):
-            return None
-    while (engine := ready()).plan.bytes > limits.sram_bytes:
-
-        def saved(index: int, other: _Choice) -> float:
-            if flash((index, other)) > limits.flash_bytes:
-                return 0
-            return engine.plan.bytes - ready((index, other)).plan.bytes
-
-        def scratch_saved(index: int, other: _Choice) -> float:
-            """What counts only once all layers that share the working memory have given it back."""
-            if flash((index, other)) > limits.flash_bytes:
-                return 0
-            return choices[index].scratch_bytes - other.scratch_bytes
-
-        if not exchange(saved) and not exchange(scratch_saved):
-            break
-    return engine, sum(choice.current[1] for choice in choices)
-
-
-def _what_to_shrink(model: IntegerModel, backend: Backend, limits: Limits) -> str:
+    check_size(model)
     steps = lower(model, fuse=True)
-    smallest: list[Packed | None] = []
-    sizes: dict[str, int] = {}
-    for step in steps:
-        layer = weighted_layer(model, step)
-        options: list[tuple[int, Packed | None]] = [
-            (c_layer(model, step, packed).weight_bytes, packed)
-            for packed in (candidates(backend, layer) if layer else [None] if step.op else [])
-        ]
-        size, packed = min(options, key=lambda pair: pair[0], default=(0, None))
-        sizes[step.name] = size
-        smallest.append(packed)
-    if (total := sum(sizes.values())) > limits.flash_bytes:
-        name = max(sizes, key=lambda key: sizes[key])
-        return (
-            f"model {model.name}: its constants take {total} bytes of flash, the limit is {limits.flash_bytes};"
-            f" shrink layer {name}, which takes {sizes[name]} of them"
-        )
-    engine = assemble(model, backend, steps, tuple(smallest), streaming=True)
-    _, alive = engine.plan.peak()
-    return (
-        f"model {model.name}: it needs {engine.plan.bytes} bytes of SRAM, the limit is {limits.sram_bytes};"
-        f" shrink layer {alive[0].step}, which holds {alive[0].bytes} of them at the peak"
+    options = [_options(model, backend, step) for step in steps]
+    _refuse_flash(model, steps, options, limits)
+    fitting: list[tuple[float, int, Engine]] = []
+    smallest: Engine | None = None
+    for rows, scratch_bytes in _bounds(options):
+        chosen = _cheapest(options, rows, scratch_bytes, limits.flash_bytes)
+        if chosen is None:
+            continue
+        cost = sum(option.instructions for option in chosen)
+        if fitting and cost >= fitting[0][0]:
+            continue
+        packed = tuple(option.packed for option in chosen)
+        ready = assemble(model, backend, steps, packed, streaming=True)
+        if ready.plan.bytes <= limits.sram_bytes:
+            fitting = [(cost, ready.plan.bytes, ready)]
+        if smallest is None or ready.plan.bytes < smallest.plan.bytes:
+            smallest, kernels = ready, chosen
+    if fitting:
+        return fitting[0][2]
+    assert smallest is not None  # _refuse_flash
+    smallest = _squeeze(smallest, kernels, options, limits)
+    if smallest.plan.bytes <= limits.sram_bytes:
+        return smallest
+    _, alive = smallest.plan.peak()
+    raise UserError(
+        f"model {model.name}: the smallest plan found takes {smallest.plan.bytes} bytes of SRAM, the limit is"
+        f" {limits.sram_bytes}; shrink layer {alive[0].step}, which holds {alive[0].bytes} of them at the peak"
     )
+
+
+def _squeeze(
+    smallest: Engine, kernels: list[_Option], options: list[list[_Option]], limits: Limits
+) -> Engine:
+    """Return an engine that needs less SRAM, kernel by kernel, where one bound for all layers was too coarse."""
+    improved = True
+    while improved and smallest.plan.bytes > limits.sram_bytes:
+        improved = False
+        segment, _ = smallest.plan.peak()
+        start, end = smallest.plan.borders[segment : segment + 2]
+        for step, other in ((i, option) for i in range(start, end) for option in options[i]):
+            changed = [*kernels[:step], other, *kernels[step + 1 :]]
+            if sum(option.flash_bytes for option in changed) > limits.flash_bytes:
+                continue
+            packed = tuple(option.packed for option in changed)
+            ready = assemble(smallest.model, smallest.backend, smallest.steps, packed, streaming=True)
+            if ready.plan.bytes < smallest.plan.bytes:
+                smallest, kernels, improved = ready, changed, True
+                break
+    return smallest
+
+
+def _options(model: IntegerModel, backend: Backend, step: Step) -> list[_Option]:
+    """Return the kernels for a step, the cheapest first."""
+    layer = weighted_layer(model, step)
+    if layer is None:
+        return [_Option(None, 0.0, c_layer(model, step, None).weight_bytes if step.op else 0)]
+    options = [
+        _Option(
+            packed,
+            instructions(packed.function, features(layer, packed)),
+            c_layer(model, step, packed).weight_bytes,
+        )
+        for packed in candidates(backend, layer)
+    ]
+    return sorted(options, key=lambda option: option.instructions)
+
+
+def _bounds(options: list[list[_Option]]) -> list[tuple[int, int]]:
+    """Return the bounds (rows a call, bytes of working memory) to try, the loosest first."""
+    rows = {option.rows for step in options for option in step}
+    scratch = {option.scratch_bytes for step in options for option in step}
+    # Below the largest of the layers' least, a layer would have no kernel.
+    least = max(min(option.scratch_bytes for option in step) for step in options)
+    return list(product(sorted(rows, reverse=True), sorted((s for s in scratch if s >= least), reverse=True)))
+
+
+def _cheapest(
+    options: list[list[_Option]], rows: int, scratch_bytes: int, flash_bytes: int
+) -> list[_Option] | None:
+    """Return the cheapest kernel of each step within the bounds, None if a step has none.
+
+    While their constants do not fit, the exchange that saves a byte at the least cost is made; None if nothing is
+    left to exchange.
+    """
+    allowed = [[o for o in step if o.rows <= rows and o.scratch_bytes <= scratch_bytes] for step in options]
+    if not all(allowed):
+        return None
+    chosen = [step[0] for step in allowed]
+    while sum(option.flash_bytes for option in chosen) > flash_bytes:
+        exchanges = [
+            (
+                (other.instructions - chosen[i].instructions) / (chosen[i].flash_bytes - other.flash_bytes),
+                i,
+                j,
+            )
+            for i, step in enumerate(allowed)
+            for j, other in enumerate(step)
+            if other.flash_bytes < chosen[i].flash_bytes
+        ]
+        if not exchanges:
+            return None
+        _, i, j = min(exchanges)
+        chosen[i] = allowed[i][j]
+    return chosen
+
+
+def _refuse_flash(
+    model: IntegerModel, steps: tuple[Step, ...], options: list[list[_Option]], limits: Limits
+) -> None:
+    least = [min(option.flash_bytes for option in step) for step in options]
+    if sum(least) > limits.flash_bytes:
+        largest, step = max(zip(least, steps, strict=True), key=lambda pair: pair[0])
+        raise UserError(
+            f"model {model.name}: its constants take {sum(least)} bytes of flash, the limit is"
+            f" {limits.flash_bytes}; shrink layer {step.name}, which takes {largest} of them"
+        )

@@ -12,6 +12,8 @@ A RESHAPE is never a step: its output is another view of its input's bytes.
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from paper2board.integer_model import (
     Concatenation,
     Conv2D,
@@ -94,36 +96,49 @@ def lower(model: IntegerModel, *, fuse: bool) -> tuple[Step, ...]:
     for op in model.ops:
         if isinstance(op, Reshape) or id(op) in done:
             continue
-        if isinstance(op, Pad) and _becomes_padding(op, only_consumer(op)):
+        if isinstance(op, Pad) and _becomes_padding(model, op, only_consumer(op)):
             pads[op.output] = op
             continue
         pool = None
         if isinstance(op, Conv2D | DepthwiseConv2D):
             follower = only_consumer(op)
-            if isinstance(follower, Pool2D) and _pools_inside(model, follower):
+            if isinstance(follower, Pool2D) and _pools_inside(model, follower) and _sums_compare(op):
                 pool = follower
                 done.add(id(follower))
         steps.append(_step(model, op, pool, pads.pop(op.inputs[0], None)))
     return tuple(steps)
 
 
-def _becomes_padding(pad: Pad, follower: Op | None) -> bool:
-    return (
-        isinstance(follower, Conv2D | DepthwiseConv2D)
-        and follower.padding == "VALID"
-        and pad.paddings[2] == (0, 0)
+def _becomes_padding(model: IntegerModel, pad: Pad, follower: Op | None) -> bool:
+    """Tell whether a PAD's only reader is a convolution that can pad by itself: VALID so far, all channels, and its
+    windows reach beyond the padding before the image."""
+    if not isinstance(follower, Conv2D | DepthwiseConv2D) or follower.padding != "VALID":
+        return False
+    size, kernel = model.tensors[follower.output].shape, kernel_size(follower)
+    return pad.paddings[2] == (0, 0) and all(
+        pad.paddings[axis][0] < (size[axis] - 1) * follower.stride[axis] + kernel[axis] for axis in (0, 1)
     )
 
 
 def _pools_inside(model: IntegerModel, pool: Pool2D) -> bool:
     """Tell whether a max pooling's windows neither overlap nor leave its input, so that it can be fused."""
     source, target = model.tensors[pool.inputs[0]].shape, model.tensors[pool.output].shape
-    return pool.type == "MAX_POOL_2D" and all(
-        pool.stride[axis] >= pool.kernel[axis]
-        and pad_before(source[axis], pool.kernel[axis], pool.stride[axis], pool.padding)[0] == 0
-        and (target[axis] - 1) * pool.stride[axis] + pool.kernel[axis] <= source[axis]
-        for axis in (0, 1)
+    return (
+        pool.type == "MAX_POOL_2D"
+        and pool.kernel != (1, 1)
+        and all(
+            pool.stride[axis] >= pool.kernel[axis]
+            and pad_before(source[axis], pool.kernel[axis], pool.stride[axis], pool.padding)[0] == 0
+            and (target[axis] - 1) * pool.stride[axis] + pool.kernel[axis] <= source[axis]
+            for axis in (0, 1)
+        )
     )
+
+
+def _sums_compare(op: Conv2D | DepthwiseConv2D) -> bool:
+    """Tell whether a convolution's sums over bytes q + 128, which a fused max pooling compares, fit 32 bits."""
+    window = (0, 1) if isinstance(op, DepthwiseConv2D) else (1, 2, 3)
+    return int(255 * np.abs(op.weights.astype(np.int64)).sum(axis=window).max()) < 1 << 31
 
 
 def _step(model: IntegerModel, op: Op, pool: Pool2D | None, pad: Pad | None) -> Step:

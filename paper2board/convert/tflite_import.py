@@ -134,8 +134,10 @@ def read_tflite(source: str | Path | bytes, name: str = "") -> IntegerModel:
     if isinstance(source, bytes):
         label, data = name or "the .tflite file", source
     else:
-        label, data = str(source), _read(Path(source))
+        label, data = str(source), read_bytes(source)
         name = name or Path(source).stem
+    # A file's name may hold anything; a model's goes into C, CMake and reports.
+    name = "".join(c if c.isprintable() else "?" for c in name.encode("utf-8", "replace").decode())
     if len(data) > MAX_FILE_BYTES:
         raise UserError(
             f"{label} has {len(data)} bytes, above the limit of {MAX_FILE_BYTES}; choose a smaller network"
@@ -150,9 +152,11 @@ def read_tflite(source: str | Path | bytes, name: str = "") -> IntegerModel:
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
+    """Return a file's bytes, one more than :data:`MAX_FILE_BYTES` at most; raise :class:`UserError` if there is
+    none."""
     try:
-        with path.open("rb") as stream:
+        with Path(path).open("rb") as stream:
             return stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); convert the network first") from error

@@ -74,3 +74,26 @@ def test_a_network_that_does_not_fit_names_a_layer(
     error = capsys.readouterr().err
     assert words in error and re.search(r"shrink layer (conv|fc)\d", error)
     assert not (tflite.parent / "c").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tflite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tflite.parent / "c").mkdir()
+    (tflite.parent / "c/README.md").write_text("mine")
+    assert compile_library(tflite) == 1
+    assert "was not written by this command; give another folder" in capsys.readouterr().err
+    assert (tflite.parent / "c/README.md").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    tflite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compile", str(tflite), "-o", str(tflite / "c"), "--board", str(BOARD)]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_file_s_name_cannot_write_cmake(tflite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = tflite.rename(tflite.parent / "evil\nexecute_process(COMMAND touch PWNED)\n#.tflite")
+    assert compile_library(evil, "--backend", "portable") == 0
+    for name in ("CMakeLists.txt", "README.md", "model.c", "model.h"):
+        lines = (tflite.parent / "c" / name).read_text().splitlines()
+        assert not [line for line in lines if line.startswith("execute_process")]

@@ -169,5 +169,5 @@ def test_what_does_not_fit_sram_names_the_layer_at_the_peak() -> None:
         choose(model, Backend.PORTABLE, Limits(5000, AMPLE.flash_bytes))
     needed = choose(model, Backend.PORTABLE, AMPLE).plan.bytes
     assert choose(model, Backend.PORTABLE, Limits(needed, AMPLE.flash_bytes)).plan.bytes == needed
-    with pytest.raises(UserError, match=f"it needs {needed} bytes of SRAM, the limit is {needed - 1}"):
+    with pytest.raises(UserError, match=f"takes {needed} bytes of SRAM, the limit is {needed - 1}"):
         choose(model, Backend.PORTABLE, Limits(needed - 1, AMPLE.flash_bytes))

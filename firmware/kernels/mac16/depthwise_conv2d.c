@@ -1,5 +1,6 @@
-/* DEPTHWISE_CONV_2D 3x3 by MAC16, one output row a call, four channels at a time. Scratch: these channels of the
- * three input rows, [column][row][channel], as uint8. */
+/* DEPTHWISE_CONV_2D by MAC16, one output row a call. 3x3 without pooling: scratch has four channels of the three input
+ * rows, or one if their number is no multiple of 4, [column][row][four bytes], as uint8. Else: a convolution of each
+ * input channel. */
 #include "p2b_mac16.h"
 #include "p2b_output.h"
 
@@ -7,85 +8,165 @@ typedef uint32_t __attribute__((may_alias)) word_t;
 
 enum { TAPS = 9, WEIGHTS = 10 };
 
-/* Four channels of `columns` columns of an input row. */
+/* Four channels of `columns` columns of an input row if depth is a multiple of 4, else one. */
 static void widen(const int8_t *in, word_t *out, int32_t columns, int32_t depth)
 {
-    uint32_t four;
+    uint32_t values;
 
-    __asm__ volatile(
-        " p2b_loop %[columns], .Lend%=\n"
-        " l32i %[four], %[in], 0\n"
-        " add %[in], %[in], %[depth]\n"
-        " xor %[four], %[four], %[signs]\n"
-        " s32i %[four], %[out], 0\n"
-        " addi %[out], %[out], 12\n"
-        ".Lend%=:\n"
-        : [in] "+&r"(in), [out] "+&r"(out), [four] "=&r"(four)
-        : [columns] "r"(columns), [depth] "r"(depth), [signs] "r"(0x80808080u)
-        : "memory");
+    if (depth % 4)
+        __asm__ volatile(
+            " p2b_loop %[columns], .Lend%=\n"
+            " l8ui %[values], %[in], 0\n"
+            " add %[in], %[in], %[depth]\n"
+            " xor %[values], %[values], %[sign]\n"
+            " s8i %[values], %[out], 0\n"
+            " addi %[out], %[out], 12\n"
+            ".Lend%=:\n"
+            : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
+            : [columns] "r"(columns), [depth] "r"(depth), [sign] "r"(0x80)
+            : "memory");
+    else
+        __asm__ volatile(
+            " p2b_loop %[columns], .Lend%=\n"
+            " l32i %[values], %[in], 0\n"
+            " add %[in], %[in], %[depth]\n"
+            " xor %[values], %[values], %[signs]\n"
+            " s32i %[values], %[out], 0\n"
+            " addi %[out], %[out], 12\n"
+            ".Lend%=:\n"
+            : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
+            : [columns] "r"(columns), [depth] "r"(depth), [signs] "r"(0x80808080u)
+            : "memory");
 }
 
-/* A row of one channel; values: its first in scratch. */
-static void channel_row(const p2b_conv2d_t *layer, const uint8_t *values, const int16_t *weights,
-                        const p2b_channel_t *channel, int8_t *out)
+/* A row of `channels` output channels from `first`. values: those of the first one, the next one's `lane` bytes on. */
+static void channel_rows(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,
+                         int32_t channels, int8_t *out)
 {
-    const int32_t mode = layer->output.mode, ninth = weights[8];
-    const int16_t *a = weights - 2;
-    int32_t left = layer->window.out_w, y, t1, t2, t3;
+    const int32_t mode = layer->output.mode, columns = layer->window.out_w, step = 12 * layer->window.stride_w;
+    const int32_t width = columns * step - lane, size = columns * layer->out_c - 1;
+    const p2b_channel_t *channel = layer->output.channels + first, *const last = channel + channels;
+    const int16_t *weights = (const int16_t *)layer->weights + WEIGHTS * first - 2;
+    int32_t multiplier, upper, rounding, bias, y, t1, t2, t3;
+    int8_t *to = out + first;
 
-    /* m0 .. m3: the first eight weights. Taps are loaded three instructions ahead of their use. */
+    /* m0 .. m3: the first eight weights. The ninth is in the upper half of [upper]. Taps are loaded three instructions
+     * ahead of their use. */
     __asm__ volatile(
-        " p2b_ldinc m0, %[a]\n"
-        " p2b_ldinc m1, %[a]\n"
-        " p2b_ldinc m2, %[a]\n"
-        " p2b_ldinc m3, %[a]\n"
-        P2B_MAC16_SHIFT
-        ".Lcolumn%=:\n"
-        " l32i %[y], %[channel], 0\n"
-        " l8ui %[a], %[values], 0\n"
+        ".Lchannel%=:\n"
+        P2B_MAC16_CHANNEL
+        " addi %[t2], %[t2], 16\n"
+        " s32i %[y], %[bias]\n"
+        " s32i %[t2], %[next]\n"
+        " l32i %[t1], %[weights]\n"
+        " p2b_ldinc m0, %[t1]\n"
+        " p2b_ldinc m1, %[t1]\n"
+        " p2b_ldinc m2, %[t1]\n"
+        " p2b_ldinc m3, %[t1]\n"
+        " l16ui %[y], %[t1], 4\n"
+        " addi %[t1], %[t1], 4\n"
+        " s32i %[t1], %[weights]\n"
+        " slli %[y], %[y], 16\n"
+        " or %[upper], %[upper], %[y]\n"
+        " l32i %[t3], %[columns]\n"
+        " p2b_loop %[t3], .Lcolumns%=\n"
+        " l32i %[t3], %[bias]\n"
+        " l8ui %[y], %[values], 0\n"
         " l8ui %[t1], %[values], 4\n"
         " l8ui %[t2], %[values], 8\n"
-        " p2b_wsr_acclo %[y]\n"
+        " p2b_wsr_acclo %[t3]\n"
         " l8ui %[t3], %[values], 12\n"
-        " p2b_mula_da ll, m0, %[a]\n"
-        " l8ui %[a], %[values], 16\n"
+        " p2b_mula_da ll, m0, %[y]\n"
+        " l8ui %[y], %[values], 16\n"
         " p2b_mula_da hl, m0, %[t1]\n"
         " l8ui %[t1], %[values], 20\n"
         " p2b_mula_da ll, m1, %[t2]\n"
         " l8ui %[t2], %[values], 24\n"
         " p2b_mula_da hl, m1, %[t3]\n"
         " l8ui %[t3], %[values], 28\n"
-        " p2b_mula_ad ll, %[a], m2\n"
-        " l8ui %[a], %[values], 32\n"
+        " p2b_mula_ad ll, %[y], m2\n"
+        " l8ui %[y], %[values], 32\n"
         " p2b_mula_ad lh, %[t1], m2\n"
-        " l32i %[t1], %[ninth]\n"
+        " add %[values], %[values], %[step]\n"
         " p2b_mula_ad ll, %[t2], m3\n"
         " p2b_mula_ad lh, %[t3], m3\n"
-        " p2b_mula_aa ll, %[a], %[t1]\n"
-        " add %[values], %[values], %[step]\n"
+        " p2b_mula_aa lh, %[y], %[upper]\n"
         " p2b_rsr_acclo %[y]\n"
         P2B_MAC16_OUTPUT("column", "",
-                         " addi %[left], %[left], -1\n"
-                         " s8i %[y], %[out], 0\n"
-                         " add %[out], %[out], %[depth]\n"
-                         " bnez %[left], .Lcolumn%=\n")
-        : [values] "+&r"(values), [out] "+&r"(out), [left] "+&r"(left), [a] "+&r"(a), [y] "=&r"(y),
-          [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)
-        : [channel] "r"(channel), [low] "r"(layer->output.low), [high] "r"(layer->output.high),
-          [step] "r"(12 * layer->window.stride_w), [depth] "r"(layer->out_c), [mode] "m"(mode), [ninth] "m"(ninth)
+                         " s8i %[y], %[to], 0\n"
+                         " add %[to], %[to], %[depth]\n"
+                         ".Lcolumns%=:\n"
+                         " l32i %[t1], %[width]\n"
+                         " l32i %[t3], %[size]\n"
+                         " l32i %[t2], %[next]\n"
+                         " sub %[values], %[values], %[t1]\n"
+                         " l32i %[t1], %[last]\n"
+                         " sub %[to], %[to], %[t3]\n"
+                         " sub %[t1], %[t1], %[t2]\n"
+                         " bnez %[t1], .Lchannel%=\n")
+        : [values] "+&r"(values), [to] "+&r"(to), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3),
+          [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=m"(bias),
+          [weights] "+m"(weights), [next] "=m"(channel)
+        : [channel] "[t2]"(channel), [low] "r"(layer->output.low), [high] "r"(layer->output.high), [step] "r"(step),
+          [depth] "r"(layer->out_c), [columns] "m"(columns), [width] "m"(width), [size] "m"(size), [last] "m"(last),
+          [mode] "m"(mode)
         : "memory");
 }
 
 /* The same in any mode. */
-static void channel_row_exactly(const p2b_conv2d_t *layer, const uint8_t *values, const int16_t *weights,
-                                const p2b_channel_t *channel, int8_t *out)
+static void channel_rows_exactly(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,
+                                 int32_t channels, int8_t *out)
 {
-    for (int32_t x = 0; x < layer->window.out_w; ++x, out += layer->out_c, values += 12 * layer->window.stride_w) {
-        uint32_t sum = (uint32_t)channel->bias;
+    const int16_t *weights = (const int16_t *)layer->weights + WEIGHTS * first;
 
-        for (int32_t i = 0; i < TAPS; ++i)
-            sum += (uint32_t)(values[4 * i] * weights[i]);
-        *out = p2b_output_value((int32_t)sum, channel, &layer->output);
+    for (int32_t i = first; i < first + channels; ++i, weights += WEIGHTS, values += lane) {
+        const p2b_channel_t *const channel = &layer->output.channels[i];
+
+        for (int32_t x = 0; x < layer->window.out_w; ++x) {
+            uint32_t sum = (uint32_t)channel->bias;
+
+            for (int32_t j = 0; j < TAPS; ++j)
+                sum += (uint32_t)(values[12 * x * layer->window.stride_w + 4 * j] * weights[j]);
+            out[x * layer->out_c + i] = p2b_output_value((int32_t)sum, channel, &layer->output);
+        }
+    }
+}
+
+/* `columns` columns of an input row's padding; returns the next column. */
+static word_t *pad(word_t *out, int32_t columns, uint32_t zeros)
+{
+    for (; columns > 0; --columns, out += 3)
+        *out = zeros;
+    return out;
+}
+
+/* 3x3, no pooling. `each`: output channels of an input channel. */
+static void three_by_three(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t each,
+                           uint8_t *scratch)
+{
+    const p2b_window_t *const window = &layer->window;
+    const int32_t columns = (window->out_w - 1) * window->stride_w + 3;
+    const int32_t left = window->pad_w < columns ? window->pad_w : columns;
+    const int32_t inside = columns - left < window->in_w ? columns - left : window->in_w;
+    const int32_t lanes = window->in_c % 4 ? 1 : 4;
+    /* Input channels of one call of channel_rows(). */
+    const int32_t together = each == 1 ? lanes : 1;
+    const uint32_t zeros = (uint32_t)(layer->input_zero_point + 128) * 0x01010101u;
+    word_t *const values = (word_t *)(void *)scratch;
+
+    /* Padding stays for all channels. */
+    for (int32_t y = 0; y < 3; ++y) {
+        const int32_t before = in[y] ? left : columns;
+
+        (void)pad(pad(values + y, before, zeros) + 3 * inside, columns - before - inside, zeros);
+    }
+    for (int32_t c = 0; c < window->in_c; c += lanes) {
+        for (int32_t y = 0; y < 3; ++y)
+            if (in[y] && inside > 0)
+                widen(in[y] + c, values + 3 * left + y, inside, window->in_c);
+        for (int32_t i = 0; i < lanes; i += together)
+            (layer->output.mode == P2B_EXACT ? channel_rows_exactly : channel_rows)(
+                layer, scratch + i, together > 1, (c + i) * each, together * each, out);
     }
 }
 
@@ -93,26 +174,14 @@ void p2b_depthwise_conv2d_mac16(const void *op, const int8_t *const *in, int8_t 
                                 void *scratch)
 {
     const p2b_conv2d_t *const layer = op;
-    const p2b_window_t *const window = &layer->window;
-    const int32_t columns = (window->out_w - 1) * window->stride_w + 3, most = columns - window->pad_w;
-    const int32_t inside = most < window->in_w ? most : window->in_w;
-    const int16_t *weights = layer->weights;
-    word_t *const values = scratch;
+    int32_t each = 1;
     (void)rows;
 
-    /* Padding stays for all channels. */
-    for (int32_t i = 0; i < 3 * columns; ++i)
-        values[i] = (uint32_t)(layer->input_zero_point + 128) * 0x01010101u;
-    for (int32_t c = 0; c < layer->out_c; ++c, weights += WEIGHTS) {
-        const uint8_t *const first = (const uint8_t *)scratch + c % 4;
-        const p2b_channel_t *const channel = &layer->output.channels[c];
-
-        for (int32_t y = 0; y < 3 && c % 4 == 0; ++y)
-            if (in[y])
-                widen(in[y] + c, values + 3 * window->pad_w + y, inside, window->in_c);
-        if (layer->output.mode == P2B_EXACT)
-            channel_row_exactly(layer, first, weights, channel, out[0] + c);
-        else
-            channel_row(layer, first, weights, channel, out[0] + c);
-    }
+    while (each * layer->window.in_c < layer->out_c)
+        ++each;
+    if (layer->window.kernel_h == 3 && layer->window.kernel_w == 3 && layer->pool_h * layer->pool_w == 1)
+        three_by_three(layer, in, out[0], each, scratch);
+    else
+        for (int32_t c = 0; c < layer->window.in_c; ++c)
+            p2b_mac16_convolve(layer, in, out[0], c, 1, c * each, each, scratch);
 }

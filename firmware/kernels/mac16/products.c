@@ -1,141 +1,190 @@
-/* What `mac16` convolutions and FULLY_CONNECTED share: widened vectors and their products. */
+/* What the `mac16` kernels share: widened vectors and their products. */
 #include "p2b_mac16.h"
 #include "p2b_output.h"
 
-/* a . w: m0, m1 and m2 hold the first words. The loop reads no M register again after loading it. In the end m2
- * holds, and [w] points at, the word behind the channel's weights. */
-#define DOT(name) \
-    " p2b_loopnez_in .L" name "%=, %[n], .L" name "_last%=\n" \
-    " p2b_mula_dd_ldinc ll, m3, %[w], m0, m2\n" \
-    " p2b_mula_dd_ldinc hh, m0, %[a], m0, m2\n" \
-    " p2b_mula_dd_ldinc ll, m2, %[w], m1, m3\n" \
-    " p2b_mula_dd_ldinc hh, m1, %[a], m1, m3\n" \
-    ".L" name "_last%=:\n" \
-    " bbci %[pairs], 0, .L" name "_even%=\n" \
-    " p2b_mula_dd ll, m0, m2\n" \
-    " p2b_mula_dd_ldinc hh, m2, %[w], m0, m2\n" \
-    ".L" name "_even%=:\n"
+/* gcc has registers for 13 operands at -O0: constants wait in memory where that costs nothing, t1 is the weights'
+ * pointer as well and t2 [groups]. `next`: what follows the last pixel. */
+#define OUTPUT(name, next) \
+    P2B_MAC16_OUTPUT(name, " l32i %[t2], %[count]\n", \
+                     " s8i %[y], %[to], 0\n" \
+                     " add %[to], %[to], %[depth]\n" \
+                     " bne %[to], %[end], .L" name "%=\n" next)
 
-#define NEXT(name) \
-    " l32i %[t1], %[end]\n" \
-    " s8i %[y], %[out], 0\n" \
-    " addi %[channel], %[channel], 16\n" \
-    " addi %[out], %[out], 1\n" \
-    " bne %[out], %[t1], .L" name "%=\n"
-
-static void one_vector(const p2b_mac16_job_t *job, int8_t *out)
+/* Pixels of one vector each, which follow each other: the words that the loop has loaded are the next one's first. As
+ * pixels may be few and channels many (FULLY_CONNECTED), the loop over channels is assembly as well. */
+static void following_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    const int32_t mode = job->output->mode;
-    const p2b_channel_t *channel = job->output->channels;
-    const int16_t *w = job->weights, *a, *const vector = job->vectors[0];
-    int8_t *const end = out + job->outputs;
-    int32_t y, t1, t2, t3;
+    const int32_t mode = row->output->mode, count = row->groups, size = row->pixels * row->depth;
+    const p2b_channel_t *channel = row->output->channels + first, *const last = channel + outputs;
+    const int16_t *start = row->weights + 4 * count * first - 2, *const values = row->values - 2, *a;
+    int8_t *to = out + first, *end = to + size;
+    int32_t multiplier, upper, rounding, bias, y, t1, t2;
 
     __asm__ volatile(
-        " addi %[w], %[w], -4\n"
-        " p2b_ldinc m2, %[w]\n"
-        " j .Lone%=\n"
-        " .balign 4\n"
-        ".Lone%=:\n"
-        " l32i %[a], %[vector]\n"
-        " l32i %[t1], %[channel], 0\n"
+        ".Lchannel%=:\n"
+        P2B_MAC16_CHANNEL
+        " addi %[t1], %[t1], 16\n"
+        " s32i %[t1], %[next]\n"
+        " mov %[bias], %[y]\n"
+        " l32i %[a], %[values]\n"
         " p2b_ldinc m0, %[a]\n"
         " p2b_ldinc m1, %[a]\n"
-        " p2b_wsr_acclo %[t1]\n"
-        DOT("one")
+        " p2b_place_loop 9\n"
+        ".Lfollowing%=:\n"
+        " _l32i %[t1], %[start]\n"
+        " p2b_wsr_acclo %[bias]\n"
+        " p2b_ldinc m2, %[t1]\n"
+        P2B_MAC16_DOT("following")
         " p2b_rsr_acclo %[y]\n"
-        P2B_MAC16_OUTPUT("one", P2B_MAC16_SHIFT, NEXT("one"))
-        : [a] "=&r"(a), [w] "+&r"(w), [channel] "+&r"(channel), [out] "+&r"(out), [y] "=&r"(y), [t1] "=&r"(t1),
-          [t2] "=&r"(t2), [t3] "=&r"(t3)
-        : [n] "r"(job->pairs >> 1), [pairs] "r"(job->pairs), [low] "r"(job->output->low),
-          [high] "r"(job->output->high), [mode] "m"(mode), [vector] "m"(vector), [end] "m"(end)
+        OUTPUT("following",
+               " l32i %[a], %[size]\n"
+               " addi %[end], %[end], 1\n"
+               " sub %[to], %[end], %[a]\n"
+               " l32i %[a], %[start]\n"
+               " addx8 %[a], %[groups], %[a]\n"
+               " s32i %[a], %[start]\n"
+               " l32i %[t1], %[next]\n"
+               " l32i %[a], %[last]\n"
+               " sub %[a], %[a], %[t1]\n"
+               " bnez %[a], .Lchannel%=\n")
+        : [a] "=&r"(a), [to] "+&r"(to), [end] "+&r"(end), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2),
+          [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=&r"(bias),
+          [start] "+m"(start), [next] "=m"(channel)
+        : [channel] "[t1]"(channel), [groups] "[t2]"(count), [low] "r"(row->output->low),
+          [high] "r"(row->output->high), [depth] "r"(row->depth), [values] "m"(values), [size] "m"(size),
+          [last] "m"(last), [count] "m"(count), [mode] "m"(mode)
         : "memory");
 }
 
-static void greatest_of_vectors(const p2b_mac16_job_t *job, int8_t *out)
+/* Pixels of one vector each, anywhere. */
+static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    const int32_t mode = job->output->mode, least = INT32_MIN;
-    const p2b_channel_t *channel = job->output->channels;
-    const int16_t **const vectors = job->vectors, **const vectors_end = vectors + job->count;
-    const int16_t *w, *weights = job->weights, *a;
-    int8_t *const end = out + job->outputs;
-    int32_t y, t1, t2, t3;
+    const int32_t mode = row->output->mode, count = row->groups;
+    const int16_t *start = row->weights + 4 * count * first - 2;
 
-    /* t3: the next vector. The long forms outside the inner loop spare it a nop. */
-    __asm__ volatile(
-        " addi %[w], %[weights], 0\n"
-        " j .Lmany%=\n"
-        " .balign 4\n"
-        ".Lmany%=:\n"
-        " _l32i %[t3], %[vectors]\n"
-        " _l32i %[y], %[least]\n"
-        " addi %[weights], %[w], -4\n"
-        ".Lmany_vector%=:\n"
-        " l32i %[a], %[t3], 0\n"
-        " l32i %[t1], %[channel], 0\n"
-        " addi %[t3], %[t3], 4\n"
-        " mov %[w], %[weights]\n"
-        " p2b_ldinc m0, %[a]\n"
-        " p2b_ldinc m2, %[w]\n"
-        " p2b_ldinc m1, %[a]\n"
-        " p2b_wsr_acclo %[t1]\n"
-        DOT("many")
-        " l32i %[t2], %[vectors_end]\n"
-        " p2b_rsr_acclo %[t1]\n"
-        " p2b_max %[y], %[y], %[t1]\n"
-        " bne %[t3], %[t2], .Lmany_vector%=\n"
-        P2B_MAC16_OUTPUT("many", P2B_MAC16_SHIFT, NEXT("many"))
-        : [a] "=&r"(a), [w] "=&r"(w), [weights] "+&r"(weights), [channel] "+&r"(channel), [out] "+&r"(out),
-          [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)
-        : [n] "r"(job->pairs >> 1), [pairs] "r"(job->pairs), [low] "r"(job->output->low),
-          [high] "r"(job->output->high), [mode] "m"(mode), [vectors] "m"(vectors), [vectors_end] "m"(vectors_end),
-          [least] "m"(least), [end] "m"(end)
-        : "memory");
+    for (int32_t i = first; i < first + outputs; ++i, start += 4 * count) {
+        const int16_t *a = row->values - 2;
+        int8_t *to = out + i;
+        int32_t multiplier, upper, rounding, bias, y, t1, t2;
+
+        __asm__ volatile(
+            P2B_MAC16_CHANNEL
+            " s32i %[y], %[bias]\n"
+            " sub %[a], %[a], %[jump]\n"
+            " p2b_place_loop 21\n"
+            ".Lone%=:\n"
+            " _l32i %[y], %[bias]\n"
+            " _l32i %[t1], %[start]\n"
+            " _add %[a], %[a], %[jump]\n"
+            " p2b_ldinc m0, %[a]\n"
+            " p2b_ldinc m2, %[t1]\n"
+            " p2b_ldinc m1, %[a]\n"
+            " p2b_wsr_acclo %[y]\n"
+            P2B_MAC16_DOT("one")
+            " p2b_rsr_acclo %[y]\n"
+            OUTPUT("one", "")
+            : [a] "+&r"(a), [to] "+&r"(to), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2),
+              [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=m"(bias)
+            : [channel] "[t1]"(&row->output->channels[i]), [groups] "[t2]"(count), [jump] "r"(row->jumps[0]),
+              [low] "r"(row->output->low), [high] "r"(row->output->high), [depth] "r"(row->depth),
+              [end] "r"(to + row->pixels * row->depth), [start] "m"(start), [count] "m"(count),
+              [mode] "m"(mode)
+            : "memory");
+    }
+}
+
+static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
+{
+    const int32_t mode = row->output->mode, count = row->groups;
+    const int32_t least = INT32_MIN, *const jumps = row->jumps, *const jumps_end = jumps + row->vectors;
+    const int16_t *start = row->weights + 4 * count * first - 2;
+
+    for (int32_t i = first; i < first + outputs; ++i, start += 4 * count) {
+        const int16_t *a = row->values - 2;
+        const int32_t *jump;
+        int8_t *to = out + i;
+        int32_t multiplier, upper, rounding, bias, y, t1, t2;
+
+        __asm__ volatile(
+            P2B_MAC16_CHANNEL
+            " s32i %[y], %[bias]\n"
+            " p2b_place_loop 24\n"
+            ".Lmany%=:\n"
+            " _l32i %[jump], %[jumps]\n"
+            " _l32i %[y], %[least]\n"
+            ".Lmany_vector%=:\n"
+            " _l32i %[t1], %[bias]\n"
+            " p2b_ldinc m0, %[a]\n"
+            " p2b_ldinc m1, %[a]\n"
+            " p2b_wsr_acclo %[t1]\n"
+            " _l32i %[t1], %[start]\n"
+            " p2b_ldinc m2, %[t1]\n"
+            P2B_MAC16_DOT("many")
+            " l32i %[t1], %[jump], 0\n"
+            " addi %[jump], %[jump], 4\n"
+            " add %[a], %[a], %[t1]\n"
+            " p2b_rsr_acclo %[t1]\n"
+            " p2b_max %[y], %[y], %[t1]\n"
+            " l32i %[t1], %[jumps_end]\n"
+            " bne %[jump], %[t1], .Lmany_vector%=\n"
+            OUTPUT("many", "")
+            : [a] "+&r"(a), [jump] "=&r"(jump), [to] "+&r"(to), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2),
+              [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=m"(bias)
+            : [channel] "[t1]"(&row->output->channels[i]), [groups] "[t2]"(count),
+              [low] "r"(row->output->low), [high] "r"(row->output->high), [depth] "r"(row->depth),
+              [end] "r"(to + row->pixels * row->depth), [start] "m"(start), [count] "m"(count),
+              [least] "m"(least), [jumps] "m"(jumps), [jumps_end] "m"(jumps_end), [mode] "m"(mode)
+            : "memory");
+    }
 }
 
 /* Any mode. */
-static void exactly(const p2b_mac16_job_t *job, int8_t *out)
+static void exactly(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    const int16_t *weights = job->weights;
+    const int16_t *weights = row->weights + 4 * row->groups * first;
 
-    for (int32_t i = 0; i < job->outputs; ++i, weights += 2 * job->pairs) {
-        const p2b_channel_t *const channel = &job->output->channels[i];
-        int32_t greatest = INT32_MIN;
+    for (int32_t i = first; i < first + outputs; ++i, weights += 4 * row->groups) {
+        const p2b_channel_t *const channel = &row->output->channels[i];
+        const int16_t *values = row->values;
 
-        for (int32_t j = 0; j < job->count; ++j) {
-            const int32_t y = p2b_mac16_dot(job->vectors[j] + 2, weights, job->pairs, channel->bias);
-            greatest = y > greatest ? y : greatest;
+        for (int32_t x = 0; x < row->pixels; ++x) {
+            int32_t greatest = INT32_MIN;
+
+            for (int32_t j = 0; j < row->vectors; ++j) {
+                const int32_t y = p2b_mac16_dot(values, weights, row->groups, channel->bias);
+
+                greatest = y > greatest ? y : greatest;
+                values += 4 * row->groups + (row->jumps[j] - P2B_MAC16_FOLLOWING) / 2;
+            }
+            out[x * row->depth + i] = p2b_output_value(greatest, channel, row->output);
         }
-        out[i] = p2b_output_value(greatest, channel, job->output);
     }
 }
 
-void p2b_mac16_products(const p2b_mac16_job_t *job, int8_t *out, int32_t pixels)
+void p2b_mac16_products(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    for (; pixels > 0; --pixels, out += job->outputs) {
-        if (job->output->mode == P2B_EXACT)
-            exactly(job, out);
-        else if (job->count == 1)
-            one_vector(job, out);
-        else
-            greatest_of_vectors(job, out);
-        for (int32_t i = 0; i < job->count; ++i)
-            job->vectors[i] += job->step;
-    }
+    if (row->output->mode == P2B_EXACT)
+        exactly(row, first, outputs, out);
+    else if (row->vectors > 1)
+        greatest_of_vectors(row, first, outputs, out);
+    else if (row->jumps[0] == P2B_MAC16_FOLLOWING)
+        following_vectors(row, first, outputs, out);
+    else
+        one_vector(row, first, outputs, out);
 }
 
-/* Each loop takes one channel, or four, of all runs. */
-void p2b_mac16_widen(const int8_t *in, int16_t *out, int32_t runs, int32_t n, int32_t pitch)
+/* Each loop takes one channel, or four, of all pixels. */
+void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitch, int32_t pixels, int32_t n)
 {
-    const int32_t fours = n % 4 == 0, channels = fours ? 4 : 1;
-    const int8_t *const end = in + (pitch == n ? channels : n);
+    const int32_t fours = (n | depth) % 4 == 0, channels = fours ? 4 : 1, dense = n == depth && n == pitch;
+    const int8_t *const end = in + (dense ? channels : n);
     const uint32_t signs = 0x80808080u, evens = 0x00ff00ffu;
 
-    if (runs <= 0)
+    if (pixels <= 0)
         return;
-    if (pitch == n) {
-        runs *= fours ? n / 4 : n;
-        pitch = n = channels;
+    if (dense) {
+        pixels *= fours ? n / 4 : n;
+        depth = pitch = channels;
     }
     for (; in != end; in += channels, out += channels) {
         const int8_t *from = in;
@@ -144,9 +193,9 @@ void p2b_mac16_widen(const int8_t *in, int16_t *out, int32_t runs, int32_t n, in
 
         if (fours)
             __asm__ volatile(
-                " p2b_loop %[runs], .Lfours%=\n"
+                " p2b_loop %[pixels], .Lfours%=\n"
                 " l32i %[t1], %[from], 0\n"
-                " add %[from], %[from], %[n]\n"
+                " add %[from], %[from], %[depth]\n"
                 " xor %[t1], %[t1], %[signs]\n"
                 " srli %[t2], %[t1], 8\n"
                 " and %[t1], %[t1], %[evens]\n"
@@ -156,19 +205,20 @@ void p2b_mac16_widen(const int8_t *in, int16_t *out, int32_t runs, int32_t n, in
                 " add %[to], %[to], %[pitch]\n"
                 ".Lfours%=:\n"
                 : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1), [t2] "=&r"(t2)
-                : [runs] "r"(runs), [n] "r"(n), [pitch] "r"(2 * pitch), [signs] "r"(signs), [evens] "r"(evens)
+                : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [signs] "r"(signs),
+                  [evens] "r"(evens)
                 : "memory");
         else
             __asm__ volatile(
-                " p2b_loop %[runs], .Lones%=\n"
+                " p2b_loop %[pixels], .Lones%=\n"
                 " l8ui %[t1], %[from], 0\n"
-                " add %[from], %[from], %[n]\n"
+                " add %[from], %[from], %[depth]\n"
                 " xor %[t1], %[t1], %[sign]\n"
                 " s16i %[t1], %[to], 0\n"
                 " add %[to], %[to], %[pitch]\n"
                 ".Lones%=:\n"
                 : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1)
-                : [runs] "r"(runs), [n] "r"(n), [pitch] "r"(2 * pitch), [sign] "r"(0x80)
+                : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [sign] "r"(0x80)
                 : "memory");
     }
 }

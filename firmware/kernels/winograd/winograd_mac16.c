@@ -10,8 +10,8 @@
 #define WORD_13 "p2b_mula_dd_ldinc ll, m2, %[v], m1, m3\n p2b_mula_dd_ldinc hh, m1, %[u], m1, m3\n"
 
 /* The loop instruction must lie at 1 or 2 modulo 4, SIX_DOTS starts at 0 and DOT has 21 bytes, 27 with an odd word:
- * hence the NOPs (of 2 bytes). p2b_loopnez_in would place them itself, but while the assembler relaxes branches,
- * which did not end in a function of this size. */
+ * hence the NOPs (of 2 bytes), placed by hand: an assembler that works padding out while it relaxes branches did not
+ * end in a function of this size. */
 #ifdef P2B_REAL_MNEMONICS
 #define LOOP(end) "loopnez %[half], " end "\n"
 #define NOP ""

@@ -8,48 +8,53 @@ import numpy as np
 from paper2board.convert.kernels.layer import Convolution, Packed, Product
 
 _OFFSET = 128
-_SLACK = 8
-"""Bytes behind the last value in scratch that the dot products load and do not use."""
-_POINTER = 4
+_SLACK = 12
+"""Bytes behind the last value in scratch that the dot products load and do not use: what makes a vector a multiple
+of four values, and two words behind it."""
+_JUMP = 4
 
 
 def conv2d(layer: Convolution) -> Packed:
-    """Prepare any CONV_2D: weights int16 (out, kernel_w, pitch), flat; pooling in the kernel."""
-    columns = (layer.out_w - 1) * layer.stride_w + layer.kernel_w
-    patches = layer.pool_h * layer.pool_w
-    weights = _interleaved(layer.weights).transpose(0, 2, 1, 3)
-    weights = _even(weights.reshape(layer.out_c, layer.kernel_w, layer.kernel_h * layer.in_c))
-    return Packed(
-        "p2b_conv2d_mac16",
-        _flat(weights),
-        _bias(layer, layer.weights.sum((1, 2, 3), dtype=np.int64)),
-        scratch_bytes=_POINTER * patches + 2 * layer.pool_h * columns * weights.shape[-1] + _SLACK,
-    )
+    """Prepare any CONV_2D: weights int16 (out, kernel_w × pitch, a multiple of 4), flat; pooling in the kernel."""
+    bias = _bias(layer, layer.weights.sum((1, 2, 3), dtype=np.int64))
+    return _convolution(layer, "p2b_conv2d_mac16", _interleaved(layer.weights), bias)
 
 
-def depthwise_conv2d(layer: Convolution) -> Packed | None:
-    """Prepare a 3 × 3 DEPTHWISE_CONV_2D of a multiple of 4 channels without pooling: int16 (channels, 10)."""
-    unpooled = layer.pool_h == layer.pool_w == layer.pool_stride_h == layer.pool_stride_w == 1
-    square = layer.kernel_h == layer.kernel_w == 3
-    if not (square and unpooled and layer.in_c == layer.out_c and layer.in_c % 4 == 0):
-        return None
+def depthwise_conv2d(layer: Convolution) -> Packed:
+    """Prepare any DEPTHWISE_CONV_2D: for 3 × 3 without pooling weights int16 (out, 10), flat, else as for a
+    CONV_2D of one input channel."""
+    function = "p2b_depthwise_conv2d_mac16"
+    bias = _bias(layer, layer.weights.sum((0, 1), dtype=np.int64))
+    if not (layer.kernel_h == layer.kernel_w == 3 and layer.pool_h == layer.pool_w == 1):
+        return _convolution(layer, function, layer.weights.transpose(2, 0, 1)[..., None], bias)
     columns = (layer.out_w - 1) * layer.stride_w + 3
-    return Packed(
-        "p2b_depthwise_conv2d_mac16",
-        _even(layer.weights.transpose(2, 1, 0).reshape(layer.out_c, 9)).reshape(-1),
-        _bias(layer, layer.weights.sum((0, 1), dtype=np.int64)),
-        scratch_bytes=12 * columns,
-    )
+    weights = _padded(layer.weights.transpose(2, 1, 0).reshape(layer.out_c, 9), 2)
+    return Packed(function, weights.reshape(-1), bias, scratch_bytes=12 * columns)
 
 
 def fully_connected(layer: Product) -> Packed:
-    """Prepare any FULLY_CONNECTED: weights int16 (out, in), flat."""
-    weights = _even(_interleaved(layer.weights))
+    """Prepare any FULLY_CONNECTED: weights int16 (out, in, a multiple of 4), flat."""
+    weights = _padded(_interleaved(layer.weights), 4)
     return Packed(
         "p2b_fully_connected_mac16",
         _flat(weights),
         _bias(layer, layer.weights.sum(1, dtype=np.int64)),
-        scratch_bytes=_POINTER + 2 * weights.shape[-1] + _SLACK,
+        scratch_bytes=2 * weights.shape[-1] + _SLACK,
+    )
+
+
+def _convolution(layer: Convolution, function: str, weights: np.ndarray, bias: np.ndarray) -> Packed:
+    """A layer whose outputs are dot products with ``weights``, (out, kernel_h, kernel_w, inputs)."""
+    columns = (layer.out_w - 1) * layer.stride_w + layer.kernel_w
+    by_column = weights.transpose(0, 2, 1, 3).reshape(layer.out_c, layer.kernel_w, -1)
+    by_column = _padded(by_column, 2)
+    return Packed(
+        function,
+        _flat(_padded(by_column.reshape(layer.out_c, -1), 4)),
+        bias,
+        scratch_bytes=_JUMP * layer.pool_h * layer.pool_w
+        + 2 * layer.pool_h * columns * by_column.shape[-1]
+        + _SLACK,
     )
 
 
@@ -66,9 +71,9 @@ def _interleaved(weights: np.ndarray) -> np.ndarray:
     return weights.reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(weights.shape)
 
 
-def _even(weights: np.ndarray) -> np.ndarray:
-    """As int16, the last axis padded by a zero to an even length."""
-    padding = [(0, 0)] * (weights.ndim - 1) + [(0, weights.shape[-1] % 2)]
+def _padded(weights: np.ndarray, multiple: int) -> np.ndarray:
+    """As int16, zeros behind the last axis up to a multiple."""
+    padding = [(0, 0)] * (weights.ndim - 1) + [(0, -weights.shape[-1] % multiple)]
     return np.pad(weights.astype(np.int16), padding)
 
 

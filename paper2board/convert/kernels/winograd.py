@@ -9,6 +9,7 @@ import numpy as np
 
 from paper2board.convert.kernels.layer import Convolution, Packed
 from paper2board.convert.kernels.requantization import LIMIT
+from paper2board.integer_model import largest_accumulators
 
 G = np.array([[6, 0, 0], [4, 4, 4], [4, -4, 4], [-1, -2, -4], [1, -2, 4], [0, 0, 12]])
 """The weights' transform, (6, 3)."""
@@ -34,7 +35,7 @@ def _pack(layer: Convolution, function: str, block: int) -> Packed | None:
     weights, bias = layer.weights.astype(np.int64), layer.bias.astype(np.int64)
     pool = (layer.pool_h, layer.pool_w, layer.pool_stride_h, layer.pool_stride_w)
     zero_point = layer.input_zero_point
-    largest = abs(weights).sum((1, 2, 3)) * max(127 - zero_point, zero_point + 128) + abs(bias)
+    largest = largest_accumulators(layer.weights, layer.bias, zero_point)
     if (
         (layer.kernel_h, layer.kernel_w, layer.stride_h, layer.stride_w) != (3, 3, 1, 1)
         or pool not in ((1, 1, 1, 1), (2, 2, 2, 2))
