@@ -7,11 +7,14 @@ Output: the files, and ``provenance.json`` saying which source they came from. M
 from pathlib import Path
 
 from paper2board.acquire.acquisition import acquire
-from paper2board.acquire.dataset import DatasetConfig
+from paper2board.acquire.dataset import read_dataset
 from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        dataset = DatasetConfig.model_validate(snakemake.params.dataset)
-        mirror = snakemake.params.mirror
-        acquire(dataset, Path(snakemake.output.provenance).parent, mirror=Path(mirror) if mirror else None)
+        mirror = snakemake.config.get("mirror")
+        acquire(
+            read_dataset("config/datasets/cifar10.yaml"),
+            Path(snakemake.output.provenance).parent,
+            mirror=Path(mirror) if mirror else None,
+        )

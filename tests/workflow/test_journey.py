@@ -48,10 +48,20 @@ def test_a_library_edit_runs_only_rules_that_import_it(copy):
     )
 
 
-def test_an_edit_of_the_download_trains_nothing(copy):
+def test_an_edit_of_the_download_runs_nothing(copy):
+    """The files have the published checksums, however they were fetched."""
     with (copy.folder / "paper2board/acquire/sources.py").open("a") as stream:
         stream.write("\n# an edit\n")
-    assert copy.planned() == {"download_cifar10"}
+    copy.edit("config/config.yaml", "mirror: null", "mirror: /elsewhere")
+    assert copy.planned() == set()
+
+
+def test_another_download_hides_no_other_change(copy):
+    """Snakemake would pass over what is behind a job that runs, were the data files ancient to it."""
+    with (copy.folder / "scripts/download_cifar10.py").open("a") as stream:
+        stream.write("\n# an edit\n")
+    copy.edit("reports/report.md.j2", "## Claims ledger", "## The claims ledger")
+    assert {"download_cifar10", "split_dataset", "render_report"} <= copy.planned()
 
 
 def test_the_report_is_whole(finished):
