@@ -94,7 +94,13 @@ def may_become_padding(model: IntegerModel, pad: Op) -> bool:
     if not isinstance(pad, Pad) or pad.output == model.output or pad.paddings[2] != (0, 0):
         return False
     followers = readers(model, pad.output)
-    return len(followers) == 1 and isinstance(followers[0], CONVOLUTIONS) and followers[0].padding == "VALID"
+    if len(followers) != 1 or not isinstance(followers[0], CONVOLUTIONS) or followers[0].padding != "VALID":
+        return False
+    reader = followers[0]
+    last = [size - 1 for size in model.tensors[reader.output].shape]
+    reached = [last[axis] * reader.stride[axis] + kernel_size(reader)[axis] for axis in (0, 1)]
+    # All rows and columns that the convolution reads would otherwise be padding.
+    return all(pad.paddings[axis][0] < reached[axis] for axis in (0, 1))
 
 
 def may_be_pooled(model: IntegerModel, conv: Op) -> bool:
@@ -104,8 +110,10 @@ def may_be_pooled(model: IntegerModel, conv: Op) -> bool:
     if not isinstance(conv, CONVOLUTIONS) or conv.output == model.output or len(followers) != 1:
         return False
     pool = followers[0]
-    if not isinstance(pool, Pool2D) or pool.type != "MAX_POOL_2D":
+    if not isinstance(pool, Pool2D) or pool.type != "MAX_POOL_2D" or pool.kernel == (1, 1):
         return False
+    if np.abs(conv.weights.astype(np.int64)).sum() * 255 >= 1 << 31:
+        raise AssertionError("the strategy's networks are smaller than that")
     for axis in (0, 1):
         size = model.tensors[pool.inputs[0]].shape[axis]
         before, count = pad_before(size, pool.kernel[axis], pool.stride[axis], pool.padding)

@@ -34,7 +34,12 @@ def checkout(tmp_path):
             "test_images: 50",
             f"{STUDY}: budgets.smoke: device_images (100) is above",
         ),
-        (STUDY, "device_variant: deployed", "device_variant: teacher", "is not among quantization.qat"),
+        (
+            STUDY,
+            "device_variant: deployed",
+            "device_variant: teacher",
+            "is neither imported nor in quantization.qat",
+        ),
         (STUDY, "parent: distilled", "parent: deployed", "its parents form a circle"),
         (
             "config/boards/esp32-wroom.yaml",

@@ -14,7 +14,7 @@ import pytest
 
 TRAINING = {"train_network", "distill_student", "fine_tune", "train_quantization_aware"}
 LOG_OF = {
-    "model.c": "generate_c",
+    "model.c": "generate_c.deployed.qat.portable",
     "device.json": "summarise_device",
     "deployed.qat.tflite": "convert_tflite.deployed",
 }
@@ -125,7 +125,7 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
     [
         (
             "models/esp32-wroom-cifar10/s0/deployed.qat.tflite",
-            "build/esp32-wroom-cifar10/s0/deployed.qat/model.c",
+            "build/esp32-wroom-cifar10/s0/deployed.qat/portable/model.c",
             "deployed.qat.tflite",
         ),
         (
