@@ -229,6 +229,10 @@ class _File:
         kind = _OPERATORS.get(number, str(number))
         self.where = f"operator {index} ({kind}): "
         if kind not in _VERSIONS:
+            if operator.OutputsLength():
+                self.where = (
+                    f"operator {index} ({kind}, which writes {self.tensor(int(operator.Outputs(0)))[1]}): "
+                )
             self.refuse("is not supported", f"use a network made of {', '.join(_VERSIONS)}")
         if not 1 <= code.Version() <= _VERSIONS[kind]:
             self.refuse(f"has version {code.Version()}, not 1 to {_VERSIONS[kind]}")

@@ -138,7 +138,7 @@ TYPE = schema.TensorType
         (lambda file, graph, *_: graph.operators.reverse(), "which nothing has computed"),
         (
             set_code("ADD", builtinCode=schema.BuiltinOperator.MUL, deprecatedBuiltinCode=0),
-            "operator 3 (MUL): is not supported; use a network made of CONV_2D",
+            "operator 3 (MUL, which writes add1): is not supported; use a network made of CONV_2D",
         ),
         (set_code("CONV_2D", version=4), "operator 0 (CONV_2D): has version 4, not 1 to 3"),
         (set_operator("conv1", opcodeIndex=99), "has no operator code"),
