@@ -317,7 +317,7 @@ def largest_accumulators(weights: np.ndarray, bias: np.ndarray, zero_point: int)
     """
     window = (0, 1) if weights.ndim == 3 else tuple(range(1, weights.ndim))
     sums = np.abs(weights.astype(np.int64)).sum(axis=window)
-    return sums * max(INT8_MAX - zero_point, zero_point - INT8_MIN) + np.abs(bias.astype(np.int64))
+    return sums * _largest_input(zero_point) + np.abs(bias.astype(np.int64))
 
 
 def macs(model: IntegerModel, op: Op) -> int:
@@ -414,7 +414,7 @@ def _check(model: IntegerModel) -> None:
             require(len(source.shape) == 3, op, "input is not H, W, C")
             channels = source.shape[2]
             require(target.shape in {(channels,), (1, 1, channels)}, op, f"output shape is not {(channels,)}")
-            largest = source.shape[0] * source.shape[1] * _largest_input(source)
+            largest = source.shape[0] * source.shape[1] * _largest_input(source.zero_point)
             require(_shifted_fits(largest, mean_multiplier(model, op)[1]), op, "its sum does not fit 32 bits")
         if isinstance(op, Pad):
             require(len(source.shape) == 3 and len(op.paddings) == 3, op, "input or paddings are not H, W, C")
@@ -451,9 +451,9 @@ def _channels(op: Weighted) -> int:
     return op.weights.shape[-1 if isinstance(op, DepthwiseConv2D) else 0]
 
 
-def _largest_input(tensor: Tensor) -> int:
+def _largest_input(zero_point: int) -> int:
     """Return the largest magnitude of q − zero_point."""
-    return max(INT8_MAX - tensor.zero_point, tensor.zero_point - INT8_MIN)
+    return max(INT8_MAX - zero_point, zero_point - INT8_MIN)
 
 
 def _shifted_fits(largest: int, shift: int) -> bool:

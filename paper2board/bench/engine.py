@@ -261,7 +261,7 @@ def header() -> str:
         [
             f"compiler   {_first_line(emulator.COMPILER)}",
             *textwrap.wrap(f"flags      {flags}", 110, subsequent_indent=" " * 11, break_on_hyphens=False),
-            f"emulator   {_first_line(runner.EMULATOR)}, machine sim, exact instruction counts (-icount);",
+            f"emulator   {_first_line(emulator.EMULATOR)}, machine sim, exact instruction counts (-icount);",
             "           core lx106 for portable C, de212 for MAC16 (no MULSH, which the ESP32 has)",
             f"latency    modelled: instructions × cycles per instruction / clock of {BOARD.name}, with interval",
             f"differing  output values other than TFLite Micro's, of {INPUTS} inputs",

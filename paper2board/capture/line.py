@@ -15,9 +15,8 @@ from typing import IO
 import serial
 
 from paper2board.errors import UserError
-from paper2board.firmware.emulator import read_image
+from paper2board.firmware.emulator import EMULATOR, emulator_command, read_image
 
-EMULATOR = "qemu-system-xtensa"
 BAUD = 921_600
 _BOOT_TIMEOUT_S = 20.0
 _ATTEMPTS = 5
@@ -68,9 +67,7 @@ def _start(elf: Path, core: str, messages: IO[bytes]) -> tuple[subprocess.Popen[
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         # Someone else may take the port before QEMU does: then QEMU ends and the next one is tried.
-        command = [EMULATOR, "-M", "sim", "-cpu", core, "-semihosting", "-icount", "shift=5,sleep=off"]
-        command += ["-display", "none", "-monitor", "none", "-kernel", str(elf)]
-        command += ["-serial", f"tcp:127.0.0.1:{port},server=on,wait=on,nodelay=on"]
+        command = emulator_command(elf, core, f"tcp:127.0.0.1:{port},server=on,wait=on,nodelay=on")
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -130,20 +130,17 @@ class _Flow:
         self.producer = {step.output: index for index, step in enumerate(steps)}
         self.last_reader = {step.output: index for index, step in enumerate(steps)}
         self.readers: dict[int, list[tuple[int, Operand]]] = {step.output: [] for step in steps}
+        self.needs: list[list[tuple[int, Operand]]] = [[] for _ in steps]
         for index, step in enumerate(steps):
             for operand in step.operands:
                 owner = self.store[operand.tensor]
                 # A view maps rows to other rows, so its reader waits for all of them.
-                whole = operand if owner == operand.tensor else replace(operand, height=0)
-                self.readers[owner].append((index, whole))
+                needed = operand if owner == operand.tensor else replace(operand, height=0)
+                self.needs[index].append((owner, needed))
+                self.readers[owner].append((index, needed))
                 self.last_reader[owner] = index
         self.last_reader[self.store[model.output]] = len(steps)
         self.rows = {tensor: rows(model, tensor) for tensor in self.producer}
-        self.needs = [
-            [(self.store[o.tensor], o if o.tensor == self.store[o.tensor] else replace(o, height=0))
-             for o in step.operands]
-            for step in steps
-        ]  # fmt: skip
 
     def bytes(self, tensor: int, capacity: int) -> int:
         return capacity * row_bytes(self.model, tensor)

@@ -147,18 +147,18 @@ def _step(model: IntegerModel, op: Op, pool: Pool2D | None, pad: Pad | None) -> 
     output = pool.output if pool else op.output
     if isinstance(op, Conv2D | DepthwiseConv2D | Pool2D):
         shape = model.tensors[source].shape
-        kernel, window_pad = kernel_size(op), (0, 0)
-        if pad:
-            window_pad = (pad.paddings[0][0], pad.paddings[1][0])
-        else:
-            window_pad = tuple(  # type: ignore[assignment]
-                pad_before(shape[axis], kernel[axis], op.stride[axis], op.padding)[0] for axis in (0, 1)
-            )
+        kernel = kernel_size(op)
+        above, left = (
+            pad.paddings[axis][0]
+            if pad
+            else pad_before(shape[axis], kernel[axis], op.stride[axis], op.padding)[0]
+            for axis in (0, 1)
+        )
         height, stride = kernel[0], op.stride[0]
         if pool:
             height, stride = (pool.kernel[0] - 1) * stride + height, stride * pool.stride[0]
-        operands: tuple[Operand, ...] = (Operand(source, height, stride, window_pad[0]),)
-        return Step(op.name, op, operands, output, pool, window_pad, fused)
+        operands: tuple[Operand, ...] = (Operand(source, height, stride, above),)
+        return Step(op.name, op, operands, output, pool, (above, left), fused)
     if isinstance(op, FullyConnected | Mean):
         operands = (Operand(source, height=0),)
     elif isinstance(op, Pad):

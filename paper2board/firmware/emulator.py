@@ -18,6 +18,7 @@ from paper2board.files import atomic_path
 from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 
 COMPILER = "xtensa-lx106-elf-gcc"
+EMULATOR = "qemu-system-xtensa"
 PORT = FIRMWARE / "ports" / "emulator"
 LINKER_SCRIPT = PORT / "emulator.ld"
 FLAGS = (
@@ -90,6 +91,16 @@ def build_emulator_image(model_folder: str | Path, output_elf: str | Path, *, sp
             )
         if result.returncode:
             raise RuntimeError(f"{COMPILER} failed on the generated C in {folder}:\n{result.stderr}")
+
+
+def emulator_command(elf: str | Path, core: str, serial: str) -> list[str]:
+    """Return the command that runs ``elf`` on QEMU's ``core``, its line on the character device ``serial``.
+
+    ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of instructions.
+    """
+    command = [EMULATOR, "-M", "sim", "-cpu", core, "-semihosting", "-icount", "shift=5,sleep=off"]
+    command += ["-display", "none", "-monitor", "none", "-serial", serial]
+    return [*command, "-kernel", str(elf)]
 
 
 def read_image(elf: str | Path) -> DeviceImage:

@@ -20,7 +20,6 @@ from paper2board.firmware import emulator
 from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 
 RUNNER = FIRMWARE / "runner"
-EMULATOR = "qemu-system-xtensa"
 TIMEOUT_S = 900.0
 """How long one image may run."""
 _ALIGNMENT = 16
@@ -215,11 +214,11 @@ def _execute(
     output = image.with_suffix(".txt")
     command = [str(image)]
     if target.emulated:
-        if shutil.which(EMULATOR) is None:
-            raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
-        command = [EMULATOR, "-M", "sim", "-cpu", str(target), "-semihosting"]
-        command += ["-icount", "shift=5,sleep=off", "-display", "none", "-monitor", "none"]
-        command += ["-serial", f"file:{output}", "-kernel", str(image)]
+        if shutil.which(emulator.EMULATOR) is None:
+            raise UserError(
+                f"{emulator.EMULATOR} is not installed; install the system package qemu-system-misc"
+            )
+        command = emulator.emulator_command(image, str(target), f"file:{output}")
     with open(output, "wb") as stream:
         try:
             process = subprocess.run(

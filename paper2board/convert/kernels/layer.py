@@ -41,6 +41,11 @@ class Convolution:
     weights: np.ndarray
     bias: np.ndarray
 
+    @property
+    def columns(self) -> int:
+        """Input columns, padding included, that a row of the convolution reads."""
+        return (self.out_w - 1) * self.stride_w + self.kernel_w
+
 
 @dataclass(frozen=True)
 class Product:
@@ -67,3 +72,11 @@ class Packed:
     scratch_bytes: int = 0
     rows: int = 1
     exact_only: bool = False
+
+
+def byte_bias(layer: Convolution | Product, sums: np.ndarray) -> np.ndarray:
+    """Return the bias, int64 (out,), of a kernel that reads inputs as bytes q + 128 instead of q − zero point.
+
+    ``sums``: of each output's weights, int64 (out,).
+    """
+    return layer.bias.astype(np.int64) - (layer.input_zero_point + 128) * sums

@@ -5,9 +5,8 @@ The kernels widen inputs to q + 128; the biases take that back.
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, Product
+from paper2board.convert.kernels.layer import Convolution, Packed, Product, byte_bias
 
-_OFFSET = 128
 _SLACK = 12
 """Bytes behind the last value in scratch that the dot products load and do not use: what makes a vector a multiple
 of four values, and two words behind it."""
@@ -16,7 +15,7 @@ _JUMP = 4
 
 def conv2d(layer: Convolution) -> Packed:
     """Prepare any CONV_2D: weights int16 (out, kernel_w × pitch, a multiple of 4), flat; pooling in the kernel."""
-    bias = _bias(layer, layer.weights.sum((1, 2, 3), dtype=np.int64))
+    bias = byte_bias(layer, layer.weights.sum((1, 2, 3), dtype=np.int64))
     return _convolution(layer, "p2b_conv2d_mac16", _interleaved(layer.weights), bias)
 
 
@@ -24,12 +23,11 @@ def depthwise_conv2d(layer: Convolution) -> Packed:
     """Prepare any DEPTHWISE_CONV_2D: for 3 × 3 without pooling weights int16 (out, 10), flat, else as for a
     CONV_2D of one input channel."""
     function = "p2b_depthwise_conv2d_mac16"
-    bias = _bias(layer, layer.weights.sum((0, 1), dtype=np.int64))
+    bias = byte_bias(layer, layer.weights.sum((0, 1), dtype=np.int64))
     if not (layer.kernel_h == layer.kernel_w == 3 and layer.pool_h == layer.pool_w == 1):
         return _convolution(layer, function, layer.weights.transpose(2, 0, 1)[..., None], bias)
-    columns = (layer.out_w - 1) * layer.stride_w + 3
     weights = _padded(layer.weights.transpose(2, 1, 0).reshape(layer.out_c, 9), 2)
-    return Packed(function, weights.reshape(-1), bias, scratch_bytes=12 * columns)
+    return Packed(function, weights.reshape(-1), bias, scratch_bytes=12 * layer.columns)
 
 
 def fully_connected(layer: Product) -> Packed:
@@ -38,14 +36,13 @@ def fully_connected(layer: Product) -> Packed:
     return Packed(
         "p2b_fully_connected_mac16",
         _flat(weights),
-        _bias(layer, layer.weights.sum(1, dtype=np.int64)),
+        byte_bias(layer, layer.weights.sum(1, dtype=np.int64)),
         scratch_bytes=2 * weights.shape[-1] + _SLACK,
     )
 
 
 def _convolution(layer: Convolution, function: str, weights: np.ndarray, bias: np.ndarray) -> Packed:
     """A layer whose outputs are dot products with ``weights``, (out, kernel_h, kernel_w, inputs)."""
-    columns = (layer.out_w - 1) * layer.stride_w + layer.kernel_w
     by_column = weights.transpose(0, 2, 1, 3).reshape(layer.out_c, layer.kernel_w, -1)
     by_column = _padded(by_column, 2)
     return Packed(
@@ -53,14 +50,9 @@ def _convolution(layer: Convolution, function: str, weights: np.ndarray, bias: n
         _flat(_padded(by_column.reshape(layer.out_c, -1), 4)),
         bias,
         scratch_bytes=_JUMP * layer.pool_h * layer.pool_w
-        + 2 * layer.pool_h * columns * by_column.shape[-1]
+        + 2 * layer.pool_h * layer.columns * by_column.shape[-1]
         + _SLACK,
     )
-
-
-def _bias(layer: Convolution | Product, sums: np.ndarray) -> np.ndarray:
-    """The biases for inputs of q + 128: int64 (out,)."""
-    return layer.bias.astype(np.int64) - (layer.input_zero_point + _OFFSET) * sums
 
 
 def _interleaved(weights: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, Product
+from paper2board.convert.kernels.layer import Convolution, Packed, Product, byte_bias
 
 _GROUP = 6
 _UNROLLED = 8
@@ -16,35 +16,26 @@ def conv2d(layer: Convolution) -> Packed:
     """Pack a convolution: int32 words, scratch for one row's columns and, with pooling, its maxima."""
     taps = layer.weights.transpose(0, 2, 1, 3).reshape(layer.out_c, -1)
     weights, offsets = _words(taps)
-    scratch = _columns(layer) * layer.kernel_h * layer.in_c
+    scratch = layer.columns * layer.kernel_h * layer.in_c
     if layer.pool_h > 1 or layer.pool_w > 1:
         scratch += 4 * layer.pooled_w * layer.out_c
-    bias = _bias(layer.bias, taps, layer.input_zero_point) - offsets
+    bias = byte_bias(layer, taps.sum(1, dtype=np.int64)) - offsets
     return Packed("p2b_conv2d_portable", weights, bias, scratch)
 
 
 def fully_connected(layer: Product) -> Packed:
     """Pack a fully connected layer: int32 words, scratch for its input."""
     weights, offsets = _words(layer.weights)
-    bias = _bias(layer.bias, layer.weights, layer.input_zero_point) - offsets
+    bias = byte_bias(layer, layer.weights.sum(1, dtype=np.int64)) - offsets
     return Packed("p2b_fully_connected_portable", weights, bias, layer.weights.shape[1])
 
 
 def depthwise_conv2d(layer: Convolution) -> Packed:
     """Pack a depthwise convolution: int16 weights, scratch for four channels' strip and sums."""
     taps = layer.weights.transpose(2, 1, 0).reshape(layer.out_c, -1)
-    scratch = 4 * (4 * layer.out_c // layer.in_c * layer.out_w + _columns(layer) * layer.kernel_h)
-    bias = _bias(layer.bias, taps, layer.input_zero_point)
+    scratch = 4 * (4 * layer.out_c // layer.in_c * layer.out_w + layer.columns * layer.kernel_h)
+    bias = byte_bias(layer, taps.sum(1, dtype=np.int64))
     return Packed("p2b_depthwise_conv2d_portable", taps.astype(np.int16), bias, scratch)
-
-
-def _columns(layer: Convolution) -> int:
-    return (layer.out_w - 1) * layer.stride_w + layer.kernel_w
-
-
-def _bias(bias: np.ndarray, taps: np.ndarray, zero_point: int) -> np.ndarray:
-    """The bias when inputs are bytes q + 128 instead of q - zero point."""
-    return bias.astype(np.int64) - (128 + zero_point) * taps.sum(1, dtype=np.int64)
 
 
 def _words(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed
+from paper2board.convert.kernels.layer import Convolution, Packed, byte_bias
 from paper2board.convert.kernels.requantization import LIMIT
 from paper2board.integer_model import largest_accumulators
 
@@ -32,10 +32,9 @@ def conv2d_mac16(layer: Convolution) -> Packed | None:
 
 
 def _pack(layer: Convolution, function: str, block: int) -> Packed | None:
-    weights, bias = layer.weights.astype(np.int64), layer.bias.astype(np.int64)
+    weights = layer.weights.astype(np.int64)
     pool = (layer.pool_h, layer.pool_w, layer.pool_stride_h, layer.pool_stride_w)
-    zero_point = layer.input_zero_point
-    largest = largest_accumulators(layer.weights, layer.bias, zero_point)
+    largest = largest_accumulators(layer.weights, layer.bias, layer.input_zero_point)
     if (
         (layer.kernel_h, layer.kernel_w, layer.stride_h, layer.stride_w) != (3, 3, 1, 1)
         or pool not in ((1, 1, 1, 1), (2, 2, 2, 2))
@@ -51,7 +50,7 @@ def _pack(layer: Convolution, function: str, block: int) -> Packed | None:
     return Packed(
         function=function,
         weights=u.astype(np.int16).ravel(),
-        bias=SCALE * (bias - (zero_point + 128) * weights.sum((1, 2, 3))),
+        bias=SCALE * byte_bias(layer, weights.sum((1, 2, 3))),
         scratch_bytes=4 * (36 * block * u.shape[2] + -(-layer.in_c // 4)),
         rows=4 // layer.pool_h,
     )
