@@ -46,7 +46,9 @@ class AwareNetwork(nn.Module):
         if isinstance(layer, ConvLayer):
             x = F.pad(inputs[0], layer.padding) if layer.padding else inputs[0]
             weights = _rounded(layer.conv.weight, per_channel=True)
-            sums = F.conv2d(x, weights, layer.conv.bias, layer.conv.stride, layer.conv.padding)
+            sums = F.conv2d(
+                x, weights, layer.conv.bias, layer.conv.stride, layer.conv.padding, groups=layer.conv.groups
+            )
             return ACTIVATIONS[layer.activation](sums)
         if isinstance(layer, LinearLayer):
             weights = _rounded(layer.linear.weight, per_channel=False)

@@ -1,8 +1,10 @@
 """Structured L1-norm channel pruning with a ratio per layer, for any network of the study format.
 
 Importance of an output channel is the sum of its absolute weights (the deck's s_c; Li et al. 2017). Channels
-that a residual sum ties together are removed together, by their summed importance. torch-pruning's dependency
-graph finds what has to shrink with a channel: batch norm, the next layer's inputs, the flattened features.
+that a residual sum ties together are removed together, by their summed importance. A depthwise convolution has
+no width of its own: it follows its source, and its weights do not count. Of a concatenation each part is pruned
+by itself. torch-pruning's dependency graph finds what has to shrink with a channel: batch norm, depthwise
+convolutions, the next layer's inputs wherever they lie in a concatenation, the flattened features.
 """
 
 import math
@@ -42,12 +44,14 @@ def prune_channels(network: Network, ratios: dict[str, float]) -> Network:
 
 
 def weight_module(network: Network, name: str) -> nn.Conv2d | nn.Linear:
-    """Return the convolution or linear module of layer ``name``."""
-    layer = dict(network.layers.items()).get(name)
+    """Return the convolution or linear module of layer ``name``, which has a width of its own."""
+    layer = network.layers[name] if name in network.spec.widths() else None
     if isinstance(layer, ConvLayer):
         return layer.conv
     if isinstance(layer, LinearLayer):
         return layer.linear
+    if name in network.layers:
+        raise UserError(f"prune.{name}: this layer's width is its source's; name the source")
     raise UserError(f"prune.{name}: no convolution or linear layer has this name; correct it")
 
 
@@ -65,13 +69,17 @@ def _remove(network: Network, module: nn.Conv2d | nn.Linear, count: int, example
     graph = tp.DependencyGraph().build_dependency(network, example_inputs=example)
     prune_output = graph.get_pruner_of_module(module).prune_out_channels
     everything = graph.get_pruning_group(module, prune_output, list(range(weight_count(module))))
-    tied = [
-        dependency.target.module
-        for dependency, _ in everything
-        if isinstance(dependency.target.module, nn.Conv2d | nn.Linear)
-        and graph.is_out_channel_pruning_fn(dependency.handler)
-    ]
-    scores = torch.stack([importance(member.weight) for member in tied]).sum(0)
+    scores = torch.zeros(weight_count(module))
+    for item in everything:
+        member = item.dep.target.module
+        depthwise = isinstance(member, nn.Conv2d) and member.groups > 1
+        if (
+            isinstance(member, nn.Conv2d | nn.Linear)
+            and graph.is_out_channel_pruning_fn(item.dep.handler)
+            and not depthwise
+        ):
+            # A tied layer may be a part of a concatenation, or hold one: only some channels correspond.
+            scores.index_add_(0, torch.tensor(item.root_idxs), importance(member.weight)[item.idxs])
     weakest = scores.argsort(stable=True)[:count].tolist()
     graph.get_pruning_group(module, prune_output, weakest).prune()
 

@@ -14,12 +14,24 @@ from torch import nn
 
 from paper2board.integer_model import Activation as FusedActivation
 from paper2board.integer_model import Add as AddOp
-from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Op, Pool2D, Reshape, Tensor
+from paper2board.integer_model import (
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    IntegerModel,
+    Op,
+    Pool2D,
+    Reshape,
+    Tensor,
+)
 from paper2board.train.data import PIXEL_SCALE, to_float
 from paper2board.train.network import ConvLayer, LinearLayer, Network
-from paper2board.train.network_spec import Add, AveragePool, Conv, Flatten, Linear, MaxPool
+from paper2board.train.network_spec import Add, AveragePool, Concat, Conv, Depthwise, Flatten, Linear, MaxPool
 
 WEIGHT_MAX = 127
+_BIAS_MAX = 1 << 30
+"""Largest integer bias: what is left of int32 is for the products."""
 _SCALE_BITS = 15
 _ACTIVATIONS: dict[str, FusedActivation] = {"none": "NONE", "relu": "RELU", "relu6": "RELU6"}
 
@@ -53,8 +65,9 @@ def weight_scales(weights: torch.Tensor, per_channel: bool) -> torch.Tensor:
 
 
 def layers_with_range(network: Network) -> list[str]:
-    """Return the layers whose output has its own quantization; pooling and flatten keep their input's."""
-    return [layer.name for layer in network.spec.layers if isinstance(layer, Conv | Linear | Add)]
+    """Return the layers that compute new values; pooling, flatten and concatenation keep the quantization of
+    theirs."""
+    return [layer.name for layer in network.spec.layers if isinstance(layer, Conv | Depthwise | Linear | Add)]
 
 
 class Observer:
@@ -85,9 +98,14 @@ class Observer:
         return keep
 
     def parameters(self) -> dict[str, QuantizationParameters]:
-        """Return the parameters of the input and of every layer with a range of its own."""
-        chosen = {name: best_parameters(torch.cat(values)) for name, values in self.samples.items()}
-        return {"input": INPUT} | chosen
+        """Return the parameters of the input and of every layer that computes new values; layers that a
+        concatenation joins have the same ones, of least error over all of them."""
+        ranges = self.network.spec.ranges()
+        samples: dict[str, list[torch.Tensor]] = {}
+        for name, values in self.samples.items():
+            samples.setdefault(ranges[name], []).extend(values)
+        chosen = {owner: best_parameters(torch.cat(values)) for owner, values in samples.items()}
+        return {"input": INPUT} | {name: chosen[ranges[name]] for name in self.samples}
 
 
 def best_parameters(samples: torch.Tensor) -> QuantizationParameters:
@@ -147,13 +165,21 @@ class _Builder:
         activation = _ACTIVATIONS[getattr(layer, "activation", "none")]
         if isinstance(module, ConvLayer):
             weights = module.conv.weight.detach().permute(0, 2, 3, 1)
-            integers = self._integers(weights, module.conv.bias, source.scale, self.per_channel)
-            return Conv2D(name, inputs, output, *integers, (layer.stride,) * 2, "SAME", activation)
+            integers, biases, scales = self._integers(
+                weights, module.conv.bias, source.scale, self.per_channel
+            )
+            stride = (layer.stride, layer.stride)
+            if isinstance(layer, Depthwise):
+                kernels = np.ascontiguousarray(integers[..., 0].transpose(1, 2, 0))
+                return DepthwiseConv2D(
+                    name, inputs, output, kernels, biases, scales, stride, "SAME", activation
+                )
+            return Conv2D(name, inputs, output, integers, biases, scales, stride, "SAME", activation)
         if isinstance(module, LinearLayer):
             weights = self._linear_weights(name, module)
             # TFLite's specification quantizes FULLY_CONNECTED per tensor.
-            integers = self._integers(weights, module.linear.bias, source.scale, per_channel=False)
-            return FullyConnected(name, inputs, output, *integers, activation)
+            product = self._integers(weights, module.linear.bias, source.scale, per_channel=False)
+            return FullyConnected(name, inputs, output, *product, activation)
         match layer:
             case MaxPool():
                 return Pool2D("MAX_POOL_2D", name, inputs, output, (layer.kernel,) * 2, (layer.kernel,) * 2)
@@ -162,6 +188,8 @@ class _Builder:
                 return Pool2D("AVERAGE_POOL_2D", name, inputs, output, kernel, kernel)
             case Add():
                 return AddOp(name, inputs, output, activation)
+            case Concat():
+                return Concatenation(name, inputs, output, axis=2)
             case _:
                 return Reshape(name, inputs, output)
 
@@ -182,7 +210,7 @@ class _Builder:
         self, weights: torch.Tensor, bias: torch.Tensor | None, input_scale: float, per_channel: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert bias is not None  # folded networks have biases everywhere
-        scales = weight_scales(weights, per_channel)
+        scales = _with_room_for_biases(weight_scales(weights, per_channel), bias, input_scale)
         column = scales.reshape(-1, *[1] * (weights.ndim - 1))
         quantized = (weights / column).round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8)
         limits = torch.iinfo(torch.int32)
@@ -192,6 +220,18 @@ class _Builder:
             biases.clamp(limits.min, limits.max).to(torch.int32).numpy(),
             scales.numpy(),
         )
+
+
+def _with_room_for_biases(scales: torch.Tensor, bias: torch.Tensor, input_scale: float) -> torch.Tensor:
+    """Return weight scales, raised where a bias would otherwise exceed ``_BIAS_MAX`` steps.
+
+    That is so in channels whose weights are (all but) zero, which magnitude pruning and batch normalisation
+    make; beside such a bias their weights do not matter.
+    """
+    needed = bias.detach().abs().double() / (input_scale * _BIAS_MAX)
+    least = needed if len(scales) > 1 else needed.amax().reshape(1)
+    pairs = zip(scales.tolist(), least.tolist(), strict=True)
+    return torch.tensor([scale if scale >= low else round_scale(low) for scale, low in pairs])
 
 
 def _hwc(shape: tuple[int, ...]) -> tuple[int, ...]:

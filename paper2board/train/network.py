@@ -15,7 +15,9 @@ from paper2board.train.network_spec import (
     Activation,
     Add,
     AveragePool,
+    Concat,
     Conv,
+    Depthwise,
     Flatten,
     Linear,
     MaxPool,
@@ -32,13 +34,17 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class ConvLayer(nn.Module):
-    """SAME-padded convolution, optional batch normalisation, activation. N×C×H×W float32."""
+    """SAME-padded convolution, depthwise or over all channels, optional batch normalisation, activation.
+    N×C×H×W float32; weights out×in×k×k, depthwise C×1×k×k."""
 
-    def __init__(self, spec: Conv, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, spec: Conv | Depthwise, input_shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, height, width = input_shape
-        self.conv = nn.Conv2d(channels, spec.out, spec.kernel, spec.stride, bias=not spec.batch_norm)
-        self.batch_norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else nn.Identity()
+        out, groups = (channels, channels) if isinstance(spec, Depthwise) else (spec.out, 1)
+        self.conv = nn.Conv2d(
+            channels, out, spec.kernel, spec.stride, groups=groups, bias=not spec.batch_norm
+        )
+        self.batch_norm = nn.BatchNorm2d(out) if spec.batch_norm else nn.Identity()
         self.activation: Activation = spec.activation
         self.padding = [
             *same_padding(width, spec.kernel, spec.stride),
@@ -78,8 +84,16 @@ class AddLayer(nn.Module):
         return ACTIVATIONS[self.activation](x + y)
 
 
+class ConcatLayer(nn.Module):
+    """Concatenation along channels."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat(inputs, 1)
+
+
 class Network(nn.Module):
-    """The torch module of a spec: N×C×H×W float32 in, N×classes logits out. Flatten is in C, H, W order."""
+    """The torch module of a spec: N×C×H×W float32 in; out the last layer's values, N×classes logits of a
+    classifier, N×C×H×W of a detector. Flatten is in C, H, W order."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -88,6 +102,8 @@ class Network(nn.Module):
         shapes = spec.shapes()
         self.layers = nn.ModuleDict()
         for layer in spec.layers:
+            if hasattr(self.layers, layer.name):
+                raise UserError(f"network layer {layer.name}: torch's modules use this name; choose another")
             shape = shapes[self.sources[layer.name][0]]
             self.layers[layer.name] = _module(layer, shape)
 
@@ -104,12 +120,14 @@ class Network(nn.Module):
 
 def _module(layer: object, shape: tuple[int, ...]) -> nn.Module:
     match layer:
-        case Conv():
+        case Conv() | Depthwise():
             return ConvLayer(layer, shape)
         case Linear():
             return LinearLayer(layer, shape[0])
         case Add():
             return AddLayer(layer)
+        case Concat():
+            return ConcatLayer()
         case MaxPool():
             return nn.MaxPool2d(layer.kernel)
         case AveragePool():
@@ -124,7 +142,7 @@ def _module(layer: object, shape: tuple[int, ...]) -> nn.Module:
 def folded(network: Network) -> Network:
     """Return a copy whose batch normalisations are folded into weights and biases of their convolutions."""
     layers = tuple(
-        layer.model_copy(update={"batch_norm": False}) if isinstance(layer, Conv) else layer
+        layer.model_copy(update={"batch_norm": False}) if isinstance(layer, Conv | Depthwise) else layer
         for layer in network.spec.layers
     )
     result = Network(NetworkSpec(input=network.spec.input, layers=layers))

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Activation = Literal["none", "relu", "relu6"]
+CONCAT_MAX = 10
+"""Inputs of a concatenation: what TFLite Micro has room for."""
 
 
 class _Layer(BaseModel):
@@ -20,6 +22,17 @@ class Conv(_Layer):
 
     op: Literal["conv"]
     out: PositiveInt
+    kernel: PositiveInt = 3
+    stride: PositiveInt = 1
+    batch_norm: bool = True
+    activation: Activation = "relu"
+
+
+class Depthwise(_Layer):
+    """Depthwise convolution (each channel by itself, as many out as in), SAME padding as TFLite pads, batch
+    normalisation, activation."""
+
+    op: Literal["depthwise"]
     kernel: PositiveInt = 3
     stride: PositiveInt = 1
     batch_norm: bool = True
@@ -56,7 +69,16 @@ class Add(_Layer):
     activation: Activation = "relu"
 
 
-Layer = Annotated[Conv | MaxPool | AveragePool | Flatten | Linear | Add, Field(discriminator="op")]
+class Concat(_Layer):
+    """``source`` and ``others`` one after the other along channels; heights and widths are equal."""
+
+    op: Literal["concat"]
+    others: tuple[str, ...] = Field(min_length=1, max_length=CONCAT_MAX - 1)
+
+
+Layer = Annotated[
+    Conv | Depthwise | MaxPool | AveragePool | Flatten | Linear | Add | Concat, Field(discriminator="op")
+]
 
 
 class NetworkSpec(BaseModel):
@@ -71,6 +93,7 @@ class NetworkSpec(BaseModel):
     @model_validator(mode="after")
     def _shapes_are_possible(self) -> "NetworkSpec":
         self.shapes()
+        self.ranges()
         return self
 
     def sources(self) -> dict[str, tuple[str, ...]]:
@@ -79,7 +102,13 @@ class NetworkSpec(BaseModel):
         previous = "input"
         for layer in self.layers:
             first = layer.source or previous
-            result[layer.name] = (first, layer.other) if isinstance(layer, Add) else (first,)
+            match layer:
+                case Add():
+                    result[layer.name] = (first, layer.other)
+                case Concat():
+                    result[layer.name] = (first, *layer.others)
+                case _:
+                    result[layer.name] = (first,)
             previous = layer.name
         return result
 
@@ -95,8 +124,35 @@ class NetworkSpec(BaseModel):
             shapes[layer.name] = _shape(layer, [shapes[source] for source in sources])
         return shapes
 
+    def ranges(self) -> dict[str, str]:
+        """Return for ``input`` and each layer the name of the tensor with whose range it is quantized to int8.
+
+        Pooling and flatten keep their input's; what a concatenation joins has one range, named after the first
+        of them; every other layer has its own. Raise ValueError for a concatenation of the network's input,
+        whose range is fixed, with something else.
+        """
+        owner = {"input": "input"}
+        for layer, sources in zip(self.layers, self.sources().values(), strict=True):
+            match layer:
+                case MaxPool() | AveragePool() | Flatten():
+                    owner[layer.name] = owner[sources[0]]
+                case Concat():
+                    joined = {owner[source] for source in sources}
+                    if "input" in joined and len(joined) > 1:
+                        raise ValueError(
+                            f"concat layer {layer.name} joins the network's input, whose int8 range is fixed, with"
+                            " other layers; put a conv between them"
+                        )
+                    common = owner[sources[0]]
+                    owner = {name: common if own in joined else own for name, own in owner.items()}
+                    owner[layer.name] = common
+                case _:
+                    owner[layer.name] = layer.name
+        return owner
+
     def widths(self) -> dict[str, int]:
-        """Return the output channels (neurons) of each convolution and linear layer."""
+        """Return the output channels (neurons) of each convolution and linear layer that has a width of its
+        own: a depthwise convolution's is its source's."""
         return {layer.name: layer.out for layer in self.layers if isinstance(layer, Conv | Linear)}
 
     def with_widths(self, widths: dict[str, int]) -> "NetworkSpec":
@@ -126,6 +182,15 @@ def _shape(layer: Layer, sources: list[tuple[int, ...]]) -> tuple[int, ...]:
     match layer:
         case Conv():
             return (layer.out, -(-height // layer.stride), -(-width // layer.stride))
+        case Depthwise():
+            return (channels, -(-height // layer.stride), -(-width // layer.stride))
+        case Concat():
+            if any(len(other) != 3 or other[1:] != source[1:] for other in sources):
+                listed = ", ".join(map(str, sources))
+                raise ValueError(
+                    f"concat layer {layer.name} joins shapes {listed}, whose heights and widths differ"
+                )
+            return (sum(other[0] for other in sources), height, width)
         case MaxPool():
             if min(height, width) < layer.kernel:
                 raise ValueError(

@@ -1,0 +1,264 @@
+"""Foreign detection data, COCO's instances and Pascal VOC's XML files, as scenes of one size.
+
+Every picture is brought to the scenes' size, and its boxes with it: ``letterbox`` keeps the aspect and centres
+the picture on grey 114 (the convention of the YOLO family), ``stretch`` fills the size. What has no place in
+the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects marked difficult
+(VOC), classes not asked for, boxes under one pixel a side after resizing. A picture without boxes stays, as
+background. How much of an object is visible is not known here: NaN.
+"""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from paper2board.acquire.photo import decode
+from paper2board.acquire.scenes import HEIGHT, WIDTH, Scene, SceneSet, gather
+from paper2board.errors import UserError
+
+Fit = Literal["letterbox", "stretch"]
+GREY = 114
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".JPG", ".JPEG", ".PNG")
+MAX_XML_BYTES = 1_000_000
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of the picture, x1 and y1 exclusive."""
+
+
+def fit_scene(
+    picture: NDArray[np.uint8],
+    boxes: Sequence[Box],
+    classes: Sequence[int],
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    fit: Fit = "letterbox",
+) -> Scene:
+    """Return ``picture`` (uint8 (rows, columns, 3)) resized to ``width`` × ``height``, boxes mapped and clipped.
+
+    Boxes under one pixel a side after that are dropped.
+    """
+    rows, columns = picture.shape[:2]
+    inner = width, height
+    if fit == "letterbox":
+        scale = min(width / columns, height / rows)
+        inner = max(1, min(width, round(columns * scale))), max(1, min(height, round(rows * scale)))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    image = np.full((height, width, 3), GREY, dtype=np.uint8)
+    resized = Image.fromarray(picture).resize(inner, Image.Resampling.BILINEAR)
+    image[top : top + inner[1], left : left + inner[0]] = np.asarray(resized)
+    corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    corners = np.clip(corners, 0, (columns, rows, columns, rows))
+    corners *= (inner[0] / columns, inner[1] / rows) * 2
+    corners += (left, top, left, top)
+    kept = (corners[:, 2:] - corners[:, :2] >= 1).all(axis=1)
+    return Scene(
+        image=image,
+        boxes=corners[kept].astype(np.float32),
+        classes=np.array(classes, dtype=np.int64)[kept],
+        visible=np.full(int(kept.sum()), np.nan, dtype=np.float32),
+    )
+
+
+def read_coco(
+    annotations: str | Path,
+    folder: str | Path,
+    names: Sequence[str] | None = None,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    fit: Fit = "letterbox",
+    limit: int | None = None,
+) -> SceneSet:
+    """Read COCO's instances ``annotations`` (JSON) of the pictures in ``folder``, in order of their ids.
+
+    Classes are numbered as in ``names`` (default: all categories, by id); ``limit`` keeps the first
+    pictures. Raise :class:`UserError` naming the file and the entry that is wrong.
+    """
+    annotations = Path(annotations)
+    try:
+        content = json.loads(annotations.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{annotations} cannot be read as JSON ({error}); give COCO's instances file"
+        ) from error
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for key in ("categories", "images", "annotations"):
+        entries = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise UserError(f"{annotations} has no list '{key}' of objects; give COCO's instances file")
+        lists[key] = entries
+    by_id = {_whole(c, "id", annotations, "categories"): str(c.get("name")) for c in lists["categories"]}
+    names = _wanted(names, [by_id[i] for i in sorted(by_id)], annotations)
+    pictures = {_whole(p, "id", annotations, "images"): p for p in lists["images"]}
+    for key, distinct in (("categories", by_id), ("images", pictures)):
+        if len(distinct) < len(lists[key]):
+            raise UserError(f"{annotations}: two {key} have the same id; correct the file")
+    objects: dict[int, list[tuple[Box, int]]] = {image_id: [] for image_id in sorted(pictures)[:limit]}
+    left_out: Counter[str] = Counter()
+    for number, entry in enumerate(lists["annotations"]):
+        where = f"annotations[{number}]"
+        image_id = _whole(entry, "image_id", annotations, where)
+        category = _whole(entry, "category_id", annotations, where)
+        if image_id not in pictures or category not in by_id:
+            raise UserError(f"{annotations}: {where} names an unknown image or category; correct the file")
+        x, y, w, h = _numbers(entry.get("bbox"), f"{annotations}: {where}.bbox")
+        if w < 0 or h < 0:
+            raise UserError(f"{annotations}: {where}.bbox has a negative size; correct the file")
+        if image_id not in objects:
+            continue
+        if entry.get("iscrowd"):
+            left_out["crowd regions"] += 1
+        elif by_id[category] not in names:
+            left_out["objects of other classes"] += 1
+        else:
+            objects[image_id].append(((x, y, x + w, y + h), names.index(by_id[category])))
+    scenes = []
+    for image_id, found in objects.items():
+        entry = pictures[image_id]
+        path = _inside(Path(folder), entry.get("file_name"), annotations)
+        picture = decode(path)
+        size = entry.get("width"), entry.get("height")
+        if size != (picture.shape[1], picture.shape[0]):
+            raise UserError(
+                f"{path} is {picture.shape[1]} × {picture.shape[0]} pixels, but {annotations} says "
+                f"{size[0]} × {size[1]}; give the pictures that were annotated"
+            )
+        scenes.append(
+            fit_scene(picture, [box for box, _ in found], [label for _, label in found], width, height, fit)
+        )
+        left_out["boxes under a pixel"] += len(found) - len(scenes[-1].classes)
+    return gather(scenes, names, _origin(f"COCO instances {annotations.name}", len(scenes), fit, left_out))
+
+
+def read_voc(
+    annotations: str | Path,
+    folder: str | Path | None = None,
+    names: Sequence[str] | None = None,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    fit: Fit = "letterbox",
+    limit: int | None = None,
+) -> SceneSet:
+    """Read the XML files of the folder ``annotations``, by name, with their pictures in ``folder`` (the same).
+
+    A picture is found by its XML file's name, else by ``<filename>``; its size is taken from the picture, as
+    ``<size>`` is often wrong. VOC counts pixels from 1, both ends included. Classes are numbered as in
+    ``names`` (default: all that occur, by alphabet). Raise :class:`UserError` as :func:`read_coco` does.
+    """
+    annotations = Path(annotations)
+    folder = annotations if folder is None else Path(folder)
+    files = sorted(annotations.glob("*.xml"))
+    if not files:
+        raise UserError(f"{annotations} has no XML file; give the folder of VOC annotations")
+    left_out: Counter[str] = Counter()
+    read = []
+    for path in files[:limit]:
+        root = _parse(path)
+        objects = [_voc_object(entry, path) for entry in root.findall("object")]
+        left_out["difficult objects"] += sum(difficult for *_, difficult in objects)
+        kept = [(name, box) for name, box, difficult in objects if not difficult]
+        read.append((_voc_picture(path, root, folder), kept))
+    names = _wanted(names, sorted({name for _, found in read for name, _ in found}), annotations)
+    scenes = []
+    for picture, found in read:
+        known = [(box, names.index(name)) for name, box in found if name in names]
+        left_out["objects of other classes"] += len(found) - len(known)
+        boxes, classes = [box for box, _ in known], [label for _, label in known]
+        scenes.append(fit_scene(decode(picture), boxes, classes, width, height, fit))
+        left_out["boxes under a pixel"] += len(known) - len(scenes[-1].classes)
+    return gather(scenes, names, _origin(f"VOC folder {annotations.name}", len(scenes), fit, left_out))
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    """Return the root of a small XML file that declares no document type, hence no entities."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_XML_BYTES + 1)
+        if len(content) > MAX_XML_BYTES:
+            raise ValueError(f"more than {MAX_XML_BYTES} bytes")
+        # Decoded here, so that no encoding hides a declaration from the next line.
+        text = content.decode("utf-8-sig")
+        if re.search(r"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
+            raise ValueError("it declares a document type or entity, which is refused")
+        root = ElementTree.fromstring(text)
+        if root.tag != "annotation":
+            raise ValueError(f"its root is <{root.tag[:40]}> instead of <annotation>")
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        raise UserError(f"{path} is not a VOC annotation ({error}); correct or remove it") from error
+    return root
+
+
+def _voc_object(entry: ElementTree.Element, path: Path) -> tuple[str, Box, bool]:
+    """Return name, box and whether it is marked difficult."""
+    name = (entry.findtext("name") or "").strip()
+    if not name:
+        raise UserError(f"{path}: an <object> has no <name>; correct the file")
+    keys = ("xmin", "ymin", "xmax", "ymax")
+    what = f"{path}: <bndbox> of {name}"
+    try:
+        corners: list[Any] = [float(entry.findtext(f"bndbox/{key}") or "") for key in keys]
+    except ValueError:
+        corners = []
+    x0, y0, x1, y1 = _numbers(corners, what)
+    if x1 < x0 or y1 < y0:
+        raise UserError(f"{what} ends before it begins; correct the file")
+    return name, (x0 - 1, y0 - 1, x1, y1), (entry.findtext("difficult") or "0").strip() == "1"
+
+
+def _voc_picture(path: Path, root: ElementTree.Element, folder: Path) -> Path:
+    for suffix in SUFFIXES:
+        if (picture := folder / (path.stem + suffix)).is_file():
+            return picture
+    picture = _inside(folder, (root.findtext("filename") or "").strip() or path.stem, path)
+    if not picture.is_file():
+        raise UserError(f"{folder} has no picture for {path}; add {path.stem}.jpg or remove the XML file")
+    return picture
+
+
+def _inside(folder: Path, name: Any, source: Path) -> Path:
+    """Return the path of ``name`` in ``folder``, which it must not leave."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise UserError(f"{source}: a picture has no file name; correct the file")
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{source}: the picture {name!r} lies outside {folder}; correct the file")
+    return path
+
+
+def _whole(entry: dict[str, Any], key: str, path: Path, where: str) -> int:
+    value = entry.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"{path}: {where} has no whole number '{key}'; correct the file")
+    return value
+
+
+def _numbers(value: Any, what: str) -> Box:
+    """Return ``value`` if it is four finite numbers of a sane size."""
+    if (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        and all(abs(v) < 1e7 for v in value)  # not for infinity, not for NaN
+    ):
+        return (float(value[0]), float(value[1]), float(value[2]), float(value[3]))
+    raise UserError(f"{what} is not four finite numbers; correct the file")
+
+
+def _wanted(names: Sequence[str] | None, known: list[str], path: Path) -> list[str]:
+    """Return the class names to keep, all different and known."""
+    wanted = known if names is None else list(names)
+    if len(set(wanted)) < len(wanted):
+        raise UserError(f"{path}: two classes have the same name; correct the file or the list of names")
+    if unknown := [name for name in wanted if name not in known]:
+        raise UserError(f"{path} has no class {unknown[0]!r}; choose among {', '.join(known[:100])}")
+    return wanted
+
+
+def _origin(what: str, pictures: int, fit: Fit, left_out: Counter[str]) -> str:
+    omitted = ", ".join(f"{count} {name}" for name, count in sorted(left_out.items()) if count)
+    return f"{what}: {pictures} pictures, {fit}; left out: {omitted or 'nothing'}"

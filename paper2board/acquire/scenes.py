@@ -1,0 +1,364 @@
+"""Scenes with boxes: the record form of detection data, its file, and ``cifar-scenes``.
+
+``cifar-scenes`` are *composed* pictures of 160 × 120 pixels, no photos: objects of CIFAR-10 pasted on drawn
+backgrounds. A scene depends on its images, seed and index alone, so any one can be made without the others.
+Scenes made of one split's images show nothing of the other split's, backgrounds included.
+
+How an object is pasted, so that the square frame of its CIFAR image gives nothing away: the image is flipped
+by chance, lit (gain, gamma, tint), scaled (bicubic) and blended by a mask, a superellipse
+``r = (|x|^p + |y|^p)^(1/p)`` within the frame (x, y from −1 to 1; p drawn from 2.2 … 5) whose alpha rises from 0 at
+``r = 1`` to 1 at ``r = 1 − feather`` (smoothstep). Decoys, shapes with the same masks and lights but filled
+with an image blurred beyond recognition and without a box, make the soft border alone no sign of an object. The box
+bounds where alpha is at least one half: the frame, shrunk about its centre by the factor ``1 − feather / 2``.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from paper2board.errors import UserError
+from paper2board.files import atomic_path
+
+WIDTH, HEIGHT = 160, 120
+FORMAT = "paper2board scenes 1"
+TRIES = 12
+"""Places tried for an object before the scene does without it."""
+_DTYPES = {
+    "images": np.uint8,
+    "boxes": np.float32,
+    "classes": np.int64,
+    "visible": np.float32,
+    "offsets": np.int64,
+}
+_TILT = (
+    np.linspace(-1, 1, WIDTH, dtype=np.float32)[None],
+    np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None],
+)
+"""Horizontal and vertical position of the pixels."""
+
+
+class SceneRecipe(BaseModel):
+    """What ``cifar-scenes`` are drawn from; every pair is a range, both ends included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objects: tuple[int, int] = (1, 5)
+    """Objects asked for in a scene; crowded scenes may end with fewer, never with none."""
+    side_px: tuple[int, int] = (20, 72)
+    """Side of the scaled CIFAR frame before ``aspect``. Crowded scenes favour the smaller."""
+    aspect: tuple[float, float] = (0.85, 1.18)
+    """Width over height."""
+    occluding_scenes: float = Field(default=0.35, ge=0, le=1)
+    """Share of the scenes in which objects may hide each other up to ``hidden``."""
+    hidden: float = Field(default=0.5, ge=0, lt=1)
+    """Most of an object that others may hide in those scenes; elsewhere 0.05."""
+    feather: tuple[float, float] = (0.1, 0.3)
+    """Width of the soft border, as a fraction of half the frame."""
+    gain: tuple[float, float] = (0.75, 1.25)
+    gamma: tuple[float, float] = (0.75, 1.35)
+    tint: float = Field(default=0.08, ge=0, lt=1)
+    """Each channel's own gain is 1 ± this."""
+    decoys: tuple[int, int] = (0, 2)
+    noise_dn: tuple[float, float] = (0.0, 4.0)
+    """Standard deviation of the noise over the whole scene, in steps of 8 bits."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "SceneRecipe":
+        for name, value in self:
+            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
+                raise ValueError(f"{name} must be two values, 0 or more, the smaller first")
+        if self.objects[0] < 1 or self.objects[1] > 100:
+            raise ValueError("objects must be 1 … 100")
+        if self.side_px[0] < 8 or self.side_px[1] > HEIGHT:
+            raise ValueError(f"side_px must be 8 … {HEIGHT}")
+        if not 0.5 <= self.aspect[0] <= self.aspect[1] <= 2:
+            raise ValueError("aspect must be 0.5 … 2")
+        if not 0 < self.feather[0] <= self.feather[1] <= 1:
+            raise ValueError("feather must be above 0, at most 1")
+        if self.gamma[0] < 0.1:
+            raise ValueError("gamma must be 0.1 or more")
+        return self
+
+
+DEFAULT = SceneRecipe()
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One picture and what is in it."""
+
+    image: NDArray[np.uint8]
+    """(height, width, 3), RGB."""
+    boxes: NDArray[np.float32]
+    """(n, 4): x0, y0, x1, y1 in pixels from the upper left corner, x1 and y1 exclusive."""
+    classes: NDArray[np.int64]
+    """(n,): 0 … number of classes − 1."""
+    visible: NDArray[np.float32]
+    """(n,): fraction of the object that nothing hides, 0 … 1; NaN where that is not known."""
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSet:
+    """Scenes of one size. Raise :class:`ValueError` on construction if the arrays contradict each other."""
+
+    images: NDArray[np.uint8]
+    """(scenes, height, width, 3)."""
+    boxes: NDArray[np.float32]
+    """(objects, 4), as in :class:`Scene`."""
+    classes: NDArray[np.int64]
+    visible: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    """(scenes + 1,): the objects of scene i are ``offsets[i]`` … ``offsets[i + 1] − 1``."""
+    names: tuple[str, ...]
+    """Names of the classes."""
+    origin: str
+    """What the pictures are, in words that a report can print."""
+
+    def __post_init__(self) -> None:
+        for name, dtype in _DTYPES.items():
+            if getattr(self, name).dtype != dtype:
+                raise ValueError(f"{name} is {getattr(self, name).dtype} instead of {np.dtype(dtype)}")
+        if self.images.ndim != 4 or self.images.shape[3] != 3 or 0 in self.images.shape[1:]:
+            raise ValueError(f"images has shape {self.images.shape} instead of (n, height, width, 3)")
+        objects = len(self.classes) if self.classes.ndim == 1 else -1
+        for name, shape in {
+            "classes": (objects,),
+            "boxes": (objects, 4),
+            "visible": (objects,),
+            "offsets": (len(self.images) + 1,),
+        }.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape} instead of {shape}")
+        if (
+            self.offsets[0] != 0
+            or self.offsets[-1] != objects
+            or (self.offsets[1:] < self.offsets[:-1]).any()
+        ):
+            raise ValueError(f"offsets do not rise from 0 to the {objects} objects")
+        low, high = self.boxes[:, :2], self.boxes[:, 2:]
+        size = (self.images.shape[2], self.images.shape[1])
+        if not ((low >= 0) & (low < high) & (high <= size)).all():
+            raise ValueError(f"a box is empty or leaves its picture of {size[0]} × {size[1]} pixels")
+        if len(set(self.names)) < len(self.names) or not all(isinstance(n, str) and n for n in self.names):
+            raise ValueError("the class names are not different non-empty texts")
+        if ((self.classes < 0) | (self.classes >= len(self.names))).any():
+            raise ValueError(f"a class is beyond the {len(self.names)} names")
+        if ((self.visible < 0) | (self.visible > 1)).any():
+            raise ValueError("a visible fraction is beyond 0 … 1")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Scene:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = slice(self.offsets[index], self.offsets[index + 1])
+        return Scene(self.images[index], self.boxes[part], self.classes[part], self.visible[part])
+
+    def __iter__(self) -> Iterator[Scene]:
+        return (self[index] for index in range(len(self)))
+
+
+def gather(scenes: Iterable[Scene], names: Sequence[str], origin: str) -> SceneSet:
+    """Return ``scenes`` (at least one, all of one size) as one set."""
+    listed = list(scenes)
+    if not listed:
+        raise UserError(f"{origin}: there is no scene; ask for one or more")
+    counts = [len(scene.classes) for scene in listed]
+    return SceneSet(
+        images=np.stack([scene.image for scene in listed]),
+        boxes=np.concatenate([scene.boxes for scene in listed]),
+        classes=np.concatenate([scene.classes for scene in listed]),
+        visible=np.concatenate([scene.visible for scene in listed]),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        names=tuple(names),
+        origin=origin,
+    )
+
+
+def write_scenes(path: str | Path, scenes: SceneSet) -> None:
+    """Write ``scenes`` atomically to ``path`` as safetensors; the same set gives the same bytes."""
+    # One key: safetensors keeps no order among several.
+    about = {"format": FORMAT, "names": list(scenes.names), "origin": scenes.origin}
+    tensors = {name: np.ascontiguousarray(getattr(scenes, name)) for name in _DTYPES}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"about": json.dumps(about, ensure_ascii=False)})
+
+
+def read_scenes(path: str | Path) -> SceneSet:
+    """Read what :func:`write_scenes` wrote; raise :class:`UserError` if it is missing, damaged or foreign."""
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            about = json.loads((stream.metadata() or {}).get("about", "{}"))
+            if not isinstance(about, dict) or about.get("format") != FORMAT:
+                raise ValueError(f"it does not say '{FORMAT}'")
+            if set(stream.keys()) != set(_DTYPES):
+                raise ValueError(f"its arrays are not {', '.join(_DTYPES)}")
+            if not isinstance(about.get("names"), list) or not isinstance(about.get("origin"), str):
+                raise ValueError("names or origin is missing")
+            if not all(isinstance(name, str) for name in about["names"]):
+                raise ValueError("names are not texts")
+            arrays = {name: stream.get_tensor(name) for name in _DTYPES}
+        return SceneSet(**arrays, names=tuple(about["names"]), origin=about["origin"])
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{path} is not a file of scenes ({error}); remove it and run again") from error
+
+
+def make_scenes(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    seed: int,
+    count: int,
+    recipe: SceneRecipe = DEFAULT,
+    first: int = 0,
+) -> Iterator[Scene]:
+    """Yield the scenes ``first`` … ``first + count − 1``; see :func:`make_scene`."""
+    return (make_scene(images, labels, seed, index, recipe) for index in range(first, first + count))
+
+
+def make_scene(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    seed: int,
+    index: int,
+    recipe: SceneRecipe = DEFAULT,
+) -> Scene:
+    """Compose scene ``index`` of ``seed`` (both 0 or more) of one split's ``images`` and ``labels``.
+
+    ``images`` is uint8 (n, 32, 32, 3), RGB; ``labels`` integer (n,). The objects come in the order in which
+    they were pasted: a later one hides an earlier one. Raise :class:`UserError` if the arrays are others.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (32, 32, 3) or not len(images):
+        raise UserError(
+            f"images are {images.dtype} {images.shape} instead of uint8 (n, 32, 32, 3); give CIFAR-10's"
+        )
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"labels are {labels.dtype} {labels.shape}; give an integer for each image")
+    if seed < 0 or index < 0:
+        raise UserError(f"seed is {seed} and index is {index}, but neither may be negative")
+    rng = np.random.default_rng((seed, index))
+    canvas = _background(images, rng)
+    for _ in range(rng.integers(*recipe.decoys, endpoint=True)):
+        blurred = np.asarray(_blurred(images, rng))
+        width, height, left, top = _place(recipe, rng)
+        mask, _ = _mask(width, height, recipe, rng)
+        _paste(canvas, blurred, mask, left, top, recipe, rng)
+    limit = recipe.hidden if rng.random() < recipe.occluding_scenes else 0.05
+    owner = np.full((HEIGHT, WIDTH), -1, dtype=np.int8)
+    boxes: list[tuple[float, ...]] = []
+    classes: list[int] = []
+    whole: list[int] = []  # pixels of each object, and how many of them are still seen
+    seen: list[int] = []
+    for _ in range(rng.integers(*recipe.objects, endpoint=True)):
+        chosen = int(rng.integers(len(images)))
+        for _ in range(TRIES):
+            width, height, left, top = _place(recipe, rng)
+            mask, half = _mask(width, height, recipe, rng)
+            solid = mask >= 0.5
+            under = owner[top : top + height, left : left + width]
+            covered = np.bincount(under[solid] + 1, minlength=len(boxes) + 1)[1:].tolist()
+            left_over = [before - hit for before, hit in zip(seen, covered, strict=True)]
+            if all(now >= (1 - limit) * full for now, full in zip(left_over, whole, strict=True)):
+                break
+        else:
+            continue
+        _paste(canvas, images[chosen], mask, left, top, recipe, rng)
+        under[solid] = len(boxes)
+        whole.append(int(solid.sum()))
+        seen = [*left_over, whole[-1]]
+        centre = left + width / 2, top + height / 2
+        reach = half * width / 2, half * height / 2
+        boxes.append((centre[0] - reach[0], centre[1] - reach[1], centre[0] + reach[0], centre[1] + reach[1]))
+        classes.append(int(labels[chosen]))
+    sigma = np.float32(rng.uniform(*recipe.noise_dn))
+    canvas += sigma * rng.standard_normal(canvas.shape, dtype=np.float32)
+    np.clip(np.rint(canvas, out=canvas), 0, 255, out=canvas)
+    return Scene(
+        image=canvas.astype(np.uint8),
+        boxes=np.array(boxes, dtype=np.float32),
+        classes=np.array(classes, dtype=np.int64),
+        visible=(np.array(seen) / np.array(whole)).astype(np.float32),
+    )
+
+
+def _place(recipe: SceneRecipe, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Draw width, height, left, top of a frame that lies in the scene."""
+    side, stretch = rng.uniform(*recipe.side_px), np.sqrt(rng.uniform(*recipe.aspect))
+    width, height = min(round(side * stretch), WIDTH), min(round(side / stretch), HEIGHT)
+    left, top = rng.integers(WIDTH - width + 1), rng.integers(HEIGHT - height + 1)
+    return width, height, int(left), int(top)
+
+
+def _mask(
+    width: int, height: int, recipe: SceneRecipe, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], float]:
+    """Draw a frame's alpha, float32 (height, width), and the radius at which it is one half."""
+    power, feather = rng.uniform(2.2, 5.0), rng.uniform(*recipe.feather)
+    across = np.abs((np.arange(width) + 0.5) * 2 / width - 1) ** power
+    down = np.abs((np.arange(height) + 0.5) * 2 / height - 1) ** power
+    radius = (across[None] + down[:, None]).astype(np.float32) ** np.float32(1 / power)
+    step = np.clip((1 - radius) / np.float32(feather), 0, 1)
+    return step * step * (3 - 2 * step), 1 - feather / 2
+
+
+def _paste(
+    canvas: NDArray[np.float32],
+    picture: NDArray[np.uint8],
+    mask: NDArray[np.float32],
+    left: int,
+    top: int,
+    recipe: SceneRecipe,
+    rng: np.random.Generator,
+) -> None:
+    """Flip by chance, light and scale ``picture``, and blend it into ``canvas`` in place."""
+    height, width = mask.shape
+    if rng.random() < 0.5:
+        picture = picture[:, ::-1]
+    gain = rng.uniform(*recipe.gain) * rng.uniform(1 - recipe.tint, 1 + recipe.tint, 3)
+    curve = 255 * (np.arange(256) / 255) ** rng.uniform(*recipe.gamma)
+    table = np.minimum(np.rint(curve[:, None] * gain), 255).astype(np.uint8)
+    lit = Image.fromarray(table[picture, np.arange(3)]).resize((width, height), Image.Resampling.BICUBIC)
+    part = canvas[top : top + height, left : left + width]
+    part += mask[:, :, None] * (np.asarray(lit, dtype=np.float32) - part)
+
+
+def _background(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a background, float32 (HEIGHT, WIDTH, 3), 0 … 255: noise, gradient, stripes or a blurred image."""
+    kind = rng.integers(4)
+    if kind == 0:
+        cells = rng.integers(2, 12, 2)
+        coarse = rng.uniform(20, 235, 3) + rng.uniform(5, 60) * rng.standard_normal((*cells, 3))
+        small = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8))
+        return np.array(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float32)
+    if kind == 3:
+        blurred = _blurred(images, rng)
+        return np.array(blurred.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float32)
+    colours = rng.uniform(10, 245, (2, 3)).astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    along = np.float32(np.cos(angle)) * _TILT[0] + np.float32(np.sin(angle) * HEIGHT / WIDTH) * _TILT[1]
+    if kind == 1:
+        share = np.clip(along * np.float32(0.5) + np.float32(0.5), 0, 1)
+    else:
+        colours[1] = colours[0] + rng.uniform(0.15, 0.7) * (colours[1] - colours[0])
+        period, phase = rng.uniform(0.08, 0.8), rng.uniform(0, 2 * np.pi)
+        wave = np.sin(along * np.float32(2 * np.pi / period) + np.float32(phase))
+        share = np.clip(wave * np.float32(rng.uniform(0.5, 4)) + np.float32(0.5), 0, 1)
+    return colours[0] + share[:, :, None] * (colours[1] - colours[0])
+
+
+def _blurred(images: NDArray[np.uint8], rng: np.random.Generator) -> Image.Image:
+    """Return a drawn part of a drawn image, blurred until nothing in it can be recognised."""
+    picture = Image.fromarray(images[rng.integers(len(images))])
+    side = int(rng.integers(12, 33))
+    left, top = (int(corner) for corner in rng.integers(0, 33 - side, 2))
+    return picture.crop((left, top, left + side, top + side)).filter(
+        ImageFilter.GaussianBlur(side * rng.uniform(0.1, 0.2))
+    )
