@@ -103,6 +103,50 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--networks", type=int, default=5000, help="how many (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="number of the first (default: %(default)s)")
     command.set_defaults(run=_fuzz_engine)
+
+    command = commands.add_parser(
+        "new-study",
+        help="the commented files of a study of your own network, images or paper",
+        description="Write a study's files (config/studies, config/claims, reports/tables, and config/datasets for "
+        "your own images) from commented templates and say what to run next. Call it in the checkout's folder. "
+        "docs/new-study.md is a whole example.",
+    )
+    command.add_argument("name", metavar="NAME", help="lower-case letters, digits and hyphens")
+    command.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="your pictures: a folder a class, in FOLDER or in FOLDER/train and FOLDER/test (default: CIFAR-10)",
+    )
+    network = command.add_mutually_exclusive_group()
+    network.add_argument(
+        "--module",
+        metavar="FILE.py:CLASS",
+        help="your PyTorch network: FILE.py is executed, CLASS() is called and read layer by layer; its weights "
+        "are not used (default: a small CNN)",
+    )
+    network.add_argument(
+        "--network-from-example", action="store_true", help="the network of the study esp32-wroom-cifar10"
+    )
+    network.add_argument(
+        "--tflite", type=Path, metavar="FILE", help="an int8 .tflite file as it is; no training"
+    )
+    command.add_argument(
+        "--board",
+        default="esp32-wroom",
+        metavar="BOARD",
+        help="a file of config/boards (default: %(default)s)",
+    )
+    command.add_argument(
+        "--input",
+        type=_shape,
+        metavar="CxHxW",
+        help="what the network sees, 3 or 1 (grey) channels (default: 3x32x32, of your own images 3x96x96)",
+    )
+    command.add_argument(
+        "--add", action="store_true", help="also add NAME to `studies` in config/config.yaml, comments kept"
+    )
+    command.set_defaults(run=_new_study)
     return parser
 
 
@@ -160,6 +204,35 @@ def _compile(options: argparse.Namespace) -> int:
             f"{options.output} cannot be written ({error.strerror}); give another folder"
         ) from error
     return 0
+
+
+def _new_study(options: argparse.Namespace) -> int:
+    from paper2board.new_study import Request, new_study  # with jinja2, perhaps torch: not for `--help`
+
+    print(
+        new_study(
+            Request(
+                options.name,
+                images=options.images,
+                module=options.module,
+                tflite=options.tflite,
+                from_example=options.network_from_example,
+                board=options.board,
+                input=options.input,
+                add=options.add,
+            )
+        )
+    )
+    return 0
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    sizes = [int(part) if part.isdecimal() else 0 for part in text.lower().split("x")]
+    if len(sizes) != 3 or sizes[0] not in (1, 3) or not all(8 <= side <= 1024 for side in sizes[1:]):
+        raise argparse.ArgumentTypeError(
+            f"{text} is no input; write channels (1 or 3) x height x width, as 3x96x96"
+        )
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _positive(text: str) -> int:

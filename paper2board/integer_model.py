@@ -197,6 +197,12 @@ class IntegerModel:
     def __post_init__(self) -> None:
         _check(self)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that it takes."""
+        height, width, channels = self.tensors[self.input].shape
+        return channels, height, width
+
 
 # --- arithmetic -------------------------------------------------------------------------------------
 

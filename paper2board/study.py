@@ -5,7 +5,7 @@ Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
@@ -14,7 +14,21 @@ from paper2board.errors import UserError
 from paper2board.train.network_spec import NetworkSpec
 from paper2board.train.recipe import Budget, Distillation, Name, Recipe
 
-VariantKind = Literal["trained", "distilled", "fine-tuned", "pruned", "imported"]
+VariantKind = Literal["trained", "transferred", "distilled", "fine-tuned", "pruned", "ssd", "imported"]
+Task = Literal["classification", "detection", "centroids"]
+"""What a network answers: a class an image, boxes on a grid of cells, or objects' centres among cells (FOMO)."""
+
+Engine = Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"]
+Scenario = Literal[
+    "unchanged",
+    "indoor",
+    "outdoor",
+    "low-light",
+    "small-objects",
+    "occlusion-25",
+    "occlusion-50",
+    "sensor-noise",
+]
 
 
 class _Model(BaseModel):
@@ -30,15 +44,27 @@ class Variant(_Model):
     distillation: Distillation | None = None
     prune: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
     """Share of the output channels (neurons) to remove, per layer; L1-norm importance."""
+    pretrained: Name | None = None
+    """A file of config/pretrained whose weights a network starts from, or an SSD's backbone."""
+    ssd: Literal["mobilenet-v2"] | None = None
+    """torchvision's SSD with this backbone: a detector's teacher; it is not quantized."""
     tflite: str | None = None
     """Path of an int8 .tflite file; nothing is trained then."""
+    task: Task | None = None
+    """None: the study's."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> "Variant":
+        made_of = [
+            key for key in (self.network, self.parent, self.distillation, self.prune) if key is not None
+        ]
         if self.tflite is not None:
-            others = (self.network, self.parent, self.recipe, self.distillation, self.prune)
-            if any(key is not None for key in others):
+            if made_of or any(key is not None for key in (self.recipe, self.ssd, self.pretrained)):
                 raise ValueError("a tflite file comes as it is; remove the variant's other keys")
+            return self
+        if self.ssd is not None:
+            if made_of or None in (self.recipe, self.pretrained):
+                raise ValueError("an ssd takes recipe and pretrained (its backbone's weights), nothing else")
             return self
         if (self.network is None) == (self.parent is None):
             raise ValueError("give network (from scratch), parent (from another variant) or tflite (a file)")
@@ -48,6 +74,8 @@ class Variant(_Model):
             raise ValueError("prune needs a parent")
         if self.distillation is not None and self.recipe is None:
             raise ValueError("distillation needs a recipe")
+        if self.pretrained is not None and (self.network is None or self.distillation is not None):
+            raise ValueError("pretrained weights are for a network that is trained on labels alone")
         return self
 
     @property
@@ -55,10 +83,14 @@ class Variant(_Model):
         """Which rule makes it."""
         if self.tflite is not None:
             return "imported"
+        if self.ssd is not None:
+            return "ssd"
         if self.prune is not None:
             return "pruned"
         if self.parent is not None:
             return "fine-tuned"
+        if self.pretrained is not None:
+            return "transferred"
         return "distilled" if self.distillation else "trained"
 
 
@@ -87,7 +119,7 @@ class DataBudget(_Model):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     parity_images: PositiveInt = 1000
     """Test images on which TFLite Micro is compared; the device variant always takes all of them."""
-    device_images: Annotated[int, Field(ge=100, le=10_000)] = 100
+    device_images: Annotated[int, Field(ge=10, le=10_000)] = 100
     """How many test images go through the device."""
     host_inferences: Annotated[int, Field(ge=1000, multiple_of=10)] = 1000
 
@@ -98,6 +130,15 @@ class DataBudget(_Model):
                 f"device_images ({self.device_images}) is above test_images ({self.test_images})"
             )
         return self
+
+
+class CrossValidation(_Model):
+    """Repeated cross-validation of a transferred classifier's head over all labelled images."""
+
+    variant: Name
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 5
+    epochs: PositiveInt
 
 
 class ClaimedLatency(_Model):
@@ -116,6 +157,8 @@ class Study(_Model):
     """None: no paper, just a network."""
     dataset: Name
     board: Name
+    task: Task = "classification"
+    """What the variants answer, unless they say otherwise."""
     claims: Name | None = None
     validation_per_class: PositiveInt
     calibration_images: PositiveInt
@@ -127,11 +170,18 @@ class Study(_Model):
     magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]] = {}
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
-    """The variant that goes on the board: imported, or in its quantization-aware trained form."""
-    engine: Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"] = "winograd"
-    """Whose latency energy and battery life start from (:data:`paper2board.engines.ENGINES`)."""
+    """The variant that goes on the board, in its released int8 form."""
+    engines: tuple[Engine, ...] = Field(default=get_args(Engine), min_length=1)
+    """The engines that run it on the device (:data:`paper2board.engines.ENGINES`)."""
+    engine: Engine = "winograd"
+    """Whose latency energy and battery life start from."""
     comparisons: dict[Name, tuple[str, str]] = {}
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""
+    scenarios: tuple[Scenario, ...] = ()
+    """Perturbations of the test scenes under which a detector on the device is judged."""
+    cross_validation: CrossValidation | None = None
+    survey: Name | None = None
+    """A file of config/surveys: networks of the literature to count and fit on every board."""
     reduction: tuple[Name, Name] | None = None
     """Parameter reduction to report: (from, to)."""
     claimed_latency: ClaimedLatency | None = None
@@ -147,7 +197,7 @@ class Study(_Model):
         for name, variant in self.variants.items():
             where = f"variants.{name}"
             known("network", variant.network, where, self.networks)
-            known("variant", variant.parent, where, self.trained)
+            known("variant", variant.parent, where, self.networked)
             known("recipe", variant.recipe, where, self.recipes)
             if variant.distillation:
                 known("variant", variant.distillation.teacher, where, self.trained)
@@ -155,9 +205,11 @@ class Study(_Model):
                 widths = self.network_of(name).widths()
                 for layer in variant.prune:
                     known("layer", layer, f"{where}.prune", widths)
+        for name in self.networked:
+            self.network_of(name)
         for scheme in ("ptq", "ptq_per_tensor", "deck_int8", "qat"):
             for name in getattr(self.quantization, scheme):
-                known("variant", name, f"quantization.{scheme}", self.trained)
+                known("variant", name, f"quantization.{scheme}", self.networked)
         known("recipe", self.quantization.qat_recipe, "quantization.qat_recipe", self.recipes)
         if self.quantization.qat and self.quantization.qat_recipe is None:
             raise ValueError("quantization.qat needs quantization.qat_recipe")
@@ -166,7 +218,7 @@ class Study(_Model):
                 "variant", self.quantization.distillation.teacher, "quantization.distillation", self.trained
             )
         for name, ratios in self.magnitude_pruning.items():
-            known("variant", name, "magnitude_pruning", self.trained)
+            known("variant", name, "magnitude_pruning", self.networked)
             if any(round(100 * ratio) / 100 != ratio for ratio in ratios):
                 raise ValueError(f"magnitude_pruning.{name}: ratios are whole percents, unlike {ratios}")
         for name, sides in self.comparisons.items():
@@ -175,10 +227,15 @@ class Study(_Model):
         for name in self.reduction or ():
             known("variant", name, "reduction", self.trained)
         known("variant", self.device_variant, "device_variant", self.variants)
-        if self.device_variant not in (*self.quantization.qat, *self.imported):
+        if self.device_variant not in dict(self.released()):
             raise ValueError(
-                f"device_variant {self.device_variant} is neither imported nor in quantization.qat"
+                f"device_variant {self.device_variant} is not an int8 model; list it under quantization.ptq or qat"
             )
+        known("engine", self.engine, "engine", dict.fromkeys(self.engines))
+        if self.scenarios and self.task_of(self.device_variant) != "detection":
+            raise ValueError("scenarios are for a detector; its task is detection")
+        if self.cross_validation:
+            known("variant", self.cross_validation.variant, "cross_validation.variant", self.networked)
         return self
 
     @property
@@ -191,13 +248,25 @@ class Study(_Model):
         """The variants that this study makes."""
         return {name: v for name, v in self.variants.items() if v.tflite is None}
 
+    @property
+    def networked(self) -> dict[str, Variant]:
+        """The variants that are networks in the study format: all that this study makes but an SSD."""
+        return {name: v for name, v in self.trained.items() if v.ssd is None}
+
+    def task_of(self, variant: str) -> Task:
+        """Return what a variant answers: its own task, else that of its parent, else the study's."""
+        v = self.variants[variant]
+        if v.task is not None:
+            return v.task
+        return self.task_of(v.parent) if v.parent else self.task
+
     def released(self) -> list[tuple[str, str]]:
         """Return (variant, scheme) of every int8 model of the study."""
         names = dict.fromkeys((*self.quantization.ptq, *self.quantization.qat, *self.imported))
         return [(name, self.int8_scheme(name)) for name in names]
 
-    def accuracies(self) -> dict[str, tuple[str, str]]:
-        """Return every accuracy to report: ``variant.scheme`` → (variant, how it was evaluated)."""
+    def accuracies(self, task: Task | None = None) -> dict[str, tuple[str, str]]:
+        """Return every score to report, of one task or all: ``variant.scheme`` → (variant, how evaluated)."""
         quantization = self.quantization
         result = {f"{name}.fp32": (name, "fp32") for name in self.trained}
         result |= {f"{name}.deck-int8": (name, "deck-int8") for name in quantization.deck_int8}
@@ -206,7 +275,7 @@ class Study(_Model):
             f"{name}.int8-ptq-per-tensor": (name, "ptq-per-tensor") for name in quantization.ptq_per_tensor
         }
         result |= {f"{name}.int8": (name, scheme) for name, scheme in self.released()}
-        return result
+        return {key: value for key, value in result.items() if task in (None, self.task_of(value[0]))}
 
     def int8_scheme(self, variant: str) -> str:
         """Return the scheme of a variant's released int8 model: imported, qat where there is one, else ptq."""
@@ -267,22 +336,6 @@ def validate(content: Any, model: type[Parsed], origin: str | Path) -> Parsed:
 def load_study(path: str | Path) -> Study:
     """Read and validate a study file."""
     return load_yaml(path, Study)
-
-
-def check_kinds(studies: dict[str, Study]) -> None:
-    """Raise :class:`UserError` if a variant's name means different kinds of work in different studies.
-
-    One rule makes all variants of a name, whatever the study.
-    """
-    seen: dict[str, tuple[str, VariantKind]] = {}
-    for study_name, study in studies.items():
-        for name, variant in study.variants.items():
-            first, kind = seen.setdefault(name, (study_name, variant.kind))
-            if kind != variant.kind:
-                raise UserError(
-                    f"config/studies/{study_name}.yaml: variants.{name} is {variant.kind}, but {kind} in"
-                    f" {first}; give it another name"
-                )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-# Verified raw data, splits, calibration set.
+# Verified raw data, prepared data sets, splits, calibration set.
+
+
+include: "datasets.smk"
 
 
 rule download_cifar10:
@@ -22,6 +25,85 @@ rule download_cifar10:
         "Acquiring CIFAR-10"
     script:
         "../scripts/download_cifar10.py"
+
+
+rule prepare_scenes:
+    input:
+        train=files_of_needed("train"),
+        test=files_of_needed("test"),
+    output:
+        train="data/{dataset}/train.safetensors",
+        test="data/{dataset}/test.safetensors",
+        provenance="data/{dataset}/provenance.json",
+    log:
+        "logs/acquire/prepare_scenes.{dataset}.log",
+    benchmark:
+        "benchmarks/acquire/prepare_scenes.{dataset}.tsv"
+    wildcard_constraints:
+        dataset=datasets_of_kind("scenes"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        identity=dataset_identity,
+        code=code("prepare_scenes"),
+    message:
+        "{wildcards.dataset}: composing scenes"
+    script:
+        "../scripts/prepare_scenes.py"
+
+
+rule prepare_boxes:
+    input:
+        train=files_of_needed("train"),
+        test=files_of_needed("test"),
+    output:
+        train="data/{dataset}/train.safetensors",
+        test="data/{dataset}/test.safetensors",
+        provenance="data/{dataset}/provenance.json",
+    log:
+        "logs/acquire/prepare_boxes.{dataset}.log",
+    benchmark:
+        "benchmarks/acquire/prepare_boxes.{dataset}.tsv"
+    wildcard_constraints:
+        dataset=datasets_of_kind("boxes"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        identity=dataset_identity,
+        delivery=dataset_delivery,
+        # How pictures become scenes, not how they are fetched.
+        code=closure_digest("paper2board/acquire/boxes.py"),
+    message:
+        "{wildcards.dataset}: preparing pictures with boxes"
+    script:
+        "../scripts/prepare_boxes.py"
+
+
+rule prepare_folders:
+    input:
+        pictures=pictures_of,
+    output:
+        train="data/{dataset}/train.safetensors",
+        test="data/{dataset}/test.safetensors",
+        provenance="data/{dataset}/provenance.json",
+    log:
+        "logs/acquire/prepare_folders.{dataset}.log",
+    benchmark:
+        "benchmarks/acquire/prepare_folders.{dataset}.tsv"
+    wildcard_constraints:
+        dataset=datasets_of_kind("folders"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        identity=dataset_identity,
+        code=code("prepare_folders"),
+    message:
+        "{wildcards.dataset}: preparing your pictures"
+    script:
+        "../scripts/prepare_folders.py"
 
 
 rule split_dataset:

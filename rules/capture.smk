@@ -5,6 +5,7 @@ rule capture_device:
     input:
         data=test_data,
         image="build/{study}/device/{engine}.elf",
+        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
     output:
         log="results/{study}/device/{engine}.log.jsonl",
     log:
@@ -28,15 +29,15 @@ rule capture_device:
 rule summarise_device:
     input:
         data=test_data,
-        logs=expand("results/{{study}}/device/{engine}.log.jsonl", engine=ENGINES),
-        images=expand("build/{{study}}/device/{engine}.elf", engine=ENGINES),
+        logs=device_files("results/{study}/device/{engine}.log.jsonl"),
+        images=device_files("build/{study}/device/{engine}.elf"),
         manifests=lambda w: [
-            f"{device_build(w)}/{engine.backend}/manifest.json"
-            for engine in ENGINES.values()
+            f"{device_build(w)}/{ENGINES[name].backend}/manifest.json"
+            for name in study(w).engines
         ],
         c=lambda w: [
-            f"{device_build(w)}/{engine.backend}/model.c"
-            for engine in ENGINES.values()
+            f"{device_build(w)}/{ENGINES[name].backend}/model.c"
+            for name in study(w).engines
         ],
         integers=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
@@ -50,7 +51,11 @@ rule summarise_device:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        engines=list(ENGINES),
+        engines=lambda w: list(study(w).engines),
+        main=lambda w: (
+            "paper-split" if has_engine(w, "paper-split") else study(w).engine
+        ),
+        task=device_task,
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         digests=data_digests,

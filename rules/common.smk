@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -11,22 +12,24 @@ from paper2board.closure import closure_digest
 from paper2board.energy.board import load_board
 from paper2board.engines import ENGINES
 from paper2board.errors import UserError
-from paper2board.study import Config, check_kinds, load_study, validate
+from paper2board.study import Config, load_study, validate
+from paper2board.train.detection_settings import Grid
 
 try:
     CONFIG = validate(config, Config, "config/config.yaml")
     STUDIES = {
         name: load_study(f"config/studies/{name}.yaml") for name in CONFIG.studies
     }
-    DATASETS = {
-        name: read_dataset(f"config/datasets/{name}.yaml")
-        for name in {s.dataset for s in STUDIES.values()}
-    }
+    DATASETS = {}
+    wanted = [s.dataset for s in STUDIES.values()]
+    while wanted:
+        name = wanted.pop()
+        DATASETS[name] = read_dataset(f"config/datasets/{name}.yaml")
+        wanted += [other for other in DATASETS[name].needs if other not in DATASETS]
     BOARDS = {
         name: load_board(f"config/boards/{name}.yaml")
         for name in {s.board for s in STUDIES.values()}
     }
-    check_kinds(STUDIES)
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -82,15 +85,18 @@ def training_threads(wildcards=None):
     return max(1, wanted * max(cores, CORES) // CORES)
 
 
-def variants_of_kind(kind):
-    """A wildcard pattern of all studies' variants that come about in one way."""
-    names = {
-        name
-        for s in STUDIES.values()
-        for name, v in s.variants.items()
-        if v.kind == kind
-    }
-    return "|".join(sorted(names)) or "none"
+def studies_with(kind):
+    """A pattern for the wildcard study of rules that make ``models/{study}/s{seed}/{variant}.…``.
+
+    It matches a study only before one of its variants of that kind, so that one name may mean different kinds of
+    work in different studies.
+    """
+    places = [
+        rf"{re.escape(name)}/s\d+/(?:{'|'.join(variants)})[.]"
+        for name, s in STUDIES.items()
+        if (variants := [v for v in s.variants if s.variants[v].kind == kind])
+    ]
+    return rf"(?={'|'.join(places)})[a-z0-9-]+" if places else "(?!)"
 
 
 def files_of_split(wildcards, split):
@@ -98,17 +104,12 @@ def files_of_split(wildcards, split):
 
     They are not ancient: Snakemake would pass over every job behind a download that runs, whatever its own reasons.
     """
-    name = study(wildcards).dataset
-    return [
-        f"data/{name}/{file.name}"
-        for file in DATASETS[name].files
-        if file.split == split
-    ]
+    return DATASETS[study(wildcards).dataset].files_of(split)
 
 
 def data_digests(wildcards):
-    """The sha1 of each file of a study's data set."""
-    return [file.sha1 for file in DATASETS[study(wildcards).dataset].files]
+    """What decides the content of a study's data set."""
+    return DATASETS[study(wildcards).dataset].identity()
 
 
 def training_data(wildcards):
@@ -130,6 +131,7 @@ def files_below(folder, *suffixes):
 
 C_TEMPLATES = files_below("paper2board/convert/templates", ".j2")
 FIRMWARE = files_below("firmware", ".c", ".h", ".S", ".ld")
+CATALOGUE = files_below("reports/metrics", ".yaml")
 REPORT_FILES = sorted(str(path) for path in Path("reports").glob("report.*"))
 
 
@@ -192,6 +194,17 @@ def epochs(wildcards):
     return study(wildcards).recipes[name].epochs[CONFIG.budget]
 
 
+def task(wildcards):
+    """What a variant answers."""
+    return study(wildcards).task_of(wildcards.variant)
+
+
+def pretrained_of(wildcards):
+    """The weights that others trained and a variant starts from."""
+    name = study(wildcards).variants[wildcards.variant].pretrained
+    return f"data/pretrained/{name}.safetensors"
+
+
 def teacher_of(wildcards):
     """The teacher's weights, if the variant has a teacher."""
     distillation = study(wildcards).variants[wildcards.variant].distillation
@@ -218,13 +231,105 @@ def network_of(wildcards):
     return study(wildcards).network_of(wildcards.variant).model_dump()
 
 
-def accuracy_files(wildcards, pattern):
-    """One file an accuracy and seed, in the order in which summarise_accuracy reads them."""
-    return [
+def scored_files(task, pattern):
+    """An input function: one file a score of a task and seed, in the order in which summaries read them."""
+    return lambda wildcards: [
         pattern(wildcards.study, seed, variant, scheme)
-        for variant, scheme in study(wildcards).accuracies().values()
+        for variant, scheme in study(wildcards).accuracies(task).values()
         for seed in budget(wildcards).seeds
     ]
+
+
+def logits_file(study, seed, variant, scheme):
+    """The file of what a variant under a scheme answers for the test set."""
+    return f"results/{study}/s{seed}/{variant}.{scheme}.logits.npy"
+
+
+def output_of(wildcards, task):
+    """(input, output) shapes of a study's networks for a task: those of the model on the device, else the first's."""
+    s = study(wildcards)
+    names = [name for name in s.networked if s.task_of(name) == task]
+    spec = s.network_of(s.device_variant if s.device_variant in names else names[0])
+    return spec.input, spec.output
+
+
+def ssd_grid(wildcards):
+    """The grid on which an SSD answers: that of the study's other detectors; None for other networks."""
+    variant = study(wildcards).variants.get(wildcards.model)
+    if variant is None or variant.ssd is None:
+        return None
+    return Grid.of(*output_of(wildcards, "detection")).model_dump()
+
+
+def cells(wildcards):
+    """[rows, columns, channels] of a FOMO network's cells, and their side in pixels."""
+    (_, _, width), (channels, rows, columns) = output_of(wildcards, "centroids")
+    return [rows, columns, channels], -(-width // columns)
+
+
+def released_tflite(wildcards):
+    """The .tflite file of every int8 model of a study."""
+    return [
+        f"models/{wildcards.study}/s{first_seed(wildcards)}/{name}.{scheme}.tflite"
+        for name, scheme in released(wildcards)
+    ]
+
+
+def released_names(wildcards):
+    """The variant of every int8 model of a study, in the same order."""
+    return [name for name, _ in released(wildcards)]
+
+
+def comparisons(task):
+    """A parameter function: the gains to report between scores of one task."""
+    return lambda wildcards: {
+        name: sides
+        for name, sides in study(wildcards).comparisons.items()
+        if sides[0] in study(wildcards).accuracies(task)
+    }
+
+
+def shown(wildcards, task):
+    """``variant.scheme`` of the model whose confusions are shown: the device's, if it has this task."""
+    if study(wildcards).task_of(study(wildcards).device_variant) == task:
+        return device_model(wildcards)
+    return ".".join(list(study(wildcards).accuracies(task).values())[-1])
+
+
+def device_task(wildcards):
+    """What the model on the device answers."""
+    return study(wildcards).task_of(study(wildcards).device_variant)
+
+
+def device_files(pattern):
+    """An input function: one file an engine of the study."""
+    return lambda wildcards: expand(
+        pattern, study=wildcards.study, engine=study(wildcards).engines
+    )
+
+
+def has_engine(wildcards, name):
+    """Whether a study runs an engine on the device."""
+    return name in study(wildcards).engines
+
+
+def topics(wildcards):
+    """The evidence books of a study's report."""
+    s = study(wildcards)
+    tasks = {s.task_of(name) for name in s.variants}
+    optional = {
+        "accuracy": "classification" in tasks,
+        "detection": "detection" in tasks,
+        "comparison": "detection" in tasks,
+        "centroids": "centroids" in tasks,
+        "magnitude-pruning": s.magnitude_pruning,
+        "compression": "paper-split" in s.engines,
+        "scenarios": s.scenarios,
+        "cross-validation": s.cross_validation,
+        "survey": s.survey,
+    }
+    always = ["networks", "parity", "arena", "device", "host", "energy"]
+    return [name for name, wanted in optional.items() if wanted] + always
 
 
 def model_file(study, seed, variant, scheme):

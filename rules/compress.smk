@@ -11,7 +11,7 @@ rule prune_channels:
     benchmark:
         "benchmarks/{study}/s{seed}/prune_channels.{variant}.tsv"
     wildcard_constraints:
-        variant=variants_of_kind("pruned"),
+        study=studies_with("pruned"),
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -93,6 +93,7 @@ rule train_quantization_aware:
         "../envs/paper2board.yaml"
     threads: training_threads
     params:
+        task=task,
         recipe=lambda w: study(w).recipes[study(w).quantization.qat_recipe].model_dump(),
         epochs=lambda w: study(w)
         .recipes[study(w).quantization.qat_recipe]

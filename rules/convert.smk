@@ -36,7 +36,7 @@ rule import_tflite:
     benchmark:
         "benchmarks/{study}/s{seed}/import_tflite.{variant}.tsv"
     wildcard_constraints:
-        variant=variants_of_kind("imported"),
+        study=studies_with("imported"),
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -142,8 +142,8 @@ rule verify_parity:
         onnx=lambda w: device_float(
             w, f"results/{w.study}/s{first_seed(w)}/metrics/onnx.{{name}}.json"
         ),
-        device=expand("results/{{study}}/device/{engine}.log.jsonl", engine=ENGINES),
-        image=expand("build/{{study}}/device/{engine}.elf", engine=ENGINES),
+        device=device_files("results/{study}/device/{engine}.log.jsonl"),
+        image=device_files("build/{study}/device/{engine}.elf"),
     output:
         book="results/{study}/metrics/parity.json",
     log:

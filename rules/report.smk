@@ -19,6 +19,7 @@ rule evaluate_float:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
+        grid=ssd_grid,
         digests=data_digests,
         code=code("evaluate_float"),
     message:
@@ -53,15 +54,12 @@ rule evaluate_integer:
 rule summarise_accuracy:
     input:
         data=test_data,
-        logits=lambda w: accuracy_files(
-            w,
-            lambda name, seed, variant, scheme: f"results/{name}/s{seed}/{variant}.{scheme}.logits.npy",
-        ),
-        models=lambda w: accuracy_files(w, model_file),
-        confusion=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.logits.npy",
+        logits=scored_files("classification", logits_file),
+        models=scored_files("classification", model_file),
+        confusion=lambda w: f"results/{w.study}/s{first_seed(w)}/{shown(w, 'classification')}.logits.npy",
     output:
         book="results/{study}/metrics/accuracy.json",
-        confusion="results/{study}/confusion.json",
+        confusion="results/{study}/confusion.classification.json",
     log:
         "logs/{study}/summarise_accuracy.log",
     benchmark:
@@ -70,18 +68,206 @@ rule summarise_accuracy:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        accuracies=lambda w: study(w).accuracies(),
-        comparisons=lambda w: study(w).comparisons,
+        accuracies=lambda w: study(w).accuracies("classification"),
+        comparisons=comparisons("classification"),
         seeds=lambda w: list(budget(w).seeds),
         limit=lambda w: budget(w).test_images,
         classes=lambda w: list(DATASETS[study(w).dataset].classes),
-        confusion_of=device_model,
+        confusion_of=lambda w: shown(w, "classification"),
         digests=data_digests,
         code=code("summarise_accuracy"),
     message:
         "{wildcards.study}: accuracies, gains and their intervals"
     script:
         "../scripts/summarise_accuracy.py"
+
+
+rule summarise_detection:
+    input:
+        data=test_data,
+        logits=scored_files("detection", logits_file),
+        models=scored_files("detection", model_file),
+    output:
+        book="results/{study}/metrics/detection.json",
+        confusion="results/{study}/confusion.detection.json",
+        curves="results/{study}/precision_recall.json",
+    log:
+        "logs/{study}/summarise_detection.log",
+    benchmark:
+        "benchmarks/{study}/summarise_detection.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        accuracies=lambda w: study(w).accuracies("detection"),
+        comparisons=comparisons("detection"),
+        seeds=lambda w: list(budget(w).seeds),
+        limit=lambda w: budget(w).test_images,
+        classes=lambda w: list(DATASETS[study(w).dataset].classes),
+        grid=lambda w: Grid.of(*output_of(w, "detection")).model_dump(),
+        confusion_of=lambda w: shown(w, "detection"),
+        digests=data_digests,
+        code=code("summarise_detection"),
+    message:
+        "{wildcards.study}: average precision, gains and their intervals"
+    script:
+        "../scripts/summarise_detection.py"
+
+
+rule summarise_centroids:
+    input:
+        data=test_data,
+        logits=scored_files("centroids", logits_file),
+        models=scored_files("centroids", model_file),
+    output:
+        book="results/{study}/metrics/centroids.json",
+    log:
+        "logs/{study}/summarise_centroids.log",
+    benchmark:
+        "benchmarks/{study}/summarise_centroids.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        accuracies=lambda w: study(w).accuracies("centroids"),
+        seeds=lambda w: list(budget(w).seeds),
+        limit=lambda w: budget(w).test_images,
+        shape=lambda w: cells(w)[0],
+        stride=lambda w: cells(w)[1],
+        digests=data_digests,
+        code=code("summarise_centroids"),
+    message:
+        "{wildcards.study}: centroids found, and their intervals"
+    script:
+        "../scripts/summarise_centroids.py"
+
+
+rule evaluate_scenarios:
+    input:
+        data=test_data,
+        library=lambda w: f"{device_build(w)}/libhost.so",
+        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
+    output:
+        book="results/{study}/metrics/scenarios.json",
+    log:
+        "logs/{study}/evaluate_scenarios.log",
+    benchmark:
+        "benchmarks/{study}/evaluate_scenarios.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        scenarios=lambda w: list(study(w).scenarios),
+        seed=lambda w: first_seed(w),
+        limit=lambda w: budget(w).test_images,
+        digests=data_digests,
+        code=code("evaluate_scenarios"),
+    message:
+        "{wildcards.study}: the device's detector under perturbations"
+    script:
+        "../scripts/evaluate_scenarios.py"
+
+
+rule cross_validate:
+    input:
+        training=training_data,
+        test=test_data,
+        pretrained=lambda w: f"data/pretrained/{study(w).variants[study(w).cross_validation.variant].pretrained}.safetensors",
+    output:
+        book="results/{study}/metrics/cross-validation.json",
+    log:
+        "logs/{study}/cross_validate.log",
+    benchmark:
+        "benchmarks/{study}/cross_validate.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: training_threads
+    params:
+        variant=lambda w: study(w).cross_validation.variant,
+        network=lambda w: (
+            study(w).network_of(study(w).cross_validation.variant).model_dump()
+        ),
+        folds=lambda w: study(w).cross_validation.folds,
+        repeats=lambda w: study(w).cross_validation.repeats,
+        epochs=lambda w: study(w).cross_validation.epochs,
+        seed=lambda w: first_seed(w),
+        digests=data_digests,
+        code=code("cross_validate"),
+    message:
+        "{wildcards.study}: repeated cross-validation of transfer learning"
+    script:
+        "../scripts/cross_validate.py"
+
+
+rule compare_detectors:
+    input:
+        tflite=released_tflite,
+        counts="results/{study}/metrics/networks.json",
+    output:
+        book="results/{study}/metrics/comparison.json",
+    log:
+        "logs/{study}/compare_detectors.log",
+    benchmark:
+        "benchmarks/{study}/compare_detectors.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        names=released_names,
+        without_int8=lambda w: [
+            name for name in study(w).trained if name not in released_names(w)
+        ],
+        backend=lambda w: ENGINES[study(w).engine].backend,
+        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
+        cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
+        code=code("compare_detectors"),
+    message:
+        "{wildcards.study}: modelling the detectors side by side on the board"
+    script:
+        "../scripts/compare_detectors.py"
+
+
+rule measure_arena:
+    input:
+        tflite=released_tflite,
+    output:
+        book="results/{study}/metrics/arena.json",
+    log:
+        "logs/{study}/measure_arena.log",
+    benchmark:
+        "benchmarks/{study}/measure_arena.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        names=released_names,
+        code=code("measure_arena"),
+    message:
+        "{wildcards.study}: measuring tensor arenas"
+    script:
+        "../scripts/measure_arena.py"
+
+
+rule survey_networks:
+    input:
+        survey=lambda w: f"config/surveys/{study(w).survey}.yaml",
+        boards=files_below("config/boards", ".yaml"),
+    output:
+        book="results/{study}/metrics/survey.json",
+        table="results/{study}/survey.csv",
+    log:
+        "logs/{study}/survey_networks.log",
+    benchmark:
+        "benchmarks/{study}/survey_networks.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        code=code("survey_networks"),
+    message:
+        "{wildcards.study}: surveying published networks"
+    script:
+        "../scripts/survey_networks.py"
 
 
 rule compare_magnitude_pruning:
@@ -106,6 +292,7 @@ rule compare_magnitude_pruning:
     threads: 1
     params:
         names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
+        tasks=lambda w: [study(w).task_of(name) for name, _ in magnitude_models(w)],
         seed=lambda w: first_seed(w),
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
@@ -126,10 +313,7 @@ rule count_networks:
             f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.integer.safetensors"
             for name, scheme in released(w)
         ],
-        tflite=lambda w: [
-            f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.tflite"
-            for name, scheme in released(w)
-        ],
+        tflite=released_tflite,
     output:
         book="results/{study}/metrics/networks.json",
     log:
@@ -141,7 +325,7 @@ rule count_networks:
     threads: 1
     params:
         variants=lambda w: list(study(w).trained),
-        quantized=lambda w: [name for name, _ in released(w)],
+        quantized=released_names,
         reduction=lambda w: study(w).reduction,
         code=code("count_networks"),
     message:
@@ -153,24 +337,25 @@ rule count_networks:
 rule render_report:
     input:
         books=lambda w: [
-            f"results/{w.study}/metrics/{topic}.json"
-            for topic in (
-                "accuracy",
-                "networks",
-                "magnitude-pruning",
-                "parity",
-                "compression",
-                "device",
-                "host",
-                "energy",
-            )
+            f"results/{w.study}/metrics/{topic}.json" for topic in topics(w)
         ],
+        data=test_data,
         claims=lambda w: (
             f"config/claims/{study(w).claims}.yaml" if study(w).claims else []
         ),
         tables=lambda w: f"reports/tables/{study(w).claims or 'own-network'}.yaml",
-        catalogue="reports/metrics.yaml",
-        confusion="results/{study}/confusion.json",
+        catalogue=CATALOGUE,
+        confusion=lambda w: (
+            f"results/{w.study}/confusion.{device_task(w)}.json"
+            if device_task(w) != "centroids"
+            else []
+        ),
+        precision_recall=lambda w: (
+            f"results/{w.study}/precision_recall.json"
+            if "detection" in topics(w)
+            else []
+        ),
+        survey=lambda w: f"results/{w.study}/survey.csv" if study(w).survey else [],
         curve="results/{study}/duty_cycle.csv",
         notes="results/{study}/host_notes.json",
         histories=lambda w: [
@@ -193,6 +378,10 @@ rule render_report:
     params:
         title=lambda w: study(w).title,
         paper=lambda w: study(w).paper,
+        engine=lambda w: (
+            "paper-split" if has_engine(w, "paper-split") else study(w).engine
+        ),
+        board=lambda w: study(w).board,
         budget=CONFIG.budget,
         training_threads=CONFIG.training_threads,
         seeds=lambda w: list(budget(w).seeds),

@@ -13,12 +13,13 @@ rule train_network:
     benchmark:
         "benchmarks/{study}/s{seed}/train_network.{variant}.tsv"
     wildcard_constraints:
-        variant=variants_of_kind("trained"),
+        study=studies_with("trained"),
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
     params:
         network=network_of,
+        task=task,
         recipe=recipe,
         epochs=epochs,
         threads=CONFIG.training_threads,
@@ -43,12 +44,13 @@ rule distill_student:
     benchmark:
         "benchmarks/{study}/s{seed}/distill_student.{variant}.tsv"
     wildcard_constraints:
-        variant=variants_of_kind("distilled"),
+        study=studies_with("distilled"),
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
     params:
         network=network_of,
+        task=task,
         recipe=recipe,
         epochs=epochs,
         distillation=distillation_of,
@@ -75,11 +77,12 @@ rule fine_tune:
     benchmark:
         "benchmarks/{study}/s{seed}/fine_tune.{variant}.tsv"
     wildcard_constraints:
-        variant=variants_of_kind("fine-tuned"),
+        study=studies_with("fine-tuned"),
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
     params:
+        task=task,
         recipe=recipe,
         epochs=epochs,
         distillation=distillation_of,
@@ -90,3 +93,84 @@ rule fine_tune:
         "{wildcards.study}: fine-tuning {wildcards.variant} (seed {wildcards.seed})"
     script:
         "../scripts/fine_tune.py"
+
+
+rule fetch_pretrained:
+    input:
+        config="config/pretrained/{name}.yaml",
+    output:
+        weights="data/pretrained/{name}.safetensors",
+    log:
+        "logs/train/fetch_pretrained.{name}.log",
+    benchmark:
+        "benchmarks/train/fetch_pretrained.{name}.tsv"
+    wildcard_constraints:
+        name="[a-z0-9-]+",
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    message:
+        "Fetching the pretrained weights {wildcards.name}"
+    script:
+        "../scripts/fetch_pretrained.py"
+
+
+rule transfer_network:
+    input:
+        data=training_data,
+        splits="data/{study}/splits.npz",
+        pretrained=pretrained_of,
+    output:
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+        history="models/{study}/s{seed}/{variant}.history.csv",
+    log:
+        "logs/{study}/s{seed}/transfer_network.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/transfer_network.{variant}.tsv"
+    wildcard_constraints:
+        study=studies_with("transferred"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: training_threads
+    params:
+        network=network_of,
+        task=task,
+        recipe=recipe,
+        epochs=epochs,
+        threads=CONFIG.training_threads,
+        digests=data_digests,
+        code=code("transfer_network"),
+    message:
+        "{wildcards.study}: training {wildcards.variant} from ImageNet weights (seed {wildcards.seed})"
+    script:
+        "../scripts/transfer_network.py"
+
+
+rule train_ssd:
+    input:
+        data=training_data,
+        splits="data/{study}/splits.npz",
+        pretrained=pretrained_of,
+    output:
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+        history="models/{study}/s{seed}/{variant}.history.csv",
+    log:
+        "logs/{study}/s{seed}/train_ssd.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/train_ssd.{variant}.tsv"
+    wildcard_constraints:
+        study=studies_with("ssd"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: training_threads
+    params:
+        classes=lambda w: list(DATASETS[study(w).dataset].classes),
+        recipe=recipe,
+        epochs=epochs,
+        threads=CONFIG.training_threads,
+        digests=data_digests,
+        code=code("train_ssd"),
+    message:
+        "{wildcards.study}: training the SSD {wildcards.variant} (seed {wildcards.seed})"
+    script:
+        "../scripts/train_ssd.py"

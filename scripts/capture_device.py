@@ -1,24 +1,25 @@
 """Send test images to the device and log outputs and per-layer counts.
 
-Inputs: test images, device image. Output: device log (JSON lines). The device is Debian's QEMU, spoken to over its
-serial line; it reports the digest of what it runs, and any other image is refused. A capture that was interrupted
-goes on where it stopped.
+Inputs: test images, device image, the .tflite that it is of. Output: device log (JSON lines). The device is
+Debian's QEMU, spoken to over its serial line; it reports the digest of what it runs, and any other image is
+refused. A capture that was interrupted goes on where it stopped.
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from paper2board.capture.capture import capture
 from paper2board.capture.line import emulated_line
+from paper2board.convert.tflite_import import read_tflite
 from paper2board.report.logits import load_test
 from paper2board.scripting import running
 from paper2board.train.data import to_int8
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        images, _ = load_test(Path(snakemake.input.data[0]).parent, snakemake.params.images)
+        shape = read_tflite(snakemake.input.model).image_shape
+        images = load_test(snakemake.input.data, snakemake.params.images, shape)
         device_log = capture(
             snakemake.input.image,
             to_int8(images),

@@ -6,7 +6,8 @@ source text over bytes of binary, slides "Input Compression" and "Weight Compres
 
 from pathlib import Path
 
-from paper2board.acquire.cifar10 import load_split
+from paper2board.acquire.examples import load_examples
+
 from paper2board.convert.compression import compress_input, weight_compression
 from paper2board.convert.manifest import Manifest
 from paper2board.evidence import Kind, counted, write_book
@@ -15,7 +16,7 @@ from paper2board.train.data import to_int8
 
 if __name__ == "__main__":
     with running(snakemake):
-        image = to_int8(load_split(Path(snakemake.input.data[0]).parent, "train")[0][0])
+        image = to_int8(load_examples(snakemake.input.data, 1).images[0])
         book = {}
         for name, sizes in (
             ("input", compress_input(image, Path(snakemake.output.folder))),

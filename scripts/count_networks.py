@@ -12,21 +12,34 @@ from paper2board.integer_model import macs as integer_macs
 from paper2board.scripting import running
 from paper2board.train.counts import macs, parameters, resnet18_parameters
 from paper2board.train.network import read_weights
+from paper2board.train.ssd import count_macs, count_parameters, is_ssd, read_ssd
+
+
+def count(path: str) -> tuple[int, dict[str, int]]:
+    """Return parameters, and MACs by layer, of the float network whose weights are at ``path``."""
+    if is_ssd(path):
+        detector = read_ssd(path)
+        return count_parameters(detector), {"ssd": count_macs(detector)}
+    spec = read_weights(path).spec
+    return sum(parameters(spec).values()), macs(spec)
+
 
 if __name__ == "__main__":
     with running(snakemake):
         book = {}
         total = {}
         for name, path in zip(snakemake.params.variants, snakemake.input.weights, strict=True):
-            spec = read_weights(path).spec
-            total[name] = sum(parameters(spec).values())
+            total[name], by_layer = count(path)
             book[f"parameters.{name}"] = counted(total[name], "1", "weights and biases, batch norm folded")
             book[f"size.{name}.fp32"] = counted(4 * total[name], "B", "4 bytes a parameter")
             book[f"macs.{name}"] = counted(
-                sum(macs(spec).values()), "1", "multiply-accumulates of one inference"
+                sum(by_layer.values()), "1", "multiply-accumulates of one inference"
             )
-            for layer, count in macs(spec).items():
-                book[f"macs.{name}.{layer}"] = counted(count, "1", "multiply-accumulates of one layer")
+            if is_ssd(path):
+                book[f"size.{name}.int8"] = counted(total[name], "B", "1 byte a parameter; not converted")
+                continue
+            for layer, number in by_layer.items():
+                book[f"macs.{name}.{layer}"] = counted(number, "1", "multiply-accumulates of one layer")
         for name, path in zip(snakemake.params.quantized, snakemake.input.models, strict=True):
             model = read(path)
             arrays = [(op.weights, op.bias) for op in model.ops if isinstance(op, Weighted)]

@@ -5,7 +5,6 @@ engine must give, bit for bit.
 """
 
 from functools import partial
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -19,7 +18,7 @@ from paper2board.train.loop import configure
 if __name__ == "__main__":
     with running(snakemake):
         configure(snakemake.threads)
-        images, _ = load_test(Path(snakemake.input.data[0]).parent, snakemake.params.limit)
-        progress = partial(tqdm, desc="simulating", unit="batch", disable=None)
         model = read(snakemake.input.model)
+        images = load_test(snakemake.input.data, snakemake.params.limit, model.image_shape)
+        progress = partial(tqdm, desc="simulating", unit="batch", disable=None)
         write_logits(snakemake.output.logits, simulate(model, to_int8(images), progress=progress))

@@ -4,11 +4,9 @@ Inputs: weights, training images. Outputs: the ONNX file (batch norm folded) and
 difference of a logit between ONNX Runtime and torch.
 """
 
-from pathlib import Path
-
 import torch
+from paper2board.acquire.examples import fit_images, load_examples
 
-from paper2board.acquire.cifar10 import load_split
 from paper2board.convert.onnx_export import check_onnx, export_onnx
 from paper2board.evidence import Evidence, Kind, write_book
 from paper2board.files import digest
@@ -21,8 +19,9 @@ if __name__ == "__main__":
     with running(snakemake):
         configure(snakemake.threads)
         network = folded(read_weights(snakemake.input.weights))
-        images, _ = load_split(Path(snakemake.input.data[0]).parent, "train")
-        images = images[: snakemake.params.limit]
+        images = fit_images(
+            load_examples(snakemake.input.data, snakemake.params.limit).images, network.spec.input
+        )
         inputs = to_float(to_tensor(images)).contiguous(memory_format=torch.contiguous_format)
         export_onnx(network, inputs[:1], snakemake.output.onnx)
         error = Evidence(

@@ -42,14 +42,17 @@ if __name__ == "__main__":
             )
             book |= energy_book(board, deck, snakemake.params.period_s, prefix="deck.")
 
-        model = read(snakemake.input.model)
-        layers = [
-            LayerTraffic(op.name, macs(model, op), model.tensors[op.output].size)
-            for op in model.ops
-            if macs(model, op)
-        ]
-        latencies = {layer.name: device[f"device.paper-split.layer.{layer.name}.latency"] for layer in layers}
-        book |= memory_energy_book(board.scratchpad, layers, latencies)
+        if snakemake.params.memory_energy:
+            model = read(snakemake.input.model)
+            layers = [
+                LayerTraffic(op.name, macs(model, op), model.tensors[op.output].size)
+                for op in model.ops
+                if macs(model, op)
+            ]
+            latencies = {
+                layer.name: device[f"device.paper-split.layer.{layer.name}.latency"] for layer in layers
+            }
+            book |= memory_energy_book(board.scratchpad, layers, latencies)
 
         # What the detector takes for one inference has a shortest length: several in a row, as at a bench.
         in_a_row = (

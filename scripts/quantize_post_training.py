@@ -4,8 +4,6 @@ Inputs: weights, calibration images. Output: the IntegerModel. Method: batch nor
 channel or (scheme ptq-per-tensor) per tensor; activation ranges of least squared error on the calibration set.
 """
 
-from pathlib import Path
-
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.files import digest
 from paper2board.integer_model import renamed, write
@@ -19,7 +17,7 @@ if __name__ == "__main__":
         configure(snakemake.threads)
         network = folded(read_weights(snakemake.input.weights))
         observer = Observer(network)
-        pixels = calibration_pixels(Path(snakemake.input.data[0]).parent, snakemake.input.splits)
+        pixels = calibration_pixels(snakemake.input.data, snakemake.input.splits, network.spec)
         observer.observe(pixels.split(100))
         parameters = observer.parameters()
         name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"

@@ -10,17 +10,28 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from paper2board.acquire.examples import load_examples
 from paper2board.report.figures import Details
 from paper2board.report.render import render
 from paper2board.scripting import running
 
+STAND_IN = "stand-in:"
+"""How the origin of data begins that are not those that the study asks for."""
 PACKAGES = ("torch", "tensorflow", "tflite-micro", "numpy", "snakemake")
+
+
+def optional(path: str) -> Path | None:
+    """Return an input that a study may lack; Snakemake gives an empty list then."""
+    return Path(path) if path else None
+
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         params, files = snakemake.params, snakemake.input
+        origin = load_examples(files.data, 1).origin
         notes = json.loads(Path(files.notes).read_text())
         run = {
+            "data": origin,
             "budget": params.budget,
             "training threads": str(params.training_threads),
             "seeds": ", ".join(map(str, params.seeds)),
@@ -40,11 +51,16 @@ if __name__ == "__main__":
                 histories={
                     Path(path).name.removesuffix(".history.csv"): Path(path) for path in files.histories
                 },
-                confusion=Path(files.confusion),
+                confusion=optional(files.confusion),
                 duty_cycle=Path(files.curve),
+                engine=params.engine,
+                board=params.board,
+                precision_recall=optional(files.precision_recall),
+                survey=optional(files.survey),
             ),
-            templates=Path(files.catalogue).parent,
+            templates=Path("reports"),
             output=Path(snakemake.output.folder),
+            notice=f"Data: {origin}" if origin.startswith(STAND_IN) else None,
             absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")},
         )
         for line in report.summary:

@@ -4,17 +4,18 @@ Inputs: test images, .tflite. Output: int8 logits (.npy): the golden reference o
 """
 
 from functools import partial
-from pathlib import Path
 
 from tqdm import tqdm
 
 from paper2board.convert.reference import run
+from paper2board.convert.tflite_import import read_tflite
 from paper2board.report.logits import load_test, write_logits
 from paper2board.scripting import running
 from paper2board.train.data import to_int8
 
 if __name__ == "__main__":
     with running(snakemake):
-        images, _ = load_test(Path(snakemake.input.data[0]).parent, snakemake.params.limit)
+        shape = read_tflite(snakemake.input.tflite).image_shape
+        images = load_test(snakemake.input.data, snakemake.params.limit, shape)
         progress = partial(tqdm, desc="TFLite Micro", unit="image", disable=None)
         write_logits(snakemake.output.logits, run(snakemake.input.tflite, to_int8(images), progress))

@@ -4,17 +4,15 @@ Input: the data set. Output: int32 indices, ``splits.npz``. Method: stratified d
 for all seeds of training, so that these differ in nothing else.
 """
 
-from pathlib import Path
+from paper2board.acquire.examples import load_examples
 
-from paper2board.acquire.cifar10 import load_split
 from paper2board.acquire.splits import make_splits, save_splits
 from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        _, labels = load_split(Path(snakemake.input.files[0]).parent, "train")
         splits = make_splits(
-            labels,
+            load_examples(snakemake.input.files).labels,
             snakemake.params.validation_per_class,
             snakemake.params.calibration,
             seed=0,

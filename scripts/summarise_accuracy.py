@@ -4,12 +4,12 @@ Inputs: logits of every variant, scheme and seed; their weights; labels. Outputs
 (JSON). Method: Wilson's interval for one seed, Student's t over several; gains are paired over the same images.
 """
 
-from pathlib import Path
+from paper2board.acquire.examples import load_examples
 
 from paper2board.evidence import write_book
 from paper2board.files import digest, write_json
 from paper2board.report.evaluate import accuracy_evidence, confusion, correct, gain_evidence
-from paper2board.report.logits import load_test, read_logits
+from paper2board.report.logits import read_logits
 from paper2board.scripting import running
 
 METHODS = {
@@ -24,7 +24,7 @@ METHODS = {
 if __name__ == "__main__":
     with running(snakemake) as log:
         params = snakemake.params
-        _, labels = load_test(Path(snakemake.input.data[0]).parent, params.limit)
+        labels = load_examples(snakemake.input.data, params.limit).labels
         files = iter(zip(snakemake.input.logits, snakemake.input.models, strict=True))
         hits, book = {}, {}
         for name, (_, scheme) in params.accuracies.items():

@@ -7,6 +7,7 @@ cycles per instruction ÷ clock, a model with that figure's interval.
 
 from pathlib import Path
 
+from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.capture.board_fit import accuracy_on_device, board_memory_book, engine_memory_book
 from paper2board.capture.book import device_book, engine_gain, memory_book, split_gain
 from paper2board.capture.log import check_origin, read_log
@@ -17,7 +18,6 @@ from paper2board.engines import ENGINES
 from paper2board.evidence import write_book
 from paper2board.files import digest
 from paper2board.firmware.emulator import image_digest
-from paper2board.report.logits import load_test
 from paper2board.scripting import running
 from paper2board.train.data import to_int8
 
@@ -30,14 +30,15 @@ if __name__ == "__main__":
             "weights": digest(snakemake.input.integers),
             "tflite": digest(snakemake.input.model),
         }
-        images, labels = load_test(Path(snakemake.input.data[0]).parent, None)
+        examples = load_examples(snakemake.input.data)
+        integers = to_int8(fit_images(examples.images, model.image_shape))
         book, logs, chains, manifests = {}, {}, {}, {}
         files = snakemake.input
         for engine, path, image, c, manifest in zip(
             snakemake.params.engines, files.logs, files.images, files.c, files.manifests, strict=True
         ):
             logs[engine] = read_log(path, image_digest(image))
-            check_origin(logs[engine], path, to_int8(images), links["tflite"])
+            check_origin(logs[engine], path, integers, links["tflite"])
             chains[engine] = links | {
                 "c": digest(c),
                 "image": image_digest(image),
@@ -56,12 +57,16 @@ if __name__ == "__main__":
             )
             manifests[engine] = Manifest.read(Path(manifest).parent)
             book |= engine_memory_book(logs[engine], manifests[engine], chains[engine], f"device.{engine}")
-        split, chain = logs["paper-split"], chains["paper-split"]
-        book["device.paper-split.accuracy"] = accuracy_on_device(split, labels, chain)
-        for engine in set(logs) - {"paper-nosplit"}:
-            gain = engine_gain(logs[engine], logs["paper-nosplit"], chains[engine])
-            book[f"gain.engine.{engine}"] = gain
-        book["gain.interior-split"] = split_gain(split, logs["paper-nosplit"], chain)
-        book |= memory_book(split, model, chain)
-        book |= board_memory_book(split, manifests["paper-split"], memory, chain)
+        first, *others = logs
+        for engine in others:
+            book[f"gain.engine.{engine}"] = engine_gain(logs[engine], logs[first], first, chains[engine])
+        if {"paper-split", "paper-nosplit"} <= set(logs):
+            gain = split_gain(logs["paper-split"], logs["paper-nosplit"], chains["paper-split"])
+            book["gain.interior-split"] = gain
+        main = snakemake.params.main
+        if snakemake.params.task == "classification":
+            accuracy = accuracy_on_device(logs[main], examples.labels, chains[main])
+            book[f"device.{main}.accuracy"] = accuracy
+        book |= memory_book(logs[main], model, chains[main])
+        book |= board_memory_book(logs[main], manifests[main], memory, chains[main])
         write_book(snakemake.output.book, book)

@@ -4,11 +4,9 @@ Inputs: one training image, host library, float weights. Outputs: evidence book,
 Subjects: the C engine (int8) and torch (float32); one thread each.
 """
 
-from pathlib import Path
-
 import torch
+from paper2board.acquire.examples import fit_images, load_examples
 
-from paper2board.acquire.cifar10 import load_split
 from paper2board.energy.host_latency import host_book, measure, processor_name
 from paper2board.evidence import write_book
 from paper2board.files import write_json
@@ -21,8 +19,10 @@ from paper2board.train.network import folded, read_weights
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(threads=1)
-        images = load_split(Path(snakemake.input.data[0]).parent, "train")[0][:1]
-        engine, integers = HostModel(snakemake.input.library), to_int8(images)
+        engine = HostModel(snakemake.input.library)
+        height, width, channels = engine.input_shape
+        images = fit_images(load_examples(snakemake.input.data, 1).images, (channels, height, width))
+        integers = to_int8(images)
         subjects = {"engine": lambda: engine.run(integers)}
         if snakemake.input.weights:  # an imported network has none
             network, pixels = folded(read_weights(snakemake.input.weights)), to_float(to_tensor(images))

@@ -13,7 +13,7 @@ if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
         network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
-        history, checkpoint = train_job(snakemake, network, snakemake.output.weights, log)
+        history, checkpoint = train_job(snakemake, network, network.spec, snakemake.output.weights, log)
         write_weights(network, snakemake.output.weights)
         write_history(history, snakemake.output.history, log)
         checkpoint.unlink(missing_ok=True)

@@ -5,8 +5,6 @@ history. Method: batch norm folded, activation ranges calibrated and fixed, stra
 et al. 2018).
 """
 
-from pathlib import Path
-
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.files import digest
@@ -15,15 +13,18 @@ from paper2board.scripting import running
 from paper2board.train.loop import configure
 from paper2board.train.network import folded, read_weights
 from paper2board.train.stage import calibration_pixels, train_job, write_history
+from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
-        data = Path(snakemake.input.data[0]).parent
-        observer = Observer(folded(read_weights(snakemake.input.weights)))
-        observer.observe(calibration_pixels(data, snakemake.input.splits).split(100))
+        network = folded(read_weights(snakemake.input.weights))
+        observer = Observer(network)
+        pixels = calibration_pixels(snakemake.input.data, snakemake.input.splits, network.spec)
+        observer.observe(pixels.split(100))
         aware = AwareNetwork(observer.network, observer.parameters())
-        history, checkpoint = train_job(snakemake, aware, snakemake.output.model, log)
+        teacher = job_teacher(snakemake, network.spec)
+        history, checkpoint = train_job(snakemake, aware, network.spec, snakemake.output.model, log, teacher)
         name = f"{snakemake.wildcards.variant}.qat"
         model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
         classes, weights = ",".join(snakemake.params.classes), digest(snakemake.input.weights)

@@ -14,7 +14,7 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
-from paper2board.acquire.dataset import DataFile, DatasetConfig, SourceError
+from paper2board.acquire.dataset import Cifar10Dataset, DataFile, SourceError
 from paper2board.acquire.sources import fetch
 from paper2board.errors import UserError
 from paper2board.files import atomic_path, digest, write_json
@@ -24,7 +24,7 @@ PROVENANCE = "provenance.json"
 
 
 def acquire(
-    dataset: DatasetConfig, destination: Path, *, mirror: Path | None = None, cache: Path | None = None
+    dataset: Cifar10Dataset, destination: Path, *, mirror: Path | None = None, cache: Path | None = None
 ) -> None:
     """Write the data set's verified files and ``provenance.json`` to ``destination``.
 
@@ -49,7 +49,7 @@ def acquire(
         ) from error
 
 
-def _complete(files: Path, dataset: DatasetConfig) -> bool:
+def _complete(files: Path, dataset: Cifar10Dataset) -> bool:
     """Tell whether ``files`` holds the whole data set, undamaged, and says where it came from."""
     try:
         source = json.loads((files / PROVENANCE).read_text())["source"]
@@ -64,7 +64,7 @@ def _flaw(folder: Path, file: DataFile) -> str | None:
     return None if found == file.sha1 else f"{file.name} has sha1 {found} instead of {file.sha1}"
 
 
-def _fill(home: Path, dataset: DatasetConfig, mirror: Path | None) -> None:
+def _fill(home: Path, dataset: Cifar10Dataset, mirror: Path | None) -> None:
     reasons = []
     for source in dataset.sources:
         for stale in home.glob("staging-*"):
@@ -93,7 +93,7 @@ def _fill(home: Path, dataset: DatasetConfig, mirror: Path | None) -> None:
     )
 
 
-def _provenance(files: Path, dataset: DatasetConfig, source: str) -> dict[str, Any]:
+def _provenance(files: Path, dataset: Cifar10Dataset, source: str) -> dict[str, Any]:
     digests = {
         file.name: {"bytes": file.size, "sha1": file.sha1, "sha256": digest(files / file.name)}
         for file in dataset.files
@@ -101,7 +101,7 @@ def _provenance(files: Path, dataset: DatasetConfig, source: str) -> dict[str, A
     return {"dataset": dataset.name, "source": source, "files": digests}
 
 
-def _deliver(files: Path, destination: Path, dataset: DatasetConfig) -> None:
+def _deliver(files: Path, destination: Path, dataset: Cifar10Dataset) -> None:
     # Copies, not hard links: links would share one modification time between checkouts, and a workflow
     # that touches its outputs in one would make them look new in the other.
     for name in [*(file.name for file in dataset.files), PROVENANCE]:

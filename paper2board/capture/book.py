@@ -121,16 +121,16 @@ def memory_book(log: DeviceLog, model: IntegerModel, chain: Mapping[str, str]) -
     return book
 
 
-def engine_gain(log: DeviceLog, reference: DeviceLog, chain: Mapping[str, str]) -> Evidence:
-    """Return how many times fewer instructions (cycles) an engine needs than ``reference``, over the same images
-    (metric ``gain.engine.<name>``)."""
+def engine_gain(log: DeviceLog, reference: DeviceLog, name: str, chain: Mapping[str, str]) -> Evidence:
+    """Return how many times fewer instructions (cycles) an engine needs than ``reference``, the log of engine
+    ``name``, over the same images (metric ``gain.engine.<engine>``)."""
     _same_images(log, reference)
     ratios = reference.counts / log.counts
     return Evidence(
         value=float(np.median(ratios)),
         unit="1",
         kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
-        method=f"{log.header.unit} of the deck's kernels over this engine's, median over paired images",
+        method=f"{log.header.unit} of engine {name} over this engine's, median over paired images",
         n=len(ratios),
         interval=(float(ratios.min()), float(ratios.max())),
         interval_method="least to most over the images",

@@ -1,7 +1,9 @@
 """Typed board configuration: ``config/boards/<board>.yaml``.
 
-Every figure of a board carries its kind and source, like the evidence that is computed from it.
-Imports nothing heavy, so the workflow may load boards while it parses.
+A file is a :class:`Platform` when it tells what the fit check asks (:mod:`paper2board.energy.fit`): memories, clock
+and what an application takes. It is a :class:`Board`, one that a study can name, when it also tells what turns
+instructions into time, energy and battery life. Every figure carries its kind and source, like the evidence that is
+computed from it. Imports nothing heavy, so the workflow may load boards while it parses.
 """
 
 from pathlib import Path
@@ -66,18 +68,55 @@ class Fraction(Figure):
         return self
 
 
-class Memory(_Section):
+class PlatformMemory(_Section):
     """Sizes of the chip's and the module's memories, in bytes."""
 
     flash_B: Figure
     dram_B: Figure
+    """All SRAM on the data bus, in however many pieces."""
+    largest_block_B: Figure | None = None
+    """Largest piece of it that one static array can take; left out where that is all of it."""
+    iram_B: Figure | None = None
+    psram_B: Figure | None = None
+    """External RAM; left out where the board has none."""
+
+    @model_validator(mode="after")
+    def _block_is_part_of_the_sram(self) -> "PlatformMemory":
+        block, dram = self.block_B, int(self.dram_B.value)
+        _require(block <= dram, f"largest_block_B ({block}) is above dram_B ({dram})")
+        return self
+
+    @property
+    def block_B(self) -> int:
+        """How many bytes of SRAM lie in one piece."""
+        return int((self.largest_block_B or self.dram_B).value)
+
+
+class Memory(PlatformMemory):
+    """Memories of a study's board: its code runs from SRAM on the instruction bus."""
+
     iram_B: Figure
 
 
-class Cpu(_Section):
-    """What turns an instruction count into time."""
+class Application(_Section):
+    """What an application takes of a board before a network is added: start-up code, runtime, drivers, stack."""
+
+    reserved_flash_B: Figure
+    reserved_sram_B: Figure
+    """Of the largest piece of SRAM."""
+
+
+class PlatformCpu(_Section):
+    """The processor; cycles per instruction only where the workflow counts instructions for it."""
 
     clock_MHz: Figure
+    cycles_per_instruction: Figure | None = None
+    mac16_cycles_per_instruction: Figure | None = None
+
+
+class Cpu(PlatformCpu):
+    """What turns an instruction count into time."""
+
     cycles_per_instruction: Figure
     mac16_cycles_per_instruction: Figure
 
@@ -165,29 +204,56 @@ class Detector(_Section):
         return self
 
 
-class Board(_Section):
-    """A board configuration file."""
+class Platform(_Section):
+    """A board configuration file that the fit check can use; what else it tells is checked too."""
 
     name: Annotated[str, Field(min_length=1)]
+    memory: PlatformMemory
+    application: Application
+    cpu: PlatformCpu
+    supply_V: Figure | None = None
+    currents: Currents | None = None
+    sleep: Sleep | None = None
+    battery: Battery | None = None
+    scratchpad: Scratchpad | None = None
+    detector: Detector | None = None
+
+    @model_validator(mode="after")
+    def _application_leaves_room(self) -> "Platform":
+        flash, taken = self.memory.flash_B.value, self.application.reserved_flash_B.value
+        _require(
+            taken < flash, f"application.reserved_flash_B ({taken}) is not below memory.flash_B ({flash})"
+        )
+        block, taken = self.memory.block_B, self.application.reserved_sram_B.value
+        _require(
+            taken < block,
+            f"application.reserved_sram_B ({taken}) is not below the largest piece of SRAM in memory ({block})",
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _sleeping_draws_less_than_idling(self) -> "Platform":
+        if self.sleep is not None and self.currents is not None:
+            asleep = self.sleep.light.chip_mA.value + self.sleep.board_overhead_mA.value
+            idle = self.currents.idle_mA.value
+            _require(
+                asleep < idle,
+                f"sleep.light.chip_mA + sleep.board_overhead_mA ({asleep:g}) is not below "
+                f"currents.idle_mA ({idle})",
+            )
+        return self
+
+
+class Board(Platform):
+    """A board configuration file that a study can name; the scratchpad serves one study's energy model only."""
+
     memory: Memory
     cpu: Cpu
     supply_V: Figure
     currents: Currents
     sleep: Sleep
     battery: Battery
-    scratchpad: Scratchpad
     detector: Detector
-
-    @model_validator(mode="after")
-    def _sleeping_draws_less_than_idling(self) -> "Board":
-        asleep = self.sleep.light.chip_mA.value + self.sleep.board_overhead_mA.value
-        idle = self.currents.idle_mA.value
-        _require(
-            asleep < idle,
-            f"sleep.light.chip_mA + sleep.board_overhead_mA ({asleep:g}) is not below "
-            f"currents.idle_mA ({idle})",
-        )
-        return self
 
 
 def _explained(error: ValidationError) -> str:
@@ -202,18 +268,40 @@ def _explained(error: ValidationError) -> str:
     return f"{key}: {first['msg']}{found}; correct it as the comment above the key says"
 
 
-def load_board(path: str | Path) -> Board:
-    """Read a board configuration.
-
-    Raises:
-        UserError: the file cannot be read, is not YAML, or a key is unknown, missing or impossible.
-    """
+def _parse(path: str | Path) -> tuple[object, Platform]:
+    """Return the file's content, plain and checked."""
     try:
         raw = yaml.safe_load(Path(path).read_bytes())
-        return Board.model_validate(raw)
+        return raw, Platform.model_validate(raw)
     except ValidationError as error:  # a ValueError, so it comes first
         raise UserError(f"{path}: {_explained(error)}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"{path}: no readable YAML ({' '.join(str(error).split())}); correct or restore the file"
+        ) from error
+
+
+def load_platform(path: str | Path) -> Platform:
+    """Read any board configuration, complete or not.
+
+    Raises:
+        UserError: the file cannot be read, is not YAML, or a key is unknown, missing or impossible.
+    """
+    return _parse(path)[1]
+
+
+def load_board(path: str | Path) -> Board:
+    """Read the configuration of a board that a study names.
+
+    Raises:
+        UserError: as :func:`load_platform`, or the file tells too little for a study.
+    """
+    raw, _ = _parse(path)
+    try:
+        return Board.model_validate(raw)
+    except ValidationError as error:  # all that is there has been checked, so this is what is not there
+        missing = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_url=False))
+        raise UserError(
+            f"{path}: a study's board needs also {missing}; take the keys from config/boards/esp32-wroom.yaml "
+            "with this board's figures, or name another board in the study"
         ) from error

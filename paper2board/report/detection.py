@@ -7,7 +7,7 @@ Boxes are (x1, y1, x2, y2), pixels unless said otherwise; classes without a true
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ SIDE_LIMIT = 1 << 12
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = 100
+DRAWS_AT_ONCE = 100
+"""Of a bootstrap; bounds the memory that it takes."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,25 @@ class _ClassMatches:
     truths: np.ndarray
 
 
+def _curves(matches: _ClassMatches, places: Iterable[int], weights: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield precision at :data:`RECALLS`, float64 draws×101, at the thresholds with the indices ``places``.
+
+    ``weights`` (draws×images) say how often an image counts. Precision rises and recall changes at right answers
+    only, so the envelope is read from those.
+    """
+    truths = (weights @ matches.truths)[:, None].astype(float)
+    weight = weights[:, matches.image]
+    all_answers = np.maximum(weight.cumsum(1), 1e-12)  # 0 only while no drawn image has answered
+    for place in places:
+        right_ones = np.flatnonzero(matches.hits[place])
+        right = weight[:, right_ones].cumsum(1)
+        precision = right / all_answers[:, right_ones]
+        envelope = np.pad(np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1], ((0, 0), (0, 1)))
+        recall = right / np.maximum(truths, 1)
+        found = np.stack([np.searchsorted(row, RECALLS, side="left") for row in recall])
+        yield np.where(truths > 0, np.take_along_axis(envelope, found, 1), np.nan)
+
+
 class Detections:
     """A detector's answers on a set of images, matched to the truth once; every score is read from that.
 
@@ -283,20 +304,32 @@ class Detections:
         self._matches = [self._match_class(kind) for kind in range(classes)]
 
     def _match_class(self, kind: int) -> _ClassMatches:
-        images, scores, hits, truths = [], [], [], []
+        images, scores, hits = (
+            [np.zeros(0, np.int64)],
+            [np.zeros(0)],
+            [np.zeros((len(self.thresholds), 0), bool)],
+        )
+        truths = np.zeros(self.images, np.int64)
         for image, (found, truth) in enumerate(zip(self._found, self._truth, strict=True)):
-            mine = np.flatnonzero(found.labels == kind)
-            mine = mine[np.argsort(-found.scores[mine], kind="stable")][:MAX_DETECTIONS]
             wanted = truth.boxes[truth.labels == kind]
+            truths[image] = len(wanted)
+            mine = np.flatnonzero(found.labels == kind)
+            if not len(mine):
+                continue
+            mine = mine[np.argsort(-found.scores[mine], kind="stable")][:MAX_DETECTIONS]
+            right = np.zeros((len(self.thresholds), len(mine)), bool)
             overlaps = iou_matrix(found.boxes[mine], wanted)
-            hits.append(np.array([_match(overlaps, threshold) >= 0 for threshold in self.thresholds]))
+            near = np.flatnonzero(overlaps.max(1, initial=0) >= min(self.thresholds))
+            if len(near):
+                for place, threshold in enumerate(self.thresholds):
+                    right[place, near] = _match(overlaps[near], threshold) >= 0
+            hits.append(right)
             images.append(np.full(len(mine), image))
             scores.append(found.scores[mine])
-            truths.append(len(wanted))
         score = np.concatenate(scores)
         order = np.argsort(-score, kind="stable")
         return _ClassMatches(
-            np.concatenate(images)[order], score[order], np.concatenate(hits, 1)[:, order], np.array(truths)
+            np.concatenate(images)[order], score[order], np.concatenate(hits, 1)[:, order], truths
         )
 
     def average_precision(self, weights: np.ndarray | None = None) -> np.ndarray:
@@ -305,21 +338,34 @@ class Detections:
         ``weights``: how often each image counts (default once), as a bootstrap draws them.
         """
         weights = np.ones(self.images) if weights is None else weights
-        return np.array([self._class_precision(matches, weights) for matches in self._matches])
+        return self._average_precisions(weights[None])[0]
 
-    def _class_precision(self, matches: _ClassMatches, weights: np.ndarray) -> np.ndarray:
-        truths = matches.truths @ weights
-        if not truths:
-            return np.full(len(self.thresholds), np.nan)
-        weight = weights[matches.image]
-        right = (matches.hits * weight).cumsum(1)
-        answers = np.maximum(weight.cumsum(), 1e-12)  # 0 only while no drawn image has answered
-        precision = np.maximum.accumulate((right / answers)[:, ::-1], 1)[:, ::-1]
-        averages = []
-        for recall, envelope in zip(right / truths, precision, strict=True):
-            place = np.searchsorted(recall, RECALLS, side="left")
-            averages.append(np.append(envelope, 0.0)[place].mean())
-        return np.array(averages)
+    def resampled(self, seed: int, draws: int = 1000) -> np.ndarray:
+        """Return AP, float64 draws×classes×thresholds, of images drawn with replacement, as many as there are.
+
+        A seed draws the same images for every detector, so that differences of two are paired.
+        """
+        share = np.full(self.images, 1 / self.images)
+        return self._average_precisions(
+            np.random.default_rng(seed).multinomial(self.images, share, size=draws)
+        )
+
+    def _average_precisions(self, weights: np.ndarray) -> np.ndarray:
+        """Return AP, float64 draws×classes×thresholds, for ``weights`` (draws×images)."""
+        result = np.full((len(weights), self.classes, len(self.thresholds)), np.nan)
+        places = range(len(self.thresholds))
+        for part in range(0, len(weights), DRAWS_AT_ONCE):
+            some = weights[part : part + DRAWS_AT_ONCE]
+            for kind, matches in enumerate(self._matches):
+                for place, curve in zip(places, _curves(matches, places, some), strict=True):
+                    result[part : part + DRAWS_AT_ONCE, kind, place] = curve.mean(1)
+        return result
+
+    def curves(self, iou: float = 0.5) -> np.ndarray:
+        """Return precision at the 101 :data:`RECALLS`, float64 classes×101, whose mean is a class's AP; NaN where
+        a class has no true box."""
+        once = np.ones((1, self.images))
+        return np.concatenate([next(_curves(its, [self._place(iou)], once)) for its in self._matches])
 
     def map50(self, weights: np.ndarray | None = None) -> float:
         """Return mAP@0.5: the mean over classes that have true boxes; NaN if none has."""
@@ -329,29 +375,36 @@ class Detections:
         """Return the mean AP over classes and all thresholds, mAP@[.5:.95] by default."""
         return _mean(self.average_precision(weights))
 
-    def bootstrap(
-        self,
-        statistic: Callable[[np.ndarray], float],
-        seed: int,
-        draws: int = 1000,
-        confidence: float = 0.95,
-    ) -> tuple[float, float]:
-        """Return the percentile interval of ``statistic(weights)``, images drawn with replacement."""
-        generator = np.random.default_rng(seed)
-        share = np.full(self.images, 1 / self.images)
-        values = [statistic(generator.multinomial(self.images, share)) for _ in range(draws)]
-        tail = (1 - confidence) / 2
-        low, high = np.nanquantile(values, [tail, 1 - tail])
-        return float(low), float(high)
-
-    def precision_recall(self, score: float, iou: float = 0.5) -> np.ndarray:
-        """Return classes×2, precision and recall of answers with at least ``score``; NaN for 0 / 0."""
+    def counts(self, score: float, iou: float = 0.5) -> np.ndarray:
+        """Return int64 classes×3: right answers, answers, true boxes, for answers with at least ``score``."""
         rows = []
         for matches in self._matches:
             said = matches.scores >= score
-            right, truths = matches.hits[self._place(iou), said].sum(), matches.truths.sum()
-            rows.append([_ratio(right, said.sum()), _ratio(right, truths)])
-        return np.array(rows)
+            rows.append([matches.hits[self._place(iou), said].sum(), said.sum(), matches.truths.sum()])
+        return np.array(rows, np.int64)
+
+    def precision_recall(self, score: float, iou: float = 0.5) -> np.ndarray:
+        """Return classes×2, precision and recall of answers with at least ``score``; NaN for 0 / 0."""
+        return np.array(
+            [
+                [_ratio(right, said), _ratio(right, truths)]
+                for right, said, truths in self.counts(score, iou).tolist()
+            ]
+        )
+
+    def best_score(self, iou: float = 0.5) -> float:
+        """Return the score threshold with the best F1 over all classes' answers together: 2 · right / (answers
+        + true boxes). The highest of equals; 1 without any right answer."""
+        scores = np.concatenate([matches.scores for matches in self._matches])
+        hits = np.concatenate([matches.hits[self._place(iou)] for matches in self._matches])
+        if not hits.any():
+            return 1.0
+        order = np.argsort(-scores, kind="stable")
+        scores, right = scores[order], hits[order].cumsum()
+        truths = sum(int(matches.truths.sum()) for matches in self._matches)
+        quality = 2 * right / (np.arange(1, len(scores) + 1) + truths)
+        last = np.append(scores[1:] < scores[:-1], True)  # a threshold takes all answers of that score
+        return float(scores[last][quality[last].argmax()])
 
     def confusion(self, score: float, iou: float = 0.5) -> np.ndarray:
         """Return int64 (classes+1)², rows the truth, columns the answer, the last of each background.

@@ -2,14 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
-from cycler import cycler
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -18,28 +14,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence
 from paper2board.report.claims import Claim
-from paper2board.report.metrics import Stage
-
-STYLE: Any = {
-    "svg.hashsalt": "paper2board",
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e3e6ea",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "axes.prop_cycle": cycler(color=["#0b6fb8", "#d9730d", "#2a8a57", "#8a4fb0", "#b8336a", "#5b6770"]),
-}
-PAPER_COLOUR = "#b8336a"
-OUR_COLOUR = "#0b6fb8"
+from paper2board.report.csv_file import read_csv
+from paper2board.report.detection_figures import precision_recall, scenario_bars
+from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
+from paper2board.report.survey_figures import latency_against_flash
 
 PARETO_MARKERS = {"fp32": "o", "int8": "s"}
-PARETO_VARIANTS = ("teacher", "original", "pooled", "distilled", "deployed")
-LAYERS = ("conv1", "pool1", "conv2", "pool2", "aap", "fc1", "fc2")
-LAYERS_WITH_WEIGHTS = ("conv1", "conv2", "fc1", "fc2")
-BUILD = "paper-split"
+SCORES = {"accuracy": "Accuracy", "map50": "mAP@0.5"}
+"""Metrics that a network may be judged by, and what people call them."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +34,14 @@ class Details:
     """JSON with variant, classes and matrix[true][predicted]."""
     duty_cycle: Path | None = None
     """CSV with duty_cycle (0 to 1), sleep_state, average_power_mW, life_h."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One figure, ready to place."""
-
-    id: str
-    title: str
-    stage: Stage
-    caption: str
-    svg: str
+    engine: str = "paper-split"
+    """Whose layers are shown."""
+    board: str = "esp32-wroom"
+    """On which the surveyed networks are shown to fit or not."""
+    precision_recall: Path | None = None
+    """JSON of a detector's precision over recall."""
+    survey: Path | None = None
+    """CSV of the surveyed networks."""
 
 
 class Confusion(BaseModel):
@@ -81,18 +60,6 @@ class Confusion(BaseModel):
         return self
 
 
-def metric_names() -> set[str]:
-    """Return every metric that a figure reads."""
-    pareto = {
-        f"{what}.{name}.{form}"
-        for what in ("accuracy", "size")
-        for name in PARETO_VARIANTS
-        for form in PARETO_MARKERS
-    }
-    layers = {f"device.{BUILD}.layer.{layer}.latency" for layer in LAYERS}
-    return pareto | layers | {f"memory-energy.{layer}.energy" for layer in LAYERS_WITH_WEIGHTS}
-
-
 def draw_all(
     details: Details, evidence: Mapping[str, Evidence], claims: Mapping[str, Claim]
 ) -> list[Drawing]:
@@ -105,56 +72,69 @@ def draw_all(
     if details.histories:
         drawings.append(training_curves(details.histories))
     pareto = accuracy_against_bytes(evidence, claims)
-    layers = layer_bars(evidence, claims)
+    layers = layer_bars(evidence, claims, details.engine)
     drawings += [drawing for drawing in (pareto, layers) if drawing is not None]
     if details.duty_cycle is not None:
         drawings.append(battery_life(details.duty_cycle))
     if details.confusion is not None:
         drawings.append(confusion_matrix(details.confusion))
+    if details.precision_recall is not None:
+        drawings.append(precision_recall(details.precision_recall))
+    if (scenarios := scenario_bars(evidence, claims)) is not None:
+        drawings.append(scenarios)
+    if details.survey is not None:
+        drawings.append(latency_against_flash(details.survey, details.board))
     return drawings
 
 
 def training_curves(histories: Mapping[str, Path]) -> Drawing:
-    """Draw validation (solid) and training accuracy (dotted) over epochs, one colour a variant."""
+    """Draw validation (solid) and training score (dotted) over epochs, one colour a variant."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         axes = figure.subplots()
         for index, (variant, path) in enumerate(histories.items()):
-            history = _read_csv(path, ("epoch", "train_accuracy", "validation_accuracy"))
+            history = read_csv(path, ("epoch", "train_score", "validation_score"))
             colour = f"C{index}"
-            axes.plot(history["epoch"], history["validation_accuracy"], color=colour, label=variant)
-            axes.plot(history["epoch"], history["train_accuracy"], color=colour, linestyle=":", linewidth=1)
-        axes.set(xlabel="epoch", ylabel="accuracy (%)")
+            axes.plot(history["epoch"], history["validation_score"], color=colour, label=variant)
+            axes.plot(history["epoch"], history["train_score"], color=colour, linestyle=":", linewidth=1)
+        axes.set(xlabel="epoch", ylabel="right answers (%)")
         axes.legend(ncols=2)
-        caption = "Accuracy on the validation images (solid) and on the augmented training images (dotted)."
-        return Drawing("training-curves", "Training curves", "train", caption, _svg(figure))
+        caption = (
+            "Right answers on the validation images (solid) and on the augmented training images (dotted): the"
+            " class; for a detector cells with an object whose box (IoU ≥ 0.5) and class are right; for centroids"
+            " cells right among those that are an object's by truth or answer."
+        )
+        return Drawing("training-curves", "Training curves", "train", caption, svg_text(figure))
 
 
 def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim]) -> Drawing | None:
-    """Draw test accuracy over model size for each network, ours with intervals, and the paper's points.
+    """Draw the test score over model size for each network, ours with intervals, and the paper's points.
 
     The paper's points are those whose size and accuracy metric are both named by claims.
     """
     printed = {claim.metric: float(claim.number) for claim in claims.values() if claim.metric}
+    score = next((name for name in SCORES if any(key.startswith(f"{name}.") for key in evidence)), None)
     shown = [
         (variant, form)
-        for variant in PARETO_VARIANTS
-        for form in PARETO_MARKERS
-        if {f"size.{variant}.{form}", f"accuracy.{variant}.{form}"} <= evidence.keys()
+        for key in evidence
+        for topic, variant, form in [key.split(".")[:3]]
+        if key.count(".") == 2
+        if topic == score and form in PARETO_MARKERS and f"size.{variant}.{form}" in evidence
     ]
-    if not shown:
+    if score is None or not shown:
         return None
+    colours = {variant: f"C{index}" for index, variant in enumerate(dict.fromkeys(v for v, _ in shown))}
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
         for variant, form in shown:
-            names = f"size.{variant}.{form}", f"accuracy.{variant}.{form}"
+            names = f"size.{variant}.{form}", f"{score}.{variant}.{form}"
             size, accuracy = (evidence[name] for name in names)
-            colour = f"C{PARETO_VARIANTS.index(variant)}"
+            colour = colours[variant]
             axes.errorbar(
                 size.value / 1e3,
                 accuracy.value,
-                yerr=_whiskers(accuracy),
+                yerr=whiskers(accuracy),
                 fmt=PARETO_MARKERS[form],
                 color=colour,
                 capsize=2,
@@ -163,33 +143,45 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
             if all(name in printed for name in names):
                 x, y = printed[names[0]] * 1e3, printed[names[1]]
                 axes.plot(x, y, PARETO_MARKERS[form], color=colour, markerfacecolor="white")
-        axes.set(xscale="log", xlabel="size (kB)", ylabel="test accuracy (%)")
+        axes.set(xscale="log", xlabel="size (kB)", ylabel=f"{SCORES[score]}, test set (%)")
         _plain_logarithm(axes.xaxis)
         axes.legend()
         caption = (
             "Circles are FP32, squares INT8. Filled points are ours with their intervals; hollow points are the"
             " paper's sizes and accuracies as printed."
         )
-        return Drawing("pareto", "Accuracy against bytes", "compress", caption, _svg(figure))
-
-
-def layer_bars(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim]) -> Drawing | None:
-    """Draw latency and memory energy of each layer beside the paper's numbers for the same metric."""
-    latency = [f"device.{BUILD}.layer.{layer}.latency" for layer in LAYERS]
-    energy = [f"memory-energy.{layer}.energy" for layer in LAYERS_WITH_WEIGHTS]
-    panels = [
-        (names, layers, title)
-        for names, layers, title in (
-            (latency, LAYERS, "latency (ms)"),
-            (energy, LAYERS_WITH_WEIGHTS, "memory energy (µJ)"),
+        return Drawing(
+            "pareto",
+            f"{SCORES[score]} against bytes",
+            "compress",
+            caption,
+            svg_text(figure),
         )
-        if any(name in evidence for name in names)
+
+
+def layer_bars(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim], engine: str) -> Drawing | None:
+    """Draw latency and memory energy of each layer beside the paper's numbers for the same metric."""
+    ends = (
+        (f"device.{engine}.layer.", ".latency", "latency (ms)"),
+        ("memory-energy.", ".energy", "memory energy (µJ)"),
+    )
+    panels = [
+        (names, [name.removeprefix(start).removesuffix(end) for name in names], title)
+        for start, end, title in ends
+        if (
+            names := [
+                name
+                for name in evidence
+                if name.startswith(start) and name.endswith(end) and name != f"{start}total{end}"
+            ]
+        )
     ]
     if not panels:
         return None
     printed = {claim.metric: float(claim.number) for claim in claims.values() if claim.metric}
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        height = max(3.4, 0.22 * max(len(names) for names, _, _ in panels))
+        figure = Figure(figsize=(7.2, height), layout="constrained")
         for axes, (names, layers, title) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
@@ -199,12 +191,12 @@ def layer_bars(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim]) ->
             "Ours (blue, with intervals) and as the paper prints (red). Latency: modelled for our build. Memory"
             " energy: the paper's float32 model on our layer shapes."
         )
-        return Drawing("layers", "Latency and memory energy per layer", "capture", caption, _svg(figure))
+        return Drawing("layers", "Latency and memory energy per layer", "capture", caption, svg_text(figure))
 
 
 def battery_life(path: Path) -> Drawing:
     """Draw battery life over the duty cycle, one line a sleep state."""
-    table = _read_csv(path, ("duty_cycle", "sleep_state", "average_power_mW", "life_h"))
+    table = read_csv(path, ("duty_cycle", "sleep_state", "average_power_mW", "life_h"))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.subplots()
@@ -216,7 +208,7 @@ def battery_life(path: Path) -> Drawing:
         _plain_logarithm(axes.yaxis)
         axes.legend(title="between inferences")
         caption = "Modelled life of the paper's battery for the share of time that is spent on inference."
-        return Drawing("battery-life", "Battery life over duty cycle", "energy", caption, _svg(figure))
+        return Drawing("battery-life", "Battery life over duty cycle", "energy", caption, svg_text(figure))
 
 
 def confusion_matrix(path: Path) -> Drawing:
@@ -243,7 +235,7 @@ def confusion_matrix(path: Path) -> Drawing:
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
         total = int(matrix.sum())
         caption = f"{confusion.variant} over {total:,} test images; cells are percentages of the true class."
-        return Drawing("confusion", "Confusion matrix", "report", caption, _svg(figure))
+        return Drawing("confusion", "Confusion matrix", "report", caption, svg_text(figure))
 
 
 def _bars(
@@ -261,7 +253,7 @@ def _bars(
                 index - 0.18,
                 item.value,
                 0.34,
-                xerr=_whiskers(item),
+                xerr=whiskers(item),
                 color=OUR_COLOUR,
                 ecolor="#333333",
                 capsize=2,
@@ -273,31 +265,8 @@ def _bars(
     axes.grid(visible=False, axis="y")
 
 
-def _whiskers(item: Evidence) -> list[list[float]]:
-    """Return the lengths of an error bar below and above the value."""
-    low, high = item.interval or (item.value, item.value)
-    return [[item.value - low], [high - item.value]]
-
-
 def _plain_logarithm(axis: Axis) -> None:
     """Label a logarithmic axis 1, 2, 5, 10 … instead of powers of ten."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as CSV ({error}); run its rule again") from error
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise UserError(f"{path} lacks the column {missing[0]}; run its rule again")
-    return table
-
-
-def _svg(figure: Figure) -> str:
-    stream = StringIO()
-    figure.savefig(stream, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()

@@ -1,24 +1,27 @@
-"""Logits of the test set on disk, and the test set itself. Nothing else touches the test images."""
+"""Outputs of networks over the test set on disk, and the test set itself. Nothing else touches the test images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from paper2board.acquire.cifar10 import load_split
+from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.errors import UserError
 from paper2board.files import atomic_path
 
 
-def load_test(data_folder: str | Path, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first ``limit`` (None: all) test images, uint8 N×H×W×C, and their labels."""
-    images, labels = load_split(data_folder, "test")
-    return images[:limit], labels[:limit]
+def load_test(files: Sequence[str | Path], limit: int | None, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the first ``limit`` (None: all) test images for a network of (C, H, W) input, uint8 N×H×W×C."""
+    return fit_images(load_examples(files, limit).images, shape)
 
 
 def write_logits(path: str | Path, logits: np.ndarray) -> None:
-    """Write N×classes logits (float32, or int8 of an integer model) as ``.npy``, atomically."""
+    """Write logits (float32, or int8 of an integer model) as ``.npy`` of N×K, atomically.
+
+    K is the number of classes, or rows · columns · channels of an output N×rows×columns×channels, in that order.
+    """
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, logits, allow_pickle=False)
+        np.save(stream, logits.reshape(len(logits), -1), allow_pickle=False)
 
 
 def read_logits(path: str | Path) -> np.ndarray:
@@ -28,5 +31,5 @@ def read_logits(path: str | Path) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} holds no logits ({error}); delete it and run the workflow again") from error
     if logits.ndim != 2:
-        raise UserError(f"{path} has shape {logits.shape}, not N × classes; delete it and run again")
+        raise UserError(f"{path} has shape {logits.shape}, not N × outputs; delete it and run again")
     return logits

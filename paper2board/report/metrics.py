@@ -1,8 +1,9 @@
 """The catalogue of metrics: which names the report may use, their units and who produces them."""
 
+import re
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from re import split
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +15,7 @@ Stage = Literal["acquire", "train", "compress", "convert", "firmware", "capture"
 
 
 class Metric(BaseModel):
-    """One line of the catalogue; ``name`` may hold ``{a,b}`` alternatives."""
+    """One line of the catalogue; ``name`` may hold ``{a,b}`` alternatives and ``*``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,19 +33,46 @@ class _File(BaseModel):
     metrics: tuple[Metric, ...]
 
 
-def read_catalogue(path: str | Path) -> dict[str, Metric]:
-    """Read a catalogue into its full names; raise :class:`UserError` if it is malformed or repeats a name."""
+class Catalogue:
+    """All metrics that a report may name; ``*`` in a catalogued name stands for any one part between dots."""
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self._metrics = dict(metrics)
+        self._patterns = [
+            (re.compile(re.escape(name).replace(r"\*", "[a-z0-9_-]+")), metric)
+            for name, metric in metrics.items()
+            if "*" in name
+        ]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    def __getitem__(self, name: str) -> Metric:
+        if (metric := self.find(name)) is None:
+            raise KeyError(name)
+        return metric
+
+    def find(self, name: str) -> Metric | None:
+        """Return the metric called ``name``, an exact name before a pattern; None if there is none."""
+        if name in self._metrics:
+            return self._metrics[name]
+        return next((metric for pattern, metric in self._patterns if pattern.fullmatch(name)), None)
+
+
+def read_catalogue(folder: str | Path) -> Catalogue:
+    """Read all ``*.yaml`` of a folder; raise :class:`UserError` if one is malformed or a name comes twice."""
     catalogue: dict[str, Metric] = {}
-    for metric in load_yaml(path, _File).metrics:
-        for name in expand(metric.name):
-            if name in catalogue:
-                raise UserError(f"{path}: the metric {name} is listed twice; remove one")
-            catalogue[name] = metric
-    return catalogue
+    for path in sorted(Path(folder).glob("*.yaml")):
+        for metric in load_yaml(path, _File).metrics:
+            for name in expand(metric.name):
+                if name in catalogue:
+                    raise UserError(f"{path}: the metric {name} is listed twice; remove one")
+                catalogue[name] = metric
+    return Catalogue(catalogue)
 
 
 def expand(pattern: str) -> list[str]:
     """Return the names that ``pattern`` stands for, as a shell expands braces: ``a.{b,c}`` → a.b, a.c."""
-    parts = split(r"\{([^}]*)\}", pattern)
+    parts = re.split(r"\{([^}]*)\}", pattern)
     choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
     return ["".join(combination) for combination in product(*choices)]

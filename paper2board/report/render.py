@@ -14,7 +14,7 @@ from paper2board.evidence import Evidence, Kind, read_books
 from paper2board.files import write_json, write_text
 from paper2board.report.claims import read_ledger
 from paper2board.report.figures import Details, Drawing, draw_all
-from paper2board.report.metrics import Metric, Stage, read_catalogue
+from paper2board.report.metrics import Catalogue, Stage, read_catalogue
 from paper2board.report.tables import (
     Cell,
     Table,
@@ -51,6 +51,8 @@ class Report:
     tables: Sequence[Table]
     drawings: Sequence[Drawing]
     evidence: Mapping[str, Evidence]
+    notice: str | None
+    """What must be said at every table: that the data are not the paper's, for instance."""
     not_produced: Sequence[str]
     """Metrics that the tables and claims name, a run should have, and no book holds."""
 
@@ -102,18 +104,19 @@ def render(
     templates: str | Path,
     output: str | Path,
     absent: Mapping[str, str] | None = None,
+    notice: str | None = None,
 ) -> Report:
     """Write ``index.html``, ``report.md``, ``report.json``, ``tables/*.csv`` and ``figures/*.svg``.
 
     The same inputs give the same bytes. ``templates`` is the folder with ``report.html.j2``,
-    ``report.md.j2``, ``report.css``, ``report.js`` and the catalogue ``metrics.yaml``; ``absent`` tells why
-    metrics are missing (beginning of their names → reason).
+    ``report.md.j2``, ``report.css``, ``report.js`` and the catalogue, folder ``metrics``; ``absent`` tells why
+    metrics are missing (beginning of their names → reason); ``notice`` stands at every table.
 
     Raises:
         UserError: the ledger, the tables, a book or a details file is malformed.
     """
     templates, output = Path(templates), Path(output)
-    ledger, catalogue = read_ledger(claims), read_catalogue(templates / "metrics.yaml")
+    ledger, catalogue = read_ledger(claims), read_catalogue(templates / "metrics")
     specs = read_tables(tables, ledger, catalogue)
     evidence = read_books(books)
     judgements = judge_all(ledger, evidence, claims or "claims")
@@ -126,6 +129,7 @@ def render(
         tables=[fill(spec, by_name, evidence, absent) for spec in specs],
         drawings=draw_all(details, evidence, ledger.claims),
         evidence=dict(sorted(evidence.items())),
+        notice=notice,
         not_produced=_not_produced(catalogue, specs, judgements, evidence),
     )
     environment = Environment(
@@ -160,7 +164,7 @@ def render(
 
 
 def _not_produced(
-    catalogue: Mapping[str, Metric],
+    catalogue: Catalogue,
     specs: Sequence[TableSpec],
     judgements: Sequence[Judgement],
     evidence: Mapping[str, Evidence],
@@ -171,8 +175,8 @@ def _not_produced(
     shown |= {judgement.claim.metric for judgement in judgements if judgement.claim.metric}
     return [
         name
-        for name, metric in catalogue.items()
-        if name in shown and not metric.optional and name not in evidence
+        for name in sorted(shown - set(evidence))
+        if (metric := catalogue.find(name)) is not None and not metric.optional
     ]
 
 
@@ -242,6 +246,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         "paper": report.paper,
         "run": dict(report.run),
         "summary": report.summary,
+        "notice": report.notice,
         "verdicts": {verdict.value: count for verdict, count in counts(report.judgements).items()},
         "claims": [_claim_record(judgement) for judgement in report.judgements],
         "tables": [

@@ -12,7 +12,7 @@ from paper2board.errors import UserError
 from paper2board.evidence import Evidence
 from paper2board.report.arithmetic import exact
 from paper2board.report.claims import Ledger
-from paper2board.report.metrics import Metric, Stage
+from paper2board.report.metrics import Catalogue, Stage
 from paper2board.report.units import factor, symbol
 from paper2board.report.verdict import Judgement
 from paper2board.study import load_yaml
@@ -68,7 +68,7 @@ class Table:
         )
 
 
-def read_tables(path: str | Path, ledger: Ledger, catalogue: Mapping[str, Metric]) -> tuple[TableSpec, ...]:
+def read_tables(path: str | Path, ledger: Ledger, catalogue: Catalogue) -> tuple[TableSpec, ...]:
     """Read table declarations.
 
     Raises:

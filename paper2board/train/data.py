@@ -1,5 +1,7 @@
 """Images as tensors: normalisation and augmentation of a whole batch at once."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -22,21 +24,48 @@ def to_tensor(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
-def augment(pixels: torch.Tensor, crop_padding: int, flip: bool, generator: torch.Generator) -> torch.Tensor:
-    """Return uint8 N×C×H×W pixels, each image shifted by up to ``crop_padding`` and mirrored at random.
+@dataclass(frozen=True)
+class Moves:
+    """How each of N images is shifted and mirrored by augmentation."""
+
+    shift: torch.Tensor
+    """int64 2×N×1: rows and columns by which what is seen moves up and left."""
+    mirrored: torch.Tensor
+    """bool N×1: mirrored left to right after the shift."""
+
+
+def draw_moves(count: int, crop_padding: int, flip: bool, generator: torch.Generator) -> Moves:
+    """Draw shifts of up to ``crop_padding`` pixels and, with ``flip``, mirrorings by chance."""
+    shift = torch.randint(-crop_padding, crop_padding + 1, (2, count, 1), generator=generator)
+    if flip:
+        return Moves(shift, torch.rand(count, 1, generator=generator) < 0.5)
+    return Moves(shift, torch.zeros(count, 1, dtype=torch.bool))
+
+
+def move(pixels: torch.Tensor, moves: Moves) -> torch.Tensor:
+    """Return uint8 N×C×H×W pixels shifted and mirrored.
 
     What a shift uncovers is 128, the grey that normalises to zero.
     """
     count, _, height, width = pixels.shape
-    shift = torch.randint(-crop_padding, crop_padding + 1, (2, count, 1), generator=generator)
-    rows = torch.arange(height) + shift[0]
-    columns = torch.arange(width) + shift[1]
-    if flip:
-        mirrored = torch.rand(count, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows + crop_padding, columns + crop_padding
-    padded = torch.nn.functional.pad(pixels, [crop_padding] * 4, value=128)
+    padding = int(moves.shift.abs().max())
+    rows = torch.arange(height) + moves.shift[0] + padding
+    columns = torch.arange(width) + moves.shift[1] + padding
+    columns = torch.where(moves.mirrored, columns.flip(1), columns)
+    padded = torch.nn.functional.pad(pixels, [padding] * 4, value=128)
     images = torch.arange(count)
     return padded.permute(0, 2, 3, 1)[images[:, None, None], rows[:, :, None], columns[:, None, :]].permute(
         0, 3, 1, 2
     )
+
+
+def move_boxes(boxes: torch.Tensor, shift: torch.Tensor, mirrored: bool, width: int) -> torch.Tensor:
+    """Return float M×4 boxes (x1, y1, x2, y2, pixels) of one image, moved as :func:`move` moves its pixels.
+
+    ``shift`` is the image's 2 numbers of :class:`Moves`; boxes may then leave the image.
+    """
+    dy, dx = shift.tolist()
+    boxes = boxes - torch.tensor([dx, dy, dx, dy], dtype=boxes.dtype)
+    if mirrored:
+        boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+    return boxes

@@ -1,4 +1,4 @@
-"""The training loop: one-cycle SGD, optional distillation, a checkpoint after every epoch.
+"""The training loop of all tasks: one-cycle SGD, optional distillation, a checkpoint after every epoch.
 
 Everything random in an epoch comes from a generator seeded by (seed, epoch), so training that was killed and
 goes on from its last checkpoint takes the same steps as training that was not.
@@ -14,32 +14,33 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import nn
 from tqdm import tqdm
 
 from paper2board.files import atomic_path
-from paper2board.train.data import augment, to_float
+from paper2board.train.data import to_float
 from paper2board.train.recipe import Recipe
+from paper2board.train.task import Boxes, Classification, Hits, Task
 
 
 @dataclass(frozen=True)
 class Images:
-    """uint8 N×C×H×W pixels and int64 labels."""
+    """uint8 N×C×H×W pixels and what is to be answered: int64 (N,) labels, or boxes."""
 
     pixels: torch.Tensor
-    labels: torch.Tensor
+    answers: torch.Tensor | Boxes
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.answers)
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """What a student learns from beside the labels."""
+    """What a student learns from beside the truth. ``network`` takes the student's input."""
 
     network: nn.Module
     temperature: float
@@ -74,28 +75,6 @@ def one_cycle(step: int, total: int, warm_up: float) -> float:
     return 0.1 + 0.9 * done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
 
 
-def distillation_loss(
-    student: torch.Tensor,
-    teacher: torch.Tensor,
-    labels: torch.Tensor,
-    temperature: float,
-    alpha: float,
-    label_smoothing: float = 0.0,
-) -> torch.Tensor:
-    """Hinton's loss over N×classes logits: ``alpha · T² · KL(teacher ‖ student) + (1 − alpha) · CE``.
-
-    T² keeps the soft part's gradient at the same size whatever the temperature; the detector paper omits it.
-    """
-    soft = F.kl_div(
-        F.log_softmax(student / temperature, dim=1),
-        F.log_softmax(teacher / temperature, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    hard = F.cross_entropy(student, labels, label_smoothing=label_smoothing)
-    return alpha * temperature**2 * soft + (1 - alpha) * hard
-
-
 @torch.inference_mode()
 def predict(network: nn.Module, pixels: torch.Tensor, batch: int = 500) -> torch.Tensor:
     """Return the float32 logits of uint8 N×C×H×W pixels."""
@@ -103,9 +82,14 @@ def predict(network: nn.Module, pixels: torch.Tensor, batch: int = 500) -> torch
     return torch.cat([network(to_float(part)) for part in pixels.split(batch)])
 
 
-def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the share of rows whose largest logit is the label's."""
-    return (logits.argmax(1) == labels).float().mean().item()
+def score(network: nn.Module, images: Images, task: Task) -> float:
+    """Return the share of right answers on ``images`` as they are."""
+    return _share([task.hits(predict(network, images.pixels), task.targets(images.answers))])
+
+
+def _share(hits: Iterable[Hits]) -> float:
+    right, possible = (sum(column) for column in zip(*hits, strict=True))
+    return right / max(1, possible)
 
 
 def train(
@@ -119,14 +103,19 @@ def train(
     teacher: Teacher | None = None,
     log: Callable[[str], None] = print,
     code: str = "",
+    task: Task | None = None,
 ) -> pd.DataFrame:
-    """Train ``network`` in place and return its history, one row an epoch.
+    """Train ``network`` in place for ``task`` (default: classification); return its history, one row an epoch.
+
+    Scores are shares of right answers (:meth:`paper2board.train.task.Task.hits`), on the training images as
+    augmented.
 
     ``checkpoint`` is written after each epoch and resumed from when it belongs to the same training: same
     network, images, recipe, seed, teacher, threads and ``code`` (digest of the training's program). It is for
     the caller to delete once the result is stored.
     """
-    loop = _Loop(network, training, recipe, epochs, seed, teacher)
+    task = task or Classification()
+    loop = _Loop(network, training, recipe, epochs, seed, teacher, task)
     identity = _identity(network, training, teacher, [recipe.model_dump(), epochs, seed, code])
     history = loop.resume(checkpoint, identity)
     if history:
@@ -134,18 +123,18 @@ def train(
     for epoch in range(len(history), epochs):
         started = time.perf_counter()
         learning_rate = loop.optimizer.param_groups[0]["lr"]
-        loss, correct = loop.epoch(epoch)
+        loss, share = loop.epoch(epoch)
         row = {
             "epoch": epoch + 1,
             "learning_rate": learning_rate,
             "train_loss": loss,
-            "train_accuracy": correct,
-            "validation_accuracy": accuracy(predict(network, validation.pixels), validation.labels),
+            "train_score": share,
+            "validation_score": score(network, validation, task),
         }
         history.append(row)
         log(
-            f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, train {correct:.2%},"
-            f" validation {row['validation_accuracy']:.2%}, {time.perf_counter() - started:.1f} s"
+            f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, train {share:.2%},"
+            f" validation {row['validation_score']:.2%}, {time.perf_counter() - started:.1f} s"
         )
         loop.save(checkpoint, identity, history)
     network.eval()
@@ -161,9 +150,11 @@ class _Loop:
         epochs: int,
         seed: int,
         teacher: Teacher | None,
+        task: Task,
     ) -> None:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.training, self.recipe, self.seed, self.teacher = training, recipe, seed, teacher
+        self.task = task
         self.steps = -(-len(training) // recipe.batch_size)
         self.optimizer = torch.optim.SGD(
             network.parameters(),
@@ -181,37 +172,37 @@ class _Loop:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.training), generator=generator)
         self.network.train()
-        loss_sum, correct = 0.0, 0
+        loss_sum, hits = 0.0, []
         for indices in _progress(order.split(self.recipe.batch_size), f"epoch {epoch + 1}"):
-            pixels, labels = self.training.pixels[indices], self.training.labels[indices]
-            if self.recipe.crop_padding or self.recipe.flip:
-                pixels = augment(pixels, self.recipe.crop_padding, self.recipe.flip, generator)
-            loss, logits = self._loss(to_float(pixels), labels)
+            pixels, targets = self.task.augment(
+                self.training.pixels[indices], self.training.answers[indices], self.recipe, generator
+            )
+            loss, output = self._loss(to_float(pixels), targets)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
             self.scheduler.step()
-            loss_sum += loss.item() * len(labels)
-            correct += int((logits.argmax(1) == labels).sum())
-        return loss_sum / len(self.training), correct / len(self.training)
+            loss_sum += loss.item() * len(indices)
+            hits.append(self.task.hits(output.detach(), targets))
+        return loss_sum / len(self.training), _share(hits)
 
-    def _loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _loss(self, inputs: torch.Tensor, targets: Any) -> tuple[torch.Tensor, torch.Tensor]:
         low_precision = self.recipe.precision == "bfloat16"
         with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
-            logits = self.network(inputs).float()
+            output = self.network(inputs).float()
         if self.teacher is None:
-            return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
+            return self.task.loss(output, targets, self.recipe.label_smoothing), output
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
-            targets = self.teacher.network(inputs).float()
-        loss = distillation_loss(
-            logits,
+            taught = self.teacher.network(inputs).float()
+        loss = self.task.distillation_loss(
+            output,
+            taught,
             targets,
-            labels,
             self.teacher.temperature,
             self.teacher.alpha,
             self.recipe.label_smoothing,
         )
-        return loss, logits
+        return loss, output
 
     def save(self, checkpoint: Path, identity: str, history: list[dict]) -> None:
         state = {
@@ -242,7 +233,9 @@ def _identity(network: nn.Module, training: Images, teacher: Teacher | None, set
     settings = [*settings, str(network), torch.get_num_threads(), torch.__version__]
     digest = hashlib.sha256(json.dumps(settings).encode())
     digest.update(training.pixels.numpy().tobytes())
-    digest.update(training.labels.numpy().tobytes())
+    answers = training.answers
+    for value in answers.tensors() if isinstance(answers, Boxes) else (answers,):
+        digest.update(value.numpy().tobytes())
     for module in (network, teacher.network) if teacher else (network,):
         for value in module.state_dict().values():
             digest.update(value.contiguous().numpy().tobytes())

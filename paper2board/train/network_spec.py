@@ -124,6 +124,11 @@ class NetworkSpec(BaseModel):
             shapes[layer.name] = _shape(layer, [shapes[source] for source in sources])
         return shapes
 
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Shape of the last layer's output."""
+        return self.shapes()[self.layers[-1].name]
+
     def ranges(self) -> dict[str, str]:
         """Return for ``input`` and each layer the name of the tensor with whose range it is quantized to int8.
 

@@ -1,36 +1,51 @@
 """One variant of a study, from data and recipe to weights and history on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
-from paper2board.acquire.cifar10 import load_split
+from paper2board.acquire.examples import Examples, fit_images, load_examples
 from paper2board.acquire.splits import load_splits
+from paper2board.errors import UserError
 from paper2board.files import atomic_path
 from paper2board.train.data import to_tensor
 from paper2board.train.loop import Images, Teacher, checkpoint_path, train
-from paper2board.train.network import Network, read_weights
+from paper2board.train.network import Network
 from paper2board.train.network_spec import NetworkSpec
-from paper2board.train.recipe import Distillation, Recipe
+from paper2board.train.recipe import Recipe
+from paper2board.train.task import Boxes, make_task
 
 
-def load_images(data_folder: str | Path, splits_path: str | Path) -> tuple[Images, Images]:
-    """Return the (training, validation) images of a study."""
-    images, labels = load_split(data_folder, "train")
-    splits = load_splits(splits_path)
-    parts = (splits["train"], splits["validation"])
-    training, validation = (Images(to_tensor(images[part]), torch.from_numpy(labels[part])) for part in parts)
-    return training, validation
+def images_of(examples: Examples, indices: np.ndarray, spec: NetworkSpec, task: str) -> Images:
+    """Return some of the examples as a network of ``spec`` sees them, with the answers that ``task`` wants.
+
+    Boxes are scaled with their images.
+    """
+    pixels = to_tensor(fit_images(examples.images[indices], spec.input))
+    if task == "classification":
+        return Images(pixels, torch.from_numpy(examples.labels[indices]))
+    if examples.scenes is None:
+        raise UserError(f"{examples.origin} has no boxes; a study of task {task} needs a data set with boxes")
+    scenes = [examples.scenes[int(i)] for i in indices]
+    (_, height, width), (_, old_height, old_width, _) = spec.input, examples.images.shape
+    scale = torch.tensor([width / old_width, height / old_height] * 2)
+    return Images(
+        pixels,
+        Boxes(
+            tuple((torch.from_numpy(scene.boxes.copy()) * scale).float() for scene in scenes),
+            tuple(torch.from_numpy(scene.classes.copy()) for scene in scenes),
+        ),
+    )
 
 
-def calibration_pixels(data_folder: str | Path, splits_path: str | Path) -> torch.Tensor:
-    """Return the calibration images of a study, uint8 N×C×H×W."""
-    images, _ = load_split(data_folder, "train")
-    return to_tensor(images[load_splits(splits_path)["calibration"]])
+def calibration_pixels(files: Sequence[str], splits_path: str | Path, spec: NetworkSpec) -> torch.Tensor:
+    """Return the calibration images of a study as a network of ``spec`` sees them, uint8 N×C×H×W."""
+    images = load_examples(files).images[load_splits(splits_path)["calibration"]]
+    return to_tensor(fit_images(images, spec.input))
 
 
 def new_network(spec: dict, seed: int) -> Network:
@@ -40,42 +55,45 @@ def new_network(spec: dict, seed: int) -> Network:
 
 
 def train_job(
-    job: Any, network: nn.Module, output: str | Path, log: Callable[[str], None]
+    job: Any,
+    network: torch.nn.Module,
+    spec: NetworkSpec,
+    output: str | Path,
+    log: Callable[[str], None],
+    teacher: Teacher | None = None,
 ) -> tuple[pd.DataFrame, Path]:
     """Train ``network`` in place as a rule's ``job`` (Snakemake's object) says; return history and checkpoint.
 
-    Every training rule has inputs ``data`` and ``splits``, perhaps ``teacher`` with parameter ``distillation``,
-    and parameters ``recipe``, ``epochs`` and ``code``. The checkpoint, named after ``output``, is for the caller
-    to delete once the result is stored.
+    Every training rule has inputs ``data`` and ``splits`` and parameters ``task``, ``recipe``, ``epochs`` and
+    ``code``; ``spec`` is what ``network`` computes. The checkpoint, named after ``output``, is for the caller to
+    delete once the result is stored.
     """
     checkpoint = checkpoint_path(output)
-    distillation = job.params.get("distillation")
+    examples, splits = load_examples(job.input.data), load_splits(job.input.splits)
+    training, validation = (
+        images_of(examples, splits[part], spec, job.params.task) for part in ("train", "validation")
+    )
     history = train(
         network,
-        *load_images(Path(job.input.data[0]).parent, job.input.splits),
+        training,
+        validation,
         Recipe.model_validate(job.params.recipe),
         job.params.epochs,
         int(job.wildcards.seed),
         checkpoint,
-        load_teacher(job.input.teacher, distillation) if distillation else None,
+        teacher,
         log=log,
         code=job.params.code,
+        task=make_task(job.params.task, spec.input, spec.output),
     )
     return history, checkpoint
 
 
-def load_teacher(path: str | Path, distillation: dict) -> Teacher:
-    """Return the teacher whose weights are at ``path``, with temperature and alpha of ``distillation``."""
-    settings = Distillation.model_validate(distillation)
-    network = read_weights(path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Teacher(network, settings.temperature, settings.alpha)
-
-
 def write_history(history: pd.DataFrame, path: str | Path, log: Callable[[str], None]) -> None:
-    """Write a training history as CSV, accuracies in %, and log its last line."""
+    """Write a training history as CSV, scores in %, and log its last line."""
     table = history.copy()
-    for column in ("train_accuracy", "validation_accuracy"):
+    for column in ("train_score", "validation_score"):
         table[column] = (100 * table[column]).round(4)
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False)
-    log(f"{path}: validation accuracy {table['validation_accuracy'].iloc[-1]:.2f} %")
+    log(f"{path}: validation score {table['validation_score'].iloc[-1]:.2f} %")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from tarballs import tar
 
-from paper2board.acquire.dataset import RECORD_BYTES, DatasetConfig
+from paper2board.acquire.dataset import RECORD_BYTES, Cifar10Dataset
 
 IMAGES = 12
 SPLITS = {"data_batch_1": "train", "data_batch_2": "train", "test_batch": "test"}
@@ -57,7 +57,7 @@ def members(contents) -> dict[str, bytes]:
 def configure(contents):
     """A function that makes the configuration with the sources given as dictionaries."""
 
-    def make(*sources: dict) -> DatasetConfig:
+    def make(*sources: dict) -> Cifar10Dataset:
         files = [
             {
                 "name": name,
@@ -68,7 +68,7 @@ def configure(contents):
             for name, content in contents.items()
         ]
         classes = [f"class{label}" for label in range(10)]
-        return DatasetConfig(name="tiny", classes=classes, files=files, sources=sources)
+        return Cifar10Dataset(name="tiny", classes=classes, files=files, sources=sources)
 
     return make
 

@@ -1,11 +1,11 @@
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.dataset import delivery, read_dataset, read_datasets
 from paper2board.errors import UserError
 
 CIFAR10 = Path(__file__).parents[2] / "config/datasets/cifar10.yaml"
@@ -30,6 +30,9 @@ def test_cifar10():
     assert [file.size for file in dataset.files] == [30_730_000] * 6
     assert [source.kind for source in dataset.sources] == ["mirror", "npm", "archive"]
     assert len(dataset.classes) == 10
+    assert dataset.files_of("test") == ("data/cifar10/test_batch.bin",)
+    assert dataset.files_of("train")[4] == "data/cifar10/data_batch_5.bin"
+    assert dataset.identity()["files"][5] == "67eb016db431130d61cd03c7ad570b013799c88c"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,8 @@ def test_cifar10():
         (lambda raw: raw["files"][0].update(sha1="abc"), r"files\.0\.sha1"),
         (lambda raw: raw["files"][0].update(images=0), r"files\.0\.images"),
         (lambda raw: raw.pop("name"), "name"),
+        (lambda raw: raw.pop("kind"), "kind"),
+        (lambda raw: raw.update(kind="pixels"), "kind"),
         (lambda raw: raw.update(sources=[]), "sources"),
         (lambda raw: raw["files"].append(raw["files"][0]), "two files have the same name"),
         (lambda raw: raw["classes"].append("cat"), "two classes have the same name"),
@@ -71,7 +76,150 @@ def test_missing_file(tmp_path):
 
 
 def test_reading_imports_nothing_heavy():
-    heavy = {"numpy", "torch", "requests", "PIL"}
+    heavy = {"numpy", "torch", "requests", "PIL", "pandas", "safetensors"}
     program = f"import sys, paper2board.acquire.dataset; print({heavy} & {{*sys.modules}})"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+def test_shipped_sets():
+    folder = CIFAR10.parent
+    sets = read_datasets({path.stem for path in folder.glob("*.yaml")}, folder)
+    assert set(sets) == {path.stem for path in folder.glob("*.yaml")}
+    for name, dataset in sets.items():
+        assert dataset.name == name
+        assert len(dataset.classes) >= 2
+        assert all(path.startswith(f"data/{name}/") for path in dataset.files_of("train"))
+        assert dataset.identity() == read_dataset(folder / f"{name}.yaml").identity()
+    assert sets["cifar-scenes"].classes == sets["cifar10"].classes
+    assert sets["fruit"].needs == ("fruit-stand-in",)
+    assert sets["fruit"].size_px == sets["fruit-stand-in"].size_px
+    assert sets["fruit"].digest is not None
+    assert len(sets["coco"].classes) == 80
+    assert len(sets["voc2007"].classes) == 20
+
+
+def test_what_a_set_builds_on_is_read_too():
+    assert set(read_datasets(["fruit"], CIFAR10.parent)) == {"fruit", "fruit-stand-in", "cifar10"}
+
+
+SCENES = {"name": "some", "kind": "scenes", "of": "cifar10", "train": 3, "test": 2}
+PART = {"pictures": "p", "annotations": "a"}
+MIRROR = {"kind": "mirror", "environment": "SOME_MIRROR"}
+BOXES = {
+    "name": "some",
+    "kind": "boxes",
+    "format": "voc",
+    "classes": ["a", "b", "c"],
+    "size_px": [160, 160],
+    "train": PART,
+    "test": {"pictures": "q", "annotations": "q"},
+    "sources": [MIRROR],
+}
+ARCHIVE = {"kind": "archives", "parts": [{"url": "https://x.org/a.zip"}]}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of configurations, and a function that writes one and reads it."""
+    for name in ("cifar10", "fruit-stand-in"):
+        (tmp_path / f"{name}.yaml").write_text((CIFAR10.parent / f"{name}.yaml").read_text())
+    for label in ("cat", "dog"):
+        (tmp_path / "mine" / label).mkdir(parents=True)
+    monkeypatch.delenv("SOME_MIRROR", raising=False)
+
+    def read(raw):
+        (tmp_path / "some.yaml").write_text(yaml.safe_dump(raw))
+        return read_dataset(tmp_path / "some.yaml")
+
+    return read
+
+
+def test_scenes(folder):
+    everything = folder(SCENES)
+    assert len(everything.classes) == 10
+    assert everything.needs == ("cifar10",)
+    some = folder(SCENES | {"classes": ["dog", "cat"]})
+    assert some.classes == ("dog", "cat")
+    assert some.identity() != everything.identity()
+    assert some.files_of("test") == ("data/some/test.safetensors",)
+
+
+def test_boxes(folder):
+    dataset = folder(BOXES | {"stand_in": "fruit-stand-in"})
+    assert dataset.needs == ("fruit-stand-in",)
+    held = {
+        "p/x.JPG": True,
+        "p/x.xml": False,
+        "a/x.xml": True,
+        "a/x.jpg": False,
+        "q/d/x.png": True,
+        "x.jpg": False,
+    }
+    assert {path: dataset.holds(PurePosixPath(path)) for path in held} == held
+
+
+def test_sources_matter_only_without_a_digest(folder):
+    other = [MIRROR, ARCHIVE]
+    known = BOXES | {"digest": "0" * 64}
+    assert folder(known).identity() == folder(known | {"sources": other}).identity()
+    verified = [{"url": "https://x.org/a.zip", "size": 5, "sha256": "0" * 64}]
+    assert folder(BOXES).identity() != folder(BOXES | {"sources": [ARCHIVE | {"parts": verified}]}).identity()
+
+
+def test_folders(folder, tmp_path):
+    raw = {"name": "some", "kind": "folders", "path": str(tmp_path / "mine"), "test_share": 0.5}
+    assert folder(raw).classes == ("cat", "dog")
+    assert folder(raw | {"classes": ["dog", "cat"]}).classes == ("dog", "cat")
+    with pytest.raises(UserError, match=r"some\.yaml: path: .*train cannot be read"):
+        folder({key: raw[key] for key in ("name", "kind", "path")})
+    with pytest.raises(UserError, match=r"0 class folders"):
+        folder(raw | {"path": str(tmp_path / "mine" / "cat")})
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (SCENES | {"name": "other"}, "name is other, but must be the file's, some"),
+        (SCENES | {"of": "none"}, r"none\.yaml cannot be read"),
+        (SCENES | {"of": "fruit-stand-in"}, "of: fruit-stand-in is of kind scenes"),
+        (SCENES | {"classes": ["dog", "cow"]}, "classes: cifar10 has no class 'cow'"),
+        (SCENES | {"classes": ["dog"]}, "one class alone"),
+        (SCENES | {"size_px": [60, 200]}, "side_px must be at most 60"),
+        (SCENES | {"recipe": {"objects": [0, 1]}}, r"recipe: .*objects must be 1"),
+        (SCENES | {"train": 0}, "train: "),
+        (BOXES | {"stand_in": "cifar10"}, "stand_in: cifar10 is of kind cifar10"),
+        (BOXES | {"stand_in": "fruit-stand-in", "size_px": [96, 96]}, r"has size_px \(160, 160\), this set"),
+        (BOXES | {"stand_in": "fruit-stand-in", "classes": ["a", "b"]}, "has classes 3, this set 2"),
+        (BOXES | {"train": PART | {"pictures": "../p"}}, "leaves the source's root"),
+        (BOXES | {"train": PART | {"annotations": "/etc"}}, "leaves the source's root"),
+        (BOXES | {"test": PART}, "train and test are the same pictures"),
+        (BOXES | {"sources": [ARCHIVE]}, "needs size and sha256 or md5, or the set a digest"),
+        (BOXES | {"sources": [ARCHIVE | {"parts": [{"url": "https://x.org/a.rar"}]}]}, "the url must end in"),
+        (
+            BOXES | {"sources": [ARCHIVE | {"parts": [{"url": "https://x.org/a.zip", "size": 1}]}]},
+            "both or neither",
+        ),
+        (BOXES | {"format": "coco", "test": PART | {"listed": "l"}}, "listed is for format voc"),
+        (BOXES | {"classes": []}, "classes: "),
+        (BOXES | {"digest": "x"}, "digest: "),
+        ({"name": "some", "kind": "folders", "path": "x", "test_share": 1}, "test_share: "),
+    ],
+)
+def test_wrong_values_of_other_kinds(folder, raw, reason):
+    with pytest.raises(UserError, match=rf"\.yaml.*{reason}") as raised:
+        folder(raw)
+    assert "\n" not in str(raised.value)
+
+
+def test_stand_in_gives_way_to_a_mirror_and_nothing_to_its_loss(folder, tmp_path, monkeypatch):
+    dataset = folder(BOXES | {"sources": [MIRROR | {"folder": "sub"}]})
+    there = ("mirror", "archives", "stand-in", None)
+    assert [delivery(dataset, one, None) for one in there] == ["mirror", *["archives"] * 3]
+    monkeypatch.setenv("SOME_MIRROR", str(tmp_path / "gone"))
+    assert delivery(dataset, "stand-in", None) == "archives"
+    monkeypatch.setenv("SOME_MIRROR", str(tmp_path))
+    assert [delivery(dataset, one, None) for one in there] == ["mirror", "archives", "mirror", "mirror"]
+    monkeypatch.delenv("SOME_MIRROR")
+    (tmp_path / "sub").mkdir()
+    assert delivery(dataset, "stand-in", str(tmp_path)) == "mirror"

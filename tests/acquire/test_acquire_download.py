@@ -5,7 +5,7 @@ import pytest
 
 from paper2board.acquire import download as module
 from paper2board.acquire.dataset import SourceError
-from paper2board.acquire.download import download
+from paper2board.acquire.download import download, download_unverified
 
 CONTENT = random.Random(0).randbytes(300_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -113,3 +113,39 @@ def test_plain_lines_without_a_terminal(get, capfd):
     lines = capfd.readouterr().err.splitlines()
     assert lines[-1] == "file.bin: 100 % of 300000 B"
     assert 2 <= len(lines) <= 10
+
+
+def test_by_sha256(server, target):
+    server.pages["/file.bin"] = CONTENT
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    download(server.url + "/file.bin", target, len(CONTENT), sha256, "sha256")
+    assert target.read_bytes() == CONTENT
+    with pytest.raises(SourceError, match="its sha256 is"):
+        download(server.url + "/file.bin", target, len(CONTENT), MD5 * 2, "sha256")
+
+
+def test_unverified(server, target):
+    server.pages["/file.bin"] = CONTENT
+    server.statuses = [503]
+    server.cut_after = [100_000]
+    download_unverified(server.url + "/file.bin", target, len(CONTENT))
+    assert target.read_bytes() == CONTENT
+    assert len(server.asked) == 3
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("path", "limit", "requests", "reason"),
+    [
+        ("/file.bin", len(CONTENT) - 1, 1, "more than the 299999 bytes allowed"),
+        ("/gone.bin", 10, 1, "HTTP 404"),
+        ("/busy.bin", 10, 3, "given up after 3 attempts: HTTP 503"),
+    ],
+)
+def test_unverified_fails(server, target, path, limit, requests, reason):
+    server.pages["/file.bin"] = CONTENT
+    server.statuses = [503] * 3 if path == "/busy.bin" else []
+    with pytest.raises(SourceError, match=reason):
+        download_unverified(server.url + path, target, limit)
+    assert len(server.asked) == requests
+    assert list(target.parent.iterdir()) == []

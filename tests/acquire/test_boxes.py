@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paper2board.acquire.boxes import fit_scene, read_coco, read_voc
+from paper2board.acquire.boxes import fit_scene, read_coco, read_voc, without_empty
 from paper2board.errors import UserError
 
 
@@ -213,3 +213,38 @@ def test_voc_without_its_picture(tmp_path, name, reason):
 def test_folder_without_xml(tmp_path):
     with pytest.raises(UserError, match="has no XML file"):
         read_voc(tmp_path)
+
+
+def test_pictures_without_boxes_are_taken_out_and_counted(coco):
+    scenes = without_empty(coco())
+    assert len(scenes) == 1
+    assert np.diff(scenes.offsets).tolist() == [2]
+    assert scenes.origin.endswith("; 1 pictures without a wanted object left out")
+    assert without_empty(scenes) is scenes
+    with pytest.raises(UserError, match="no picture shows a wanted object"):
+        without_empty(coco(lambda content: content.update(annotations=[])))
+
+
+def test_class_that_no_voc_picture_shows(voc):
+    scenes = voc(("pear", 0, CORNERS), names=["kiwi", "pear"])
+    assert scenes.names == ("kiwi", "pear")
+    assert scenes.classes.tolist() == [1]
+
+
+def test_list_of_voc_files(tmp_path):
+    for name in ("a", "b", "c"):
+        _picture(tmp_path / f"{name}.png", (80 + ord(name), 80))
+        body = OBJECT.format(name, 0, CORNERS)
+        (tmp_path / f"{name}.xml").write_text(f"<annotation>{body}</annotation>")
+    names = ["a", "b", "c"]
+    (tmp_path / "list.txt").write_text("c  1\n\na -1\n")
+    scenes = read_voc(tmp_path, names=names, listed=tmp_path / "list.txt")
+    assert scenes.classes.tolist() == [2, 0], "in the list's order"
+    (tmp_path / "list.txt").write_text("../x\n")
+    with pytest.raises(UserError, match="lies outside"):
+        read_voc(tmp_path, names=names, listed=tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("gone\n")
+    with pytest.raises(UserError, match=r"gone\.xml"):
+        read_voc(tmp_path, names=names, listed=tmp_path / "list.txt")
+    with pytest.raises(UserError, match=r"none\.txt cannot be read as a list"):
+        read_voc(tmp_path, names=names, listed=tmp_path / "none.txt")

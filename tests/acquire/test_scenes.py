@@ -170,7 +170,7 @@ def test_impossible_input(images, labels, seed, reason):
         {"objects": (0, 3)},
         {"objects": (3, 2)},
         {"side_px": (4, 30)},
-        {"side_px": (20, 121)},
+        {"side_px": (30, 20)},
         {"feather": (0, 0.1)},
         {"gamma": (0, 1)},
         {"hidden": 1},
@@ -268,6 +268,22 @@ def test_damaged_or_missing_file(tmp_path, scenes, damage):
         path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match="x is not a file of scenes"):
         read_scenes(path)
+
+
+def test_any_size():
+    scenes = gather(make_scenes(IMAGES, LABELS, 0, 12, width=64, height=200), NAMES, "tall")
+    assert scenes.images.shape == (12, 200, 64, 3)
+    assert scenes.boxes[:, 3].max() > 130, "objects all over the picture"
+    # Side 72 at most, stretched by 1.18: wider than the picture, so cut to it.
+    assert (scenes.boxes[:, 2] <= 64).all()
+
+
+def test_take(scenes):
+    chosen = scenes.take([7, 3, 7])
+    assert (chosen.names, chosen.origin) == (scenes.names, scenes.origin)
+    for place, index in enumerate([7, 3, 7]):
+        for name in ("image", "boxes", "classes", "visible"):
+            np.testing.assert_array_equal(getattr(chosen[place], name), getattr(scenes[index], name))
 
 
 def test_no_scene_is_no_set():

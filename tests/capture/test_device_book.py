@@ -92,11 +92,11 @@ def test_logs_that_do_not_belong_together(network: IntegerModel) -> None:
 
 def test_an_engine_s_gain_is_the_median_ratio() -> None:
     slower = make_log([tuple(3 * count for count in record.layers) for record in LOG.records])
-    gain = engine_gain(LOG, slower, CHAIN)
+    gain = engine_gain(LOG, slower, "slower", CHAIN)
     assert gain.value == pytest.approx(3) and gain.kind is Kind.EMULATED and gain.n == 3
-    assert engine_gain(slower, LOG, CHAIN).value == pytest.approx(1 / 3)
+    assert engine_gain(slower, LOG, "log", CHAIN).value == pytest.approx(1 / 3)
     with pytest.raises(UserError, match="not of the same images"):
-        engine_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
+        engine_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), "other", CHAIN)
 
 
 def test_an_engine_s_memory_is_the_manifest_s(network: IntegerModel, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The shipped board loads; impossible boards are refused with file and key."""
+"""Every shipped board loads; impossible and incomplete boards are refused with file and key."""
 
 import copy
 import subprocess
@@ -12,11 +12,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.energy.board import Board, load_board
+from paper2board.energy.active_window import find_windows
+from paper2board.energy.board import Board, load_board, load_platform
+from paper2board.energy.current_trace import synthetic_trace
 from paper2board.errors import UserError
 from paper2board.evidence import Kind
 
-SHIPPED = Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml"
+BOARDS = Path(__file__).parents[2] / "config" / "boards"
+SHIPPED = BOARDS / "esp32-wroom.yaml"
 RAW: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
 
 
@@ -49,6 +52,38 @@ def test_shipped_board_carries_the_decks_figures() -> None:
     assert board.cpu.cycles_per_instruction.interval == (1.10, 1.40)
     assert board.cpu.cycles_per_instruction.kind is Kind.MODELLED
     assert board.scratchpad.elements_per_block == 16
+
+
+@pytest.mark.parametrize("path", sorted(BOARDS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_file_is_a_platform(path: Path) -> None:
+    platform = load_platform(path)
+    assert platform.application.reserved_sram_B.value < platform.memory.block_B
+
+
+def test_shipped_names_differ() -> None:
+    names = [load_platform(path).name for path in BOARDS.glob("*.yaml")]
+    assert len(set(names)) == len(names) >= 7
+
+
+def test_the_esp32_cam_is_a_studys_board_with_the_articles_current() -> None:
+    board = load_board(BOARDS / "esp32-cam.yaml")
+    assert board.currents.active_mA.value == 180
+    low, high = board.sleep.board_overhead_mA.interval
+    assert (low, high) == (3, 6)
+    assert board.scratchpad is None
+    assert board.memory.psram_B.value == 4 * 2**20
+    # One chip in both: what differs is the board around it.
+    wroom = load_board(SHIPPED)
+    assert board.cpu == wroom.cpu.model_copy(update={"clock_MHz": board.cpu.clock_MHz})
+    assert board.memory.dram_B == wroom.memory.dram_B
+    assert board.memory.largest_block_B == wroom.memory.largest_block_B
+    assert board.application == wroom.application
+
+
+def test_the_esp32_cams_detector_sees_its_own_inferences() -> None:
+    board = load_board(BOARDS / "esp32-cam.yaml")
+    trace = synthetic_trace(board, [0.066, 0.5])
+    assert len(find_windows(trace, board.detector, board.supply_V.value)) == 2
 
 
 def _uncommented_keys(node: yaml.MappingNode, lines: list[str]) -> Iterator[str]:
@@ -93,6 +128,14 @@ def test_a_comment_stands_above_every_key() -> None:
         ("detector.current_max_mA", 30.0, "current_max_mA"),
         ("battery.capacity_Ah.source", "", "battery.capacity_Ah.source"),
         ("battery.capacity_Ah.kind", "guessed", "battery.capacity_Ah.kind"),
+        (
+            "memory.largest_block_B",
+            {"value": 335873, "kind": "claimed", "source": "x"},
+            "largest_block_B (335873)",
+        ),
+        ("memory.psram_B", {"value": 0, "kind": "claimed", "source": "x"}, "memory.psram_B.value"),
+        ("application.reserved_flash_B.value", 4194304, "application.reserved_flash_B"),
+        ("application.reserved_sram_B.value", 180736, "application.reserved_sram_B"),
     ],
 )
 def test_impossible_values_are_refused_by_key(tmp_path: Path, keys: str, value: object, names: str) -> None:
@@ -103,6 +146,67 @@ def test_missing_key_is_named(tmp_path: Path) -> None:
     raw = copy.deepcopy(RAW)
     del raw["battery"]["voltage_V"]
     assert "battery.voltage_V: missing" in _refused(tmp_path, raw)
+
+
+STUDY_ONLY = [
+    "memory.iram_B",
+    "cpu.cycles_per_instruction",
+    "cpu.mac16_cycles_per_instruction",
+    "supply_V",
+    "currents",
+    "sleep",
+    "battery",
+    "detector",
+]
+
+
+@pytest.mark.parametrize("keys", STUDY_ONLY)
+def test_a_platform_without_a_studys_figures_is_refused_as_a_board(tmp_path: Path, keys: str) -> None:
+    raw = copy.deepcopy(RAW)
+    *path, last = keys.split(".")
+    section = raw
+    for key in path:
+        section = section[key]
+    del section[last]
+    message = _refused(tmp_path, raw)
+    assert f"a study's board needs also {keys}; " in message
+    assert load_platform(tmp_path / "board.yaml").memory.flash_B.value == 4194304
+
+
+def test_all_that_a_study_lacks_is_named_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        load_board(BOARDS / "rp2040.yaml")
+    assert f"rp2040.yaml: a study's board needs also {', '.join(STUDY_ONLY)}; " in str(caught.value)
+
+
+def test_a_board_needs_no_scratchpad() -> None:
+    raw = copy.deepcopy(RAW)
+    del raw["scratchpad"]
+    assert Board.model_validate(raw).scratchpad is None
+
+
+@pytest.mark.parametrize("key", ["name", "memory", "application", "cpu"])
+def test_a_platform_needs_what_the_fit_check_asks(tmp_path: Path, key: str) -> None:
+    raw = yaml.safe_load((BOARDS / "rp2040.yaml").read_text())
+    del raw[key]
+    path = tmp_path / "board.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match=rf"board\.yaml: {key}: missing; "):
+        load_platform(path)
+
+
+def test_a_platforms_other_sections_are_checked_too(tmp_path: Path) -> None:
+    raw = _changed("currents.idle_mA", {"value": 3.0, "kind": "claimed", "source": "x"})
+    del raw["battery"]
+    path = tmp_path / "board.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match=r"sleep\.board_overhead_mA"):
+        load_platform(path)
+
+
+def test_a_board_survives_the_way_to_a_script() -> None:
+    board = load_board(SHIPPED)
+    assert Board.model_validate(board.model_dump(mode="json")) == board
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "- 1", "\x00", "a: 2020-99-99", "{[1]: 2}"])
@@ -126,7 +230,7 @@ def test_no_current_is_zero_negative_or_infinite(current: float) -> None:
 
 def test_loading_a_board_imports_nothing_heavy() -> None:
     code = (
-        "import sys, paper2board.energy.board;"
+        "import sys, paper2board.energy.board, paper2board.energy.fit;"
         "sys.exit(bool({'numpy','pandas','scipy','torch','tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

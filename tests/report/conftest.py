@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from paper2board.evidence import Evidence, Kind, write_book
+from paper2board.report.claims import read_ledger
 from paper2board.report.figures import Details
 from paper2board.report.metrics import Metric, read_catalogue
+from paper2board.report.tables import parse_cell, read_tables
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "config" / "claims" / "esp32-wroom-cifar10.yaml"
@@ -118,12 +120,30 @@ def synthetic(name: str, metric: Metric) -> Evidence:
     )
 
 
+def shown_metrics() -> list[str]:
+    """Every metric that the deck's tables, claims and figures show."""
+    ledger, catalogue = read_ledger(LEDGER), read_catalogue(TEMPLATES / "metrics")
+    cells = {
+        parse_cell(cell)[0]
+        for spec in read_tables(TABLES, ledger, catalogue)
+        for row in spec.rows.values()
+        for cell in row
+        if cell
+    }
+    claimed = {claim.metric for claim in ledger.claims.values() if claim.metric}
+    layers = {
+        f"device.paper-split.layer.{name}.latency"
+        for name in ("conv1", "pool1", "conv2", "pool2", "aap", "fc1", "fc2")
+    }
+    return sorted((cells - set(ledger.claims)) | claimed | layers)
+
+
 def write_run(folder: Path) -> Run:
     """Write books and detail files into ``folder``; the RAPL metrics are left out, as on most machines."""
-    catalogue = read_catalogue(TEMPLATES / "metrics.yaml")
+    catalogue = read_catalogue(TEMPLATES / "metrics")
     books: dict[str, dict[str, Evidence]] = {}
-    for name, metric in catalogue.items():
-        if not metric.optional:
+    for name in shown_metrics():
+        if not (metric := catalogue[name]).optional:
             books.setdefault(metric.stage, {})[name] = synthetic(name, metric)
     paths = []
     for stage, book in books.items():
@@ -131,7 +151,7 @@ def write_run(folder: Path) -> Run:
         write_book(paths[-1], book)
     histories = {}
     for number, variant in enumerate(("teacher", "distilled", "deployed")):
-        lines = ["epoch,learning_rate,train_loss,train_accuracy,validation_accuracy,seconds"]
+        lines = ["epoch,learning_rate,train_loss,train_score,validation_score,seconds"]
         lines += [
             f"{epoch},0.1,{2 / epoch},{80 - 50 / epoch - number},{82 - 40 / epoch - 3 * number},5.0"
             for epoch in range(1, 17)

@@ -149,12 +149,17 @@ def test_weights_are_copies_of_images() -> None:
     )
 
 
-def test_bootstrap_is_seeded_and_holds_the_estimate() -> None:
+def test_resampling_is_seeded_and_holds_the_estimate() -> None:
     result = Detections(*_random(np.random.default_rng(5), 30), 2)
-    low, high = result.bootstrap(result.map50, seed=1, draws=200)
-    assert (low, high) == result.bootstrap(result.map50, seed=1, draws=200)
-    assert (low, high) != result.bootstrap(result.map50, seed=2, draws=200)
+    draws = result.resampled(seed=1, draws=250)
+    assert draws.shape == (250, 2, 10)
+    assert np.array_equal(draws, result.resampled(seed=1, draws=250))
+    assert not np.array_equal(draws, result.resampled(seed=2, draws=250))
+    low, high = np.quantile(draws[:, :, 0].mean(1), [0.025, 0.975])
     assert low < result.map50() < high and high - low < 0.5
+    weights = np.random.default_rng(1).multinomial(30, np.full(30, 1 / 30), size=250)
+    for index in (0, 120, 249):  # each draw is the average precision of its weights
+        np.testing.assert_allclose(draws[index], result.average_precision(weights[index]))
 
 
 def test_suppression_within_classes_and_ties() -> None:

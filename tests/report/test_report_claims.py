@@ -104,7 +104,7 @@ def test_a_count_has_no_tolerance():
 
 
 def test_the_decks_metrics_are_catalogued_with_a_unit_that_fits():
-    catalogue = read_catalogue(TEMPLATES / "metrics.yaml")
+    catalogue = read_catalogue(TEMPLATES / "metrics")
     for name, claim in read_ledger(LEDGER).claims.items():
         if claim.metric is not None:
             assert claim.metric in catalogue, f"{name}: no rule produces {claim.metric}"

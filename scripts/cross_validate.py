@@ -1,0 +1,59 @@
+"""Repeated stratified cross-validation of transfer learning over all labelled images, training and test.
+
+Inputs: training and test images; ImageNet weights of MobileNetV2. Output: evidence book. Method: the backbone
+stays as ImageNet left it, so its features are computed once; in every fold a new head (the printed one, with
+dropout) is trained on the others' features and judged on the fold. Interval: corrected resampled t (Nadeau &
+Bengio 2003).
+"""
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.evidence import Evidence, Kind, write_book
+from paper2board.files import digest
+from paper2board.scripting import running
+from paper2board.train.data import to_tensor
+from paper2board.train.loop import configure
+from paper2board.train.mobilenet import (
+    HeadTraining,
+    corrected_interval,
+    cross_validate,
+    frozen_features,
+    load_imagenet,
+)
+from paper2board.train.stage import new_network
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        configure(snakemake.threads)
+        params = snakemake.params
+        network = new_network(params.network, params.seed)
+        load_imagenet(network, load_file(snakemake.input.pretrained))
+        splits = [load_examples(files) for files in (snakemake.input.training, snakemake.input.test)]
+        images = np.concatenate([fit_images(part.images, network.spec.input) for part in splits])
+        labels = torch.from_numpy(np.concatenate([part.labels for part in splits]))
+        how = HeadTraining(classes=int(labels.max()) + 1, epochs=params.epochs)
+        features = frozen_features(network, to_tensor(images))
+        found = cross_validate(features, labels, how, params.folds, params.repeats, params.seed, log)
+        low, high = corrected_interval(found)
+        method = (
+            f"{params.folds}-fold stratified cross-validation, repeated {params.repeats} times, of a head trained"
+            f" {params.epochs} epochs on the frozen ImageNet features of all {len(labels)} labelled images"
+            f" ({splits[1].origin})"
+        )
+        book = {
+            f"cross-validation.{params.variant}.accuracy": Evidence(
+                value=100 * float(found.mean()),
+                unit="%",
+                kind=Kind.MEASURED,
+                method=method,
+                n=len(labels),
+                seeds=(params.seed,),
+                interval=(100 * low, 100 * high),
+                interval_method=f"corrected resampled t 95 % over {found.size} folds (Nadeau & Bengio 2003)",
+                chain={"weights": digest(snakemake.input.pretrained)},
+            )
+        }
+        write_book(snakemake.output.book, book)

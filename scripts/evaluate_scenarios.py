@@ -1,0 +1,53 @@
+"""Detection rates and average precision of the device's detector under controlled perturbations.
+
+Inputs: test scenes, the C engine's host library, the integer model. Output: evidence book. Method: the scenes are
+perturbed (``paper2board/acquire/perturbations.py``), the C engine answers, boxes come from the integer decoding and
+NMS that the device runs. The score threshold is that of the best F1 on the unchanged scenes.
+"""
+
+from paper2board.acquire.examples import fit_images, load_examples
+from tqdm import tqdm
+
+from paper2board.acquire.perturbations import perturb_set
+from paper2board.acquire.scenes import SceneSet
+from paper2board.errors import UserError
+from paper2board.evidence import write_book
+from paper2board.files import digest
+from paper2board.firmware.host import HostModel
+from paper2board.integer_model import read
+from paper2board.report.detection import Detections
+from paper2board.report.detection_book import device_boxes, scenario_book, truths
+from paper2board.scripting import running
+from paper2board.train.data import to_int8
+from paper2board.train.detection_settings import Grid
+
+UNCHANGED = "unchanged"
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        params, files = snakemake.params, snakemake.input
+        scenes = load_examples(files.data, params.limit).scenes
+        if scenes is None:
+            raise UserError(f"{files.data[0]} has no boxes; scenarios need a data set of scenes")
+        library, model = HostModel(files.library), read(files.model)
+        output = model.tensors[model.output]
+        height, width, channels = library.input_shape
+        grid = Grid(width=width, height=height, classes=len(scenes.names))
+
+        def detections(perturbed: SceneSet) -> Detections:
+            images = to_int8(fit_images(perturbed.images, (channels, height, width)))
+            found = device_boxes(grid, library.run(images), output.scale, output.zero_point, files.library)
+            return Detections(found, truths(perturbed, grid), grid.classes, (0.5,))
+
+        chain = {"model": digest(files.model), "library": digest(files.library)}
+        plain = detections(scenes)
+        score = plain.best_score()
+        book = {}
+        for name in tqdm(params.scenarios, desc="scenarios", disable=None):
+            result = plain
+            if name != UNCHANGED:
+                result = detections(perturb_set(scenes, name.replace("-", "_"), params.seed))
+            method = f"C engine on the host, integer decoding, scenario {name}"
+            book |= scenario_book(result, score, name, params.seed, method, chain)
+            log(f"{name}: {book[f'scenario.{name}.detection-rate'].value:.1f} % found")
+        write_book(snakemake.output.book, book)

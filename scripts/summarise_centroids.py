@@ -1,0 +1,54 @@
+"""Precision, recall and F1 of FOMO networks, with intervals, from stored outputs.
+
+Inputs: test images with their boxes; outputs of every variant, scheme and seed; their weights. Output: evidence
+book. Method: cells above one half, fused where they touch, paired one to one with true centres of their class
+within a fifth of the image (Edge Impulse's distance); bootstrap over images for one seed, Student's t over several.
+"""
+
+import numpy as np
+
+from paper2board.acquire.examples import load_examples
+from paper2board.evidence import write_book
+from paper2board.files import digest
+from paper2board.integer_model import read
+from paper2board.report.centroids import SCORES, counts, found_centroids, score_evidence, true_centroids
+from paper2board.report.logits import read_logits
+from paper2board.scripting import running
+
+METHODS = {
+    "fp32": "float32 network, batch norm folded",
+    "ptq": "int64 simulation of the integer model, post-training quantization per channel",
+    "ptq-per-tensor": "int64 simulation of the integer model, post-training quantization per tensor",
+    "qat": "int64 simulation of the integer model, quantization-aware training per channel",
+    "imported": "int64 simulation of the integer model read from a .tflite file",
+}
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        params = snakemake.params
+        scenes = load_examples(snakemake.input.data, params.limit).scenes
+        rows, columns, _ = params.shape
+        size = (columns * params.stride, rows * params.stride)
+        scale = np.array([size[0] / scenes.images.shape[2], size[1] / scenes.images.shape[1]] * 2)
+        truth = [true_centroids(scene.boxes * scale, scene.classes) for scene in scenes]
+        files = iter(zip(snakemake.input.logits, snakemake.input.models, strict=True))
+        book = {}
+        for name, (_, scheme) in params.accuracies.items():
+            paths = [next(files) for _ in params.seeds]
+            tables = []
+            for logits, weights in paths:
+                real = {}
+                if scheme != "fp32":
+                    model = read(weights)
+                    output = model.tensors[model.output]
+                    real = {"scale": output.scale, "zero_point": output.zero_point}
+                found = found_centroids(read_logits(logits), tuple(params.shape), params.stride, **real)
+                tables.append(counts(found, truth, size))
+            method = (
+                f"{METHODS[scheme]}; centres within a fifth of the image, paired one to one, {scenes.origin}"
+            )
+            chain = {"weights": digest(paths[0][1])}
+            for score in SCORES:
+                book[f"{score}.{name}"] = score_evidence(score, tables, params.seeds, method, chain)
+            log(f"{name}: F1 {book[f'f1.{name}'].value:.2f} %")
+        write_book(snakemake.output.book, book)

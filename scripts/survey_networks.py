@@ -1,0 +1,27 @@
+"""Survey published networks: memory, multiply-accumulates, modelled latency, and the boards that they fit.
+
+Inputs: the survey's configuration (``survey``), every board file (``boards``). Outputs: evidence ``book``, the same
+as a ``table`` (CSV). Method: exact counts of the architectures' definitions, traced without computing anything;
+peaks by liveness over the execution order (:mod:`paper2board.survey.memory`), latency by the engine's cost table
+(:mod:`paper2board.survey.latency`); the guide's code is looked up in the installed TensorFlow.
+"""
+
+from pathlib import Path
+
+from paper2board.energy.board import load_board, load_platform
+from paper2board.evidence import write_book
+from paper2board.files import write_text
+from paper2board.scripting import running
+from paper2board.survey import guide_code
+from paper2board.survey.survey import book, graphs, load_survey, row, table
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        survey = load_survey(snakemake.input.survey)
+        paths = {Path(path).stem: path for path in snakemake.input.boards}
+        platforms = {name: load_platform(path) for name, path in sorted(paths.items())}
+        board = load_board(paths[survey.board])
+        rows = [row(network, board, platforms) for network in graphs(survey)]
+        log(f"{len(rows)} networks, {len(platforms)} boards")
+        write_text(snakemake.output.table, table(rows))
+        write_book(snakemake.output.book, book(survey, rows, board) | guide_code.book())

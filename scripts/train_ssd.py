@@ -1,0 +1,58 @@
+"""Train the detector's teacher: torchvision's SSD on MobileNetV2, which starts from ImageNet weights.
+
+Inputs: data set (scenes), splits, pretrained weights. Outputs: weights (safetensors) and history (CSV, one row an
+epoch). Method: SSD's own loss, one-cycle SGD with mirror images, the first blocks frozen; see
+``paper2board.train.ssd``.
+"""
+
+import torch
+
+from paper2board.acquire.examples import load_examples
+from paper2board.acquire.splits import load_splits
+from paper2board.errors import UserError
+from paper2board.scripting import running
+from paper2board.train.detection import Grid
+from paper2board.train.loop import checkpoint_path, configure
+from paper2board.train.pretrained import read_pretrained
+from paper2board.train.recipe import Recipe
+from paper2board.train.ssd import (
+    SsdDetector,
+    SsdSettings,
+    annotated,
+    train_ssd,
+    write_ssd,
+    write_ssd_history,
+)
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        params = snakemake.params
+        configure(params.threads)
+        scenes = load_examples(snakemake.input.data).scenes
+        if scenes is None:
+            raise UserError(
+                f"{', '.join(snakemake.input.data)}: an SSD learns from images with boxes; give the study's "
+                "variant a network instead, or the study a data set of scenes"
+            )
+        splits = load_splits(snakemake.input.splits)
+        height, width = scenes.images.shape[1:3]
+        size = {"classes": len(params.classes), "width": width, "height": height}
+        seed = int(snakemake.wildcards.seed)
+        torch.manual_seed(seed)
+        detector = SsdDetector(SsdSettings(**size), read_pretrained(snakemake.input.pretrained))
+        checkpoint = checkpoint_path(snakemake.output.weights)
+        history = train_ssd(
+            detector,
+            annotated(scenes, splits["train"]),
+            annotated(scenes, splits["validation"]),
+            Grid(**size),
+            Recipe.model_validate(params.recipe),
+            params.epochs,
+            seed,
+            checkpoint,
+            log,
+            params.code,
+        )
+        write_ssd(detector, snakemake.output.weights)
+        write_ssd_history(history, snakemake.output.history, log)
+        checkpoint.unlink(missing_ok=True)

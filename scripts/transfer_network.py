@@ -1,0 +1,23 @@
+"""Train a network that starts from MobileNetV2's ImageNet weights.
+
+Inputs: data set, splits, pretrained weights. Outputs: weights (safetensors) and history (CSV, one row an epoch).
+Method: torchvision's weights into the layers of the same name, ImageNet's normalisation into the first of them, the
+head from scratch; then trained as any network, see ``paper2board.train.loop``.
+"""
+
+from paper2board.scripting import running
+from paper2board.train.loop import configure
+from paper2board.train.mobilenet import load_imagenet
+from paper2board.train.network import write_weights
+from paper2board.train.pretrained import read_pretrained
+from paper2board.train.stage import new_network, train_job, write_history
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        configure(snakemake.params.threads)
+        network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
+        load_imagenet(network, read_pretrained(snakemake.input.pretrained))
+        history, checkpoint = train_job(snakemake, network, network.spec, snakemake.output.weights, log)
+        write_weights(network, snakemake.output.weights)
+        write_history(history, snakemake.output.history, log)
+        checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,390 @@
+"""Evidence of a detector, its scripts and figures, on cases whose answers are known."""
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from paper2board.acquire.scenes import Scene, SceneSet, gather, write_scenes
+from paper2board.convert.c_code import generate
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.energy.board import load_board
+from paper2board.errors import UserError
+from paper2board.evidence import Evidence, Kind, counted, read_book, write_book
+from paper2board.files import write_json
+from paper2board.firmware.host import build_host
+from paper2board.integer_model import Conv2D, IntegerModel, Tensor, write
+from paper2board.report.comparison import Modelled, comparison_book
+from paper2board.report.detection import Detections, true_boxes
+from paper2board.report.detection_book import (
+    Judged,
+    class_book,
+    confusion,
+    device_boxes,
+    found_boxes,
+    gain_evidence,
+    grid_of_size,
+    precision_evidence,
+    precision_recall,
+    slug,
+    truths,
+)
+from paper2board.report.detection_figures import SCENARIOS, Curves, scenario_bars
+from paper2board.report.detection_figures import precision_recall as draw_precision_recall
+from paper2board.report.figures import Confusion
+from paper2board.report.logits import write_logits
+from paper2board.train.detection import encode_boxes
+from paper2board.train.detection_settings import Grid
+
+ROOT = Path(__file__).parents[2]
+GRID = Grid(width=64, height=48, classes=2)
+"""3 × 4 cells."""
+CLASSES = ["traffic light", "cat"]
+SIDE = 14.0
+LOW, HIGH = -7.0, 7.0
+
+
+def scene(*objects: tuple[float, float, int], width: int = 64, height: int = 48) -> Scene:
+    """A grey scene with squares of ``SIDE`` at the given centres, of the given classes."""
+    boxes = [(x - SIDE / 2, y - SIDE / 2, x + SIDE / 2, y + SIDE / 2) for x, y, _ in objects]
+    return Scene(
+        np.full((height, width, 3), 128, np.uint8),
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array([kind for *_, kind in objects], np.int64),
+        np.ones(len(objects), np.float32),
+    )
+
+
+def answers(scenes: SceneSet, right: np.ndarray) -> np.ndarray:
+    """Outputs that tell each scene's boxes, one a cell; where ``right`` (scenes) is false, of the other class."""
+    output = np.full((len(scenes), GRID.channels, GRID.rows, GRID.columns), LOW, np.float32)
+    for index, its in enumerate(scenes):
+        for box, kind in zip(its.boxes, its.classes, strict=True):
+            centre = (box[:2] + box[2:]) / 2 // GRID.stride
+            column, row = int(centre[0]), int(centre[1])
+            tiled = torch.from_numpy(np.broadcast_to(box[:, None, None], (4, GRID.rows, GRID.columns)).copy())
+            output[index, :4, row, column] = encode_boxes(GRID, tiled[None])[0, :, row, column].numpy()
+            output[index, 4 + (kind if right[index] else 1 - kind), row, column] = HIGH
+            output[index, -1, row, column] = HIGH
+    return output.transpose(0, 2, 3, 1).reshape(len(scenes), -1)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> SceneSet:
+    """40 scenes with an object of class 0 and one of class 1 each."""
+    return gather([scene((12, 12, 0), (45, 30, 1)) for _ in range(40)], CLASSES, "test scenes")
+
+
+def judged(scenes: SceneSet, share: float) -> Judged:
+    """A detector that is right in that share of the scenes."""
+    right = np.arange(len(scenes)) < share * len(scenes)
+    found = found_boxes(GRID, answers(scenes, right), None, "logits")
+    return Judged.of(Detections(found, truths(scenes, GRID), 2))
+
+
+# --- outputs to boxes -----------------------------------------------------------------------------------
+
+
+def test_stored_outputs_become_the_boxes_that_they_encode(scenes: SceneSet) -> None:
+    found = found_boxes(GRID, answers(scenes, np.ones(40, bool)), None, "logits")
+    for its, wanted in zip(found, truths(scenes, GRID), strict=True):
+        order = np.argsort(its.labels)
+        np.testing.assert_allclose(its.boxes[order], wanted.boxes, atol=1e-3)
+
+
+def test_int8_outputs_are_dequantized_and_the_devices_boxes_agree(scenes: SceneSet) -> None:
+    output = Tensor("heads", (GRID.rows, GRID.columns, GRID.channels), 1 / 16, 3)
+    real = answers(scenes, np.ones(40, bool))
+    codes = np.clip(np.round(real / output.scale) + output.zero_point, -128, 127).astype(np.int8)
+    ours = found_boxes(GRID, codes, output, "logits")
+    device = device_boxes(GRID, codes, output.scale, output.zero_point, "library")
+    for plain, integer in zip(ours, device, strict=True):
+        assert len(plain) == len(integer) == 2
+        np.testing.assert_allclose(plain.boxes, integer.boxes, atol=0.1)
+        np.testing.assert_allclose(plain.scores, integer.scores, atol=1e-3)
+    with pytest.raises(UserError, match="unlike its model's outputs"):
+        found_boxes(GRID, codes, None, "logits")
+
+
+def test_the_grid_follows_the_number_of_outputs() -> None:
+    assert grid_of_size(GRID, 3 * 4 * 7, "x") == GRID
+    assert grid_of_size(GRID, 2 * 2 * 7, "x").stride == 32
+    with pytest.raises(UserError, match=r"logits\.npy has 85 values"):
+        grid_of_size(GRID, 85, "logits.npy")
+
+
+def test_scenes_of_another_size_are_stretched_to_the_input() -> None:
+    wide = gather([scene((40, 30, 1), width=128)], CLASSES, "wide")
+    assert truths(wide, GRID)[0].boxes.tolist() == [[16.5, 23.0, 23.5, 37.0]]
+    with pytest.raises(UserError, match="hold no object"):
+        truths(gather([scene()], CLASSES, "empty"), GRID)
+
+
+# --- evidence -------------------------------------------------------------------------------------------
+
+
+def test_average_precision_of_a_known_detector(scenes: SceneSet) -> None:
+    perfect = precision_evidence([judged(scenes, 1)], "map50", [0], "m", {})
+    assert (perfect.value, perfect.interval, perfect.n) == (100, (100, 100), 40)
+    # Right in half of the scenes, all with one score: precision 1 up to recall 1/2, for right answers come first.
+    half = precision_evidence([judged(scenes, 0.5)], "map50", [0], "m", {})
+    assert half.value == pytest.approx(100 * 51 / 101)
+    assert half.interval is not None and half.interval[0] < half.value < half.interval[1]
+    assert half.interval_method == "95 % of a bootstrap over images, one seed"
+
+
+def test_gains_are_paired(scenes: SceneSet) -> None:
+    early, late = judged(scenes, 0.5), judged(scenes, 0.75)
+    gain = gain_evidence([early], [late], [0], "m")
+    assert gain.value == pytest.approx(100 * (76 - 51) / 101)
+    assert gain.unit == "percentage points"
+    assert gain.interval is not None and gain.interval[0] > 0  # never worse in any scene, so in no draw
+    same = gain_evidence([late], [late], [0], "m")
+    assert (same.value, same.interval) == (0, (0, 0))
+
+
+def test_several_seeds_get_students_t(scenes: SceneSet) -> None:
+    runs = [judged(scenes, share) for share in (0.5, 0.75, 1)]
+    item = precision_evidence(runs, "map50", [0, 1, 2], "m", {})
+    values = np.array([100 * 51 / 101, 100 * 76 / 101, 100])
+    half = 4.302653 * values.std(ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom at 97.5 %
+    assert item.value == pytest.approx(values.mean())
+    assert item.interval == pytest.approx((values.mean() - half, values.mean() + half))
+    assert item.n == 120 and item.interval_method == "Student's t 95 % over 3 seeds"
+
+
+def test_each_class_and_the_confusions(scenes: SceneSet) -> None:
+    run = judged(scenes, 0.75)
+    book = class_book(run, CLASSES, 0, "detection.net", {})
+    assert set(book) == {
+        f"detection.net.{name}.{what}"
+        for name in ("traffic-light", "cat")
+        for what in ("ap50", "precision", "recall")
+    }
+    recall = book["detection.net.cat.recall"]
+    assert (recall.value, recall.n) == (75, 40)
+    assert recall.interval == pytest.approx((59.81, 85.81), abs=0.01)  # Wilson, 30 of 40
+    names, matrix = confusion(run, CLASSES)
+    assert names == [*CLASSES, "background"]
+    assert matrix == [[30, 10, 0], [10, 30, 0], [0, 0, 0]]
+    Confusion(variant="net.qat", classes=tuple(names), matrix=tuple(map(tuple, matrix)))
+    assert slug("Potted  plant!") == "potted-plant"
+
+
+def test_classes_that_nobody_has_or_says_make_no_numbers() -> None:
+    truth = [true_boxes(np.array([[0.0, 0, 9, 9]]), np.array([0]))]
+    run = Judged.of(Detections([true_boxes(np.zeros((0, 4)), np.zeros(0))], truth, 2))
+    assert set(class_book(run, CLASSES, 0, "detection.net", {})) == {
+        "detection.net.traffic-light.ap50",
+        "detection.net.traffic-light.recall",
+    }
+
+
+def test_best_score_is_that_of_the_best_f1() -> None:
+    boxes = np.array([[20.0 * i, 0, 20 * i + 10, 10] for i in range(4)])
+    found = true_boxes(boxes, np.zeros(4))
+    found.scores[:] = [0.9, 0.8, 0.8, 0.1]
+    # right at 0.9, of the two at 0.8 one, at 0.1 none: F1 2/3, 4/5, 2/3 of two true boxes
+    result = Detections([found], [true_boxes(boxes[:2], np.zeros(2))], 1)
+    assert result.best_score() == 0.8
+    assert result.counts(0.8).tolist() == [[2, 3, 2]]
+    nothing = Detections([true_boxes(boxes[2:], np.zeros(2))], [true_boxes(boxes[:2], np.zeros(2))], 1)
+    assert nothing.best_score() == 1
+
+
+# --- comparison -----------------------------------------------------------------------------------------
+
+
+def test_latencies_by_instructions_and_by_macs() -> None:
+    cpu = load_board(ROOT / "config" / "boards" / "esp32-wroom.yaml").cpu
+    networks = {
+        "small": Modelled(2.4e6, 1_000_000, 1000, True),
+        "large": Modelled(24e6, 20_000_000, 5000, False),
+    }
+    book = comparison_book(
+        networks, {"teacher": 100_000_000}, "portable", cpu, {"small": {"tflite": "0" * 64}}
+    )
+    # 1.25 (1.10 to 1.40) cycles an instruction at 240 MHz
+    assert book["compare.small.latency"].value == pytest.approx(12.5)
+    assert book["compare.small.latency"].interval == pytest.approx((11, 14))
+    assert book["compare.small.frames-per-second"].value == pytest.approx(80)
+    assert book["compare.small.frames-per-second"].interval == pytest.approx((1000 / 14, 1000 / 11))
+    assert book["compare.large.arena"].value == 5000
+    assert "the board does not hold it" in book["compare.large.latency"].method
+    # median of 2.4 and 1.2 instructions a MAC
+    assert book["compare.teacher.latency"].value == pytest.approx(1e8 * 1.8 * 1.25 / 240e3)
+    assert book["compare.teacher.latency"].interval == pytest.approx(
+        (1e8 * 1.2 * 1.1 / 240e3, 1e8 * 2.4 * 1.4 / 240e3)
+    )
+    assert {item.kind for item in book.values()} == {Kind.MODELLED} and "compare.teacher.arena" not in book
+    with pytest.raises(UserError, match="no network"):
+        comparison_book({}, {"teacher": 1}, "portable", cpu, {})
+
+
+# --- figures --------------------------------------------------------------------------------------------
+
+
+def test_curves_are_drawn_as_written(tmp_path: Path, scenes: SceneSet) -> None:
+    runs = {
+        "net.fp32": judged(scenes, 1),
+        "net.int8": judged(scenes, 0.5),
+        "other.fp32": judged(scenes, 0.75),
+    }
+    content = precision_recall(runs, "net.int8", CLASSES)
+    path = tmp_path / "curves.json"
+    write_json(path, content)
+    curves = Curves.model_validate_json(path.read_bytes())
+    assert np.mean(curves.networks["net.int8"]) == pytest.approx(runs["net.int8"].detections.map50())
+    assert list(curves.classes) == CLASSES
+    assert curves.released() == {"net": curves.networks["net.int8"], "other": curves.networks["other.fp32"]}
+    first, second = draw_precision_recall(path), draw_precision_recall(path)
+    assert first.svg == second.svg and "<svg" in first.svg
+    path.write_text(json.dumps(content | {"device": "nobody"}))
+    with pytest.raises(UserError, match="no network nobody"):
+        draw_precision_recall(path)
+
+
+def test_scenarios_are_drawn_where_there_are_any() -> None:
+    assert scenario_bars({}, {}) is None
+    one = Evidence(
+        value=60, unit="%", kind=Kind.MEASURED, method="m", interval=(55, 65), interval_method="Wilson"
+    )
+    evidence = {f"scenario.{name}.detection-rate": one for name in SCENARIOS[:3]}
+    drawing = scenario_bars(evidence, {})
+    assert drawing is not None and drawing.id == "scenarios"
+
+
+# --- scripts --------------------------------------------------------------------------------------------
+
+
+def run_script(
+    name: str, folder: Path, inputs: dict[str, Any], outputs: list[str], params: dict[str, Any]
+) -> None:
+    snakemake = SimpleNamespace(
+        input=SimpleNamespace(**inputs),
+        output=SimpleNamespace(**{output: folder / f"{output}.json" for output in outputs}),
+        params=SimpleNamespace(**params),
+        log=[folder / "script.log"],
+        rule=name,
+    )
+    runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), {"snakemake": snakemake}, "__main__")
+
+
+def constant_model() -> IntegerModel:
+    """A detector that says in every cell of a 32 × 32 image: class 0, a box of √(4 · 32) pixels a side."""
+    tensors = (Tensor("image", (32, 32, 3), 1 / 64, 0), Tensor("heads", (2, 2, 7), 1 / 16, 0))
+    bias = np.array([0, 0, 0, 0, 127, -127, 127], np.int32)
+    scale = np.array([4.0], np.float32)  # 1/64 · 4 is the output's scale
+    conv = Conv2D(
+        "heads", (0,), 1, np.zeros((7, 16, 16, 3), np.int8), bias, scale, stride=(16, 16), padding="SAME"
+    )
+    return IntegerModel("constant", tensors, (conv,), 0, 1)
+
+
+def test_summarise_detection(tmp_path: Path, scenes: SceneSet) -> None:
+    write_scenes(tmp_path / "test.safetensors", scenes)
+    write(constant_model(), tmp_path / "model")
+    output = constant_model().tensors[1]
+    logits = []
+    for index, share in enumerate((0.5, 1.0, 0.75)):
+        real = answers(scenes, np.arange(40) < 40 * share)
+        if index == 1:
+            real = np.clip(np.round(real / output.scale), -128, 127).astype(np.int8)
+        logits.append(str(tmp_path / f"{index}.npy"))
+        write_logits(logits[-1], real)
+    run_script(
+        "summarise_detection",
+        tmp_path,
+        {
+            "data": [str(tmp_path / "test.safetensors")],
+            "logits": logits[:2],
+            "models": [str(tmp_path / "model")] * 2,
+            "pruned": logits[2:],
+        },
+        ["book", "confusion", "curves"],
+        {
+            "accuracies": {"net.fp32": ("net", "fp32"), "net.int8": ("net", "ptq")},
+            "comparisons": {"quantization": ("net.fp32", "net.int8")},
+            "pruned": {"net.40": "net.fp32"},
+            "seeds": [0],
+            "limit": None,
+            "grid": GRID.model_dump(),
+            "classes": CLASSES,
+            "confusion_of": "net.ptq",
+        },
+    )
+    book = read_book(tmp_path / "book.json")
+    values = {name: round(item.value, 3) for name, item in book.items()}
+    assert values["map50.net.fp32"] == round(100 * 51 / 101, 3)
+    assert values["map50.net.int8"] == 100
+    assert values["gain.quantization"] == round(100 * 50 / 101, 3)
+    assert values["magnitude-pruning.net.40.gain"] == round(100 * 25 / 101, 3)
+    assert values["detection.net.cat.precision"] == 100
+    assert json.loads((tmp_path / "confusion.json").read_text())["variant"] == "net.ptq"
+    assert Curves.model_validate_json((tmp_path / "curves.json").read_bytes()).device == "net.int8"
+
+
+def test_evaluate_scenarios(tmp_path: Path) -> None:
+    side = (4 * 32) ** 0.5 / 2
+    box = [8 - side, 8 - side, 8 + side, 8 + side]
+    told = Scene(
+        np.full((32, 32, 3), 90, np.uint8),
+        np.array([box], np.float32),
+        np.zeros(1, np.int64),
+        np.ones(1, np.float32),
+    )
+    other = Scene(told.image, told.boxes, np.ones(1, np.int64), told.visible)
+    write_scenes(tmp_path / "test.safetensors", gather([told, told, told, other], CLASSES, "test"))
+    model = constant_model()
+    write(model, tmp_path / "model")
+    generate(model, tmp_path / "c")
+    build_host(tmp_path / "c", tmp_path / "libhost.so")
+    run_script(
+        "evaluate_scenarios",
+        tmp_path,
+        {
+            "data": [str(tmp_path / "test.safetensors")],
+            "library": str(tmp_path / "libhost.so"),
+            "model": str(tmp_path / "model"),
+        },
+        ["book"],
+        {"scenarios": ["unchanged", "low-light", "occlusion-50"], "seed": 0, "limit": None},
+    )
+    book = read_book(tmp_path / "book.json")
+    assert len(book) == 6
+    for name in ("unchanged", "low-light", "occlusion-50"):  # it says the same whatever it sees
+        rate = book[f"scenario.{name}.detection-rate"]
+        assert (rate.value, rate.n) == (75, 4)
+        assert rate.interval == pytest.approx((30.06, 95.44), abs=0.01)  # Wilson, 3 of 4
+
+
+def test_compare_detectors_and_measure_arena(tmp_path: Path) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(write_flatbuffer(constant_model()))
+    write_book(tmp_path / "counts.json", {"macs.teacher": counted(10_000_000, "1", "m")})
+    board = load_board(ROOT / "config" / "boards" / "esp32-wroom.yaml")
+    params = {
+        "names": ["net"],
+        "without_int8": ["teacher"],
+        "backend": "winograd-mac16",
+        "memory": board.memory.model_dump(mode="json"),
+        "cpu": board.cpu.model_dump(mode="json"),
+    }
+    inputs = {"tflite": [str(path)], "counts": str(tmp_path / "counts.json")}
+    run_script("compare_detectors", tmp_path, inputs, ["book"], params)
+    book = read_book(tmp_path / "book.json")
+    macs = 2 * 2 * 7 * 16 * 16 * 3
+    ratio = book["compare.teacher.latency"].value / book["compare.net.latency"].value
+    assert ratio == pytest.approx(10_000_000 / macs)
+    with pytest.raises(SystemExit):
+        run_script("compare_detectors", tmp_path, inputs, ["book"], params | {"without_int8": ["nobody"]})
+    assert "lacks macs.nobody" in (tmp_path / "script.log").read_text()
+    run_script("measure_arena", tmp_path, {"tflite": [str(path)]}, ["book"], {"names": ["net"]})
+    assert set(read_book(tmp_path / "book.json")) == {
+        f"arena.net.{what}" for what in ("tflm", "layer-by-layer", "streamed")
+    }

@@ -1,0 +1,106 @@
+"""The detector article's ledger and tables: complete, producible, and what its own numbers say of it."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from paper2board.evidence import Evidence, Kind
+from paper2board.report.claims import Ledger, read_ledger
+from paper2board.report.detection_figures import metric_names
+from paper2board.report.metrics import Catalogue, read_catalogue
+from paper2board.report.tables import TableSpec, parse_cell, read_tables
+from paper2board.report.units import factor
+from paper2board.report.verdict import Verdict, judge_all
+
+ROOT = Path(__file__).parents[2]
+LEDGER = ROOT / "config" / "claims" / "esp32cam-detector.yaml"
+TABLES = ROOT / "reports" / "tables" / "esp32cam-detector.yaml"
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    return read_ledger(LEDGER)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return read_catalogue(ROOT / "reports" / "metrics")
+
+
+@pytest.fixture(scope="module")
+def tables(ledger: Ledger, catalogue: Catalogue) -> tuple[TableSpec, ...]:
+    return read_tables(TABLES, ledger, catalogue)
+
+
+def test_every_metric_can_be_produced_in_the_claims_unit(ledger: Ledger, catalogue: Catalogue) -> None:
+    for name, claim in ledger.claims.items():
+        if claim.metric is not None:
+            assert claim.metric in catalogue, name
+            factor(catalogue[claim.metric].unit, claim.unit, name)
+    assert all(name in catalogue for name in metric_names())
+
+
+def test_every_result_of_the_article_stands_in_a_table(ledger: Ledger, tables: tuple[TableSpec, ...]) -> None:
+    assert len({table.id for table in tables}) == len(tables)
+    shown = {parse_cell(cell)[0] for table in tables for row in table.rows.values() for cell in row if cell}
+    sections = {"1. Base Model Selection", "Performance Metrics", "Real-World Testing", "Confusion Matrix"}
+    results = {
+        name
+        for slide in ledger.slides
+        for name, claim in slide.claims.items()
+        if slide.title in sections and (claim.metric or "precision" in name)
+    }
+    assert len(results) == 27
+    assert results <= shown
+
+
+def test_what_the_article_says_of_itself(ledger: Ledger) -> None:
+    """The findings of a reading with pencil and paper."""
+    contradicted = {item.name for item in judge_all(ledger, {}) if item.verdict is Verdict.INCONSISTENT}
+    assert contradicted == {
+        "size_initial",  # 14,480 parameters are 0.058 MB
+        "size_final",
+        "speed_headline",  # 66 of 250 ms is 74 % less
+        "block4_rows",  # 15 rows become 8
+        "pruning_size_after",  # zeros are as long as other weights
+        "quantization_size_after",
+        "quantization_compression",  # 30 / 3.2 is 9.4
+        "quantization_loss",  # 84 % → 85 % is a rise
+    }
+    assert ledger.derived["size_final"].nominal * 10**6 == 14_480
+    assert ledger.derived["size_initial"].nominal * 10**6 == 4 * 14_480
+    assert ledger.derived["block4_rows"].nominal == 8
+    assert float(ledger.derived["size_reduction"].nominal) == pytest.approx(50 / 3.2)
+    assert ledger.derived["frame_rate"].nominal == Fraction(1000, 66)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "unit", "claim", "verdict"),
+    [
+        ("map50.deployed.int8", 62.0, "%", "map_headline", Verdict.NOT_REPRODUCED),
+        ("map50.deployed.int8", 86.0, "%", "map_headline", Verdict.EXCEEDED),
+        ("compare.deployed.latency", 48.0, "ms", "table2_ours_latency", Verdict.EXCEEDED),
+        ("arena.printed.tflm", 101_000, "B", "arena_size", Verdict.NOT_REPRODUCED),
+        (
+            "magnitude-pruning.distilled.40.gain",
+            -2.2,
+            "percentage points",
+            "pruning_loss",
+            Verdict.REPRODUCED,
+        ),
+        (
+            "magnitude-pruning.distilled.40.gain",
+            -9.0,
+            "percentage points",
+            "pruning_loss",
+            Verdict.NOT_REPRODUCED,
+        ),
+    ],
+)
+def test_our_numbers_decide(
+    ledger: Ledger, metric: str, value: float, unit: str, claim: str, verdict: Verdict
+) -> None:
+    evidence = {metric: Evidence(value=value, unit=unit, kind=Kind.MEASURED, method="test")}
+    verdicts = {item.name: item.verdict for item in judge_all(ledger, evidence)}
+    assert verdicts[claim] is verdict
