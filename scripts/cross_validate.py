@@ -8,7 +8,6 @@ Bengio 2003).
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.evidence import Evidence, Kind, write_book
@@ -23,6 +22,7 @@ from paper2board.train.mobilenet import (
     frozen_features,
     load_imagenet,
 )
+from paper2board.train.pretrained import read_pretrained
 from paper2board.train.stage import new_network
 
 if __name__ == "__main__":
@@ -30,7 +30,7 @@ if __name__ == "__main__":
         configure(snakemake.threads)
         params = snakemake.params
         network = new_network(params.network, params.seed)
-        load_imagenet(network, load_file(snakemake.input.pretrained))
+        load_imagenet(network, read_pretrained(snakemake.input.pretrained))
         splits = [load_examples(files) for files in (snakemake.input.training, snakemake.input.test)]
         images = np.concatenate([fit_images(part.images, network.spec.input) for part in splits])
         labels = torch.from_numpy(np.concatenate([part.labels for part in splits]))

@@ -8,6 +8,7 @@ from paper2board.scripting import running
 from paper2board.train.loop import configure
 from paper2board.train.network import write_weights
 from paper2board.train.stage import new_network, train_job, write_history
+from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -5,9 +5,9 @@ perturbed (``paper2board/acquire/perturbations.py``), the C engine answers, boxe
 NMS that the device runs. The score threshold is that of the best F1 on the unchanged scenes.
 """
 
-from paper2board.acquire.examples import fit_images, load_examples
 from tqdm import tqdm
 
+from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.acquire.perturbations import perturb_set
 from paper2board.acquire.scenes import SceneSet
 from paper2board.errors import UserError
@@ -31,11 +31,11 @@ if __name__ == "__main__":
             raise UserError(f"{files.data[0]} has no boxes; scenarios need a data set of scenes")
         library, model = HostModel(files.library), read(files.model)
         output = model.tensors[model.output]
-        height, width, channels = library.input_shape
-        grid = Grid(width=width, height=height, classes=len(scenes.names))
+        rows, columns, channels = output.shape
+        grid = Grid.of(model.image_shape, (channels, rows, columns))
 
         def detections(perturbed: SceneSet) -> Detections:
-            images = to_int8(fit_images(perturbed.images, (channels, height, width)))
+            images = to_int8(fit_images(perturbed.images, model.image_shape))
             found = device_boxes(grid, library.run(images), output.scale, output.zero_point, files.library)
             return Detections(found, truths(perturbed, grid), grid.classes, (0.5,))
 

@@ -4,6 +4,7 @@ Inputs: weights, calibration images. Output: the IntegerModel. Method: batch nor
 channel or (scheme ptq-per-tensor) per tensor; activation ranges of least squared error on the calibration set.
 """
 
+from paper2board.acquire.examples import load_examples
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.files import digest
 from paper2board.integer_model import renamed, write
@@ -22,7 +23,8 @@ if __name__ == "__main__":
         parameters = observer.parameters()
         name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"
         model = to_integer_model(network, parameters, name, snakemake.wildcards.scheme == "ptq")
-        classes, weights = ",".join(snakemake.params.classes), digest(snakemake.input.weights)
+        names = load_examples(snakemake.input.data, 1).names(snakemake.params.classes)
+        classes, weights = ",".join(names), digest(snakemake.input.weights)
         write(renamed(model, name, classes=classes, weights_sha256=weights), snakemake.output.model)
         log(
             "; ".join(

@@ -5,6 +5,7 @@ history. Method: batch norm folded, activation ranges calibrated and fixed, stra
 et al. 2018).
 """
 
+from paper2board.acquire.examples import load_examples
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.files import digest
@@ -27,7 +28,8 @@ if __name__ == "__main__":
         history, checkpoint = train_job(snakemake, aware, network.spec, snakemake.output.model, log, teacher)
         name = f"{snakemake.wildcards.variant}.qat"
         model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
-        classes, weights = ",".join(snakemake.params.classes), digest(snakemake.input.weights)
+        names = load_examples(snakemake.input.data, 1).names(snakemake.params.classes)
+        classes, weights = ",".join(names), digest(snakemake.input.weights)
         write(renamed(model, name, classes=classes, weights_sha256=weights), snakemake.output.model)
         write_history(history, snakemake.output.history, log)
         checkpoint.unlink(missing_ok=True)

@@ -21,8 +21,8 @@ from paper2board.train.ssd import (
     annotated,
     train_ssd,
     write_ssd,
-    write_ssd_history,
 )
+from paper2board.train.stage import write_history
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -54,5 +54,5 @@ if __name__ == "__main__":
             params.code,
         )
         write_ssd(detector, snakemake.output.weights)
-        write_ssd_history(history, snakemake.output.history, log)
+        write_history(history, snakemake.output.history, log)
         checkpoint.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 import itertools
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -275,7 +276,7 @@ def test_the_ledger_s_example_is_a_ledger(folder, capsys):
     assert set(ledger.claims) == {"parameters", "size", "accuracy"}
     catalogue = read_catalogue("reports/metrics")
     assert all(claim.metric is None or claim.metric in catalogue for claim in ledger.claims.values())
-    assert float(ledger.derived["size"].nominal) == 4 * 12_345
+    assert float(ledger.derived["size"].nominal) == 4 * 12.345
 
 
 # --- --add --------------------------------------------------------------------------------------------
@@ -388,3 +389,33 @@ def test_help_says_that_the_file_is_executed(capsys):
     with pytest.raises(SystemExit):
         cli.main(["new-study", "--help"])
     assert "FILE.py is executed" in " ".join(capsys.readouterr().out.split())
+
+
+# --- docs/new-study.md --------------------------------------------------------------------------------
+
+
+def blocks(kind):
+    return re.findall(rf"(?ms)^```{kind}\n(.*?)^```", (ROOT / "docs/new-study.md").read_text())
+
+
+def test_the_document_s_example_is_what_the_command_does(folder, capsys):
+    (script,) = [text for text in blocks("sh") if "Image.fromarray" in text]
+    subprocess.run(["bash", "-e", "-c", script], check=True)
+    Path("net.py").write_text(blocks("python")[0])
+    (printed,) = [text for text in blocks("console") if "my-fruit --images" in text]
+    command, _, wanted = printed.partition("\n")
+    status, text = run(capsys, *command.removeprefix("$ paper2board new-study ").split())
+    assert status == 0
+    wanted_lines = [line for line in wanted.splitlines() if "to run it with the others" not in line]
+    assert [line for line in text.splitlines() if "to run it with the others" not in line] == wanted_lines
+    assert blocks("yaml")[0] in Path("config/studies/my-fruit.yaml").read_text()
+
+
+def test_the_document_s_ledger_and_table_can_be_read(folder, capsys):
+    _, claims, table = blocks("yaml")
+    Path("claims.yaml").write_text(claims)
+    Path("tables.yaml").write_text("tables:\n" + table)
+    ledger = read_ledger("claims.yaml")
+    assert float(ledger.derived["size"].nominal) == pytest.approx(15.116)
+    (found,) = read_tables("tables.yaml", ledger, read_catalogue("reports/metrics"))
+    assert found.id == "table-2"

@@ -33,6 +33,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def names(self, default: Sequence[str]) -> list[str]:
+        """Return the classes' names: those of the file, for it may hold a stand-in, else ``default``."""
+        return list(default if self.scenes is None else self.scenes.names)
+
 
 def load_examples(files: Sequence[str | Path], limit: int | None = None) -> Examples:
     """Read one split's prepared files: ``.bin`` (CIFAR-10) in order, or one ``.safetensors`` (scenes).
@@ -75,7 +79,7 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
     ``images`` is uint8 (n, rows, columns, 3); the result uint8 (n, height, width, channels), the pixels that
     the device gets. Each is the mean of the area it covers, the picture being stretched if its aspect is
     another; with one channel, of BT.601's luma 0.299 R + 0.587 G + 0.114 B. Halves round up. The sums are of
-    integers below 2^53, hence exact in float64 and the same everywhere. Images of that shape come back as they
+    integers that their type holds, hence exact and the same everywhere. Images of that shape come back as they
     are. Raise :class:`UserError` for another number of channels than 1 or 3.
     """
     channels, height, width = shape
@@ -84,17 +88,18 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
     rows, columns = images.shape[1:3]
     if (channels, height, width) == (3, rows, columns):
         return images
-    down, across = _coverage(rows, height), _coverage(columns, width)
     whole = rows * columns * (1 if channels == 3 else sum(LUMA))
+    exact: type[np.floating] = np.float32 if 255 * whole <= 1 << 24 else np.float64
+    down, across = _coverage(rows, height).astype(exact), _coverage(columns, width).astype(exact)
     result = np.empty((len(images), height, width, channels), dtype=np.uint8)
     for start in range(0, len(images), _BATCH):
-        part = images[start : start + _BATCH].astype(np.float64)
+        part = images[start : start + _BATCH].transpose(0, 3, 1, 2).astype(exact, order="C")
         if channels == 1:
-            part = (part @ np.array(LUMA, dtype=np.float64))[..., None]
-        # (height, rows) · (rows, columns · channels), then (width, columns) · (columns, channels)
-        flat = down @ part.reshape(len(part), rows, columns * channels)
-        sums = across @ flat.reshape(len(part), height, columns, channels)
-        result[start : start + _BATCH] = (2 * sums.astype(np.int64) + whole) // (2 * whole)
+            part = np.tensordot(part, np.array(LUMA, dtype=exact), axes=([1], [0]))[:, None]
+        # (height, rows) · (rows, columns) · (columns, width), a channel each
+        sums = (down @ part) @ across.T
+        means = (2 * sums.astype(np.int64) + whole) // (2 * whole)
+        result[start : start + _BATCH] = means.transpose(0, 2, 3, 1)
     return result
 
 

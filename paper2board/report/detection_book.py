@@ -34,7 +34,6 @@ CONFIDENCE = 0.95
 DRAWS = 1000
 SEED = 0
 """Of the bootstrap: one for all detectors."""
-STRIDES = (4, 8, 16, 32, 64)
 BACKGROUND = "background"
 Precision = Literal["map50", "map"]
 """mAP@0.5, or COCO's mean over the thresholds 0.5 … 0.95."""
@@ -77,27 +76,12 @@ def truths(scenes: SceneSet, grid: Grid) -> list[Boxes]:
     return [true_boxes(scene.boxes * scale, scene.classes) for scene in scenes]
 
 
-def grid_of_size(grid: Grid, size: int, where: str) -> Grid:
-    """Return ``grid``, or the same image's grid of another stride, with ``size`` output values.
-
-    Raise :class:`UserError` naming ``where`` if there is none.
-    """
-    for stride in (grid.stride, *STRIDES):
-        candidate = grid.model_copy(update={"stride": stride})
-        if candidate.rows * candidate.columns * candidate.channels == size:
-            return candidate
-    raise UserError(
-        f"{where} has {size} values an image, which is no grid of {grid.channels} channels over {grid.width} x"
-        f" {grid.height} pixels; give the network one output a cell: box, {grid.classes} classes, confidence"
-    )
-
-
 def found_boxes(grid: Grid, logits: np.ndarray, output: Tensor | None, where: str) -> list[Boxes]:
     """Return what a network found, after NMS, in pixels of its input.
 
     ``output``: the integer model's output, whose scale and zero point make int8 ``logits`` real; None for float32.
     """
-    grid = grid_of_size(grid, logits.shape[1], where)
+    _check_size(grid, logits, where)
     if (logits.dtype == np.int8) != (output is not None):
         raise UserError(f"{where} is {logits.dtype}, unlike its model's outputs; delete it and run again")
     values = logits.astype(np.float32)
@@ -109,10 +93,18 @@ def found_boxes(grid: Grid, logits: np.ndarray, output: Tensor | None, where: st
 
 def device_boxes(grid: Grid, outputs: np.ndarray, scale: float, zero_point: int, where: str) -> list[Boxes]:
     """Return what the device finds, in its own integers (``firmware/app/p2b_boxes.h``), from int8 N×values."""
-    grid = grid_of_size(grid, outputs.shape[1], where)
+    _check_size(grid, outputs, where)
     tables = int8_tables(grid, Quantization(scale, zero_point))
     cells = outputs.reshape(-1, grid.rows, grid.columns, grid.channels)
     return [suppress_int8(tables, found).pixels() for found in decode_int8(tables, cells)]
+
+
+def _check_size(grid: Grid, outputs: np.ndarray, where: str) -> None:
+    if outputs.shape[1] != grid.rows * grid.columns * grid.channels:
+        raise UserError(
+            f"{where} has {outputs.shape[1]} values an image, not {grid.rows} x {grid.columns} cells of"
+            f" {grid.channels}; delete it and run again"
+        )
 
 
 # --- average precision and gains ------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""Accuracy and its intervals, from logits of the test set."""
+"""Accuracy, loss and their intervals, from logits of the test set."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
+from scipy.special import logsumexp
 from statsmodels.stats.proportion import proportion_confint
 
 from paper2board.evidence import Evidence, Kind
@@ -70,6 +71,38 @@ def gain_evidence(
         seeds=tuple(seeds),
         interval=interval,
         interval_method=name,
+    )
+
+
+def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return float64 (N,), the cross entropy (natural logarithm) of each row of N×classes float logits."""
+    logits = logits.astype(np.float64)
+    return logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]
+
+
+def loss_evidence(
+    losses: Sequence[np.ndarray], seeds: Sequence[int], method: str, chain: dict[str, str]
+) -> Evidence:
+    """Return the mean test loss with its interval. ``losses``: one (N,) array a seed.
+
+    One seed: normal interval over the images. Several: Student's t over the seeds' means.
+    """
+    means = np.array([values.mean() for values in losses])
+    if len(losses) == 1:
+        half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * stats.sem(losses[0])
+        interval, name = (max(0.0, means[0] - half), means[0] + half), "normal 95 % over images, one seed"
+    else:
+        interval, name = _t_interval(means), f"Student's t 95 % over {len(means)} seeds"
+    return Evidence(
+        value=float(means.mean()),
+        unit="1",
+        kind=Kind.MEASURED,
+        method=method,
+        n=sum(len(values) for values in losses),
+        seeds=tuple(seeds),
+        interval=interval,
+        interval_method=name,
+        chain=chain,
     )
 
 

@@ -9,8 +9,9 @@ bytes a bias.
 
 import math
 import operator
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.kernels.layer import Convolution, Product
 from paper2board.convert.steps import Operand, Step, lower, row_bytes, rows, storage
 from paper2board.errors import UserError
-from paper2board.integer_model import IntegerModel, Weighted, macs
+from paper2board.integer_model import IntegerModel, Op, Pool2D, Weighted, macs
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Layer:
     biases: int = 0
     weighted: Convolution | Product | None = None
     groups: int = 1
+    max_pool: bool = False
+    """Whether it is the largest value of each window, which a convolution before it can take in."""
 
     @property
     def bytes(self) -> int:
@@ -76,6 +79,37 @@ class Graph:
         """Bytes of int8 weights and int32 biases."""
         return sum(layer.weights + 4 * layer.biases for layer in self.layers)
 
+    def pooled(self) -> "Graph":
+        """Return the graph as the engine streams it: a max pooling whose windows do not overlap is the last act of
+        the convolution that it alone reads."""
+        readers = Counter(operand.tensor for layer in self.layers for operand in layer.operands)
+        place: list[int] = []
+        layers: list[Layer] = []
+        for layer in self.layers:
+            source = layer.operands[0].tensor if layer.operands else -1
+            window = layer.operands[0] if layer.operands else None
+            if (
+                window is not None
+                and layer.max_pool
+                and readers[source] == 1
+                and self.layers[source].weighted is not None
+                and (window.stride, window.pad) == (window.height, 0)
+                and layer.rows * window.height <= self.layers[source].rows
+            ):
+                conv = layers[place[source]]
+                below = conv.operands[0]
+                height = (window.height - 1) * below.stride + below.height
+                operand = Operand(below.tensor, height, below.stride * window.stride, below.pad)
+                layers[place[source]] = replace(
+                    conv, operands=(operand,), rows=layer.rows, row_bytes=layer.row_bytes
+                )
+                place.append(place[source])
+                continue
+            place.append(len(layers))
+            operands = tuple(replace(operand, tensor=place[operand.tensor]) for operand in layer.operands)
+            layers.append(replace(layer, operands=operands))
+        return replace(self, layers=tuple(layers))
+
     @property
     def tensor_bytes(self) -> int:
         """Bytes of all activations together, the input included: what memory without sharing would take."""
@@ -90,23 +124,19 @@ def of_integer_model(model: IntegerModel) -> Graph:
     owner, maker = storage(model), {}
     layers: list[Layer] = []
 
-    def add(step: Step, output: int, operands: tuple[Operand, ...]) -> None:
+    def add(step: Step, op: Op | None, output: int, operands: tuple[Operand, ...]) -> None:
         maker[output] = len(layers)
-        op = step.op if isinstance(step.op, Weighted) and step.op.output == output else None
-        layers.append(
-            Layer(
-                model.tensors[output].name,
-                operands,
-                rows(model, output),
-                row_bytes(model, output),
-                macs(model, op) if op else 0,
-                op.weights.size if op else 0,
-                op.bias.size if op else 0,
-                weighted_layer(model, Step(step.name, op, step.operands, output, None, step.window_pad))
-                if op
-                else None,
+        layer = Layer(model.tensors[output].name, operands, rows(model, output), row_bytes(model, output))
+        if isinstance(op, Weighted):
+            alone = replace(step, output=output, pool=None)
+            layer = replace(
+                layer,
+                macs=macs(model, op),
+                weights=op.weights.size,
+                biases=op.bias.size,
+                weighted=weighted_layer(model, alone),
             )
-        )
+        layers.append(replace(layer, max_pool=isinstance(op, Pool2D) and op.type == "MAX_POOL_2D"))
 
     for step in lower(model, fuse=True):
         operands = tuple(
@@ -122,9 +152,10 @@ def of_integer_model(model: IntegerModel) -> Graph:
             # What the fused step's window is made of.
             stride = operands[0].stride // step.pool.stride[0]
             height = operands[0].height - (step.pool.kernel[0] - 1) * stride
-            add(step, step.op.output, (Operand(operands[0].tensor, height, stride, operands[0].pad),))
+            below = Operand(operands[0].tensor, height, stride, operands[0].pad)
+            add(step, step.op, step.op.output, (below,))
             operands = (Operand(maker[step.op.output], step.pool.kernel[0], step.pool.stride[0]),)
-        add(step, step.output, operands)
+        add(step, step.pool or step.op, step.output, operands)
     return Graph(model.name, tuple(layers), sum(layer.weights + layer.biases for layer in layers))
 
 
@@ -204,6 +235,8 @@ class _Tracer:
                     _first(value) for value in (module.kernel_size, module.stride, module.padding)
                 )
                 self._layer(node, (Operand(self.at[source], height, stride, pad),), fusable=True)
+                largest = isinstance(module, nn.MaxPool2d)
+                self.layers[-1] = replace(self.layers[-1], max_pool=largest)
             case nn.AdaptiveAvgPool2d():
                 self._mean(node, source)
             case nn.Flatten():

@@ -4,7 +4,7 @@ The two schedules are those of :mod:`paper2board.convert.memory_plan`. Layers ar
 crosses from one segment to another is there as a whole; within a segment rows flow, and only those exist that
 someone still needs: a kernel's height of rows before a convolution, a delay line before a residual sum, all of
 them before a global pooling. Layer by layer, every layer is a segment; streamed, the segments are those whose
-largest needs least.
+largest needs least, and a max pooling is the last act of the convolution before it.
 
 Here the flow is a clock instead of a list of calls, so that two hundred layers take a second: at every tick each
 layer computes at most one row, in execution order, if its operands' rows are there (below a tensor's last row
@@ -22,17 +22,17 @@ from paper2board.survey.graph import Graph
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes of activations at the peak, and the first layer of each segment."""
+    """Bytes of activations at the peak, and the name of the first layer of each segment."""
 
     bytes: int
-    borders: tuple[int, ...]
+    segments: tuple[str, ...]
 
 
 def layer_by_layer(graph: Graph) -> Peak:
     """Return the peak when every layer runs by itself, as in TFLite Micro."""
     flow = _Flow(graph)
-    count = len(graph.layers)
-    return Peak(max(flow.need(i, i + 1) for i in range(count)), tuple(range(count)))
+    needs = [flow.need(index, index + 1) for index in range(len(graph.layers))]
+    return Peak(max(needs), tuple(layer.name for layer in graph.layers))
 
 
 def streamed(graph: Graph) -> Peak:
@@ -41,15 +41,16 @@ def streamed(graph: Graph) -> Peak:
     The path of borders with the least bottleneck, found lazily: lower bounds first, and a segment's need is worked
     out only when the best path by what is known goes through it. A path whose segments are all known is the best.
     """
+    graph = graph.pooled()
     flow = _Flow(graph)
-    count = len(graph.layers)
     needs = flow.least()
-    known = np.eye(count + 1, k=1, dtype=bool)  # of one layer the bound is the need
+    known = np.eye(len(needs), k=1, dtype=bool)  # of one layer the bound is the need
     while True:
         borders = _path(needs)
         unknown = [edge for edge in pairwise(borders) if not known[edge]]
         if not unknown:
-            return Peak(int(max(needs[edge] for edge in pairwise(borders))), borders[:-1])
+            peak = max(needs[edge] for edge in pairwise(borders))
+            return Peak(int(peak), tuple(graph.layers[border].name for border in borders[:-1]))
         for edge in unknown:
             needs[edge], known[edge] = flow.need(*edge), True
 
@@ -151,9 +152,3 @@ class _Flow:
             needed = np.maximum(before * stride - pad, 0)
             oldest = np.minimum(oldest, np.where(before < self.layers[reader].rows, needed, done))
         return int((done - oldest).max())
-
-
-def segments(peak: Peak, graph: Graph) -> list[tuple[str, ...]]:
-    """Return the names of the layers of each segment."""
-    ends = (*peak.borders, len(graph.layers))
-    return [tuple(layer.name for layer in graph.layers[a:b]) for a, b in pairwise(ends)]

@@ -22,7 +22,7 @@ from torch import nn
 from tqdm import tqdm
 
 from paper2board.files import atomic_path
-from paper2board.train.data import to_float
+from paper2board.train.data import draw_moves, move, to_float
 from paper2board.train.recipe import Recipe
 from paper2board.train.task import Boxes, Classification, Hits, Task
 
@@ -120,6 +120,8 @@ def train(
     history = loop.resume(checkpoint, identity)
     if history:
         log(f"resuming after epoch {len(history)} of {epochs} from {checkpoint}")
+    if len(history) < epochs:
+        loop.views = loop.teacher_views()
     for epoch in range(len(history), epochs):
         started = time.perf_counter()
         learning_rate = loop.optimizer.param_groups[0]["lr"]
@@ -155,6 +157,7 @@ class _Loop:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.training, self.recipe, self.seed, self.teacher = training, recipe, seed, teacher
         self.task = task
+        self.views: torch.Tensor | None = None
         self.steps = -(-len(training) // recipe.batch_size)
         self.optimizer = torch.optim.SGD(
             network.parameters(),
@@ -174,10 +177,20 @@ class _Loop:
         self.network.train()
         loss_sum, hits = 0.0, []
         for indices in _progress(order.split(self.recipe.batch_size), f"epoch {epoch + 1}"):
-            pixels, targets = self.task.augment(
-                self.training.pixels[indices], self.training.answers[indices], self.recipe, generator
-            )
-            loss, output = self._loss(to_float(pixels), targets)
+            pixels, answers = self.training.pixels[indices], self.training.answers[indices]
+            mirrored = torch.zeros(len(indices), dtype=torch.int64)
+            if self.recipe.crop_padding or self.recipe.flip:
+                moves = draw_moves(len(indices), self.recipe.crop_padding, self.recipe.flip, generator)
+                mirrored = moves.mirrored.squeeze(1).long()
+                answers = self.task.moved(answers, moves, *pixels.shape[2:])
+                pixels = move(pixels, moves)
+            inputs, targets = to_float(pixels), self.task.targets(answers)
+            taught = None
+            if self.views is not None:
+                taught = self.views[mirrored, indices]
+            elif self.teacher is not None:
+                taught = self._teach(inputs)
+            loss, output = self._loss(inputs, targets, taught)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -186,14 +199,35 @@ class _Loop:
             hits.append(self.task.hits(output.detach(), targets))
         return loss_sum / len(self.training), _share(hits)
 
-    def _loss(self, inputs: torch.Tensor, targets: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        low_precision = self.recipe.precision == "bfloat16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+
+    @torch.no_grad()
+    def _teach(self, inputs: torch.Tensor) -> torch.Tensor:
+        assert self.teacher is not None
+        with self._autocast():
+            return self.teacher.network(inputs).float()
+
+    def teacher_views(self) -> torch.Tensor | None:
+        """Return what the teacher says of every image as it is and of its mirror image, once for all epochs.
+
+        None without a teacher, or if random crops make every view another one.
+        """
+        if self.teacher is None or self.recipe.crop_padding:
+            return None
+        views = []
+        for mirror in (False, True) if self.recipe.flip else (False,):
+            parts = _progress(self.training.pixels.split(250), "teacher, mirrored" if mirror else "teacher")
+            views.append(torch.cat([self._teach(to_float(x.flip(3) if mirror else x)) for x in parts]))
+        return torch.stack(views)
+
+    def _loss(
+        self, inputs: torch.Tensor, targets: Any, taught: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        with self._autocast():
             output = self.network(inputs).float()
-        if self.teacher is None:
+        if taught is None or self.teacher is None:
             return self.task.loss(output, targets, self.recipe.label_smoothing), output
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
-            taught = self.teacher.network(inputs).float()
         loss = self.task.distillation_loss(
             output,
             taught,

@@ -207,7 +207,8 @@ class _Reader:
     def __init__(self, module: nn.Module, input: tuple[int, int, int]) -> None:
         self.name = type(module).__name__
         self.input = input
-        self.notes: list[str] = []
+        self.notes: dict[str, list[str]] = {}
+        """What to know → of which parts."""
         self.drafts: dict[str, _Draft] = {"input": _Draft("input", "input", "its input")}
         self.made: dict[fx.Node, _Draft] = {}
         self.same: dict[fx.Node, fx.Node] = {}
@@ -251,9 +252,7 @@ class _Reader:
         drafts = self._used(last)
         for draft in drafts:
             if draft.weights is not None and draft.weights.bias is None and draft.norm is None:
-                self.notes.append(
-                    f"{self.name}.{draft.origin}: the study gives it a bias, which the module lacks"
-                )
+                self._note(draft.origin, "the study gives it a bias, which the module lacks")
         layers, previous = [], "input"
         for draft in drafts:
             layers.append(_entry(draft, previous))
@@ -263,7 +262,8 @@ class _Reader:
         except ValidationError as error:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise UserError(f"{self.name}: {message}; change the module") from error
-        return ImportedModule(spec, tuple(self.notes), tuple(drafts))
+        notes = (f"{', '.join(origins)}: {text}" for text, origins in self.notes.items())
+        return ImportedModule(spec, tuple(notes), tuple(drafts))
 
     # --- one node ---------------------------------------------------------------------------------------
 
@@ -317,7 +317,8 @@ class _Reader:
                 if any(user.op != "output" for user in node.users):
                     self._refuse(node, "is no layer of the format", "leave it out")
                 self._note(
-                    node, "left out: the loss, and the device's answer, start from the values before it"
+                    _origin(node),
+                    "left out: the loss, and the device's answer, start from the values before it",
                 )
                 self.same[node] = self._tensor(node)
             case _:
@@ -356,8 +357,8 @@ class _Reader:
         draft.moved = self._moved(node, module, source)
         if draft.moved is not None:
             self._note(
-                node,
-                "its windows begin before those of TFLite's SAME, which the study trains with: same shapes and"
+                draft.origin,
+                "windows begin before those of TFLite's SAME, which the study trains with: same shapes and"
                 " counts, but weights trained elsewhere do not fit",
             )
 
@@ -670,8 +671,8 @@ class _Reader:
             waiting += [source for source in self.drafts[name].sources if source not in needed]
         return [draft for name, draft in self.drafts.items() if name in needed and name != "input"]
 
-    def _note(self, node: fx.Node, text: str) -> None:
-        self.notes.append(f"{self.name}.{_origin(node)}: {text}")
+    def _note(self, origin: str, text: str) -> None:
+        self.notes.setdefault(text, []).append(f"{self.name}.{origin}")
 
     def _refuse(self, node: fx.Node, wrong: str, remedy: str) -> NoReturn:
         raise UserError(f"{self.name}.{_origin(node)}: {wrong}; {remedy}")

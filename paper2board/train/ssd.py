@@ -32,12 +32,12 @@ from tqdm import tqdm
 from paper2board.acquire.scenes import SceneSet
 from paper2board.errors import UserError
 from paper2board.files import atomic_path, write_bytes
-from paper2board.report.detection import Detections, decode, suppress, true_boxes
 from paper2board.torchvision_guard import torchvision
 from paper2board.train.data import PIXEL_SCALE, to_float, to_tensor
 from paper2board.train.detection import BOX, Grid, encode_boxes
 from paper2board.train.loop import one_cycle
 from paper2board.train.recipe import Recipe
+from paper2board.train.task import Boxes, Detection
 
 STRIDES = (16, 32)
 """Of the two feature maps."""
@@ -342,9 +342,9 @@ def train_ssd(
     log: Callable[[str], None] = print,
     code: str = "",
 ) -> pd.DataFrame:
-    """Train ``detector`` in place and return its history, one row an epoch; mAP as a fraction.
+    """Train ``detector`` in place and return its history, one row an epoch; scores as fractions.
 
-    Checkpoint, resuming and ``code`` are those of :func:`paper2board.train.loop.train`. The validation mAP@0.5 is
+    Checkpoint, resuming and ``code`` are those of :func:`paper2board.train.loop.train`. The validation score is
     that of the detector's answers on ``grid``. Raise :class:`UserError` if the images are of another size, or if
     the recipe asks for what starts from stored features cannot do.
     """
@@ -369,11 +369,12 @@ def train_ssd(
             "epoch": epoch + 1,
             "learning_rate": learning_rate,
             "train_loss": loss,
-            "validation_map50": _map50(detector.as_grid(grid), held_out, validation, recipe),
+            "train_score": float("nan"),  # the training images' answers are never on the grid
+            "validation_score": _score(detector.as_grid(grid), held_out, validation, recipe),
         }
         history.append(row)
         log(
-            f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, validation mAP@0.5 {row['validation_map50']:.2%},"
+            f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, validation {row['validation_score']:.2%},"
             f" {time.perf_counter() - started:.1f} s"
         )
         loop.save(checkpoint, identity, history)
@@ -420,17 +421,17 @@ def _restored(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _map50(network: SsdGrid, features: Tensor, truth: Annotated, recipe: Recipe) -> float:
+def _score(network: SsdGrid, features: Tensor, truth: Annotated, recipe: Recipe) -> float:
+    """Return the share of right answers, as :class:`paper2board.train.task.Detection` counts them."""
     network.eval()
     answers = []
     for part in features.split(BATCH):
         with _autocast(recipe):
             raw = network.detector.after_stem(_restored(part))
-        answers.append(network.answer(raw))
-    found = [suppress(boxes) for boxes in decode(network.grid, torch.cat(answers).numpy())]
-    pairs = zip(truth.boxes, truth.labels, strict=True)
-    wanted = [true_boxes(boxes.numpy(), labels.numpy()) for boxes, labels in pairs]
-    return Detections(found, wanted, network.grid.classes, thresholds=(0.5,)).map50()
+        answers.append(network.answer({name: value.float() for name, value in raw.items()}))
+    task = Detection(network.grid)
+    right, possible = task.hits(torch.cat(answers), task.targets(Boxes(truth.boxes, truth.labels)))
+    return right / max(1, possible)
 
 
 class _Loop:
@@ -516,12 +517,3 @@ def _identity(detector: SsdDetector, training: Annotated, validation: Annotated,
     for value in detector.state_dict().values():
         digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def write_ssd_history(history: pd.DataFrame, path: str | Path, log: Callable[[str], None]) -> None:
-    """Write a training history as CSV, mAP in %, and log its last line."""
-    table = history.copy()
-    table["validation_map50"] = (100 * table["validation_map50"]).round(4)
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
-    log(f"{path}: validation mAP@0.5 {table['validation_map50'].iloc[-1]:.2f} %")

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 
 from paper2board.train.centroids import assign_centroids, centroid_loss
-from paper2board.train.data import Moves, draw_moves, move, move_boxes
+from paper2board.train.data import Moves, move_boxes
 from paper2board.train.detection import Targets, assign, decode_boxes, detection_loss, iou, mixed_loss
 from paper2board.train.detection_settings import BOX, DetectionDistillation, DetectionLoss, Grid
-from paper2board.train.recipe import Recipe
 
 Hits = tuple[int, int]
 """Right answers, and how many there could have been."""
@@ -46,13 +45,11 @@ class Boxes:
 class Task(Protocol):
     """A task's part of the training loop. ``output`` is the network's, float32."""
 
-    def augment(
-        self, pixels: torch.Tensor, answers: Any, recipe: Recipe, generator: torch.Generator
-    ) -> tuple[torch.Tensor, Any]:
-        """Return uint8 N×C×H×W pixels moved by chance, and what the network should answer for them."""
+    def moved(self, answers: Any, moves: Moves, height: int, width: int) -> Any:
+        """Return the answers of images of that size, in pixels, after augmentation has moved them."""
 
     def targets(self, answers: Any) -> Any:
-        """Return what the network should answer for images as they are."""
+        """Return what the network should answer."""
 
     def loss(self, output: torch.Tensor, targets: Any, label_smoothing: float) -> torch.Tensor:
         """Return the loss against the truth, a scalar."""
@@ -97,12 +94,8 @@ def distillation_loss(
 class Classification:
     """N×classes logits; answers and targets are int64 (N,) labels."""
 
-    def augment(
-        self, pixels: torch.Tensor, answers: torch.Tensor, recipe: Recipe, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if recipe.crop_padding or recipe.flip:
-            pixels = move(pixels, draw_moves(len(pixels), recipe.crop_padding, recipe.flip, generator))
-        return pixels, answers
+    def moved(self, answers: torch.Tensor, moves: Moves, height: int, width: int) -> torch.Tensor:
+        return answers
 
     def targets(self, answers: torch.Tensor) -> torch.Tensor:
         return answers
@@ -116,24 +109,14 @@ class Classification:
         return int((output.argmax(1) == targets).sum()), len(targets)
 
 
-class _OnCells:
-    """What the tasks on cells share: answers are :class:`Boxes`, moved with their pixels."""
-
-    def augment(
-        self, pixels: torch.Tensor, answers: Boxes, recipe: Recipe, generator: torch.Generator
-    ) -> tuple[torch.Tensor, Any]:
-        moves = draw_moves(len(pixels), recipe.crop_padding, recipe.flip, generator)
-        return move(pixels, moves), self.targets(_moved(answers, moves, *pixels.shape[2:]))
-
-    def targets(self, answers: Boxes) -> Any:
-        raise NotImplementedError
-
-
 @dataclass(frozen=True)
-class Detection(_OnCells):
+class Detection:
     """Boxes on the cells of ``grid``; see :mod:`paper2board.train.detection`."""
 
     grid: Grid
+
+    def moved(self, answers: Boxes, moves: Moves, height: int, width: int) -> Boxes:
+        return moved_boxes(answers, moves, height, width)
 
     def targets(self, answers: Boxes) -> Targets:
         return assign(self.grid, list(answers.boxes), list(answers.labels))
@@ -166,12 +149,15 @@ class Detection(_OnCells):
 
 
 @dataclass(frozen=True)
-class Centroids(_OnCells):
+class Centroids:
     """Scores of background and classes a cell; see :mod:`paper2board.train.centroids`."""
 
     rows: int
     columns: int
     stride: int
+
+    def moved(self, answers: Boxes, moves: Moves, height: int, width: int) -> Boxes:
+        return moved_boxes(answers, moves, height, width)
 
     def targets(self, answers: Boxes) -> torch.Tensor:
         return assign_centroids(answers.boxes, answers.labels, self.rows, self.columns, self.stride)
@@ -210,7 +196,8 @@ def make_task(name: str, input_shape: tuple[int, ...], output_shape: tuple[int, 
     return Centroids(rows, columns, -(-input_shape[2] // columns))
 
 
-def _moved(answers: Boxes, moves: Moves, height: int, width: int) -> Boxes:
+def moved_boxes(answers: Boxes, moves: Moves, height: int, width: int) -> Boxes:
+    """Return the objects after their images have moved, cut at the image's edge; what is hardly left of goes."""
     boxes, labels = [], []
     limit = torch.tensor([width, height, width, height])
     parts = zip(answers.boxes, answers.labels, moves.shift.squeeze(2).T, moves.mirrored.tolist(), strict=True)

@@ -68,7 +68,7 @@ def configure(contents):
             for name, content in contents.items()
         ]
         classes = [f"class{label}" for label in range(10)]
-        return Cifar10Dataset(name="tiny", classes=classes, files=files, sources=sources)
+        return Cifar10Dataset(kind="cifar10", name="tiny", classes=classes, files=files, sources=sources)
 
     return make
 

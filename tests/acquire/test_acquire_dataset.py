@@ -71,7 +71,7 @@ def test_not_a_configuration(tmp_path, text):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"none\.yaml cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_dataset(tmp_path / "none.yaml")
 
 
@@ -117,6 +117,8 @@ BOXES = {
     "sources": [MIRROR],
 }
 ARCHIVE = {"kind": "archives", "parts": [{"url": "https://x.org/a.zip"}]}
+RAR = {"kind": "archives", "parts": [{"url": "https://x.org/a.rar"}]}
+SIZED = {"kind": "archives", "parts": [{"url": "https://x.org/a.zip", "size": 1}]}
 
 
 @pytest.fixture
@@ -181,7 +183,7 @@ def test_folders(folder, tmp_path):
     ("raw", "reason"),
     [
         (SCENES | {"name": "other"}, "name is other, but must be the file's, some"),
-        (SCENES | {"of": "none"}, r"none\.yaml cannot be read"),
+        (SCENES | {"of": "none"}, "cannot be read"),
         (SCENES | {"of": "fruit-stand-in"}, "of: fruit-stand-in is of kind scenes"),
         (SCENES | {"classes": ["dog", "cow"]}, "classes: cifar10 has no class 'cow'"),
         (SCENES | {"classes": ["dog"]}, "one class alone"),
@@ -195,9 +197,9 @@ def test_folders(folder, tmp_path):
         (BOXES | {"train": PART | {"annotations": "/etc"}}, "leaves the source's root"),
         (BOXES | {"test": PART}, "train and test are the same pictures"),
         (BOXES | {"sources": [ARCHIVE]}, "needs size and sha256 or md5, or the set a digest"),
-        (BOXES | {"sources": [ARCHIVE | {"parts": [{"url": "https://x.org/a.rar"}]}]}, "the url must end in"),
+        (BOXES | {"sources": [RAR]}, "the url must end in"),
         (
-            BOXES | {"sources": [ARCHIVE | {"parts": [{"url": "https://x.org/a.zip", "size": 1}]}]},
+            BOXES | {"sources": [SIZED]},
             "both or neither",
         ),
         (BOXES | {"format": "coco", "test": PART | {"listed": "l"}}, "listed is for format voc"),

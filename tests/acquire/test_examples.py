@@ -133,6 +133,28 @@ def test_mean_of_the_area(sides, channels, seed):
     np.testing.assert_array_equal(fitted[0], exact(image, channels, height, width))
 
 
+@pytest.mark.parametrize(
+    ("sides", "shape"), [((256, 257), (3, 2, 2)), ((257, 257), (3, 1, 1)), ((320, 240), (1, 1, 1))]
+)
+def test_large_sums_are_exact(sides, shape):
+    # About the largest sums that float32 holds, and beyond; one step below white everywhere but in a corner.
+    images = np.full((1, *sides, 3), 255, dtype=np.uint8)
+    images[:, : sides[0] // 2, : sides[1] // 2] = 254
+    images[0, 0, 0] = 253
+    np.testing.assert_array_equal(fit_images(images, shape)[0], _by_integers(images[0], shape))
+
+
+def _by_integers(image, shape):
+    """The mean of each pixel's area by whole numbers: the picture enlarged, then summed in blocks."""
+    channels, height, width = shape
+    large = image.astype(np.int64).repeat(height, axis=0).repeat(width, axis=1)
+    sums = large.reshape(height, image.shape[0], width, image.shape[1], 3).sum(axis=(1, 3))
+    whole = image.shape[0] * image.shape[1]
+    if channels == 1:
+        sums, whole = (sums @ np.array([299, 587, 114]))[..., None], 1000 * whole
+    return (2 * sums + whole) // (2 * whole)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 5])
 def test_whole_factors_keep_the_mean(factor):
     images = RNG.integers(0, 256, (130, 6 * factor, 8 * factor, 3), dtype=np.uint8)

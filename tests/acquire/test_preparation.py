@@ -236,8 +236,8 @@ def test_hostile_archive_falls_to_the_stand_in(archive, stand_in, tmp_path):
 
 
 def test_more_than_is_allowed(archive):
-    source = archive(voc_files()) | {"unpacked_bytes": 1000}
-    with pytest.raises(UserError, match="more than the 1000 bytes allowed"):
+    source = archive(voc_files()) | {"unpacked_bytes": 300}
+    with pytest.raises(UserError, match="more than the 300 bytes allowed"):
         prepare_boxes(configure(source))
 
 

@@ -28,7 +28,6 @@ from paper2board.report.detection_book import (
     device_boxes,
     found_boxes,
     gain_evidence,
-    grid_of_size,
     precision_evidence,
     precision_recall,
     slug,
@@ -40,6 +39,8 @@ from paper2board.report.figures import Confusion
 from paper2board.report.logits import write_logits
 from paper2board.train.detection import encode_boxes
 from paper2board.train.detection_settings import Grid
+from paper2board.train.network import Network, write_weights
+from paper2board.train.network_spec import NetworkSpec
 
 ROOT = Path(__file__).parents[2]
 GRID = Grid(width=64, height=48, classes=2)
@@ -111,11 +112,9 @@ def test_int8_outputs_are_dequantized_and_the_devices_boxes_agree(scenes: SceneS
         found_boxes(GRID, codes, None, "logits")
 
 
-def test_the_grid_follows_the_number_of_outputs() -> None:
-    assert grid_of_size(GRID, 3 * 4 * 7, "x") == GRID
-    assert grid_of_size(GRID, 2 * 2 * 7, "x").stride == 32
-    with pytest.raises(UserError, match=r"logits\.npy has 85 values"):
-        grid_of_size(GRID, 85, "logits.npy")
+def test_outputs_of_another_grid_are_refused() -> None:
+    with pytest.raises(UserError, match=r"logits\.npy has 85 values an image, not 3 x 4 cells of 7"):
+        found_boxes(GRID, np.zeros((1, 85), np.float32), None, "logits.npy")
 
 
 def test_scenes_of_another_size_are_stretched_to_the_input() -> None:
@@ -286,31 +285,33 @@ def constant_model() -> IntegerModel:
     return IntegerModel("constant", tensors, (conv,), 0, 1)
 
 
+HEADS = {"name": "heads", "op": "conv", "kernel": 1, "stride": 16, "out": 7, "batch_norm": False}
+
+
 def test_summarise_detection(tmp_path: Path, scenes: SceneSet) -> None:
+    """Each network's own grid counts, here 3 × 4 cells of a float network and 2 × 2 of an int8 one at 32 × 32."""
     write_scenes(tmp_path / "test.safetensors", scenes)
-    write(constant_model(), tmp_path / "model")
-    output = constant_model().tensors[1]
-    logits = []
-    for index, share in enumerate((0.5, 1.0, 0.75)):
-        real = answers(scenes, np.arange(40) < 40 * share)
-        if index == 1:
-            real = np.clip(np.round(real / output.scale), -128, 127).astype(np.int8)
-        logits.append(str(tmp_path / f"{index}.npy"))
-        write_logits(logits[-1], real)
+    spec = NetworkSpec.model_validate({"input": [3, 48, 64], "layers": [HEADS | {"activation": "none"}]})
+    write_weights(Network(spec), tmp_path / "float")
+    write(constant_model(), tmp_path / "integer")
+    write_logits(tmp_path / "float.npy", answers(scenes, np.arange(40) < 20))
+    write_logits(tmp_path / "int8.npy", np.full((40, 28), -128, np.int8))  # sure of nothing
     run_script(
         "summarise_detection",
         tmp_path,
         {
             "data": [str(tmp_path / "test.safetensors")],
-            "logits": logits[:2],
-            "models": [str(tmp_path / "model")] * 2,
-            "pruned": logits[2:],
+            "logits": [str(tmp_path / "float.npy"), *[str(tmp_path / "int8.npy")] * 2],
+            "models": [str(tmp_path / "float"), *[str(tmp_path / "integer")] * 2],
         },
         ["book", "confusion", "curves"],
         {
-            "accuracies": {"net.fp32": ("net", "fp32"), "net.int8": ("net", "ptq")},
+            "accuracies": {
+                "net.fp32": ("net", "fp32"),
+                "net.int8-ptq": ("net", "ptq"),
+                "net.int8": ("net", "ptq"),
+            },
             "comparisons": {"quantization": ("net.fp32", "net.int8")},
-            "pruned": {"net.40": "net.fp32"},
             "seeds": [0],
             "limit": None,
             "grid": GRID.model_dump(),
@@ -319,13 +320,12 @@ def test_summarise_detection(tmp_path: Path, scenes: SceneSet) -> None:
         },
     )
     book = read_book(tmp_path / "book.json")
-    values = {name: round(item.value, 3) for name, item in book.items()}
-    assert values["map50.net.fp32"] == round(100 * 51 / 101, 3)
-    assert values["map50.net.int8"] == 100
-    assert values["gain.quantization"] == round(100 * 50 / 101, 3)
-    assert values["magnitude-pruning.net.40.gain"] == round(100 * 25 / 101, 3)
-    assert values["detection.net.cat.precision"] == 100
-    assert json.loads((tmp_path / "confusion.json").read_text())["variant"] == "net.ptq"
+    assert book["map50.net.fp32"].value == pytest.approx(100 * 51 / 101)
+    assert book["map.net.fp32"].value == pytest.approx(100 * 51 / 101)  # its boxes are exact
+    assert book["map50.net.int8"].value == book["detection.net.cat.recall"].value == 0
+    assert book["gain.quantization"].value == pytest.approx(-100 * 51 / 101)
+    content = json.loads((tmp_path / "confusion.json").read_text())
+    assert content["variant"] == "net.ptq" and content["matrix"] == [[0, 0, 40], [0, 0, 40], [0, 0, 0]]
     assert Curves.model_validate_json((tmp_path / "curves.json").read_bytes()).device == "net.int8"
 
 

@@ -83,14 +83,14 @@ def test_what_the_article_says_of_itself(ledger: Ledger) -> None:
         ("compare.deployed.latency", 48.0, "ms", "table2_ours_latency", Verdict.EXCEEDED),
         ("arena.printed.tflm", 101_000, "B", "arena_size", Verdict.NOT_REPRODUCED),
         (
-            "magnitude-pruning.distilled.40.gain",
+            "gain.pruning",
             -2.2,
             "percentage points",
             "pruning_loss",
             Verdict.REPRODUCED,
         ),
         (
-            "magnitude-pruning.distilled.40.gain",
+            "gain.pruning",
             -9.0,
             "percentage points",
             "pruning_loss",

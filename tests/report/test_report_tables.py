@@ -10,7 +10,7 @@ from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
 from paper2board.report.claims import read_ledger
 from paper2board.report.metrics import expand, read_catalogue
-from paper2board.report.tables import NOT_PRODUCED, fill, number, parse_cell, quantity, read_tables
+from paper2board.report.tables import NOT_PRODUCED, fill, number, quantity, read_tables
 from paper2board.report.units import factor
 from paper2board.report.verdict import judge_all
 

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from strategies import integer_models
 from torch import nn
 
 from paper2board.bench.networks import NETWORKS, build
@@ -12,8 +14,8 @@ from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.memory_plan import Work, plan
 from paper2board.convert.steps import lower
 from paper2board.errors import UserError
-from paper2board.integer_model import macs
-from paper2board.survey.graph import Graph, of_module
+from paper2board.integer_model import IntegerModel, Weighted, macs
+from paper2board.survey.graph import Graph, of_integer_model, of_module
 from paper2board.survey.latency import graph_instructions
 from paper2board.survey.memory import layer_by_layer, streamed
 from paper2board.survey.networks import graph, module, own
@@ -148,10 +150,19 @@ def test_streaming_never_needs_more(family: str, width: float, resolution: int) 
     network = graph("net", family, width, resolution, 10)
     flowing = streamed(network)
     assert flowing.bytes < layer_by_layer(network).bytes
-    assert flowing.borders[0] == 0
-    assert list(flowing.borders) == sorted(set(flowing.borders))
+    assert flowing.segments[0] == network.layers[0].name
     # No schedule can do without one row of every tensor's neighbours, nor without the output.
     assert flowing.bytes >= max(layer.row_bytes for layer in network.layers) + network.layers[-1].bytes
+
+
+def test_only_a_pooling_whose_windows_do_not_overlap_is_taken_in() -> None:
+    conv = nn.Conv2d(2, 4, 3, padding=1)
+    apart, across = traced(conv, nn.MaxPool2d(2)), traced(nn.Conv2d(2, 4, 3, padding=1), nn.MaxPool2d(3, 2))
+    average = traced(nn.Conv2d(2, 4, 3, padding=1), nn.AvgPool2d(2))
+    assert [len(network.pooled().layers) for network in (apart, across, average)] == [2, 3, 3]
+    # Four rows of the input give one of the output; layer by layer the convolution's rows exist.
+    assert streamed(apart).bytes == 4 * 16 + 4 * 16
+    assert layer_by_layer(apart).bytes == 128 + 256
 
 
 def test_depthwise_and_grouped_convolutions() -> None:
@@ -162,6 +173,18 @@ def test_depthwise_and_grouped_convolutions() -> None:
 
 
 # --- against the engine -------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(integer_models(max_ops=8))
+def test_any_models_graph_has_its_counts_and_streams_within_its_peak(model: IntegerModel) -> None:
+    network = of_integer_model(model)
+    assert network.macs == sum(macs(model, op) for op in model.ops)
+    assert network.flash_bytes == sum(
+        op.weights.nbytes + op.bias.nbytes for op in model.ops if isinstance(op, Weighted)
+    )
+    whole = layer_by_layer(network).bytes
+    assert streamed(network).bytes <= whole
 
 
 @pytest.mark.parametrize("name", ENGINES_OWN)

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -31,7 +30,6 @@ from paper2board.train.ssd import (
     read_ssd,
     train_ssd,
     write_ssd,
-    write_ssd_history,
 )
 
 SETTINGS = SsdSettings(classes=3, width=64, height=48)
@@ -304,7 +302,7 @@ def test_killed_training_goes_on_and_ends_the_same(tmp_path) -> None:
     undisturbed, full = run(tmp_path / "other")
     assert same(resumed, undisturbed)
     assert history.equals(full)
-    assert list(full.columns) == ["epoch", "learning_rate", "train_loss", "validation_map50"]
+    assert list(full.columns) == ["epoch", "learning_rate", "train_loss", "train_score", "validation_score"]
     assert full["train_loss"].iloc[-1] < full["train_loss"].iloc[0]
     lines.clear()
     again, _ = run(checkpoint, lines.append)  # all epochs done: nothing is trained
@@ -333,11 +331,3 @@ def test_what_cannot_be_trained_is_told(tmp_path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             train_ssd(detector(settings), data, data, GRID, recipe(), 1, 0, tmp_path / "a")
-
-
-def test_history_on_disk_is_in_percent(tmp_path) -> None:
-    history = pd.DataFrame([{"epoch": 1, "learning_rate": 0.1, "train_loss": 2.0, "validation_map50": 0.25}])
-    lines: list[str] = []
-    write_ssd_history(history, tmp_path / "history.csv", lines.append)
-    assert pd.read_csv(tmp_path / "history.csv")["validation_map50"].tolist() == [25.0]
-    assert lines[0].endswith("validation mAP@0.5 25.00 %")

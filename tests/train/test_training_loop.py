@@ -11,11 +11,12 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.train.data import augment, to_float, to_int8, to_tensor
-from paper2board.train.loop import Images, Teacher, distillation_loss, one_cycle, train
+from paper2board.train.data import draw_moves, move, to_float, to_int8, to_tensor
+from paper2board.train.loop import Images, Teacher, one_cycle, train
 from paper2board.train.network import Network, read_weights, same_padding, write_weights
 from paper2board.train.network_spec import NetworkSpec
 from paper2board.train.recipe import Recipe
+from paper2board.train.task import distillation_loss
 
 SPEC = NetworkSpec.model_validate(
     {
@@ -66,7 +67,7 @@ def test_training_learns_and_is_deterministic(tmp_path):
     again, _ = run(tmp_path / "b")
     assert same(network, again)
     assert list(history["epoch"]) == [1, 2, 3, 4]
-    assert history["train_accuracy"].iloc[-1] > 0.9 > history["train_accuracy"].iloc[0]
+    assert history["train_score"].iloc[-1] > 0.9 > history["train_score"].iloc[0]
 
 
 def test_another_seed_gives_another_result(tmp_path):
@@ -139,7 +140,7 @@ def test_same_padding_is_tflites(size, kernel, stride):
 @pytest.mark.parametrize("flip", [False, True])
 def test_augmentation_only_shifts_and_mirrors(flip):
     pixels = torch.arange(3 * 8 * 8, dtype=torch.uint8).reshape(1, 3, 8, 8).repeat(50, 1, 1, 1)
-    result = augment(pixels, 2, flip, torch.Generator().manual_seed(0))
+    result = move(pixels, draw_moves(len(pixels), 2, flip, torch.Generator().manual_seed(0)))
     padded = F.pad(pixels[0], [2] * 4, value=128)
     views = [padded[:, y : y + 8, x : x + 8] for y in range(5) for x in range(5)]
     views += [view.flip(2) for view in views] if flip else []
