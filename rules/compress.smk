@@ -63,6 +63,7 @@ rule quantize_post_training:
         "../envs/paper2board.yaml"
     threads: 1
     params:
+        task=task,
         classes=lambda w: DATASETS[study(w).dataset].classes,
         digests=data_digests,
         code=code("quantize_post_training"),

@@ -21,8 +21,7 @@ if __name__ == "__main__":
         model = renamed(
             read_tflite(snakemake.input.model, integers.name),
             integers.name,
-            classes=integers.metadata["classes"],
-            tflite_sha256=digest(snakemake.input.model),
+            **(integers.metadata | {"tflite_sha256": digest(snakemake.input.model)}),
         )
         backend = snakemake.wildcards.backend
         if snakemake.params.streaming:

@@ -1,13 +1,12 @@
 """Take an int8 .tflite file into a study.
 
 Input: the file, wherever it lies. Outputs: a copy, its IntegerModel. Method: the file is read and checked; it must
-have the data set's image as input and an output a class. Pixels 0 … 255 go in as −128 … 127; whether the network
+take images of 1 or 3 channels, to whose size the data set's are brought, and have an output a class. Pixels 0 … 255 go in as −128 … 127; whether the network
 was trained like that, its file does not say.
 """
 
 import shutil
 
-from paper2board.acquire.dataset import IMAGE_SHAPE
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.errors import UserError
 from paper2board.files import atomic_path
@@ -19,9 +18,9 @@ if __name__ == "__main__":
         source, classes = snakemake.input.tflite, snakemake.params.classes
         model = read_tflite(source, snakemake.wildcards.variant)
         shape = model.tensors[model.input].shape
-        if shape != IMAGE_SHAPE:
+        if len(shape) != 3 or shape[2] not in (1, 3):
             raise UserError(
-                f"{source} takes inputs of shape {shape}, the data set has {IMAGE_SHAPE}; use another"
+                f"{source} takes inputs of shape {shape}, not images of 1 or 3 channels; use another"
             )
         outputs = model.tensors[model.output].size
         if outputs != len(classes):

@@ -4,14 +4,12 @@ Inputs: weights, calibration images. Output: the IntegerModel. Method: batch nor
 channel or (scheme ptq-per-tensor) per tensor; activation ranges of least squared error on the calibration set.
 """
 
-from paper2board.acquire.examples import load_examples
 from paper2board.compress.quantize import Observer, to_integer_model
-from paper2board.files import digest
 from paper2board.integer_model import renamed, write
 from paper2board.scripting import running
 from paper2board.train.loop import configure
 from paper2board.train.network import folded, read_weights
-from paper2board.train.stage import calibration_pixels
+from paper2board.train.stage import calibration_pixels, origin
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -23,9 +21,7 @@ if __name__ == "__main__":
         parameters = observer.parameters()
         name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"
         model = to_integer_model(network, parameters, name, snakemake.wildcards.scheme == "ptq")
-        names = load_examples(snakemake.input.data, 1).names(snakemake.params.classes)
-        classes, weights = ",".join(names), digest(snakemake.input.weights)
-        write(renamed(model, name, classes=classes, weights_sha256=weights), snakemake.output.model)
+        write(renamed(model, name, **origin(snakemake)), snakemake.output.model)
         log(
             "; ".join(
                 f"{key}: scale {p.scale:.6g}, zero point {p.zero_point}" for key, p in parameters.items()

@@ -5,15 +5,13 @@ history. Method: batch norm folded, activation ranges calibrated and fixed, stra
 et al. 2018).
 """
 
-from paper2board.acquire.examples import load_examples
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.quantize import Observer, to_integer_model
-from paper2board.files import digest
 from paper2board.integer_model import renamed, write
 from paper2board.scripting import running
 from paper2board.train.loop import configure
 from paper2board.train.network import folded, read_weights
-from paper2board.train.stage import calibration_pixels, train_job, write_history
+from paper2board.train.stage import calibration_pixels, origin, train_job, write_history
 from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":
@@ -28,8 +26,6 @@ if __name__ == "__main__":
         history, checkpoint = train_job(snakemake, aware, network.spec, snakemake.output.model, log, teacher)
         name = f"{snakemake.wildcards.variant}.qat"
         model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
-        names = load_examples(snakemake.input.data, 1).names(snakemake.params.classes)
-        classes, weights = ",".join(names), digest(snakemake.input.weights)
-        write(renamed(model, name, classes=classes, weights_sha256=weights), snakemake.output.model)
+        write(renamed(model, name, **origin(snakemake)), snakemake.output.model)
         write_history(history, snakemake.output.history, log)
         checkpoint.unlink(missing_ok=True)

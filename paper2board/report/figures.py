@@ -114,11 +114,10 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
     """
     printed = {claim.metric: float(claim.number) for claim in claims.values() if claim.metric}
     score = next((name for name in SCORES if any(key.startswith(f"{name}.") for key in evidence)), None)
+    names = [tuple(key.split(".")) for key in evidence if key.count(".") == 2]
     shown = [
         (variant, form)
-        for key in evidence
-        for topic, variant, form in [key.split(".")[:3]]
-        if key.count(".") == 2
+        for topic, variant, form in names
         if topic == score and form in PARETO_MARKERS and f"size.{variant}.{form}" in evidence
     ]
     if score is None or not shown:
@@ -128,8 +127,8 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
         for variant, form in shown:
-            names = f"size.{variant}.{form}", f"{score}.{variant}.{form}"
-            size, accuracy = (evidence[name] for name in names)
+            pair = f"size.{variant}.{form}", f"{score}.{variant}.{form}"
+            size, accuracy = (evidence[name] for name in pair)
             colour = colours[variant]
             axes.errorbar(
                 size.value / 1e3,
@@ -140,8 +139,8 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
                 capsize=2,
                 label=variant if form == "int8" else None,
             )
-            if all(name in printed for name in names):
-                x, y = printed[names[0]] * 1e3, printed[names[1]]
+            if all(name in printed for name in pair):
+                x, y = printed[pair[0]] * 1e3, printed[pair[1]]
                 axes.plot(x, y, PARETO_MARKERS[form], color=colour, markerfacecolor="white")
         axes.set(xscale="log", xlabel="size (kB)", ylabel=f"{SCORES[score]}, test set (%)")
         _plain_logarithm(axes.xaxis)
