@@ -4,13 +4,16 @@ Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
+from paper2board.acquire.dataset import Dataset
+from paper2board.configuration import load_yaml
 from paper2board.errors import UserError
+from paper2board.train.detection_settings import BOX
 from paper2board.train.network_spec import NetworkSpec
 from paper2board.train.recipe import Budget, Distillation, Name, Recipe
 
@@ -66,16 +69,24 @@ class Variant(_Model):
             if made_of or None in (self.recipe, self.pretrained):
                 raise ValueError("an ssd takes recipe and pretrained (its backbone's weights), nothing else")
             return self
-        if (self.network is None) == (self.parent is None):
-            raise ValueError("give network (from scratch), parent (from another variant) or tflite (a file)")
-        if (self.prune is None) == (self.recipe is None):
-            raise ValueError("give either recipe (to train) or prune (ratios per layer)")
+        if self.network is not None and self.parent is not None:
+            raise ValueError("has both network and parent; keep one")
+        if self.network is None and self.parent is None:
+            raise ValueError(
+                "says neither network (from scratch), parent (from another variant) nor tflite (a file); add one"
+            )
+        if self.prune is not None and self.recipe is not None:
+            raise ValueError(
+                "has both recipe and prune; keep one and put the other into a variant of its own"
+            )
+        if self.prune is None and self.recipe is None:
+            raise ValueError("says neither recipe (to train) nor prune; add one")
         if self.prune is not None and self.parent is None:
-            raise ValueError("prune needs a parent")
+            raise ValueError("prune is for a variant with a parent; write parent instead of network")
         if self.distillation is not None and self.recipe is None:
-            raise ValueError("distillation needs a recipe")
+            raise ValueError("distillation is for a variant with a recipe; remove it")
         if self.pretrained is not None and (self.network is None or self.distillation is not None):
-            raise ValueError("pretrained weights are for a network that is trained on labels alone")
+            raise ValueError("pretrained weights are for a network trained on labels alone; remove the key")
         return self
 
     @property
@@ -149,6 +160,31 @@ class ClaimedLatency(_Model):
     source: str
 
 
+def _takes_pictures(network: Any) -> Any:
+    """Refuse other channels than of colour or grey before the shapes that follow from them puzzle anyone."""
+    match network:
+        case {"input": [int(first), int(height), int(width)]} if first not in (1, 3):
+            right = [width, first, height] if width in (1, 3) else [3, height, width]
+            raise ValueError(f"input is channels, height, width: {first} channels; write {right}")
+    return network
+
+
+def _output_layers(network: NetworkSpec) -> list[str]:
+    """Return the layers whose widths are the output's: the last one, or what it adds up, joins or flattens."""
+    sources, found, waiting = network.sources(), [], [network.layers[-1].name]
+    while waiting:
+        name = waiting.pop()
+        if name in network.widths():
+            found.append(name)
+        elif name != "input":
+            waiting.extend(reversed(sources[name]))
+    return found
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
 class Study(_Model):
     """Everything that one paper's reproduction is made of."""
 
@@ -163,7 +199,7 @@ class Study(_Model):
     validation_per_class: PositiveInt
     calibration_images: PositiveInt
     budgets: dict[Budget, DataBudget]
-    networks: dict[Name, NetworkSpec] = {}
+    networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_pictures)]] = {}
     recipes: dict[Name, Recipe] = {}
     variants: dict[Name, Variant]
     quantization: Quantization = Quantization()
@@ -192,35 +228,47 @@ class Study(_Model):
     def _names_exist(self) -> "Study":
         def known(kind: str, name: str | None, where: str, among: dict[str, Any]) -> None:
             if name is not None and name not in among:
-                raise ValueError(f"{where}: no {kind} called {name}; there are {', '.join(among)}")
+                raise ValueError(f"{where}: no {kind} called {name}; there are {_listed(among)}")
 
         for name, variant in self.variants.items():
             where = f"variants.{name}"
-            known("network", variant.network, where, self.networks)
-            known("variant", variant.parent, where, self.networked)
-            known("recipe", variant.recipe, where, self.recipes)
+            known("network", variant.network, f"{where}.network", self.networks)
+            known("variant", variant.parent, f"{where}.parent", self.networked)
+            known("recipe", variant.recipe, f"{where}.recipe", self.recipes)
             if variant.distillation:
-                known("variant", variant.distillation.teacher, where, self.trained)
-            if variant.prune:
-                widths = self.network_of(name).widths()
-                for layer in variant.prune:
-                    known("layer", layer, f"{where}.prune", widths)
-        for name in self.networked:
-            self.network_of(name)
+                known("variant", variant.distillation.teacher, f"{where}.distillation.teacher", self.trained)
+        for name, variant in self.networked.items():
+            network = self.network_of(name)
+            for layer in variant.prune or ():
+                known("layer", layer, f"variants.{name}.prune", network.widths())
+                if layer in _output_layers(network):
+                    each = (
+                        "one value a class" if self.task_of(name) == "classification" else "as its task wants"
+                    )
+                    raise ValueError(
+                        f"variants.{name}.prune: {layer} is the output, {each}; prune other layers"
+                    )
+        for name, recipe in self.recipes.items():
+            if missing := [budget for budget in self.budgets if budget not in recipe.epochs]:
+                raise ValueError(
+                    f"recipes.{name}.epochs lacks {_listed(missing)}, which budgets has; add"
+                    f" {'it' if len(missing) == 1 else 'them'}"
+                )
         for scheme in ("ptq", "ptq_per_tensor", "deck_int8", "qat"):
             for name in getattr(self.quantization, scheme):
                 known("variant", name, f"quantization.{scheme}", self.networked)
         known("recipe", self.quantization.qat_recipe, "quantization.qat_recipe", self.recipes)
         if self.quantization.qat and self.quantization.qat_recipe is None:
-            raise ValueError("quantization.qat needs quantization.qat_recipe")
+            raise ValueError("quantization.qat_recipe is missing, which quantization.qat needs; add it")
         if self.quantization.distillation:
-            known(
-                "variant", self.quantization.distillation.teacher, "quantization.distillation", self.trained
-            )
+            teacher = self.quantization.distillation.teacher
+            known("variant", teacher, "quantization.distillation.teacher", self.trained)
         for name, ratios in self.magnitude_pruning.items():
             known("variant", name, "magnitude_pruning", self.networked)
             if any(round(100 * ratio) / 100 != ratio for ratio in ratios):
-                raise ValueError(f"magnitude_pruning.{name}: ratios are whole percents, unlike {ratios}")
+                raise ValueError(
+                    f"magnitude_pruning.{name}: {list(ratios)} are no whole percents; round them"
+                )
         for name, sides in self.comparisons.items():
             for side in sides:
                 known("accuracy", side, f"comparisons.{name}", self.accuracies())
@@ -283,17 +331,21 @@ class Study(_Model):
             return "imported"
         return "qat" if variant in self.quantization.qat else "ptq"
 
-    def network_of(self, name: str) -> NetworkSpec:
-        """Return the network that a variant starts from, before its own pruning; refuse circular parents."""
+    def network_name(self, name: str) -> str:
+        """Return the name of the network that a variant or its first parent has; refuse circular parents."""
         seen = set()
         while (parent := self.variants[name].parent) is not None:
             if name in seen:
-                raise ValueError(f"variants.{name}: its parents form a circle")
+                raise ValueError(f"variants.{name}: its parents form a circle; give one of them a network")
             seen.add(name)
             name = parent
         network = self.variants[name].network
         assert network is not None  # Variant's own validator
-        return self.networks[network]
+        return network
+
+    def network_of(self, name: str) -> NetworkSpec:
+        """Return the network that a variant starts from, before its own pruning."""
+        return self.networks[self.network_name(name)]
 
 
 class Config(_Model):
@@ -305,37 +357,53 @@ class Config(_Model):
     training_threads: PositiveInt
 
 
-Parsed = TypeVar("Parsed", bound=BaseModel)
-
-
-def load_yaml(path: str | Path, model: type[Parsed]) -> Parsed:
-    """Read a YAML file as ``model``; raise :class:`UserError` naming the file, the key and the remedy."""
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it"
-        ) from error
-    return validate(content, model, path)
-
-
-def validate(content: Any, model: type[Parsed], origin: str | Path) -> Parsed:
-    """Validate parsed configuration; raise :class:`UserError` with its first fault, key and ``origin``."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise UserError(f"{origin}: unknown key {key}; remove it or correct its spelling") from error
-        message = first["msg"].removeprefix("Value error, ")
-        got = f" (got {first['input']!r})" if not isinstance(first["input"], dict | list) else ""
-        raise UserError(f"{origin}: {key + ': ' if key else ''}{message}{got}; correct this value") from error
+_HINTS = {
+    "networks.*.input": "channels, height, width, as in [3, 32, 32]",
+    "recipes.*.epochs": "epochs are given for each budget: {smoke: 1, standard: 10, full: 60}",
+    "variants.*.prune": "a share of the channels for each layer, 0 to 1: {conv1: 0.2} for 20 %",
+    "variants.*.prune.*": "a share of the channels, 0 to 1: 0.2 for 20 %",
+}
+"""What values are that are easily written in another way."""
 
 
 def load_study(path: str | Path) -> Study:
     """Read and validate a study file."""
-    return load_yaml(path, Study)
+    return load_yaml(path, Study, _HINTS)
+
+
+def check_budget(study: Study, path: str | Path, budget: Budget) -> None:
+    """Raise :class:`UserError` if the study at ``path`` does not say how much work ``budget`` is."""
+    if budget not in study.budgets:
+        raise UserError(
+            f"{path}: budgets has no {budget}, which config.yaml asks for; there are {_listed(study.budgets)}; "
+            "add it or choose another budget"
+        )
+
+
+def check_classes(study: Study, path: str | Path, dataset: Dataset) -> None:
+    """Raise :class:`UserError` if a network of the study at ``path`` does not answer for the data set's classes."""
+    classes = len(dataset.classes)
+    wanted: dict[Task, tuple[int, str]] = {
+        "classification": (classes, ", one a class"),
+        "detection": (BOX + classes + 1, f" a cell: {BOX} of the box, {classes} classes, 1 confidence"),
+        "centroids": (1 + classes, f" a cell: background, {classes} classes"),
+    }
+    for name in study.networked:
+        network, task = study.network_of(name), study.task_of(name)
+        output, (width, meaning) = network.output, wanted[task]
+        dimensions = 1 if task == "classification" else 3
+        if output[0] == width and len(output) == dimensions:
+            continue
+        if len(output) == dimensions:
+            remedy = f"correct out of {' or '.join(_output_layers(network)) or 'the last convolution'}"
+        elif dimensions == 1:
+            remedy = f"end in a flatten and a linear layer with out: {width}"
+        else:
+            remedy = f"end in a conv with kernel: 1 and out: {width}, without flatten"
+        raise UserError(
+            f"{path}: networks.{study.network_name(name)}: its output is {' × '.join(map(str, output))},"
+            f" but {task} on {dataset.name} needs {width} values{meaning}; {remedy}"
+        )
 
 
 if __name__ == "__main__":

@@ -64,3 +64,36 @@ rule summarise_device:
         "{wildcards.study}: summarising the device's latency and memory"
     script:
         "../scripts/summarise_device.py"
+
+
+rule run_emulated:
+    input:
+        data=test_data,
+        tflite=released_tflite,
+        tflm=lambda w: [
+            f"results/{w.study}/s{first_seed(w)}/{name}.{scheme}.tflm.npy"
+            for name, scheme in released(w)
+        ],
+        firmware=FIRMWARE,
+    output:
+        book="results/{study}/metrics/emulated.json",
+    log:
+        "logs/{study}/run_emulated.log",
+    benchmark:
+        "benchmarks/{study}/run_emulated.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        names=released_names,
+        # Enough to see a difference; the device's model runs on many more.
+        images=2,
+        engine=lambda w: study(w).engine,
+        cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
+        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
+        digests=data_digests,
+        code=code("run_emulated"),
+    message:
+        "{wildcards.study}: running every int8 network on the emulated core"
+    script:
+        "../scripts/run_emulated.py"

@@ -9,10 +9,11 @@ from snakemake.exceptions import WorkflowError
 
 from paper2board.acquire.dataset import read_dataset
 from paper2board.closure import closure_digest
+from paper2board.configuration import validate
 from paper2board.energy.board import load_board
 from paper2board.engines import ENGINES
 from paper2board.errors import UserError
-from paper2board.study import Config, load_study, validate
+from paper2board.study import Config, check_budget, check_classes, load_study
 from paper2board.train.detection_settings import Grid
 
 try:
@@ -26,6 +27,9 @@ try:
         name = wanted.pop()
         DATASETS[name] = read_dataset(f"config/datasets/{name}.yaml")
         wanted += [other for other in DATASETS[name].needs if other not in DATASETS]
+    for name, s in STUDIES.items():
+        check_budget(s, f"config/studies/{name}.yaml", CONFIG.budget)
+        check_classes(s, f"config/studies/{name}.yaml", DATASETS[s.dataset])
     BOARDS = {
         name: load_board(f"config/boards/{name}.yaml")
         for name in {s.board for s in STUDIES.values()}
@@ -85,16 +89,16 @@ def training_threads(wildcards=None):
     return max(1, wanted * max(cores, CORES) // CORES)
 
 
-def studies_with(kind):
-    """A pattern for the wildcard study of rules that make ``models/{study}/s{seed}/{variant}.…``.
+def studies_with(*kinds):
+    """A pattern for the wildcard study of rules that make ``…/{study}/s{seed}/{variant}.…``.
 
-    It matches a study only before one of its variants of that kind, so that one name may mean different kinds of
+    It matches a study only before one of its variants of these kinds, so that one name may mean different kinds of
     work in different studies.
     """
     places = [
         rf"{re.escape(name)}/s\d+/(?:{'|'.join(variants)})[.]"
         for name, s in STUDIES.items()
-        if (variants := [v for v in s.variants if s.variants[v].kind == kind])
+        if (variants := [v for v in s.variants if s.variants[v].kind in kinds])
     ]
     return rf"(?={'|'.join(places)})[a-z0-9-]+" if places else "(?!)"
 
@@ -253,14 +257,6 @@ def output_of(wildcards, task):
     return spec.input, spec.output
 
 
-def ssd_grid(wildcards):
-    """The grid on which an SSD answers: that of the study's other detectors; None for other networks."""
-    variant = study(wildcards).variants.get(wildcards.model)
-    if variant is None or variant.ssd is None:
-        return None
-    return Grid.of(*output_of(wildcards, "detection")).model_dump()
-
-
 def cells(wildcards):
     """[rows, columns, channels] of a FOMO network's cells, and their side in pixels."""
     (_, _, width), (channels, rows, columns) = output_of(wildcards, "centroids")
@@ -328,7 +324,7 @@ def topics(wildcards):
         "cross-validation": s.cross_validation,
         "survey": s.survey,
     }
-    always = ["networks", "parity", "arena", "device", "host", "energy"]
+    always = ["networks", "parity", "emulated", "arena", "device", "host", "energy"]
     return [name for name, wanted in optional.items() if wanted] + always
 
 

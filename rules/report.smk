@@ -12,6 +12,9 @@ rule evaluate_float:
     benchmark:
         "benchmarks/{study}/s{seed}/evaluate_float.{model}.{float_scheme}.tsv"
     wildcard_constraints:
+        study=studies_with(
+            "trained", "transferred", "distilled", "fine-tuned", "pruned"
+        ),
         model="[a-z0-9-]+([.]magnitude-[0-9]+)?",
         float_scheme="fp32|deck-int8",
     conda:
@@ -19,13 +22,38 @@ rule evaluate_float:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
-        grid=ssd_grid,
         digests=data_digests,
         code=code("evaluate_float"),
     message:
         "{wildcards.study}: evaluating {wildcards.model} as {wildcards.float_scheme} (seed {wildcards.seed})"
     script:
         "../scripts/evaluate_float.py"
+
+
+rule evaluate_ssd:
+    input:
+        data=test_data,
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+    output:
+        logits="results/{study}/s{seed}/{variant}.fp32.logits.npy",
+    log:
+        "logs/{study}/s{seed}/evaluate_ssd.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/evaluate_ssd.{variant}.tsv"
+    wildcard_constraints:
+        study=studies_with("ssd"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        grid=lambda w: Grid.of(*output_of(w, "detection")).model_dump(),
+        digests=data_digests,
+        code=code("evaluate_ssd"),
+    message:
+        "{wildcards.study}: evaluating the SSD {wildcards.variant} (seed {wildcards.seed})"
+    script:
+        "../scripts/evaluate_ssd.py"
 
 
 rule evaluate_integer:

@@ -160,6 +160,8 @@ rule train_ssd:
         "benchmarks/{study}/s{seed}/train_ssd.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("ssd"),
+    # A student waits for it.
+    priority: 10
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads

@@ -1,8 +1,8 @@
 """Take an int8 .tflite file into a study.
 
-Input: the file, wherever it lies. Outputs: a copy, its IntegerModel. Method: the file is read and checked; it must
-take images of 1 or 3 channels, to whose size the data set's are brought, and have an output a class. Pixels 0 … 255 go in as −128 … 127; whether the network
-was trained like that, its file does not say.
+Input: the file, wherever it lies. Outputs: a copy, its IntegerModel. Method: the file is read and checked; it
+must take images of 1 or 3 channels, to whose size the data set's are brought, and have an output a class. Pixels
+0 … 255 go in as −128 … 127; whether the network was trained like that, its file does not say.
 """
 
 import shutil

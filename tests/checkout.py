@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ALL_STUDIES = "studies: [esp32-wroom-cifar10, esp32cam-detector, fomo-mobilenetv2, mcu-cnn-guide]"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Checkout:
 
 
 def copy_sources(folder: Path) -> Checkout:
-    """Copy what git would commit, with the smoke budget chosen."""
+    """Copy what git would commit, with the smoke budget and one study chosen."""
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -63,4 +64,5 @@ def copy_sources(folder: Path) -> Checkout:
             shutil.copy2(ROOT / name, folder / name)
     checkout = Checkout(folder)
     checkout.edit("config/config.yaml", "budget: standard", "budget: smoke")
+    checkout.edit("config/config.yaml", ALL_STUDIES, "studies: [esp32-wroom-cifar10]")
     return checkout

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from paper2board.configuration import validate
 from paper2board.errors import UserError
 from paper2board.report.arithmetic import FormulaError, Interval, evaluate, exact, names
-from paper2board.study import validate
 
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Metric = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]

@@ -10,6 +10,10 @@ from matplotlib.figure import Figure
 from paper2board.evidence import Evidence
 from paper2board.report.metrics import Stage
 
+COLOURS = (
+    *("#0b6fb8", "#d9730d", "#2a8a57", "#8a4fb0", "#b8336a"),
+    *("#5b6770", "#00a3ad", "#8c6d1f", "#7aa82b", "#3d3d8f"),
+)
 STYLE: Any = {
     "svg.hashsalt": "paper2board",
     "font.family": "DejaVu Sans",
@@ -20,7 +24,7 @@ STYLE: Any = {
     "grid.color": "#e3e6ea",
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "axes.prop_cycle": cycler(color=["#0b6fb8", "#d9730d", "#2a8a57", "#8a4fb0", "#b8336a", "#5b6770"]),
+    "axes.prop_cycle": cycler(color=COLOURS),
 }
 PAPER_COLOUR = "#b8336a"
 OUR_COLOUR = "#0b6fb8"

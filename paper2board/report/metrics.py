@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from paper2board.configuration import load_yaml
 from paper2board.errors import UserError
-from paper2board.study import load_yaml
 
 Stage = Literal["acquire", "train", "compress", "convert", "firmware", "capture", "energy", "report"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paper2board.configuration import load_yaml
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence
 from paper2board.report.arithmetic import exact
@@ -15,7 +16,6 @@ from paper2board.report.claims import Ledger
 from paper2board.report.metrics import Catalogue, Stage
 from paper2board.report.units import factor, symbol
 from paper2board.report.verdict import Judgement
-from paper2board.study import load_yaml
 
 NOT_PRODUCED = "—, not produced"
 

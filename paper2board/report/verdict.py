@@ -12,6 +12,12 @@ from paper2board.report.arithmetic import Interval, exact
 from paper2board.report.claims import Better, Claim, Derived, Ledger
 from paper2board.report.units import factor
 
+SCORES = {
+    *("accuracy", "cross-validation", "detection", "f1", "gain", "loss"),
+    *("magnitude-pruning", "map", "map50", "precision", "recall", "scenario"),
+}
+"""First parts of metrics that say how right a network is, and so depend on the data."""
+
 
 class Verdict(StrEnum):
     """What became of a claim."""
@@ -62,12 +68,17 @@ def evidence_interval(evidence: Evidence, scale: Fraction = Fraction(1)) -> Inte
 
 
 def judge(
-    claim: Claim, derived: Derived | None, evidence: Evidence | None, where: str
+    claim: Claim,
+    derived: Derived | None,
+    evidence: Evidence | None,
+    where: str,
+    stand_in: str | None = None,
 ) -> tuple[Verdict, str]:
     """Return a claim's verdict and the sentence that explains it.
 
     A contradiction within the paper comes first: a number that is wrong by the paper's own account is
-    neither reproduced nor exceeded. Evidence that is itself the paper's number proves nothing.
+    neither reproduced nor exceeded. Evidence that is itself the paper's number proves nothing, nor do scores on
+    other data than the paper's: ``stand_in`` says that, and why.
 
     Raises:
         UserError: the metric's unit cannot become the claim's; ``where`` names the claim.
@@ -85,6 +96,8 @@ def judge(
         return Verdict.NOT_CHECKABLE, f"this run did not produce {claim.metric}"
     if evidence.kind is Kind.CLAIMED:
         return Verdict.NOT_CHECKABLE, f"{claim.metric} is the paper's own number here"
+    if stand_in is not None and claim.metric.split(".")[0] in SCORES:
+        return Verdict.NOT_CHECKABLE, stand_in
     assert claim.better is not None  # Claim's own validator
     ours = evidence_interval(evidence, factor(evidence.unit, claim.unit, where))
     verdict = compare(claim.interval, ours, claim.better)
@@ -92,7 +105,10 @@ def judge(
 
 
 def judge_all(
-    ledger: Ledger, evidence: Mapping[str, Evidence], path: str | Path = "claims"
+    ledger: Ledger,
+    evidence: Mapping[str, Evidence],
+    path: str | Path = "claims",
+    stand_in: str | None = None,
 ) -> list[Judgement]:
     """Judge every claim of a ledger, in the paper's order; ``path`` names the ledger in errors."""
     judgements = []
@@ -100,7 +116,7 @@ def judge_all(
         for name, claim in slide.claims.items():
             ours = evidence.get(claim.metric) if claim.metric else None
             derived = ledger.derived.get(name)
-            verdict, reason = judge(claim, derived, ours, f"{path}: {name}.unit")
+            verdict, reason = judge(claim, derived, ours, f"{path}: {name}.unit", stand_in)
             judgements.append(Judgement(name, slide.title, claim, verdict, reason, derived, ours))
     return judgements
 

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from paper2board.configuration import load_yaml
 from paper2board.energy.board import Board, Platform
 from paper2board.energy.fit import Fit, fits
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind, counted
-from paper2board.study import load_yaml
 from paper2board.survey.graph import Graph
 from paper2board.survey.latency import graph_instructions, latency_ms
 from paper2board.survey.memory import layer_by_layer, streamed

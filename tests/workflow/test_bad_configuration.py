@@ -37,10 +37,22 @@ def checkout(tmp_path):
         (
             STUDY,
             "device_variant: deployed",
-            "device_variant: teacher",
-            "is neither imported nor in quantization.qat",
+            "device_variant: pruned",
+            f"{STUDY}: device_variant pruned is not an int8 model",
         ),
         (STUDY, "parent: distilled", "parent: deployed", "its parents form a circle"),
+        (
+            STUDY,
+            "  smoke: {training_images",
+            "  # smoke: {training_images",
+            f"{STUDY}: budgets has no smoke, which config.yaml asks for; there are standard, full; add it",
+        ),
+        (
+            STUDY,
+            "name: fc2, op: linear, out: 10",
+            "name: fc2, op: linear, out: 7",
+            f"{STUDY}: networks.original: its output is 7, but classification on cifar10 needs 10 values",
+        ),
         (
             "config/boards/esp32-wroom.yaml",
             "  capacity_Ah: {value: 1.0",

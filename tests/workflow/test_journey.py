@@ -5,12 +5,14 @@ All in one file: the run is a fixture of minutes, and pytest-xdist gives a file 
 
 import fcntl
 import json
+import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from checkout import ALL_STUDIES
 
 TRAINING = {"train_network", "distill_student", "fine_tune", "train_quantization_aware"}
 LOG_OF = {
@@ -31,6 +33,15 @@ def test_another_pruning_ratio_trains_neither_teacher_nor_parent(copy):
     planned = copy.planned()
     assert "prune_channels" in planned
     assert not planned & {"train_network", "distill_student", "split_dataset", "download_cifar10"}
+
+
+def test_a_run_of_one_study_is_none_of_the_others_business(copy):
+    """With all studies chosen, what one has done stays done, and each of the others is planned whole."""
+    copy.edit("config/config.yaml", "studies: [esp32-wroom-cifar10]", ALL_STUDIES)
+    output = copy.snakemake("-n", "report")
+    jobs = re.findall(r"Job \d+: ([a-z0-9-]+): ", output)
+    assert set(jobs) >= {"esp32cam-detector", "fomo-mobilenetv2", "mcu-cnn-guide"}
+    assert "esp32-wroom-cifar10" not in jobs
 
 
 def test_another_battery_constant_runs_energy_and_report_only(copy):

@@ -1,0 +1,54 @@
+"""Run every int8 network of a study on the emulated core and compare it with TFLite Micro bit by bit.
+
+Inputs: test images; .tflite files in the order of params.names, with TFLite Micro's outputs. Output: evidence book.
+Method: the kernels of the study's engine, planned for its board, in an image of ``firmware/runner``; instructions
+are exact. A network that the board does not hold is left out, and the log says so.
+"""
+
+import tempfile
+from pathlib import Path
+
+from paper2board.capture.emulated_book import emulated_book
+from paper2board.convert.c_code import write_engine
+from paper2board.convert.planner import board_limits, choose
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.energy.board import Cpu, Memory
+from paper2board.engines import ENGINES
+from paper2board.errors import UserError
+from paper2board.evidence import write_book
+from paper2board.files import digest
+from paper2board.firmware import runner
+from paper2board.report.logits import load_test, read_logits
+from paper2board.scripting import running
+from paper2board.train.data import to_int8
+
+if __name__ == "__main__":
+    with running(snakemake) as log, tempfile.TemporaryDirectory(prefix="paper2board-") as scratch:
+        params, files, folder = snakemake.params, snakemake.input, Path(scratch)
+        engine, cpu = ENGINES[params.engine], Cpu.model_validate(params.cpu)
+        limits = board_limits(Memory.model_validate(params.memory))
+        target = runner.Target(engine.core)
+        library = runner.kernel_library(target, folder)
+        book, wrong = {}, []
+        for name, tflite, golden in zip(params.names, files.tflite, files.tflm, strict=True):
+            model = read_tflite(tflite)
+            try:
+                ready = choose(model, engine.backend, limits)
+            except UserError as error:
+                log(f"{name}: left out, {error}")
+                continue
+            write_engine(ready, folder / name)
+            images = load_test(files.data, params.images, model.image_shape)
+            [result] = runner.run([(folder / name, to_int8(images))], target, library, folder / "run")
+            reference = read_logits(golden)[: len(images)]
+            chain = {"tflite": digest(tflite), "tflm": digest(golden)}
+            book |= emulated_book(name, result, reference, cpu.cpi(mac16=engine.core == "de212"), cpu, chain)
+            differing = book[f"parity.{name}.emulated-vs-tflm"].value
+            log(f"{name}: {result.instructions:,} instructions, {differing} outputs differ")
+            wrong += [name] if differing else []
+        write_book(snakemake.output.book, book)
+        if wrong:
+            raise UserError(
+                f"{snakemake.output.book}: {', '.join(wrong)} differ from TFLite Micro on the emulated core; this"
+                " is a defect of paper2board, report it"
+            )
