@@ -49,7 +49,7 @@ STUDY = {
     "device_variant": "student",
     "period_s": 60,
 }
-REMOVED = object()
+REMOVED = "removed"
 
 
 def write(folder, edits):
