@@ -129,7 +129,7 @@ def test_markdown_tables_parse(output):
         if line.startswith("|") and following.startswith("|"):
             assert bars == len(re.findall(r"(?<!\\)\|", following)), line
         tables += bool(re.fullmatch(r"\|(-+\|)+", line))
-    assert tables == 20 + 2
+    assert tables == 21 + 2
 
 
 def test_verdicts_of_a_synthetic_run(run, tmp_path):

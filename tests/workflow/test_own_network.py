@@ -40,7 +40,7 @@ def test_from_a_tflite_file_to_a_report(tmp_path):
     evidence = report["evidence"]
     assert report["not_produced"] == [] and report["claims"] == []
     parity = [item["value"] for name, item in evidence.items() if name.startswith("parity.model.")]
-    assert len(parity) == 4 and set(parity) == {0}
+    assert len(parity) == 5 and set(parity) == {0}
     counts = [
         evidence[f"device.{name}.instructions"]["value"] for name in ("paper-split", "portable", "mac16")
     ]
