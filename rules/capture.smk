@@ -18,6 +18,7 @@ rule capture_device:
     params:
         images=lambda w: budget(w).device_images,
         core=lambda w: ENGINES[w.engine].core,
+        boxes=lambda w: device_task(w) == "detection",
         digests=data_digests,
         code=code("capture_device"),
     message:

@@ -46,10 +46,34 @@ rule run_engine:
         "../scripts/run_engine.py"
 
 
+rule generate_boxes:
+    input:
+        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
+    output:
+        header="build/{study}/device/boxes.h",
+    log:
+        "logs/{study}/generate_boxes.log",
+    benchmark:
+        "benchmarks/{study}/generate_boxes.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        grid=lambda w: Grid.of(*output_of(w, "detection")).model_dump(),
+        code=code("generate_boxes"),
+    message:
+        "{wildcards.study}: generating the device's tables of boxes"
+    script:
+        "../scripts/generate_boxes.py"
+
+
 rule build_device_image:
     input:
         model=lambda w: engine_c(w, "model.c"),
         header=lambda w: engine_c(w, "model.h"),
+        boxes=lambda w: (
+            f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
+        ),
         firmware=FIRMWARE,
     output:
         image="build/{study}/device/{engine}.elf",

@@ -1,7 +1,7 @@
 """Cross-compile the device application with one model.
 
-Inputs: generated C, firmware sources. Output: ELF image for the Xtensa emulator. ``split`` chooses the deck's
-interior/boundary split of convolutions.
+Inputs: generated C, firmware sources, a detector's tables. Output: ELF image for the Xtensa emulator. ``split``
+chooses the deck's interior/boundary split of convolutions.
 """
 
 from pathlib import Path
@@ -12,5 +12,8 @@ from paper2board.scripting import running
 if __name__ == "__main__":
     with running(snakemake):
         build_emulator_image(
-            Path(snakemake.input.model).parent, Path(snakemake.output.image), split=snakemake.params.split
+            Path(snakemake.input.model).parent,
+            Path(snakemake.output.image),
+            split=snakemake.params.split,
+            boxes=snakemake.input.boxes or None,
         )

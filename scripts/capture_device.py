@@ -25,6 +25,7 @@ if __name__ == "__main__":
             to_int8(images),
             np.arange(len(images)),
             snakemake.output.log,
+            boxes=snakemake.params.boxes,
             progress=sys.stderr.isatty(),
             line=emulated_line(snakemake.input.image, snakemake.params.core),
         )

@@ -10,11 +10,13 @@ from pathlib import Path
 from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.capture.board_fit import accuracy_on_device, board_memory_book, engine_memory_book
 from paper2board.capture.book import device_book, engine_gain, memory_book, split_gain
+from paper2board.capture.boxes_book import boxes_parity
 from paper2board.capture.log import check_origin, read_log
 from paper2board.convert.manifest import Manifest
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.energy.board import Cpu, Memory
 from paper2board.engines import ENGINES
+from paper2board.errors import UserError
 from paper2board.evidence import write_book
 from paper2board.files import digest
 from paper2board.firmware.emulator import image_digest
@@ -67,6 +69,14 @@ if __name__ == "__main__":
         if snakemake.params.task == "classification":
             accuracy = accuracy_on_device(logs[main], examples.labels, chains[main])
             book[f"device.{main}.accuracy"] = accuracy
+        if snakemake.params.task == "detection":
+            for engine, log in logs.items():
+                found = book[f"device.{engine}.boxes-vs-python"] = boxes_parity(log, model, chains[engine])
+                if found.value:
+                    raise UserError(
+                        f"{engine}: the device's boxes differ in {found.value} images; this is a defect of"
+                        " paper2board, report it"
+                    )
         book |= memory_book(logs[main], model, chains[main])
         book |= board_memory_book(logs[main], manifests[main], memory, chains[main])
         write_book(snakemake.output.book, book)

@@ -9,6 +9,10 @@
 #include "port.h"
 #include "sha256.h"
 
+#ifdef P2B_BOXES
+#include "boxes.h"
+#endif
+
 #define APP_PROFILE "paper2board device application 1, protocol 1"
 #define MAX_INFERENCES 100000u
 
@@ -292,6 +296,37 @@ static void command_infer(char *words)
     command_results(words);
 }
 
+#ifdef P2B_BOXES
+static void command_boxes(char *words)
+{
+    static p2b_box_t boxes[P2B_BOX_CELLS];
+    uint32_t count;
+
+    (void)words;
+    if (!has_results) {
+        line_send("e-[No inference has run on this input]");
+        return;
+    }
+    count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes);
+    count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
+    numbered("m-boxes", count);
+    for (uint32_t i = 0; i < count; i++) {
+        /* Cut at the image, so never negative. */
+        const int16_t sides[] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
+
+        line_text("m-box-[");
+        line_number(boxes[i].kind);
+        line_text(",");
+        line_number(boxes[i].score);
+        for (uint32_t side = 0; side < 4; side++) {
+            line_text(",");
+            line_number((uint32_t)sides[side]);
+        }
+        line_send("]");
+    }
+}
+#endif
+
 static void command_layers(char *words)
 {
     (void)words;
@@ -360,6 +395,9 @@ static const struct {
     {"row64", command_row64, "row64 BASE64      as row HEX"},
     {"infer", command_infer, "infer [N=1 W=10]  W warm-ups, then N inferences"},
     {"results", command_results, "results           outputs of the last inference (int8)"},
+#ifdef P2B_BOXES
+    {"boxes", command_boxes, "boxes             what a detector found in the last inference, after NMS"},
+#endif
     {"layers", command_layers, "layers            count by layer in the last inference"},
     {"memory", command_memory, "memory            bytes by section, highest use of the stack"},
     {"digest", command_digest, "digest            SHA-256 of the loaded image"},

@@ -25,13 +25,15 @@ def capture(
     indices: Sequence[int] | np.ndarray,
     log_path: str | Path,
     *,
+    boxes: bool = False,
     progress: bool = False,
     line: contextlib.AbstractContextManager[serial.SerialBase] | None = None,
 ) -> DeviceLog:
     """Run every input on the device that runs ``image_elf`` and write the log to ``log_path``.
 
     ``inputs``: int8, N × H × W × C; ``indices``: of those images in their data set. ``line``: the device's
-    line (default: ``image_elf`` on the emulator). ``progress`` shows a bar on a terminal.
+    line (default: ``image_elf`` on the emulator). ``boxes``: also ask a detector's device what it found.
+    ``progress`` shows a bar on a terminal.
 
     The log appears under its name when it is complete; until then ``<log_path>.partial`` holds the records so
     far, and a capture that was interrupted goes on from there. Raise :class:`UserError` if the device runs
@@ -64,7 +66,7 @@ def capture(
         )
         with bar:
             for index, image in zip(indices[done:], inputs[done:], strict=True):
-                stream.write(_infer(device, int(index), image, header).line())
+                stream.write(_infer(device, int(index), image, header, boxes).line())
                 stream.flush()
                 bar.update()
         # The records are complete; the highest use of the stack is known only now.
@@ -93,13 +95,18 @@ def _header(device: Device, digest: str, inputs: np.ndarray, indices: Sequence[i
     )
 
 
-def _infer(device: Device, index: int, image: np.ndarray, header: Header) -> Record:
+def _infer(device: Device, index: int, image: np.ndarray, header: Header, boxes: bool) -> Record:
     device.load(image)
     outputs = device.infer()
     layers = device.layers()
     if (layers.unit, layers.names) != (header.unit, header.layers):
         raise UserError(f"the device's layers changed during the capture, at image {index}; capture again")
-    return Record(index=index, outputs=tuple(int(value) for value in outputs), layers=layers.counts)
+    return Record(
+        index=index,
+        outputs=tuple(int(value) for value in outputs),
+        layers=layers.counts,
+        boxes=device.boxes() if boxes else None,
+    )
 
 
 def _resume(stream: BinaryIO, header: Header, indices: Sequence[int] | np.ndarray) -> int:

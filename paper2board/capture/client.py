@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import serial
 
+from paper2board.capture.log import Box
 from paper2board.errors import UserError
 
 PROTOCOL = 1
@@ -117,6 +118,18 @@ class Device:
     def results(self) -> np.ndarray:
         """Return the outputs of the last inference, int8."""
         return self._results(self._command("results"))
+
+    def boxes(self) -> tuple[Box, ...]:
+        """Return what a detector found in the last inference, best first."""
+        reply = self._command("boxes")
+        count = self._number(reply, r"m-boxes-(\d+)")
+        found = [text for text, _ in self._tagged(reply, "box")] if count else []
+        boxes = [tuple(int(word) for word in text.split(",")) for text in found]
+        if len(boxes) != count or any(len(box) != 6 for box in boxes):
+            raise DeviceError(
+                f"the device's reply {reply} is no list of {count} boxes; build the image again"
+            )
+        return tuple(boxes)  # type: ignore[arg-type]  # six numbers each, as just checked
 
     def layers(self) -> LayerCounts:
         """Return the counts of the last inference by layer."""

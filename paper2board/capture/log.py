@@ -18,13 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paper2board.errors import UserError
 from paper2board.evidence import Sha256
 
+Box = tuple[int, int, int, int, int, int]
+"""Class, score (Q15), x1, y1, x2, y2 (units of ``firmware/app/p2b_boxes.h``)."""
+
 
 class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def line(self) -> bytes:
         """Return this as one line of the log."""
-        return self.model_dump_json().encode() + b"\n"
+        return self.model_dump_json(exclude_none=True).encode() + b"\n"
 
 
 class Header(_Line):
@@ -44,11 +47,12 @@ class Header(_Line):
 
 class Record(_Line):
     """One inference. ``index``: of the image in its data set; ``outputs``: int8; ``layers``: counts by layer,
-    in the header's unit."""
+    in the header's unit; ``boxes``: what a detector's device made of the outputs, None for other networks."""
 
     index: int
     outputs: tuple[Annotated[int, Field(ge=-128, le=127)], ...]
     layers: tuple[int, ...]
+    boxes: tuple[Box, ...] | None = None
 
 
 class Footer(_Line):

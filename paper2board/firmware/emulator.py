@@ -50,12 +50,16 @@ class DeviceImage:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def build_emulator_image(model_folder: str | Path, output_elf: str | Path, *, split: bool = True) -> None:
+def build_emulator_image(
+    model_folder: str | Path, output_elf: str | Path, *, split: bool = True, boxes: str | Path | None = None
+) -> None:
     """Build the device image ``output_elf`` from the generated C in ``model_folder``.
 
-    ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked. The
-    same sources and compiler give the same bytes wherever they lie. Raise :class:`UserError` without compiler or
-    generated C, or for a network that does not fit the ESP32's memory.
+    ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked.
+    ``boxes``: a detector's tables, a header called ``boxes.h`` that
+    :func:`paper2board.report.detection.tables_header` writes. The same sources and compiler give the same bytes
+    wherever they lie. Raise :class:`UserError` without compiler or generated C, or for a network that does not
+    fit the ESP32's memory.
     """
     folder = Path(model_folder)
     compiler = shutil.which(COMPILER)
@@ -68,6 +72,8 @@ def build_emulator_image(model_folder: str | Path, output_elf: str | Path, *, sp
         raise UserError(f"{folder} has no generated model.c; run the conversion to C first")
     with atomic_path(output_elf) as temporary:
         command = [compiler, *engine_flags(split=split), f"-I{APPLICATION}", f"-I{folder}", *WARNINGS, *FLAGS]
+        if boxes is not None:
+            command += ["-DP2B_BOXES", f"-I{Path(boxes).parent}"]
         # No path of this machine in the file, and no debugging information.
         command += [f"-ffile-prefix-map={FIRMWARE}=firmware", f"-ffile-prefix-map={folder}=model"]
         command += [

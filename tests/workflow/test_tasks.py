@@ -104,6 +104,11 @@ def test_every_form_of_the_network_gives_the_same_cells(evidence, study):
     assert parity == dict.fromkeys(pairs, 0)
 
 
+def test_the_device_finds_the_boxes_that_python_finds(evidence):
+    boxes = evidence["boxes"]["device.mac16.boxes-vs-python"]
+    assert boxes["value"] == 0 and boxes["n"] == 10 and boxes["kind"] == "emulated"
+
+
 def test_a_detector_is_judged_with_intervals(evidence):
     book = evidence["boxes"]
     names = [f"map50.{name}" for name in ("teacher.fp32", "model.fp32", "model.int8-ptq", "model.int8")]

@@ -1,0 +1,66 @@
+"""A detector's device tells its boxes, and they are those of the same integer arithmetic in Python."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paper2board.bench.networks import build
+from paper2board.capture.boxes_book import boxes_parity
+from paper2board.capture.capture import capture
+from paper2board.capture.client import Device, DeviceError
+from paper2board.capture.line import emulated_line
+from paper2board.capture.log import DeviceLog
+from paper2board.convert.c_code import generate
+from paper2board.firmware.emulator import build_emulator_image
+from paper2board.report.detection import Quantization, int8_tables, tables_header
+from paper2board.train.detection_settings import Grid
+
+IMAGES = 3
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory) -> tuple[Path, DeviceLog]:
+    """The image of a detector with random weights, and a capture of its boxes for random images."""
+    folder = tmp_path_factory.mktemp("detector")
+    model = build("detector")
+    output = model.tensors[model.output]
+    generate(model, folder, "portable")
+    tables = int8_tables(Grid(), Quantization(output.scale, output.zero_point))
+    (folder / "boxes.h").write_text(tables_header(tables))
+    build_emulator_image(folder, folder / "device.elf", boxes=folder / "boxes.h")
+    images = np.random.default_rng(0).integers(-128, 128, (IMAGES, 120, 160, 3)).astype(np.int8)
+    log = capture(folder / "device.elf", images, np.arange(IMAGES), folder / "log.jsonl", boxes=True)
+    return folder, log
+
+
+def test_the_device_s_boxes_are_python_s(detector):
+    log = detector[1]
+    assert sum(len(record.boxes or ()) for record in log.records) > 0
+    parity = boxes_parity(log, build("detector"), {"log": "a" * 64})
+    assert (parity.value, parity.n) == (0, IMAGES)
+
+
+def test_one_other_box_is_noticed(detector):
+    log = detector[1]
+    record = next(record for record in log.records if record.boxes)
+    (kind, *rest), *others = record.boxes
+    changed = record.model_copy(update={"boxes": ((kind ^ 1, *rest), *others)})
+    records = tuple(changed if other is record else other for other in log.records)
+    assert boxes_parity(replace(log, records=records), build("detector"), {}).value == 1
+
+
+def test_boxes_before_an_inference_are_refused(detector):
+    with emulated_line(detector[0] / "device.elf") as line, pytest.raises(DeviceError, match="No inference"):
+        Device(line).boxes()
+
+
+def test_a_classifier_knows_no_boxes(tmp_path):
+    generate(build("deployed"), tmp_path, "portable")
+    build_emulator_image(tmp_path, tmp_path / "device.elf")
+    with (
+        emulated_line(tmp_path / "device.elf") as line,
+        pytest.raises(DeviceError, match="Unknown command: boxes"),
+    ):
+        Device(line).boxes()
