@@ -173,6 +173,7 @@ class _Loop:
     def epoch(self, epoch: int) -> tuple[float, float]:
         """Train one epoch; return the mean loss and the share of right answers."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        torch.manual_seed(self.seed * 1_000_003 + epoch)  # what dropout draws from
         order = torch.randperm(len(self.training), generator=generator)
         self.network.train()
         loss_sum, hits = 0.0, []

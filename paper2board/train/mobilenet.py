@@ -75,7 +75,8 @@ def _head(classes: int, kind: Head) -> list[dict]:
         return [first, _conv("logits", 1 + classes, activation="none", **plain)]
     pool = {"name": "pool", "op": "average_pool", "out": 1}
     logits = _conv("logits", classes, activation="none", **plain)
-    return [first, pool, logits, {"name": "flatten", "op": "flatten"}]
+    dropout = {"name": "dropout", "op": "dropout", "rate": DROPOUT}
+    return [first, dropout, pool, logits, {"name": "flatten", "op": "flatten"}]
 
 
 def _rounded(channels: float) -> int:

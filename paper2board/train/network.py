@@ -18,6 +18,7 @@ from paper2board.train.network_spec import (
     Concat,
     Conv,
     Depthwise,
+    Dropout,
     Flatten,
     Linear,
     MaxPool,
@@ -135,17 +136,16 @@ def _module(layer: object, shape: tuple[int, ...]) -> nn.Module:
             return nn.AvgPool2d((shape[1] // layer.out, shape[2] // layer.out))
         case Flatten():
             return nn.Flatten()
+        case Dropout():
+            return nn.Dropout(layer.rate)
         case _:
             raise TypeError(layer)
 
 
 def folded(network: Network) -> Network:
-    """Return a copy whose batch normalisations are folded into weights and biases of their convolutions."""
-    layers = tuple(
-        layer.model_copy(update={"batch_norm": False}) if isinstance(layer, Conv | Depthwise) else layer
-        for layer in network.spec.layers
-    )
-    result = Network(NetworkSpec(input=network.spec.input, layers=layers))
+    """Return a copy as it is deployed: batch normalisations folded into weights and biases of their convolutions,
+    no dropout."""
+    result = Network(network.spec.deployed())
     with torch.no_grad():
         for name, target in result.layers.items():
             source = network.layers[name]

@@ -1,6 +1,6 @@
 """The study format of a network: a list of layers, each naming where its input comes from."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -55,6 +55,13 @@ class Flatten(_Layer):
     op: Literal["flatten"]
 
 
+class Dropout(_Layer):
+    """Zeroes values by chance while training and scales the others up; nothing in a deployed network."""
+
+    op: Literal["dropout"]
+    rate: float = Field(gt=0, lt=1)
+
+
 class Linear(_Layer):
     op: Literal["linear"]
     out: PositiveInt
@@ -77,7 +84,8 @@ class Concat(_Layer):
 
 
 Layer = Annotated[
-    Conv | Depthwise | MaxPool | AveragePool | Flatten | Linear | Add | Concat, Field(discriminator="op")
+    Conv | Depthwise | MaxPool | AveragePool | Flatten | Dropout | Linear | Add | Concat,
+    Field(discriminator="op"),
 ]
 
 
@@ -132,14 +140,14 @@ class NetworkSpec(BaseModel):
     def ranges(self) -> dict[str, str]:
         """Return for ``input`` and each layer the name of the tensor with whose range it is quantized to int8.
 
-        Pooling and flatten keep their input's; what a concatenation joins has one range, named after the first
-        of them; every other layer has its own. Raise ValueError for a concatenation of the network's input,
+        Pooling, flatten and dropout keep their input's; what a concatenation joins has one range, named after the
+        first of them; every other layer has its own. Raise ValueError for a concatenation of the network's input,
         whose range is fixed, with something else.
         """
         owner = {"input": "input"}
         for layer, sources in zip(self.layers, self.sources().values(), strict=True):
             match layer:
-                case MaxPool() | AveragePool() | Flatten():
+                case MaxPool() | AveragePool() | Flatten() | Dropout():
                     owner[layer.name] = owner[sources[0]]
                 case Concat():
                     joined = {owner[source] for source in sources}
@@ -154,6 +162,30 @@ class NetworkSpec(BaseModel):
                 case _:
                     owner[layer.name] = layer.name
         return owner
+
+    def deployed(self) -> "NetworkSpec":
+        """Return the network as it is deployed: batch normalisation folded, without dropout."""
+        sources, replaced = self.sources(), {"input": "input"}
+        layers: list[Any] = []
+        for layer in self.layers:
+            read = [replaced[source] for source in sources[layer.name]]
+            replaced[layer.name] = read[0] if isinstance(layer, Dropout) else layer.name
+            match layer:
+                case Dropout():
+                    continue
+                case Conv() | Depthwise():
+                    update: dict[str, object] = {"batch_norm": False}
+                case Add():
+                    update = {"other": read[1]}
+                case Concat():
+                    update = {"others": tuple(read[1:])}
+                case _:
+                    update = {}
+            before = layers[-1].name if layers else "input"
+            layers.append(
+                layer.model_copy(update={**update, "source": None if read[0] == before else read[0]})
+            )
+        return NetworkSpec(input=self.input, layers=tuple(layers))
 
     def widths(self) -> dict[str, int]:
         """Return the output channels (neurons) of each convolution and linear layer that has a width of its
@@ -171,6 +203,8 @@ class NetworkSpec(BaseModel):
 
 def _shape(layer: Layer, sources: list[tuple[int, ...]]) -> tuple[int, ...]:
     source = sources[0]
+    if isinstance(layer, Dropout):
+        return source
     if isinstance(layer, Linear):
         if len(source) != 1:
             raise ValueError(

@@ -216,3 +216,28 @@ def test_a_name_that_torch_uses_itself_is_refused(name):
 
 def test_the_concatenations_limit_is_the_integer_models():
     assert CONCAT_MAX == CONCATENATION_MAX_INPUTS
+
+
+def test_dropout_is_gone_in_the_deployed_network():
+    layers = [
+        {"name": "stem", "op": "conv", "out": 4},
+        {"name": "drop", "op": "dropout", "rate": 0.5},
+        {"name": "side", "op": "conv", "out": 4},
+        {"name": "sum", "op": "add", "other": "drop"},
+        {"name": "both", "op": "concat", "source": "drop", "others": ["side", "sum"]},
+    ]
+    spec = NetworkSpec.model_validate({"input": [3, 8, 8], "layers": layers})
+    torch.manual_seed(0)
+    network = with_statistics(Network(spec))
+    x = torch.randn(4, 3, 8, 8)
+    network.train()
+    assert not torch.equal(network(x), network(x))
+    deployed = folded(network.eval())
+    assert [layer.name for layer in deployed.spec.layers] == ["stem", "side", "sum", "both"]
+    assert deployed.spec.sources() == {
+        "stem": ("input",),
+        "side": ("stem",),
+        "sum": ("side", "stem"),
+        "both": ("stem", "side", "sum"),
+    }
+    torch.testing.assert_close(deployed(x), network(x), atol=1e-5, rtol=1e-5)
