@@ -15,6 +15,8 @@ rule download_cifar10:
         "logs/acquire/download_cifar10.log",
     benchmark:
         "benchmarks/acquire/download_cifar10.tsv"
+    # All that trains waits for data.
+    priority: 20
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -41,6 +43,8 @@ rule prepare_scenes:
         "benchmarks/acquire/prepare_scenes.{dataset}.tsv"
     wildcard_constraints:
         dataset=datasets_of_kind("scenes"),
+    # All that trains waits for data.
+    priority: 20
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -67,6 +71,8 @@ rule prepare_boxes:
         "benchmarks/acquire/prepare_boxes.{dataset}.tsv"
     wildcard_constraints:
         dataset=datasets_of_kind("boxes"),
+    # All that trains waits for data.
+    priority: 20
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -94,6 +100,8 @@ rule prepare_folders:
         "benchmarks/acquire/prepare_folders.{dataset}.tsv"
     wildcard_constraints:
         dataset=datasets_of_kind("folders"),
+    # All that trains waits for data.
+    priority: 20
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -115,6 +123,8 @@ rule split_dataset:
         "logs/{study}/split_dataset.log",
     benchmark:
         "benchmarks/{study}/split_dataset.tsv"
+    # All that trains waits for data.
+    priority: 20
     conda:
         "../envs/paper2board.yaml"
     threads: 1

@@ -106,6 +106,7 @@ rule fetch_pretrained:
         "benchmarks/train/fetch_pretrained.{name}.tsv"
     wildcard_constraints:
         name="[a-z0-9-]+",
+    priority: 20
     conda:
         "../envs/paper2board.yaml"
     threads: 1
