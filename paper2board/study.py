@@ -192,6 +192,8 @@ class Study(_Model):
     paper: str | None = None
     """None: no paper, just a network."""
     dataset: Name
+    data_note: str | None = None
+    """Why the data are not the paper's: said at every table and figure, and no score is judged by the paper's."""
     board: Name
     task: Task = "classification"
     """What the variants answer, unless they say otherwise."""
@@ -265,6 +267,8 @@ class Study(_Model):
             known("variant", teacher, "quantization.distillation.teacher", self.trained)
         for name, ratios in self.magnitude_pruning.items():
             known("variant", name, "magnitude_pruning", self.networked)
+            if self.task_of(name) == "centroids":
+                raise ValueError(f"magnitude_pruning.{name} is a centroids network; choose another variant")
             if any(round(100 * ratio) / 100 != ratio for ratio in ratios):
                 raise ValueError(
                     f"magnitude_pruning.{name}: {list(ratios)} are no whole percents; round them"
@@ -272,6 +276,11 @@ class Study(_Model):
         for name, sides in self.comparisons.items():
             for side in sides:
                 known("accuracy", side, f"comparisons.{name}", self.accuracies())
+            tasks = {self.task_of(self.accuracies()[side][0]) for side in sides}
+            if len(tasks) > 1 or "centroids" in tasks:
+                raise ValueError(
+                    f"comparisons.{name}: gains are of two classifiers or two detectors; choose such variants"
+                )
         for name in self.reduction or ():
             known("variant", name, "reduction", self.trained)
         known("variant", self.device_variant, "device_variant", self.variants)
@@ -283,8 +292,35 @@ class Study(_Model):
         if self.scenarios and self.task_of(self.device_variant) != "detection":
             raise ValueError("scenarios are for a detector; its task is detection")
         if self.cross_validation:
-            known("variant", self.cross_validation.variant, "cross_validation.variant", self.networked)
+            name = self.cross_validation.variant
+            known("variant", name, "cross_validation.variant", self.networked)
+            if self.variants[name].pretrained is None or self.task_of(name) != "classification":
+                raise ValueError(
+                    f"cross_validation.variant: {name} is no classifier with pretrained; choose one"
+                )
+        for name in self.imported:
+            if self.task_of(name) != "classification":
+                raise ValueError(
+                    f"variants.{name}: a tflite file is taken as a classifier; set its task to that"
+                )
+        self._teachers_fit()
         return self
+
+    def _teachers_fit(self) -> None:
+        pairs = [
+            (name, v.distillation.teacher) for name, v in self.networked.items() if v.distillation is not None
+        ]
+        if self.quantization.distillation:
+            pairs += [(name, self.quantization.distillation.teacher) for name in self.quantization.qat]
+        for student, teacher in pairs:
+            if self.task_of(student) != self.task_of(teacher):
+                raise ValueError(
+                    f"{teacher} cannot teach {student}: their tasks differ; choose another teacher"
+                )
+        if any(v.ssd for v in self.variants.values()) and not any(
+            self.task_of(name) == "detection" for name in self.networked
+        ):
+            raise ValueError("an ssd answers on the grid of the study's other detectors; add one")
 
     @property
     def imported(self) -> dict[str, Variant]:
@@ -304,6 +340,8 @@ class Study(_Model):
     def task_of(self, variant: str) -> Task:
         """Return what a variant answers: its own task, else that of its parent, else the study's."""
         v = self.variants[variant]
+        if v.ssd is not None:
+            return "detection"
         if v.task is not None:
             return v.task
         return self.task_of(v.parent) if v.parent else self.task

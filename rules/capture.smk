@@ -76,6 +76,8 @@ rule run_emulated:
             for name, scheme in released(w)
         ],
         firmware=FIRMWARE,
+        costs=COST_TABLE,
+        templates=C_TEMPLATES,
     output:
         book="results/{study}/metrics/emulated.json",
     log:

@@ -133,6 +133,7 @@ def files_below(folder, *suffixes):
     )
 
 
+COST_TABLE = "paper2board/convert/kernels/cost_table.csv"
 C_TEMPLATES = files_below("paper2board/convert/templates", ".j2")
 FIRMWARE = files_below("firmware", ".c", ".h", ".S", ".ld")
 CATALOGUE = files_below("reports/metrics", ".yaml")

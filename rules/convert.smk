@@ -76,7 +76,7 @@ rule generate_c:
         model="models/{study}/s{seed}/{variant}.{scheme}.tflite",
         integers="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
         templates=C_TEMPLATES,
-        costs="paper2board/convert/kernels/cost_table.csv",
+        costs=COST_TABLE,
     output:
         files=[
             f"build/{{study}}/s{{seed}}/{{variant}}.{{scheme}}/{{backend}}/{name}"

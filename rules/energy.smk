@@ -50,7 +50,10 @@ rule model_energy:
             study(w).claimed_latency.model_dump() if study(w).claimed_latency else None
         ),
         engine=lambda w: study(w).engine,
-        memory_energy=lambda w: has_engine(w, "paper-split"),
+        memory_energy=lambda w: (
+            has_engine(w, "paper-split")
+            and BOARDS[study(w).board].scratchpad is not None
+        ),
         period_s=lambda w: study(w).period_s,
         code=code("model_energy"),
     message:

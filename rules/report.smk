@@ -219,6 +219,7 @@ rule cross_validate:
         repeats=lambda w: study(w).cross_validation.repeats,
         epochs=lambda w: study(w).cross_validation.epochs,
         seed=lambda w: first_seed(w),
+        threads=CONFIG.training_threads,
         digests=data_digests,
         code=code("cross_validate"),
     message:
@@ -231,6 +232,7 @@ rule compare_detectors:
     input:
         tflite=released_tflite,
         counts="results/{study}/metrics/networks.json",
+        costs=COST_TABLE,
     output:
         book="results/{study}/metrics/comparison.json",
     log:
@@ -280,6 +282,7 @@ rule survey_networks:
     input:
         survey=lambda w: f"config/surveys/{study(w).survey}.yaml",
         boards=files_below("config/boards", ".yaml"),
+        costs=COST_TABLE,
     output:
         book="results/{study}/metrics/survey.json",
         table="results/{study}/survey.csv",
@@ -406,6 +409,7 @@ rule render_report:
     params:
         title=lambda w: study(w).title,
         paper=lambda w: study(w).paper,
+        data_note=lambda w: study(w).data_note,
         engine=lambda w: (
             "paper-split" if has_engine(w, "paper-split") else study(w).engine
         ),

@@ -22,12 +22,12 @@ from paper2board.train.mobilenet import (
     frozen_features,
     load_imagenet,
 )
-from paper2board.train.pretrained import read_pretrained
+from paper2board.train.pretrained_weights import read_pretrained
 from paper2board.train.stage import new_network
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        configure(snakemake.threads)
+        configure(snakemake.params.threads)
         params = snakemake.params
         network = new_network(params.network, params.seed)
         load_imagenet(network, read_pretrained(snakemake.input.pretrained))

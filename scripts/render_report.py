@@ -60,7 +60,7 @@ if __name__ == "__main__":
             ),
             templates=Path("reports"),
             output=Path(snakemake.output.folder),
-            notice=f"Data: {origin}" if origin.startswith(STAND_IN) else None,
+            notice=f"Data: {origin}" if origin.startswith(STAND_IN) else params.data_note,
             absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")},
         )
         for line in report.summary:

@@ -15,7 +15,9 @@ from paper2board.report.centroids import SCORES, counts, found_centroids, score_
 from paper2board.report.logits import read_logits
 from paper2board.scripting import running
 
+FLOAT = ("fp32", "deck-int8")
 METHODS = {
+    "deck-int8": "weights and biases through the deck's per-tensor int8 and back, float activations",
     "fp32": "float32 network, batch norm folded",
     "ptq": "int64 simulation of the integer model, post-training quantization per channel",
     "ptq-per-tensor": "int64 simulation of the integer model, post-training quantization per tensor",
@@ -38,7 +40,7 @@ if __name__ == "__main__":
             tables = []
             for logits, weights in paths:
                 real = {}
-                if scheme != "fp32":
+                if scheme not in FLOAT:
                     model = read(weights)
                     output = model.tensors[model.output]
                     real = {"scale": output.scale, "zero_point": output.zero_point}

@@ -13,7 +13,7 @@ from paper2board.errors import UserError
 from paper2board.scripting import running
 from paper2board.train.detection import Grid
 from paper2board.train.loop import checkpoint_path, configure
-from paper2board.train.pretrained import read_pretrained
+from paper2board.train.pretrained_weights import read_pretrained
 from paper2board.train.recipe import Recipe
 from paper2board.train.ssd import (
     SsdDetector,

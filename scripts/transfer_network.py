@@ -9,7 +9,7 @@ from paper2board.scripting import running
 from paper2board.train.loop import configure
 from paper2board.train.mobilenet import load_imagenet
 from paper2board.train.network import write_weights
-from paper2board.train.pretrained import read_pretrained
+from paper2board.train.pretrained_weights import read_pretrained
 from paper2board.train.stage import new_network, train_job, write_history
 
 if __name__ == "__main__":

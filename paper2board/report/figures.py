@@ -19,6 +19,8 @@ from paper2board.report.detection_figures import precision_recall, scenario_bars
 from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
 from paper2board.report.survey_figures import latency_against_flash
 
+BACKGROUND = "background"
+"""A detector's class for what is missed, and for answers where nothing is."""
 PARETO_MARKERS = {"fp32": "o", "int8": "s"}
 SCORES = {"accuracy": "Accuracy", "map50": "mAP@0.5"}
 """Metrics that a network may be judged by, and what people call them."""
@@ -232,8 +234,14 @@ def confusion_matrix(path: Path) -> Drawing:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 55 else "#333333"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-        total = int(matrix.sum())
-        caption = f"{confusion.variant} over {total:,} test images; cells are percentages of the true class."
+        total = f"{int(matrix.sum()):,}"
+        what = f"{total} test images; cells are percentages of the true class"
+        if confusion.classes[-1] == BACKGROUND:
+            what = (
+                f"{total} objects and answers; cells are percentages of the true class, in the last row of answers where"
+                " nothing is"
+            )
+        caption = f"{confusion.variant} over {what}."
         return Drawing("confusion", "Confusion matrix", "report", caption, svg_text(figure))
 
 

@@ -21,8 +21,7 @@ import torch
 import yaml
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from paper2board.acquire.acquisition import CACHE_VARIABLE
 from paper2board.acquire.dataset import SourceError
@@ -188,11 +187,3 @@ def _unpickle(path: Path) -> dict[str, torch.Tensor]:
         name: value.to(torch.float32).contiguous() if value.is_floating_point() else value.contiguous()
         for name, value in state.items()
     }
-
-
-def read_pretrained(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read weights written by :func:`fetch_pretrained`: torchvision's name → float32 tensor."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} holds no weights ({error}); delete it and run again") from error
