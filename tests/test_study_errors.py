@@ -119,7 +119,7 @@ LAYER = "networks.own.layers"
         ({f"{LAYER}.0.op": REMOVED}, f"{LAYER}.0: op is missing; add it"),
         (
             {f"{LAYER}.3.op": "conv2d"},
-            f"{LAYER}.3: no op called conv2d; there are conv, depthwise, max_pool, average_pool, flatten,"
+            f"{LAYER}.3: no op called conv2d; there are conv, depthwise, max_pool, average_pool, flatten, dropout,"
             " linear, add, concat",
         ),
         # names

@@ -15,12 +15,11 @@ from paper2board.errors import UserError
 from paper2board.evidence import Evidence
 from paper2board.report.claims import Claim
 from paper2board.report.csv_file import read_csv
+from paper2board.report.detection_book import BACKGROUND
 from paper2board.report.detection_figures import precision_recall, scenario_bars
 from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
 from paper2board.report.survey_figures import latency_against_flash
 
-BACKGROUND = "background"
-"""A detector's class for what is missed, and for answers where nothing is."""
 PARETO_MARKERS = {"fp32": "o", "int8": "s"}
 SCORES = {"accuracy": "Accuracy", "map50": "mAP@0.5"}
 """Metrics that a network may be judged by, and what people call them."""
@@ -238,8 +237,8 @@ def confusion_matrix(path: Path) -> Drawing:
         what = f"{total} test images; cells are percentages of the true class"
         if confusion.classes[-1] == BACKGROUND:
             what = (
-                f"{total} objects and answers; cells are percentages of the true class, in the last row of answers where"
-                " nothing is"
+                f"{total} objects and answers; cells are percentages of the true class, in the last row of answers"
+                " where nothing is"
             )
         caption = f"{confusion.variant} over {what}."
         return Drawing("confusion", "Confusion matrix", "report", caption, svg_text(figure))

@@ -16,9 +16,9 @@ from paper2board.train import pretrained
 from paper2board.train.pretrained import (
     PretrainedConfig,
     fetch_pretrained,
-    read_pretrained,
     read_pretrained_config,
 )
+from paper2board.train.pretrained_weights import read_pretrained
 
 CONFIG = Path(__file__).parents[2] / "config/pretrained/mobilenet-v2.yaml"
 MEMBER = "package/weights/tiny.pth"
