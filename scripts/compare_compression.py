@@ -7,7 +7,6 @@ source text over bytes of binary, slides "Input Compression" and "Weight Compres
 from pathlib import Path
 
 from paper2board.acquire.examples import load_examples
-
 from paper2board.convert.compression import compress_input, weight_compression
 from paper2board.convert.manifest import Manifest
 from paper2board.evidence import Kind, counted, write_book

@@ -5,8 +5,8 @@ difference of a logit between ONNX Runtime and torch.
 """
 
 import torch
-from paper2board.acquire.examples import fit_images, load_examples
 
+from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.convert.onnx_export import check_onnx, export_onnx
 from paper2board.evidence import Evidence, Kind, write_book
 from paper2board.files import digest

@@ -10,13 +10,12 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from paper2board.acquire.dataset import STAND_IN
 from paper2board.acquire.examples import load_examples
 from paper2board.report.figures import Details
 from paper2board.report.render import render
 from paper2board.scripting import running
 
-STAND_IN = "stand-in:"
-"""How the origin of data begins that are not those that the study asks for."""
 PACKAGES = ("torch", "tensorflow", "tflite-micro", "numpy", "snakemake")
 
 

@@ -16,16 +16,8 @@ from paper2board.report.evaluate import (
     loss_evidence,
 )
 from paper2board.report.logits import read_logits
+from paper2board.report.schemes import METHODS
 from paper2board.scripting import running
-
-METHODS = {
-    "fp32": "float32 network, batch norm folded, on the test images",
-    "deck-int8": "weights and biases through the deck's per-tensor int8 and back, float activations",
-    "ptq": "int64 simulation of the integer model, post-training quantization per channel",
-    "ptq-per-tensor": "int64 simulation of the integer model, post-training quantization per tensor",
-    "qat": "int64 simulation of the integer model, quantization-aware training per channel",
-    "imported": "int64 simulation of the integer model read from a .tflite file",
-}
 
 if __name__ == "__main__":
     with running(snakemake) as log:

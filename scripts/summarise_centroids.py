@@ -13,17 +13,8 @@ from paper2board.files import digest
 from paper2board.integer_model import read
 from paper2board.report.centroids import SCORES, counts, found_centroids, score_evidence, true_centroids
 from paper2board.report.logits import read_logits
+from paper2board.report.schemes import FLOAT, METHODS
 from paper2board.scripting import running
-
-FLOAT = ("fp32", "deck-int8")
-METHODS = {
-    "deck-int8": "weights and biases through the deck's per-tensor int8 and back, float activations",
-    "fp32": "float32 network, batch norm folded",
-    "ptq": "int64 simulation of the integer model, post-training quantization per channel",
-    "ptq-per-tensor": "int64 simulation of the integer model, post-training quantization per tensor",
-    "qat": "int64 simulation of the integer model, quantization-aware training per channel",
-    "imported": "int64 simulation of the integer model read from a .tflite file",
-}
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -22,20 +22,11 @@ from paper2board.report.detection_book import (
     truths,
 )
 from paper2board.report.logits import read_logits
+from paper2board.report.schemes import FLOAT, METHODS
 from paper2board.scripting import running
 from paper2board.train.detection_settings import Grid
 from paper2board.train.network import read_weights
 from paper2board.train.ssd import is_ssd
-
-FLOAT = ("fp32", "deck-int8")
-METHODS = {
-    "fp32": "float32 network, batch norm folded",
-    "deck-int8": "weights and biases through per-tensor int8 and back, float activations",
-    "ptq": "int64 simulation of the integer model, post-training quantization per channel",
-    "ptq-per-tensor": "int64 simulation of the integer model, post-training quantization per tensor",
-    "qat": "int64 simulation of the integer model, quantization-aware training per channel",
-    "imported": "int64 simulation of the integer model read from a .tflite file",
-}
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -5,8 +5,8 @@ Subjects: the C engine (int8) and torch (float32); one thread each.
 """
 
 import torch
-from paper2board.acquire.examples import fit_images, load_examples
 
+from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.energy.host_latency import host_book, measure, processor_name
 from paper2board.evidence import write_book
 from paper2board.files import write_json

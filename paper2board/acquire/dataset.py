@@ -135,6 +135,8 @@ class Cifar10Dataset(_Set):
 
 Side = Annotated[int, Field(ge=16, le=2048)]
 """Pixels."""
+STAND_IN = "stand-in:"
+"""How the origin of data begins that stand in for others."""
 Fit = Literal["letterbox", "stretch"]
 """How a picture of another shape is brought to the set's size; see :func:`paper2board.acquire.boxes.fit_scene`."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from paper2board.acquire.boxes import read_coco, read_voc, without_empty
-from paper2board.acquire.dataset import SPLITS, BoxesDataset, Part, Split
+from paper2board.acquire.dataset import SPLITS, STAND_IN, BoxesDataset, Part, Split
 from paper2board.acquire.scenes import SceneSet, read_scenes
 from paper2board.acquire.trees import NoTreeError, find_tree
 from paper2board.errors import UserError
@@ -45,7 +45,7 @@ def prepare_boxes(
                 "as the mirror"
             ) from error
         why = (
-            f"stand-in: no source of {dataset.name} delivered it, so these are {dataset.stand_in}'s "
+            f"{STAND_IN} no source of {dataset.name} delivered it, so these are {dataset.stand_in}'s "
             f"{len(dataset.classes)} classes instead"
         )
         train, test = (_renamed(read_scenes(stand_in[split]), why) for split in SPLITS)

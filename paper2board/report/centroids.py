@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from paper2board.evidence import Evidence, Kind
+from paper2board.report.evaluate import CONFIDENCE, t_interval
 from paper2board.train.centroids import Centroids, decode_centroids
 
-CONFIDENCE = 0.95
 DRAWS = 2000
 """Of the bootstrap."""
 MAX_DISTANCE = 0.2
@@ -94,8 +93,7 @@ def score_evidence(
         interval = _bootstrap(function, counts[0])
         name = f"bootstrap 95 % over images ({DRAWS} draws), one seed"
     else:
-        half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
-        interval = float(values.mean() - half), float(values.mean() + half)
+        interval = t_interval(values)
         name = f"Student's t 95 % over {len(values)} seeds"
     return Evidence(
         value=float(values.mean()),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from paper2board.acquire.scenes import SceneSet
@@ -28,9 +27,9 @@ from paper2board.report.detection import (
     suppress_int8,
     true_boxes,
 )
+from paper2board.report.evaluate import CONFIDENCE, t_interval
 from paper2board.train.detection_settings import Grid
 
-CONFIDENCE = 0.95
 DRAWS = 1000
 SEED = 0
 """Of the bootstrap: one for all detectors."""
@@ -162,8 +161,7 @@ def _over_seeds(values: Sequence[float], draws: np.ndarray, name: str, images: i
     mean = float(np.mean(values))
     if len(values) == 1:
         return Estimate(mean, _percentiles(draws), f"95 % of a {name} over images, one seed", images)
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values))
-    return Estimate(mean, (mean - half, mean + half), f"Student's t 95 % over {len(values)} seeds", images)
+    return Estimate(mean, t_interval(np.array(values)), f"Student's t 95 % over {len(values)} seeds", images)
 
 
 def _percentiles(draws: np.ndarray) -> tuple[float, float]:

@@ -30,7 +30,7 @@ def accuracy_evidence(
         low, high = proportion_confint(count, len(hits[0]), alpha=1 - CONFIDENCE, method="wilson")
         interval, name = (100 * low, 100 * high), "Wilson 95 % over images, one seed"
     else:
-        interval, name = _t_interval(np.array(values)), f"Student's t 95 % over {len(values)} seeds"
+        interval, name = t_interval(np.array(values)), f"Student's t 95 % over {len(values)} seeds"
     return Evidence(
         value=float(np.mean(values)),
         unit="%",
@@ -61,7 +61,7 @@ def gain_evidence(
     else:
         means = np.array([values.mean() for values in differences])
         centre = float(means.mean())
-        interval, name = _t_interval(means), f"Student's t 95 % over {len(means)} seeds"
+        interval, name = t_interval(means), f"Student's t 95 % over {len(means)} seeds"
     return Evidence(
         value=centre,
         unit="percentage points",
@@ -92,7 +92,7 @@ def loss_evidence(
         half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * stats.sem(losses[0])
         interval, name = (max(0.0, means[0] - half), means[0] + half), "normal 95 % over images, one seed"
     else:
-        interval, name = _t_interval(means), f"Student's t 95 % over {len(means)} seeds"
+        interval, name = t_interval(means), f"Student's t 95 % over {len(means)} seeds"
     return Evidence(
         value=float(means.mean()),
         unit="1",
@@ -113,6 +113,7 @@ def confusion(logits: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarra
     return counts
 
 
-def _t_interval(values: np.ndarray) -> tuple[float, float]:
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return Student's t interval of the mean of ``values``, one a seed."""
     half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
     return float(values.mean() - half), float(values.mean() + half)

@@ -117,14 +117,14 @@ def train(
     task = task or Classification()
     loop = _Loop(network, training, recipe, epochs, seed, teacher, task)
     identity = _identity(network, training, teacher, [recipe.model_dump(), epochs, seed, code])
-    history = loop.resume(checkpoint, identity)
+    history = loop.descent.resume(checkpoint, identity)
     if history:
         log(f"resuming after epoch {len(history)} of {epochs} from {checkpoint}")
     if len(history) < epochs:
         loop.views = loop.teacher_views()
     for epoch in range(len(history), epochs):
         started = time.perf_counter()
-        learning_rate = loop.optimizer.param_groups[0]["lr"]
+        learning_rate = loop.descent.learning_rate
         loss, share = loop.epoch(epoch)
         row = {
             "epoch": epoch + 1,
@@ -138,9 +138,62 @@ def train(
             f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, train {share:.2%},"
             f" validation {row['validation_score']:.2%}, {time.perf_counter() - started:.1f} s"
         )
-        loop.save(checkpoint, identity, history)
+        loop.descent.save(checkpoint, identity, history)
     network.eval()
     return pd.DataFrame(history)
+
+
+class Descent:
+    """One-cycle SGD on what of ``network`` is trained, over ``steps`` steps, and its checkpoint."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, steps: int) -> None:
+        self.network = network
+        self.optimizer = torch.optim.SGD(
+            [parameter for parameter in network.parameters() if parameter.requires_grad],
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.momentum > 0,
+        )
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, partial(one_cycle, total=steps, warm_up=recipe.warm_up)
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, loss: torch.Tensor) -> None:
+        """Go one step down the gradient of ``loss``."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.scheduler.step()
+
+    def save(self, checkpoint: Path, identity: str, history: list[dict]) -> None:
+        """Write the checkpoint, atomically."""
+        state = {
+            "identity": identity,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "history": history,
+        }
+        with atomic_path(checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def resume(self, checkpoint: Path, identity: str) -> list[dict]:
+        """Load the checkpoint if it is this training's; return its history, or an empty one."""
+        if not checkpoint.exists():
+            return []
+        state = torch.load(checkpoint, weights_only=True)
+        if state["identity"] != identity:
+            return []
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        return state["history"]
 
 
 class _Loop:
@@ -158,17 +211,7 @@ class _Loop:
         self.training, self.recipe, self.seed, self.teacher = training, recipe, seed, teacher
         self.task = task
         self.views: torch.Tensor | None = None
-        self.steps = -(-len(training) // recipe.batch_size)
-        self.optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.momentum > 0,
-        )
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, partial(one_cycle, total=self.steps * epochs, warm_up=recipe.warm_up)
-        )
+        self.descent = Descent(network, recipe, -(-len(training) // recipe.batch_size) * epochs)
 
     def epoch(self, epoch: int) -> tuple[float, float]:
         """Train one epoch; return the mean loss and the share of right answers."""
@@ -192,10 +235,7 @@ class _Loop:
             elif self.teacher is not None:
                 taught = self._teach(inputs)
             loss, output = self._loss(inputs, targets, taught)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            self.scheduler.step()
+            self.descent.step(loss)
             loss_sum += loss.item() * len(indices)
             hits.append(self.task.hits(output.detach(), targets))
         return loss_sum / len(self.training), _share(hits)
@@ -238,29 +278,6 @@ class _Loop:
             self.recipe.label_smoothing,
         )
         return loss, output
-
-    def save(self, checkpoint: Path, identity: str, history: list[dict]) -> None:
-        state = {
-            "identity": identity,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "history": history,
-        }
-        with atomic_path(checkpoint) as temporary:
-            torch.save(state, temporary)
-
-    def resume(self, checkpoint: Path, identity: str) -> list[dict]:
-        """Load the checkpoint if it is this training's; return its history, or an empty one."""
-        if not checkpoint.exists():
-            return []
-        state = torch.load(checkpoint, weights_only=True)
-        if state["identity"] != identity:
-            return []
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        return state["history"]
 
 
 def _identity(network: nn.Module, training: Images, teacher: Teacher | None, settings: list) -> str:

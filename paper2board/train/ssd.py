@@ -31,11 +31,11 @@ from tqdm import tqdm
 
 from paper2board.acquire.scenes import SceneSet
 from paper2board.errors import UserError
-from paper2board.files import atomic_path, write_bytes
+from paper2board.files import write_bytes
 from paper2board.torchvision_guard import torchvision
 from paper2board.train.data import PIXEL_SCALE, to_float, to_tensor
 from paper2board.train.detection import BOX, Grid, encode_boxes
-from paper2board.train.loop import one_cycle
+from paper2board.train.loop import Descent
 from paper2board.train.recipe import Recipe
 from paper2board.train.task import Boxes, Detection
 
@@ -353,7 +353,7 @@ def train_ssd(
     identity = _identity(
         detector, training, validation, [recipe.model_dump(), epochs, seed, code, repr(grid)]
     )
-    history = loop.resume(checkpoint, identity)
+    history = loop.descent.resume(checkpoint, identity)
     if history:
         log(f"resuming after epoch {len(history)} of {epochs} from {checkpoint}")
     if len(history) < epochs:
@@ -363,7 +363,7 @@ def train_ssd(
         log(f"frozen blocks computed once for all images: {time.perf_counter() - started:.1f} s")
     for epoch in range(len(history), epochs):
         started = time.perf_counter()
-        learning_rate = loop.optimizer.param_groups[0]["lr"]
+        learning_rate = loop.descent.learning_rate
         loss = loop.epoch(epoch)
         row = {
             "epoch": epoch + 1,
@@ -377,7 +377,7 @@ def train_ssd(
             f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, validation {row['validation_score']:.2%},"
             f" {time.perf_counter() - started:.1f} s"
         )
-        loop.save(checkpoint, identity, history)
+        loop.descent.save(checkpoint, identity, history)
     detector.eval()
     return pd.DataFrame(history)
 
@@ -440,17 +440,7 @@ class _Loop:
     ) -> None:
         self.detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.training, self.recipe, self.seed = training, recipe, seed
-        self.steps = -(-len(training) // recipe.batch_size)
-        self.optimizer = torch.optim.SGD(
-            [parameter for parameter in detector.parameters() if parameter.requires_grad],
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.momentum > 0,
-        )
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, partial(one_cycle, total=self.steps * epochs, warm_up=recipe.warm_up)
-        )
+        self.descent = Descent(self.detector, recipe, -(-len(training) // recipe.batch_size) * epochs)
 
     def compute_features(self) -> None:
         """Compute the frozen blocks' answers for all images and, if the recipe flips, their mirror images."""
@@ -476,35 +466,9 @@ class _Loop:
                 raw = self.detector.after_stem(inputs)
             boxes = [self.boxes[view][index] for view, index in places]
             loss = self.detector.loss(raw, boxes, [self.training.labels[index] for _, index in places])
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            self.scheduler.step()
+            self.descent.step(loss)
             total += loss.item() * len(indices)
         return total / len(self.training)
-
-    def save(self, checkpoint: Path, identity: str, history: list[dict]) -> None:
-        state = {
-            "identity": identity,
-            "network": self.detector.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "history": history,
-        }
-        with atomic_path(checkpoint) as temporary:
-            torch.save(state, temporary)
-
-    def resume(self, checkpoint: Path, identity: str) -> list[dict]:
-        """Load the checkpoint if it is this training's; return its history, or an empty one."""
-        if not checkpoint.exists():
-            return []
-        state = torch.load(checkpoint, weights_only=True)
-        if state["identity"] != identity:
-            return []
-        self.detector.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        return state["history"]
 
 
 def _identity(detector: SsdDetector, training: Annotated, validation: Annotated, settings: list) -> str:
