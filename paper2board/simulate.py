@@ -1,7 +1,7 @@
 """The int64 simulation of an IntegerModel: exact, batched, with TFLite's rounding.
 
-Convolutions and products run in float64, whose 53-bit mantissa holds every int8 × int8 accumulation
-exactly; everything else is int64.
+Convolutions and products run in the narrowest float that holds each of their sums exactly: float32 below 2^24,
+else float64, which holds every int8 × int8 accumulation. Everything else is int64.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,10 +61,13 @@ def rounding_shift_right(x: torch.Tensor, amount: torch.Tensor | int) -> torch.T
 def simulate(
     model: IntegerModel,
     inputs: np.ndarray,
-    batch: int = 250,
+    batch: int = 16,
     progress: Callable[[Iterator[int]], Iterator[int]] = iter,
 ) -> np.ndarray:
-    """Run ``inputs`` (int8, N × the model's input shape) and return its outputs (int8, N × output shape)."""
+    """Run ``inputs`` (int8, N × the model's input shape) and return its outputs (int8, N × output shape).
+
+    A small ``batch`` keeps the int64 activations of one layer in the processor's cache.
+    """
     starts = progress(range(0, len(inputs), batch))  # type: ignore[arg-type]
     return np.concatenate([activations(model, inputs[i : i + batch])[model.output] for i in starts])
 
@@ -81,8 +84,9 @@ def activations(model: IntegerModel, inputs: np.ndarray) -> dict[int, np.ndarray
 def _run(model: IntegerModel, op, sources: list[torch.Tensor]) -> torch.Tensor:
     target = model.tensors[op.output]
     if isinstance(op, Conv2D | DepthwiseConv2D | FullyConnected):
-        centred = (sources[0] - model.tensors[op.inputs[0]].zero_point).to(torch.float64)
-        weights = torch.from_numpy(op.weights).to(torch.float64)
+        exact = _exact_float(op, model.tensors[op.inputs[0]].zero_point)
+        centred = (sources[0] - model.tensors[op.inputs[0]].zero_point).to(exact)
+        weights = torch.from_numpy(op.weights).to(exact)
         if isinstance(op, FullyConnected):
             sums = centred.flatten(1) @ weights.T
         else:
@@ -120,6 +124,15 @@ def _run(model: IntegerModel, op, sources: list[torch.Tensor]) -> torch.Tensor:
         return sources[0].reshape(-1, *target.shape)
     activation = op.activation if isinstance(op, Activated) else "NONE"
     return scaled.clamp(*activation_range(target, activation))
+
+
+def _exact_float(op: Conv2D | DepthwiseConv2D | FullyConnected, zero_point: int) -> torch.dtype:
+    """Return the float type in which all sums of products of ``op`` are exact, in whatever order they are added."""
+    axes = (0, 1) if isinstance(op, DepthwiseConv2D) else tuple(range(1, op.weights.ndim))
+    largest = int(np.abs(op.weights.astype(np.int64)).sum(axis=axes).max()) * max(
+        127 - zero_point, zero_point + 128
+    )
+    return torch.float32 if largest <= 2**24 else torch.float64
 
 
 def _pad(image: torch.Tensor, kernel, stride, padding, value: float) -> torch.Tensor:

@@ -376,45 +376,57 @@ class Detections:
         """Return the mean AP over classes and all thresholds, mAP@[.5:.95] by default."""
         return _mean(self.average_precision(weights))
 
-    def counts(self, score: float, iou: float = 0.5) -> np.ndarray:
-        """Return int64 classes×3: right answers, answers, true boxes, for answers with at least ``score``."""
+    def counts(self, scores: np.ndarray, iou: float = 0.5) -> np.ndarray:
+        """Return int64 classes×3: right answers, answers, true boxes, for answers with at least their image's score
+        in ``scores`` (images)."""
         rows = []
         for matches in self._matches:
-            said = matches.scores >= score
+            said = matches.scores >= scores[matches.image]
             rows.append([matches.hits[self._place(iou), said].sum(), said.sum(), matches.truths.sum()])
         return np.array(rows, np.int64)
 
-    def precision_recall(self, score: float, iou: float = 0.5) -> np.ndarray:
-        """Return classes×2, precision and recall of answers with at least ``score``; NaN for 0 / 0."""
+    def precision_recall(self, scores: np.ndarray, iou: float = 0.5) -> np.ndarray:
+        """Return classes×2, precision and recall of the answers that :meth:`counts` takes; NaN for 0 / 0."""
         return np.array(
             [
                 [_ratio(right, said), _ratio(right, truths)]
-                for right, said, truths in self.counts(score, iou).tolist()
+                for right, said, truths in self.counts(scores, iou).tolist()
             ]
         )
 
-    def best_score(self, iou: float = 0.5) -> float:
-        """Return the score threshold with the best F1 over all classes' answers together: 2 · right / (answers
-        + true boxes). The highest of equals; 1 without any right answer."""
-        scores = np.concatenate([matches.scores for matches in self._matches])
-        hits = np.concatenate([matches.hits[self._place(iou)] for matches in self._matches])
+    def fitted_scores(self, iou: float = 0.5) -> np.ndarray:
+        """Return a score threshold an image, float64 (images), in which the image itself has no say.
+
+        Cross-fitting in two halves: images at even positions get the threshold with the best F1 on those at odd
+        positions, and the other way round.
+        """
+        odd = np.arange(self.images) % 2 == 1
+        return np.where(odd, self._best_score(~odd, iou), self._best_score(odd, iou))
+
+    def _best_score(self, images: np.ndarray, iou: float) -> float:
+        """Return the score threshold with the best F1 over all classes' answers on ``images`` (a mask) together:
+        2 · right / (answers + true boxes). The highest of equals; 1 without any right answer."""
+        image = np.concatenate([matches.image for matches in self._matches])
+        scores = np.concatenate([matches.scores for matches in self._matches])[images[image]]
+        hits = np.concatenate([matches.hits[self._place(iou)] for matches in self._matches])[images[image]]
         if not hits.any():
             return 1.0
         order = np.argsort(-scores, kind="stable")
         scores, right = scores[order], hits[order].cumsum()
-        truths = sum(int(matches.truths.sum()) for matches in self._matches)
+        truths = sum(int(matches.truths[images].sum()) for matches in self._matches)
         quality = 2 * right / (np.arange(1, len(scores) + 1) + truths)
         last = np.append(scores[1:] < scores[:-1], True)  # a threshold takes all answers of that score
         return float(scores[last][quality[last].argmax()])
 
-    def confusion(self, score: float, iou: float = 0.5) -> np.ndarray:
+    def confusion(self, scores: np.ndarray, iou: float = 0.5) -> np.ndarray:
         """Return int64 (classes+1)², rows the truth, columns the answer, the last of each background.
 
-        Answers with at least ``score`` are matched whatever their class: by falling score, each takes the
-        free true box with the largest IoU ≥ ``iou``. What stays free is missed, what has none is invented.
+        Answers with at least their image's score in ``scores`` (images) are matched whatever their class: by
+        falling score, each takes the free true box with the largest IoU ≥ ``iou``. What stays free is missed, what
+        has none is invented.
         """
         table = np.zeros((self.classes + 1, self.classes + 1), np.int64)
-        for found, truth in zip(self._found, self._truth, strict=True):
+        for found, truth, score in zip(self._found, self._truth, scores, strict=True):
             order = np.argsort(-found.scores, kind="stable")
             said = found.take(order[found.scores[order] >= score])
             matched = _match(iou_matrix(said.boxes, truth.boxes), iou)

@@ -182,12 +182,12 @@ def class_book(
     run: Judged, classes: Sequence[str], seed: int, prefix: str, chain: dict[str, str]
 ) -> dict[str, Evidence]:
     """Return ``{prefix}.{class}.{ap50,precision,recall}`` of one run; a class without true boxes has none, one
-    without answers no precision."""
-    score = run.detections.best_score()
-    condition = f"IoU >= 0.5 and a score of {score:.3f} or more, the best F1 of all classes on these images"
+    without answers no precision. Score thresholds are cross-fitted, see ``Detections.fitted_scores``."""
+    scores = run.detections.fitted_scores()
+    condition = _condition(scores)
     precisions = 100 * run.detections.average_precision()[:, 0]
     book = {}
-    counts = run.detections.counts(score).tolist()
+    counts = run.detections.counts(scores).tolist()
     for kind, (name, (right, said, wanted)) in enumerate(zip(classes, counts, strict=True)):
         if not wanted:
             continue
@@ -206,6 +206,15 @@ def class_book(
     return book
 
 
+def _condition(scores: np.ndarray) -> str:
+    """Say which answers count; ``scores`` are those of ``Detections.fitted_scores``, in turns of either half."""
+    both = " or ".join(f"{score:.3f}" for score in scores[:2].tolist())
+    return (
+        f"IoU >= 0.5 and a score of at least {both}, for images at even or odd positions: the best F1 of all classes"
+        " on the other half"
+    )
+
+
 def share(count: int, whole: int) -> Estimate:
     """Return ``count`` of ``whole`` boxes with Wilson's interval, as if the boxes of a scene were independent."""
     low, high = proportion_confint(count, whole, alpha=1 - CONFIDENCE, method="wilson")
@@ -215,8 +224,8 @@ def share(count: int, whole: int) -> Estimate:
 
 
 def confusion(run: Judged, classes: Sequence[str]) -> tuple[list[str], list[list[int]]]:
-    """Return the names, background last, and counts[true][answer] at the score with the best F1."""
-    return [*classes, BACKGROUND], run.detections.confusion(run.detections.best_score()).tolist()
+    """Return the names, background last, and counts[true][answer] at the scores of ``Detections.fitted_scores``."""
+    return [*classes, BACKGROUND], run.detections.confusion(run.detections.fitted_scores()).tolist()
 
 
 def precision_recall(runs: Mapping[str, Judged], device: str, classes: Sequence[str]) -> dict[str, Any]:
@@ -239,14 +248,15 @@ def precision_recall(runs: Mapping[str, Judged], device: str, classes: Sequence[
 
 
 def scenario_book(
-    detections: Detections, score: float, name: str, seed: int, method: str, chain: dict[str, str]
+    detections: Detections, scores: np.ndarray, name: str, seed: int, method: str, chain: dict[str, str]
 ) -> dict[str, Evidence]:
     """Return ``scenario.{name}.map50`` and ``.detection-rate``: the share of true boxes found with their class at
-    IoU ≥ 0.5 by answers with at least ``score``."""
+    IoU ≥ 0.5 by answers with at least their scene's score in ``scores``, the ``Detections.fitted_scores`` of the
+    unchanged scenes in the same order."""
     value, draws = Judged.of(detections).precision("map50")
     average = Estimate(value, _percentiles(draws), "95 % of a bootstrap over images", detections.images)
-    right, _, wanted = detections.counts(score).sum(0).tolist()
-    found = f"true boxes found with their class at IoU >= 0.5 and a score of {score:.3f} or more, {method}"
+    right, _, wanted = detections.counts(scores).sum(0).tolist()
+    found = f"true boxes found with their class at {_condition(scores)} of the unchanged scenes, {method}"
     return {
         f"scenario.{name}.map50": average.evidence(f"mAP@0.5, {method}", [seed], chain),
         f"scenario.{name}.detection-rate": share(right, wanted).evidence(found, [seed], chain),

@@ -7,6 +7,8 @@ import torch
 
 PIXEL_SCALE = 1 / 64
 """Real value of one grey level; with zero point 0 the int8 input is exactly ``pixel − 128``."""
+MIN_VISIBLE = 0.3
+"""A box that augmentation leaves less of in the image is no object any more."""
 
 
 def to_int8(pixels: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor
 
+from paper2board.train.data import MIN_VISIBLE, Moves
 from paper2board.train.detection_settings import BOX, DetectionDistillation, DetectionLoss, Grid
 
 
@@ -98,6 +99,52 @@ def assign(grid: Grid, boxes: list[Tensor], labels: list[Tensor], *, neighbours:
                 target[image, :, row, column] = its_boxes[index]
                 label[image, row, column] = its_labels[index]
     return Targets(target, label)
+
+
+@torch.no_grad()
+def move_answers(grid: Grid, output: Tensor, moves: Moves) -> Tensor:
+    """Return what a detector that answered ``output`` to some images would answer to them after ``moves``.
+
+    Each cell's object moves with its image, is cut at the image's edge (and gone if less than
+    :data:`~paper2board.train.data.MIN_VISIBLE` of it is left), and is told by the cells that :func:`assign` trains
+    for it. Of several in one cell, a likely one (confidence above 0) whose centre lies there goes first, then the
+    most confident. Cells without any get confidence −``logit_range`` and zeros.
+    """
+    _, classes, confidence = (part.flatten(-2) for part in _split(output))
+    whole = decode_boxes(grid, _split(output)[0]).flatten(2)
+    dy, dx = moves.shift
+    x1, y1, x2, y2 = (whole - torch.stack([dx, dy, dx, dy], 1)).unbind(1)
+    x1, x2 = (
+        torch.where(moves.mirrored, grid.width - x2, x1),
+        torch.where(moves.mirrored, grid.width - x1, x2),
+    )
+    left, right = x1.clamp(0, grid.width), x2.clamp(0, grid.width)
+    top, bottom = y1.clamp(0, grid.height), y2.clamp(0, grid.height)
+    seen = (right - left) * (bottom - top) >= MIN_VISIBLE * (x2 - x1) * (y2 - y1)
+    x, y = (left + right) / 2 / grid.stride, (top + bottom) / 2 / grid.stride
+    column, row = x.floor().clamp(max=grid.columns - 1), y.floor().clamp(max=grid.rows - 1)
+    beside = column + torch.where(x - column >= 0.5, 1, -1)
+    above = row + torch.where(y - row >= 0.5, 1, -1)
+    columns, rows = torch.stack([column, beside, column], 1), torch.stack([row, row, above], 1)
+    likely = (confidence > 0).to(confidence.dtype) * 2 * grid.logit_range
+    strength = torch.stack([confidence + likely, confidence, confidence], 1)
+    inside = (columns >= 0) & (columns < grid.columns) & (rows >= 0) & (rows < grid.rows)
+    told = inside & (seen & (confidence > -grid.logit_range))[:, None]
+    places = torch.where(told, rows * grid.columns + columns, -1).flatten(1)
+    cells = torch.arange(grid.rows * grid.columns)
+    claims = strength.flatten(1)[:, None].masked_fill(places[:, None] != cells[:, None], -torch.inf)
+    best, index = claims.max(-1)
+    source = (index % cells.numel())[:, None]
+    boxes = torch.stack([left, top, right, bottom], 1)
+    objects = torch.cat([boxes, classes, confidence[:, None]], 1)
+    objects = objects.gather(2, source.expand(-1, objects.shape[1], -1)).unflatten(
+        2, (grid.rows, grid.columns)
+    )
+    answer = torch.cat([encode_boxes(grid, objects[:, :BOX]), objects[:, BOX:]], 1)
+    nothing = torch.zeros(grid.channels)
+    nothing[-1] = -grid.logit_range
+    empty = best.isinf()[:, None].unflatten(2, (grid.rows, grid.columns))
+    return torch.where(empty, nothing[:, None, None], answer)
 
 
 def _check(grid: Grid, boxes: Tensor, labels: Tensor) -> None:

@@ -22,7 +22,7 @@ from torch import nn
 from tqdm import tqdm
 
 from paper2board.files import atomic_path
-from paper2board.train.data import draw_moves, move, to_float
+from paper2board.train.data import Moves, draw_moves, move, to_float
 from paper2board.train.recipe import Recipe
 from paper2board.train.task import Boxes, Classification, Hits, Task
 
@@ -222,18 +222,12 @@ class _Loop:
         loss_sum, hits = 0.0, []
         for indices in _progress(order.split(self.recipe.batch_size), f"epoch {epoch + 1}"):
             pixels, answers = self.training.pixels[indices], self.training.answers[indices]
-            mirrored = torch.zeros(len(indices), dtype=torch.int64)
+            moves = draw_moves(len(indices), self.recipe.crop_padding, self.recipe.flip, generator)
             if self.recipe.crop_padding or self.recipe.flip:
-                moves = draw_moves(len(indices), self.recipe.crop_padding, self.recipe.flip, generator)
-                mirrored = moves.mirrored.squeeze(1).long()
                 answers = self.task.moved(answers, moves, *pixels.shape[2:])
                 pixels = move(pixels, moves)
             inputs, targets = to_float(pixels), self.task.targets(answers)
-            taught = None
-            if self.views is not None:
-                taught = self.views[mirrored, indices]
-            elif self.teacher is not None:
-                taught = self._teach(inputs)
+            taught = None if self.teacher is None else self._taught(indices, moves, inputs)
             loss, output = self._loss(inputs, targets, taught)
             self.descent.step(loss)
             loss_sum += loss.item() * len(indices)
@@ -250,17 +244,27 @@ class _Loop:
             return self.teacher.network(inputs).float()
 
     def teacher_views(self) -> torch.Tensor | None:
-        """Return what the teacher says of every image as it is and of its mirror image, once for all epochs.
+        """Return the teacher's answers that are computed once for all epochs, views × N × ….
 
-        None without a teacher, or if random crops make every view another one.
+        To every image if the task can move answers with their images; else, without random crops, to every
+        image and its mirror image. None without a teacher, or if it has to be asked in every epoch.
         """
-        if self.teacher is None or self.recipe.crop_padding:
+        movable = self.task.moved_output is not None
+        if self.teacher is None or (self.recipe.crop_padding and not movable):
             return None
         views = []
-        for mirror in (False, True) if self.recipe.flip else (False,):
+        for mirror in (False, True) if self.recipe.flip and not movable else (False,):
             parts = _progress(self.training.pixels.split(250), "teacher, mirrored" if mirror else "teacher")
             views.append(torch.cat([self._teach(to_float(x.flip(3) if mirror else x)) for x in parts]))
         return torch.stack(views)
+
+    def _taught(self, indices: torch.Tensor, moves: Moves, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the teacher's answers to the images at ``indices`` after ``moves``, which made them ``inputs``."""
+        if self.views is None:
+            return self._teach(inputs)
+        if self.task.moved_output is not None:
+            return self.task.moved_output(self.views[0, indices], moves)
+        return self.views[moves.mirrored.squeeze(1).long(), indices]
 
     def _loss(
         self, inputs: torch.Tensor, targets: Any, taught: torch.Tensor | None

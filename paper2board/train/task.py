@@ -4,22 +4,28 @@ Three tasks: a class an image (classification), boxes on a grid of cells (detect
 cells (centroids, as FOMO does). The training loop knows nothing else of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 
 from paper2board.train.centroids import assign_centroids, centroid_loss
-from paper2board.train.data import Moves, move_boxes
-from paper2board.train.detection import Targets, assign, decode_boxes, detection_loss, iou, mixed_loss
+from paper2board.train.data import MIN_VISIBLE, Moves, move_boxes
+from paper2board.train.detection import (
+    Targets,
+    assign,
+    decode_boxes,
+    detection_loss,
+    iou,
+    mixed_loss,
+    move_answers,
+)
 from paper2board.train.detection_settings import BOX, DetectionDistillation, DetectionLoss, Grid
 
 Hits = tuple[int, int]
 """Right answers, and how many there could have been."""
-MIN_VISIBLE = 0.3
-"""A box that augmentation leaves less of in the image is no object any more."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,11 @@ class Task(Protocol):
 
     def targets(self, answers: Any) -> Any:
         """Return what the network should answer."""
+
+    @property
+    def moved_output(self) -> Callable[[torch.Tensor, Moves], torch.Tensor] | None:
+        """From a teacher's output for some images, what it would be after augmentation has moved them; None if
+        only the teacher can tell."""
 
     def loss(self, output: torch.Tensor, targets: Any, label_smoothing: float) -> torch.Tensor:
         """Return the loss against the truth, a scalar."""
@@ -94,6 +105,8 @@ def distillation_loss(
 class Classification:
     """N×classes logits; answers and targets are int64 (N,) labels."""
 
+    moved_output = None
+
     def moved(self, answers: torch.Tensor, moves: Moves, height: int, width: int) -> torch.Tensor:
         return answers
 
@@ -120,6 +133,9 @@ class Detection:
 
     def targets(self, answers: Boxes) -> Targets:
         return assign(self.grid, list(answers.boxes), list(answers.labels))
+
+    def moved_output(self, output: torch.Tensor, moves: Moves) -> torch.Tensor:
+        return move_answers(self.grid, output, moves)
 
     def loss(self, output: torch.Tensor, targets: Targets, label_smoothing: float) -> torch.Tensor:
         return detection_loss(self.grid, output, targets, DetectionLoss(label_smoothing=label_smoothing))[
@@ -155,6 +171,7 @@ class Centroids:
     rows: int
     columns: int
     stride: int
+    moved_output: ClassVar[None] = None
 
     def moved(self, answers: Boxes, moves: Moves, height: int, width: int) -> Boxes:
         return moved_boxes(answers, moves, height, width)

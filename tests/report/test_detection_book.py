@@ -20,7 +20,7 @@ from paper2board.files import write_json
 from paper2board.firmware.host import build_host
 from paper2board.integer_model import Conv2D, IntegerModel, Tensor, write
 from paper2board.report.comparison import Modelled, comparison_book
-from paper2board.report.detection import Detections, true_boxes
+from paper2board.report.detection import Boxes, Detections, true_boxes
 from paper2board.report.detection_book import (
     Judged,
     class_book,
@@ -30,6 +30,7 @@ from paper2board.report.detection_book import (
     gain_evidence,
     precision_evidence,
     precision_recall,
+    scenario_book,
     slug,
     truths,
 )
@@ -184,16 +185,27 @@ def test_classes_that_nobody_has_or_says_make_no_numbers() -> None:
     }
 
 
-def test_best_score_is_that_of_the_best_f1() -> None:
-    boxes = np.array([[20.0 * i, 0, 20 * i + 10, 10] for i in range(4)])
-    found = true_boxes(boxes, np.zeros(4))
-    found.scores[:] = [0.9, 0.8, 0.8, 0.1]
-    # right at 0.9, of the two at 0.8 one, at 0.1 none: F1 2/3, 4/5, 2/3 of two true boxes
-    result = Detections([found], [true_boxes(boxes[:2], np.zeros(2))], 1)
-    assert result.best_score() == 0.8
-    assert result.counts(0.8).tolist() == [[2, 3, 2]]
-    nothing = Detections([true_boxes(boxes[2:], np.zeros(2))], [true_boxes(boxes[:2], np.zeros(2))], 1)
-    assert nothing.best_score() == 1
+def test_thresholds_are_those_of_the_other_half() -> None:
+    box = np.array([[0.0, 0, 10, 10]])
+    found = [Boxes(box, np.array([0]), np.array([score])) for score in (0.9, 0.6, 0.9, 0.6)]
+    run = Judged.of(Detections(found, [true_boxes(box, np.array([0]))] * 4, 2))
+    recall = class_book(run, CLASSES, 0, "detection.net", {})["detection.net.traffic-light.recall"]
+    assert (recall.value, recall.n) == (50, 4)  # 0.6 is below 0.9
+    told = "a score of at least 0.600 or 0.900, for images at even or odd positions: the best F1"
+    assert told in recall.method and recall.method.endswith("on the other half")
+    assert confusion(run, CLASSES)[1] == [[2, 0, 2], [0, 0, 0], [0, 0, 0]]
+    weaker = [Boxes(its.boxes, its.labels, its.scores - 0.1) for its in found]
+    book = scenario_book(
+        Detections(weaker, [true_boxes(box, np.array([0]))] * 4, 2),
+        run.detections.fitted_scores(),
+        "dim",
+        0,
+        "m",
+        {},
+    )
+    rate = book["scenario.dim.detection-rate"]
+    assert (rate.value, rate.n) == (50, 4)  # 0.8 is above 0.6, 0.5 below 0.9
+    assert told in rate.method and rate.method.endswith("on the other half of the unchanged scenes, m")
 
 
 # --- comparison -----------------------------------------------------------------------------------------

@@ -35,6 +35,11 @@ def truth(*boxes: tuple[float, ...], label: int = 0) -> Boxes:
     return true_boxes(np.array(boxes), np.full(len(boxes), label))
 
 
+def precision_recall(result: Detections, score: float, iou: float = 0.5) -> np.ndarray:
+    """Precision and recall with one score for all images."""
+    return result.precision_recall(np.full(result.images, score), iou)
+
+
 def test_perfect_answers_score_one() -> None:
     result = Detections([said((A, 0.9), (B, 0.8))], [truth(A, B)], 1)
     assert result.map50() == result.coco_map() == 1
@@ -61,7 +66,7 @@ def test_coco_thresholds_worked_by_hand() -> None:
 def test_a_box_is_found_once_and_images_share_one_ranking() -> None:
     twice = Detections([said((A, 0.9), (A, 0.8))], [truth(A)], 1)
     assert twice.map50() == 1  # the second is wrong, but after full recall
-    assert twice.precision_recall(0.5).tolist() == [[0.5, 1.0]]
+    assert precision_recall(twice, 0.5).tolist() == [[0.5, 1.0]]
     # over two images: wrong (0.9) comes before right (0.8)
     both = Detections([said((FAR, 0.9)), said((A, 0.8))], [truth(A), truth(A)], 1)
     assert both.map50() == pytest.approx(51 * 0.5 / 101)  # recalls 0 … 0.5 read 1/2
@@ -72,7 +77,7 @@ def test_greedy_takes_the_largest_free_overlap() -> None:
     answers = said(((1.0, 0.0, 11.0, 10.0), 0.9), (left, 0.8))  # the first overlaps both equally
     for order, right_answers in (((left, right), 1.0), ((right, left), 0.5)):  # it takes the last of equals
         result = Detections([answers], [truth(*order)], 1, (0.75,))  # left on right is 2/3, too little
-        assert result.precision_recall(0.1, 0.75).tolist() == [[right_answers, right_answers]]
+        assert precision_recall(result, 0.1, 0.75).tolist() == [[right_answers, right_answers]]
 
 
 def test_classes_without_truth_do_not_count_and_classes_do_not_mix() -> None:
@@ -86,14 +91,14 @@ def test_classes_without_truth_do_not_count_and_classes_do_not_mix() -> None:
 def test_no_answers() -> None:
     result = Detections([said(), said()], [truth(A), truth()], 1)
     assert result.map50() == 0
-    assert np.array_equal(result.precision_recall(0.5), [[math.nan, 0.0]], equal_nan=True)
-    assert result.confusion(0.5).tolist() == [[0, 1], [0, 0]]
+    assert np.array_equal(precision_recall(result, 0.5), [[math.nan, 0.0]], equal_nan=True)
+    assert result.confusion(np.full(2, 0.5)).tolist() == [[0, 1], [0, 0]]
 
 
 def test_confusion_with_background() -> None:
     answers = Boxes(np.array([A, B, FAR, C]), np.array([0, 0, 1, 1]), np.array([0.9, 0.8, 0.7, 0.1]))
     truths = true_boxes(np.array([A, B, C]), np.array([0, 1, 1]))
-    table = Detections([answers], [truths], 2).confusion(0.5)
+    table = Detections([answers], [truths], 2).confusion(np.array([0.5]))
     assert table.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
 
 
@@ -108,6 +113,46 @@ def _random(generator: np.random.Generator, images: int) -> tuple[list[Boxes], l
         keep = (near[:, 2:] > near[:, :2]).all(1)
         found.append(Boxes(near, labels, generator.random(4)).take(np.flatnonzero(keep)))
     return found, truths
+
+
+def test_a_threshold_has_the_best_f1_on_the_other_half() -> None:
+    # Right at 0.9, of the two at 0.8 one, at 0.1 none: F1 2/3, 4/5, 2/3 of two true boxes.
+    even = said((A, 0.9), (B, 0.8), (C, 0.8), (FAR, 0.1)), truth(A, B)
+    odd = said((A, 0.6), (FAR, 0.2)), truth(A)
+    result = Detections([even[0], odd[0]], [even[1], odd[1]], 1)
+    assert result.fitted_scores().tolist() == [0.6, 0.8]
+    # From 0.8 the odd image's right answer is missed; thresholds of its own would find it.
+    assert result.counts(result.fitted_scores()).tolist() == [[2, 3, 3]]
+    assert result.confusion(result.fitted_scores()).tolist() == [[2, 1], [1, 0]]
+    assert result.counts(result.fitted_scores()[::-1]).tolist() == [[3, 4, 3]]
+    nothing = Detections([said((FAR, 0.9)), odd[0]], [truth(A), odd[1]], 1)
+    assert nothing.fitted_scores().tolist() == [0.6, 1]  # no right answer on the even half
+    assert Detections([odd[0]], [odd[1]], 1).fitted_scores().tolist() == [1]  # no other half
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_an_image_has_no_say_in_its_own_threshold(seed: int, images: int) -> None:
+    generator = np.random.default_rng(seed)
+    found, truths = _random(generator, images)
+    scores = Detections(found, truths, 2).fitted_scores()
+    for half in (0, 1):
+        others, their_truths = _random(generator, images)
+        others[1 - half :: 2], their_truths[1 - half :: 2] = found[1 - half :: 2], truths[1 - half :: 2]
+        changed = Detections(others, their_truths, 2).fitted_scores()
+        assert changed[half::2].tolist() == scores[half::2].tolist()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 9))
+def test_counts_and_confusions_are_the_sums_of_both_halves(seed: int, images: int) -> None:
+    found, truths = _random(np.random.default_rng(seed), images)
+    whole = Detections(found, truths, 2)
+    scores = whole.fitted_scores()
+    halves = [(Detections(found[half::2], truths[half::2], 2), scores[half::2]) for half in (0, 1)]
+    counts, table = whole.counts(scores), whole.confusion(scores)
+    assert (counts == sum(half.counts(its) for half, its in halves)).all()
+    assert (table == sum(half.confusion(its) for half, its in halves)).all()
+    assert table[:, :2].sum(0).tolist() == counts[:, 1].tolist()  # answers
+    assert table[:2].sum(1).tolist() == counts[:, 2].tolist()  # true boxes
 
 
 def _plain_precision(found: list[Boxes], truths: list[Boxes], threshold: float) -> float:

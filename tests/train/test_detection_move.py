@@ -1,0 +1,70 @@
+"""A teacher's stored answers move with their images."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paper2board.train.data import Moves
+from paper2board.train.detection import Grid, assign, decode_boxes, encode_boxes, iou, move_answers
+from paper2board.train.detection_settings import BOX
+from paper2board.train.task import Boxes, moved_boxes
+
+GRID = Grid()
+SIDE = st.floats(10, 80)
+
+
+def moves(dy: int, dx: int, mirrored: bool) -> Moves:
+    return Moves(torch.tensor([[[dy]], [[dx]]]), torch.tensor([[mirrored]]))
+
+
+def answer(*objects: tuple[tuple[float, float, float, float], int, float]) -> torch.Tensor:
+    """What a detector says that tells each object (box, class, confidence) in the cell of its centre only."""
+    output = torch.zeros(1, GRID.channels, GRID.rows, GRID.columns)
+    output[:, -1] = -GRID.logit_range
+    for box, label, confidence in objects:
+        row, column = (int((box[i] + box[i + 2]) / 2 / GRID.stride) for i in (1, 0))  # centre's
+        everywhere = torch.tensor(box)[None, :, None, None].expand(1, BOX, GRID.rows, GRID.columns)
+        output[0, :BOX, row, column] = encode_boxes(GRID, everywhere)[0, :, row, column]
+        output[0, BOX + label, row, column] = GRID.logit_range
+        output[0, -1, row, column] = confidence
+    return output
+
+
+@given(
+    st.tuples(st.floats(10, 150), st.floats(10, 110), SIDE, SIDE),
+    st.integers(-8, 8),
+    st.integers(-8, 8),
+    st.booleans(),
+)
+def test_the_cells_that_tell_a_moved_object_are_those_trained_for_it(place, dy, dx, mirrored) -> None:
+    x, y, w, h = place
+    box = (max(0.0, x - w / 2), max(0.0, y - h / 2), min(160.0, x + w / 2), min(120.0, y + h / 2))
+    told = answer((box, 3, 4.0))
+    # As the network tells it, rounded: both roads must start from the same box.
+    row, column = (told[0, -1] > 0).nonzero()[0].tolist()
+    exact = decode_boxes(GRID, told[:, :BOX])[0, :, row, column][None]
+    answers = Boxes((exact,), (torch.tensor([3]),))
+    move = moves(dy, dx, mirrored)
+    wanted = assign(GRID, *(list(part) for part in vars(moved_boxes(answers, move, 120, 160)).values()))
+    moved = move_answers(GRID, told, move)
+    assert torch.equal(moved[:, -1] == 4.0, wanted.positive)
+    assert torch.equal(moved[:, BOX:-1].argmax(1)[wanted.positive], wanted.labels[wanted.positive])
+    found = decode_boxes(GRID, moved[:, :BOX]).movedim(1, -1)[wanted.positive]
+    assert (iou(found, wanted.boxes.movedim(1, -1)[wanted.positive]) > 0.99).all()
+    empty = moved.movedim(1, -1)[~wanted.positive]
+    assert (empty[:, -1] == -GRID.logit_range).all() and (empty[:, :-1] == 0).all()
+
+
+def test_a_likely_object_keeps_the_cell_of_its_centre() -> None:
+    left, right = ((20.0, 20.0, 50.0, 50.0), 1, 1.0), ((36.0, 20.0, 66.0, 50.0), 2, 3.0)
+    moved = move_answers(GRID, answer(left, right), moves(0, 0, False))
+    assert moved[0, -1, 2, 2] == 1.0 and moved[0, BOX:-1, 2, 2].argmax() == 1  # not the surer neighbour's
+    unlikely = (left[0], 1, -2.0)
+    moved = move_answers(GRID, answer(unlikely, right), moves(0, 0, False))
+    assert moved[0, -1, 2, 2] == 3.0 and moved[0, BOX:-1, 2, 2].argmax() == 2
+
+
+def test_what_leaves_the_image_is_told_no_more() -> None:
+    corner = ((0.0, 0.0, 10.0, 10.0), 0, 5.0)
+    moved = move_answers(GRID, answer(corner), moves(8, 8, False))
+    assert (moved[:, -1] == -GRID.logit_range).all()
