@@ -2,8 +2,8 @@
 
 Inputs: test scenes, the C engine's host library, the integer model. Output: evidence book. Method: the scenes are
 perturbed (``paper2board/acquire/perturbations.py``), the C engine answers, boxes come from the integer decoding and
-NMS that the device runs. Score thresholds are cross-fitted on the unchanged scenes: each half of the scenes gets that
-of the best F1 on the other half, whatever the perturbation.
+NMS that the device runs. Score thresholds are cross-fitted on the unchanged scenes: each half of the scenes gets
+that of the best F1 on the other half, whatever the perturbation.
 """
 
 from tqdm import tqdm

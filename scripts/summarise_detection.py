@@ -3,8 +3,8 @@
 Inputs: test scenes; outputs of every variant, scheme and seed; their weights or integer models. Outputs: evidence
 book, confusion matrix and precision-recall curves (JSON). Method: decoding and NMS in float, COCO's average
 precision; bootstrap over the images for one seed, Student's t over several; gains are paired over the same images.
-Precision, recall and confusions count answers from a score that each half of the images gets from the other half: that
-with the best F1 there.
+Precision, recall and confusions count answers from a score that each half of the images gets from the other half:
+that with the best F1 there.
 """
 
 from paper2board.acquire.examples import load_examples

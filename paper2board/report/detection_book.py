@@ -210,8 +210,8 @@ def _condition(scores: np.ndarray) -> str:
     """Say which answers count; ``scores`` are those of ``Detections.fitted_scores``, in turns of either half."""
     both = " or ".join(f"{score:.3f}" for score in scores[:2].tolist())
     return (
-        f"IoU >= 0.5 and a score of at least {both}, for images at even or odd positions: the best F1 of all classes"
-        " on the other half"
+        f"IoU >= 0.5 and a score of at least {both}, for images at even or odd positions: the best F1 of all"
+        " classes on the other half"
     )
 
 

@@ -144,7 +144,7 @@ def scenario_bars(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim])
         axes.legend()
         caption = (
             "The network on the device, by its integer decoding, on the test scenes under controlled perturbations,"
-            " with 95 % intervals. Each half of the scenes counts answers from the score with the best F1 on the other"
-            " half, unchanged. The paper's rates are of its own photos, which are not published."
+            " with 95 % intervals. Each half of the scenes counts answers from the score with the best F1 on the"
+            " other half, unchanged. The paper's rates are of its own photos, which are not published."
         )
         return Drawing("scenarios", "Scenarios", "report", caption, svg_text(figure))

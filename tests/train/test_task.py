@@ -84,11 +84,11 @@ def test_an_object_that_leaves_the_image_is_no_target():
 def test_stored_answers_of_a_teacher_are_those_it_would_give(tmp_path, monkeypatch, flip):
     """Without crops a teacher is asked once for every image and its mirror image, not in every epoch."""
     torch.set_num_threads(1)
-    spec, images, results = cells(8), squares(32), []
+    spec, images, results = cells(4), squares(32), []
     recipe = RECIPE.model_copy(update={"crop_padding": 0, "flip": flip})
     torch.manual_seed(1)
     teacher = Teacher(Network(spec).eval(), 3.0, 0.7)
-    task = make_task("detection", spec.input, spec.output)
+    task = make_task("centroids", spec.input, spec.output)
     for stored in (True, False):
         if not stored:
             monkeypatch.setattr(loop._Loop, "teacher_views", lambda self: None)
@@ -98,6 +98,17 @@ def test_stored_answers_of_a_teacher_are_those_it_would_give(tmp_path, monkeypat
         results.append(network)
     for first, second in zip(*(network.parameters() for network in results), strict=True):
         torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-3)
+
+
+def test_a_detecting_teacher_is_asked_once_whatever_the_crops(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loop._Loop, "_teach", lambda self, x: asked.append(len(x)) or self.teacher.network(x))
+    spec, images = cells(8), squares(32)
+    teacher = Teacher(Network(spec).eval(), 3.0, 0.7)
+    task = make_task("detection", spec.input, spec.output)
+    teacher.network.requires_grad_(False)
+    train(Network(spec), images, images, RECIPE, 3, 0, tmp_path / "c", teacher, str, task=task)
+    assert sum(asked) == len(images) and RECIPE.crop_padding
 
 
 @pytest.mark.parametrize(("name", "channels"), [("detection", 8), ("centroids", 4)])
