@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
-from paper2board.acquire.dataset import Dataset
+from paper2board.acquire.dataset import BoxesDataset, Dataset, ScenesDataset
 from paper2board.configuration import load_yaml
 from paper2board.errors import UserError
-from paper2board.train.detection_settings import BOX
+from paper2board.train.detection_settings import BOX, Grid
 from paper2board.train.network_spec import NetworkSpec
 from paper2board.train.recipe import Budget, Distillation, Name, Recipe
 
@@ -307,19 +307,12 @@ class Study(_Model):
         return self
 
     def _teachers_fit(self) -> None:
-        pairs = [
-            (name, v.distillation.teacher) for name, v in self.networked.items() if v.distillation is not None
-        ]
-        if self.quantization.distillation:
-            pairs += [(name, self.quantization.distillation.teacher) for name in self.quantization.qat]
-        for student, teacher in pairs:
+        for student, teacher in self.lessons:
             if self.task_of(student) != self.task_of(teacher):
                 raise ValueError(
                     f"{teacher} cannot teach {student}: their tasks differ; choose another teacher"
                 )
-        if any(v.ssd for v in self.variants.values()) and not any(
-            self.task_of(name) == "detection" for name in self.networked
-        ):
+        if self.ssds and not self.ssd_students:
             raise ValueError("an ssd answers on the grid of the study's other detectors; add one")
 
     @property
@@ -336,6 +329,27 @@ class Study(_Model):
     def networked(self) -> dict[str, Variant]:
         """The variants that are networks in the study format: all that this study makes but an SSD."""
         return {name: v for name, v in self.trained.items() if v.ssd is None}
+
+    @property
+    def lessons(self) -> list[tuple[str, str]]:
+        """(student, teacher) of every distillation."""
+        pairs = [(name, v.distillation.teacher) for name, v in self.networked.items() if v.distillation]
+        if self.quantization.distillation:
+            pairs += [(name, self.quantization.distillation.teacher) for name in self.quantization.qat]
+        return pairs
+
+    @property
+    def ssds(self) -> list[str]:
+        """The variants that are SSDs."""
+        return [name for name, v in self.variants.items() if v.ssd is not None]
+
+    @property
+    def ssd_students(self) -> list[str]:
+        """The detectors on whose grids SSDs answer, for scores on the first's: those that an SSD teaches, else the
+        one on the device, else the study's first."""
+        taught = [student for student, teacher in self.lessons if teacher in self.ssds]
+        detectors = [name for name in self.networked if self.task_of(name) == "detection"]
+        return taught or [name for name in detectors if name == self.device_variant] or detectors[:1]
 
     def task_of(self, variant: str) -> Task:
         """Return what a variant answers: its own task, else that of its parent, else the study's."""
@@ -431,6 +445,8 @@ def check_classes(study: Study, path: str | Path, dataset: Dataset) -> None:
         output, (width, meaning) = network.output, wanted[task]
         dimensions = 1 if task == "classification" else 3
         if output[0] == width and len(output) == dimensions:
+            if task != "classification":
+                _check_cells(network, f"{path}: networks.{study.network_name(name)}", classes)
             continue
         if len(output) == dimensions:
             remedy = f"correct out of {' or '.join(_output_layers(network)) or 'the last convolution'}"
@@ -442,6 +458,41 @@ def check_classes(study: Study, path: str | Path, dataset: Dataset) -> None:
             f"{path}: networks.{study.network_name(name)}: its output is {' × '.join(map(str, output))},"
             f" but {task} on {dataset.name} needs {width} values{meaning}; {remedy}"
         )
+
+
+def _check_cells(network: NetworkSpec, where: str, classes: int) -> None:
+    """Raise :class:`UserError` if the cells that a network answers for are no :class:`Grid` over its input."""
+    _, rows, columns = network.output
+    try:
+        Grid.of(network.input, (BOX + classes + 1, rows, columns))
+    except ValueError as error:
+        _, height, width = network.input
+        raise UserError(
+            f"{where}: its {rows} × {columns} cells, one stride apart both ways, do not just cover an input of"
+            f" {height} × {width} pixels; make both sides of the input multiples of its stride"
+        ) from error
+
+
+def check_pictures(study: Study, path: str | Path, dataset: Dataset) -> None:
+    """Raise :class:`UserError` if the data set lacks the boxes that a variant of the study at ``path`` learns from,
+    or has pictures of another size than an SSD's students."""
+    if not isinstance(dataset, ScenesDataset | BoxesDataset):
+        for name in study.variants:
+            if (task := study.task_of(name)) != "classification":
+                raise UserError(
+                    f"{path}: variants.{name}: {task} is learned from boxes, but {dataset.name} is of kind"
+                    f" {dataset.kind}, which has none; name a data set of kind scenes or boxes"
+                )
+        return
+    width, height = dataset.size_px
+    for name in study.ssd_students if study.ssds else ():
+        network = study.network_of(name)
+        if network.input != (3, height, width):
+            raise UserError(
+                f"{path}: networks.{study.network_name(name)}: its input is {list(network.input)}, but an ssd,"
+                f" which sees the pictures of {dataset.name} as they are, answers on the grid of {name}; write"
+                f" input: {[3, height, width]}"
+            )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,13 @@ from paper2board.configuration import validate
 from paper2board.energy.board import load_board
 from paper2board.engines import ENGINES
 from paper2board.errors import UserError
-from paper2board.study import Config, check_budget, check_classes, load_study
+from paper2board.study import (
+    Config,
+    check_budget,
+    check_classes,
+    check_pictures,
+    load_study,
+)
 from paper2board.train.detection_settings import Grid
 
 try:
@@ -28,8 +34,10 @@ try:
         DATASETS[name] = read_dataset(f"config/datasets/{name}.yaml")
         wanted += [other for other in DATASETS[name].needs if other not in DATASETS]
     for name, s in STUDIES.items():
-        check_budget(s, f"config/studies/{name}.yaml", CONFIG.budget)
-        check_classes(s, f"config/studies/{name}.yaml", DATASETS[s.dataset])
+        path = f"config/studies/{name}.yaml"
+        check_budget(s, path, CONFIG.budget)
+        check_pictures(s, path, DATASETS[s.dataset])
+        check_classes(s, path, DATASETS[s.dataset])
     BOARDS = {
         name: load_board(f"config/boards/{name}.yaml")
         for name in {s.board for s in STUDIES.values()}
@@ -258,10 +266,13 @@ def output_of(wildcards, task):
     return spec.input, spec.output
 
 
-def cells(wildcards):
-    """[rows, columns, channels] of a FOMO network's cells, and their side in pixels."""
-    (_, _, width), (channels, rows, columns) = output_of(wildcards, "centroids")
-    return [rows, columns, channels], -(-width // columns)
+def ssd_grid(wildcards):
+    """The grid on which a study's SSDs answer, that of their first student; None without an SSD."""
+    s = study(wildcards)
+    if not s.ssds:
+        return None
+    student = s.network_of(s.ssd_students[0])
+    return Grid.of(student.input, student.output).model_dump()
 
 
 def released_tflite(wildcards):

@@ -47,7 +47,7 @@ rule evaluate_ssd:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
-        grid=lambda w: Grid.of(*output_of(w, "detection")).model_dump(),
+        grid=ssd_grid,
         digests=data_digests,
         code=code("evaluate_ssd"),
     message:
@@ -132,7 +132,7 @@ rule summarise_detection:
         seeds=lambda w: list(budget(w).seeds),
         limit=lambda w: budget(w).test_images,
         classes=lambda w: list(DATASETS[study(w).dataset].classes),
-        grid=lambda w: Grid.of(*output_of(w, "detection")).model_dump(),
+        grid=ssd_grid,
         confusion_of=lambda w: shown(w, "detection"),
         digests=data_digests,
         code=code("summarise_detection"),
@@ -160,8 +160,6 @@ rule summarise_centroids:
         accuracies=lambda w: study(w).accuracies("centroids"),
         seeds=lambda w: list(budget(w).seeds),
         limit=lambda w: budget(w).test_images,
-        shape=lambda w: cells(w)[0],
-        stride=lambda w: cells(w)[1],
         digests=data_digests,
         code=code("summarise_centroids"),
     message:

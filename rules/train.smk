@@ -167,7 +167,7 @@ rule train_ssd:
         "../envs/paper2board.yaml"
     threads: training_threads
     params:
-        classes=lambda w: list(DATASETS[study(w).dataset].classes),
+        grid=ssd_grid,
         recipe=recipe,
         epochs=epochs,
         threads=CONFIG.training_threads,

@@ -38,7 +38,7 @@ if __name__ == "__main__":
                 judged = Judged.of(Detections(found, truths(examples.scenes, grid), grid.classes))
                 book[f"{prefix}.map50"] = precision_evidence([judged], "map50", [params.seed], method, chain)
             else:
-                hits = correct(outputs, examples.labels)
+                hits = correct(outputs[examples.shown], examples.labels[examples.shown])
                 book[f"{prefix}.accuracy"] = accuracy_evidence([hits], [params.seed], method, chain)
             zeros = 100 * zero_share(network)
             book[f"{prefix}.zero-weights"] = counted(

@@ -32,8 +32,8 @@ if __name__ == "__main__":
         network = new_network(params.network, params.seed)
         load_imagenet(network, read_pretrained(snakemake.input.pretrained))
         splits = [load_examples(files) for files in (snakemake.input.training, snakemake.input.test)]
-        images = np.concatenate([fit_images(part.images, network.spec.input) for part in splits])
-        labels = torch.from_numpy(np.concatenate([part.labels for part in splits]))
+        images = np.concatenate([fit_images(part.images[part.shown], network.spec.input) for part in splits])
+        labels = torch.from_numpy(np.concatenate([part.labels[part.shown] for part in splits]))
         how = HeadTraining(classes=int(labels.max()) + 1, epochs=params.epochs)
         features = frozen_features(network, to_tensor(images))
         found = cross_validate(features, labels, how, params.folds, params.repeats, params.seed, log)

@@ -24,23 +24,25 @@ if __name__ == "__main__":
         params = snakemake.params
         examples = load_examples(snakemake.input.data, params.limit)
         classes = examples.names(params.classes)
+        shown = examples.shown
+        labels = examples.labels[shown]
         files = iter(zip(snakemake.input.logits, snakemake.input.models, strict=True))
         hits, book = {}, {}
         for name, (_, scheme) in params.accuracies.items():
             paths = [next(files) for _ in params.seeds]
-            outputs = [read_logits(logits) for logits, _ in paths]
-            hits[name] = [correct(logits, examples.labels) for logits in outputs]
+            outputs = [read_logits(logits)[shown] for logits, _ in paths]
+            hits[name] = [correct(logits, labels) for logits in outputs]
             chain = {"weights": digest(paths[0][1])}
             book[f"accuracy.{name}"] = accuracy_evidence(hits[name], params.seeds, METHODS[scheme], chain)
             if scheme == "fp32":
-                losses = [cross_entropies(logits, examples.labels) for logits in outputs]
+                losses = [cross_entropies(logits, labels) for logits in outputs]
                 book[f"loss.{name}"] = loss_evidence(losses, params.seeds, METHODS[scheme], chain)
             log(f"{name}: {book[f'accuracy.{name}'].value:.2f} %")
         for name, (before, after) in params.comparisons.items():
             method = f"accuracy.{after} − accuracy.{before}"
             book[f"gain.{name}"] = gain_evidence(hits[before], hits[after], params.seeds, method)
         write_book(snakemake.output.book, book)
-        matrix = confusion(read_logits(snakemake.input.confusion), examples.labels, len(classes))
+        matrix = confusion(read_logits(snakemake.input.confusion)[shown], labels, len(classes))
         write_json(
             snakemake.output.confusion,
             {"variant": params.confusion_of, "classes": classes, "matrix": matrix.tolist()},

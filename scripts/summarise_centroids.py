@@ -5,38 +5,27 @@ book. Method: cells above one half, fused where they touch, paired one to one wi
 within a fifth of the image (Edge Impulse's distance); bootstrap over images for one seed, Student's t over several.
 """
 
-import numpy as np
-
 from paper2board.acquire.examples import load_examples
 from paper2board.evidence import write_book
 from paper2board.files import digest
-from paper2board.integer_model import read
-from paper2board.report.centroids import SCORES, counts, found_centroids, score_evidence, true_centroids
+from paper2board.report.centroids import SCORES, Cells, counts, found_centroids, score_evidence, truths
 from paper2board.report.logits import read_logits
-from paper2board.report.schemes import FLOAT, METHODS
+from paper2board.report.schemes import METHODS
 from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         params = snakemake.params
         scenes = load_examples(snakemake.input.data, params.limit).scenes
-        rows, columns, _ = params.shape
-        size = (columns * params.stride, rows * params.stride)
-        scale = np.array([size[0] / scenes.images.shape[2], size[1] / scenes.images.shape[1]] * 2)
-        truth = [true_centroids(scene.boxes * scale, scene.classes) for scene in scenes]
         files = iter(zip(snakemake.input.logits, snakemake.input.models, strict=True))
         book = {}
         for name, (_, scheme) in params.accuracies.items():
             paths = [next(files) for _ in params.seeds]
             tables = []
             for logits, weights in paths:
-                real = {}
-                if scheme not in FLOAT:
-                    model = read(weights)
-                    output = model.tensors[model.output]
-                    real = {"scale": output.scale, "zero_point": output.zero_point}
-                found = found_centroids(read_logits(logits), tuple(params.shape), params.stride, **real)
-                tables.append(counts(found, truth, size))
+                cells = Cells.of(weights, scheme)
+                found = found_centroids(read_logits(logits), cells)
+                tables.append(counts(found, truths(scenes, cells), cells.size))
             method = (
                 f"{METHODS[scheme]}; centres within a fifth of the image, paired one to one, {scenes.origin}"
             )

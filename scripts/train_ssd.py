@@ -1,8 +1,8 @@
 """Train the detector's teacher: torchvision's SSD on MobileNetV2, which starts from ImageNet weights.
 
 Inputs: data set (scenes), splits, pretrained weights. Outputs: weights (safetensors) and history (CSV, one row an
-epoch). Method: SSD's own loss, one-cycle SGD with mirror images, the first blocks frozen; see
-``paper2board.train.ssd``.
+epoch; its score is that of the answers on the students' grid). Method: SSD's own loss, one-cycle SGD with mirror
+images, the first blocks frozen; see ``paper2board.train.ssd``.
 """
 
 import torch
@@ -11,7 +11,7 @@ from paper2board.acquire.examples import load_examples
 from paper2board.acquire.splits import load_splits
 from paper2board.errors import UserError
 from paper2board.scripting import running
-from paper2board.train.detection import Grid
+from paper2board.train.detection_settings import Grid
 from paper2board.train.loop import checkpoint_path, configure
 from paper2board.train.pretrained_weights import read_pretrained
 from paper2board.train.recipe import Recipe
@@ -35,17 +35,19 @@ if __name__ == "__main__":
                 "variant a network instead, or the study a data set of scenes"
             )
         splits = load_splits(snakemake.input.splits)
-        height, width = scenes.images.shape[1:3]
-        size = {"classes": len(params.classes), "width": width, "height": height}
+        grid = Grid.model_validate(params.grid)
         seed = int(snakemake.wildcards.seed)
         torch.manual_seed(seed)
-        detector = SsdDetector(SsdSettings(**size), read_pretrained(snakemake.input.pretrained))
+        detector = SsdDetector(
+            SsdSettings(classes=grid.classes, width=grid.width, height=grid.height),
+            read_pretrained(snakemake.input.pretrained),
+        )
         checkpoint = checkpoint_path(snakemake.output.weights)
         history = train_ssd(
             detector,
             annotated(scenes, splits["train"]),
             annotated(scenes, splits["validation"]),
-            Grid(**size),
+            grid,
             Recipe.model_validate(params.recipe),
             params.epochs,
             seed,

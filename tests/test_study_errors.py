@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from paper2board import configuration
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.dataset import ScenesDataset, read_dataset
 from paper2board.errors import UserError
-from paper2board.study import Config, check_budget, check_classes, load_study
+from paper2board.study import Config, check_budget, check_classes, check_pictures, load_study
 from paper2board.train.network_spec import NetworkSpec
+from paper2board.train.task import make_task
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
@@ -26,6 +27,14 @@ HEADS = [
     {"name": "bbox", "op": "conv", "out": 4, "kernel": 1},
     {"name": "rest", "op": "conv", "out": 4, "kernel": 1, "source": "stem"},
     {"name": "heads", "op": "concat", "others": ["bbox"]},
+]
+POOLED = [
+    layer
+    for index in range(1, 5)
+    for layer in (
+        {"name": f"conv{index}", "op": "conv", "out": 8},
+        {"name": f"pool{index}", "op": "max_pool"},
+    )
 ]
 STUDY = {
     "title": "A study",
@@ -50,6 +59,10 @@ STUDY = {
     "period_s": 60,
 }
 REMOVED = "removed"
+SSD = {"ssd": "mobilenet-v2", "pretrained": "mobilenet-v2", "recipe": "scratch"}
+TAUGHT = {"network": "grid", "recipe": "scratch", "task": "detection", "distillation": {"teacher": "ssd"}}
+OTHER = {"input": [3, 24, 32], "layers": HEADS}
+"""As grid, but for smaller pictures."""
 
 
 def write(folder, edits):
@@ -297,6 +310,25 @@ def test_a_budget_of_config_that_the_study_lacks(tmp_path):
             "networks.own: its output is 3, but detection on fruit-3 needs 8 values a cell: 4 of the box, 3"
             " classes, 1 confidence; end in a conv with kernel: 1 and out: 8, without flatten",
         ),
+        (
+            {"variants.detector": {"network": "own", "recipe": "scratch", "task": "centroids"}},
+            3,
+            "networks.own: its output is 3, but centroids on fruit-3 needs 4 values a cell: background, 3 classes;"
+            " end in a conv with kernel: 1 and out: 4, without flatten",
+        ),
+        # Four poolings of 56 rows leave 3 of 3.5 cells.
+        *(
+            (
+                {
+                    "networks.grid": {"input": [3, 56, 64], "layers": [*POOLED, {**HEADS[1], "out": out}]},
+                    "variants.detector.task": task,
+                },
+                3,
+                "networks.grid: its 3 × 4 cells, one stride apart both ways, do not just cover an input of 56 × 64"
+                " pixels; make both sides of the input multiples of its stride",
+            )
+            for task, out in (("detection", 8), ("centroids", 4))
+        ),
     ],
 )
 def test_networks_that_cannot_answer(tmp_path, edits, classes, sentence):
@@ -309,12 +341,143 @@ def test_networks_that_can_answer(tmp_path):
     check_classes(load_study(path), path, three_classes())
 
 
+@pytest.mark.parametrize("task", ["detection", "centroids"])
+@pytest.mark.parametrize("layers", ["strided", "pooled"])
+@pytest.mark.parametrize(
+    ("shape", "taken"),
+    [
+        ((64, 80), "both"),
+        ((120, 160), "strided"),
+        ((90, 90), "both"),
+        ((97, 33), "pooled"),
+        ((128, 127), "strided"),
+    ],
+)
+def test_only_cells_that_reach_every_edge_are_taken(tmp_path, task, layers, shape, taken):
+    strided = [{"name": f"conv{i}", "op": "conv", "out": 8, "stride": 2} for i in range(1, 5)]
+    last = {**HEADS[1], "out": 8 if task == "detection" else 4}
+    body = strided if layers == "strided" else POOLED
+    network = {"input": [3, *shape], "layers": [*body, last]}
+    path = write(tmp_path, {"networks.grid": network, "variants.detector.task": task})
+    study = load_study(path)
+    if taken not in ("both", layers):
+        assert "one stride apart" in refusal(path, check_classes, study, path, three_classes())
+        return
+    check_classes(study, path, three_classes())
+    spec = study.networks["grid"]
+    answer = make_task(task, spec.input, spec.output)
+    stride = answer.stride if task == "centroids" else answer.grid.stride
+    assert spec.output[1] * stride >= shape[0] and spec.output[2] * stride >= shape[1]
+
+
+# --- the data set's boxes and pictures ------------------------------------------------------------------
+
+
+def scenes(width=64, height=48):
+    return ScenesDataset(
+        name="fruit-3",
+        kind="scenes",
+        of="cifar10",
+        size_px=(width, height),
+        train=9,
+        test=9,
+        recipe={"side_px": [16, 20]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("edits", "name", "task"),
+    [
+        ({}, "detector", "detection"),
+        ({"variants.detector.task": "centroids"}, "detector", "centroids"),
+        ({"task": "centroids"}, "teacher", "centroids"),
+        ({"task": "detection"}, "teacher", "detection"),
+    ],
+)
+def test_boxes_are_asked_of_data_that_have_them(tmp_path, edits, name, task):
+    path = write(tmp_path, edits)
+    study = load_study(path)
+    check_pictures(study, path, scenes())
+    cifar10 = read_dataset(ROOT / "config/datasets/cifar10.yaml")
+    for kind in ("cifar10", "folders"):
+        dataset = cifar10.model_copy(update={"kind": kind})
+        assert refusal(path, check_pictures, study, path, dataset) == (
+            f"variants.{name}: {task} is learned from boxes, but cifar10 is of kind {kind}, which has none; name a"
+            " data set of kind scenes or boxes"
+        )
+
+
+def test_classifiers_ask_for_no_boxes(tmp_path):
+    path = write(tmp_path, {"variants.detector": REMOVED, "networks.own.input": [3, 20, 20]})
+    check_pictures(load_study(path), path, read_dataset(ROOT / "config/datasets/cifar10.yaml"))
+
+
+def refused(name, student):
+    return (
+        f"networks.{name}: its input is [3, 24, 32], but an ssd, which sees the pictures of fruit-3 as they are,"
+        f" answers on the grid of {student}; write input: [3, 48, 64]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edits", "sentence"),
+    [
+        ({}, None),
+        # A student of another size; a rival of another size is none.
+        ({"variants.student-2": {**TAUGHT, "network": "other"}}, refused("other", "student-2")),
+        ({"variants.rival": {**TAUGHT, "network": "other", "distillation": None}}, None),
+        # Quantization-aware training is distillation too.
+        (
+            {
+                "variants.late": {"network": "other", "recipe": "scratch", "task": "detection"},
+                "quantization": {
+                    "ptq": ["student"],
+                    "qat": ["late"],
+                    "qat_recipe": "scratch",
+                    "distillation": {"teacher": "ssd"},
+                },
+            },
+            refused("other", "late"),
+        ),
+        # Without a student it answers on the first detector's grid, or the device's.
+        (
+            {"variants.taught.distillation": None, "variants.detector.network": "other"},
+            refused("other", "detector"),
+        ),
+        (
+            {
+                "variants.taught.distillation": None,
+                "variants.detector.network": "other",
+                "device_variant": "taught",
+                "quantization": {"ptq": ["taught"]},
+            },
+            None,
+        ),
+    ],
+)
+def test_an_ssds_students_see_the_pictures_as_they_are(tmp_path, edits, sentence):
+    path = write(tmp_path, {"networks.other": OTHER, "variants.ssd": SSD, "variants.taught": TAUGHT} | edits)
+    study = load_study(path)
+    if sentence is None:
+        check_pictures(study, path, scenes())
+    else:
+        assert refusal(path, check_pictures, study, path, scenes()) == sentence
+
+
+def test_an_ssd_sees_no_grey_students(tmp_path):
+    grey = {"networks.grid.input": [1, 48, 64], "variants.ssd": SSD, "variants.taught": TAUGHT}
+    path = write(tmp_path, grey)
+    assert "its input is [1, 48, 64]" in refusal(path, check_pictures, load_study(path), path, scenes())
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "config/studies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_of_this_project_are_sound(path):
     study = load_study(path)
     for budget in ("smoke", "standard", "full"):
         check_budget(study, path, budget)
-    check_classes(study, path, read_dataset(ROOT / f"config/datasets/{study.dataset}.yaml"))
+    dataset = read_dataset(ROOT / f"config/datasets/{study.dataset}.yaml")
+    check_pictures(study, path, dataset)
+    check_classes(study, path, dataset)
 
 
 def test_classes_that_folders_give_are_counted(tmp_path):

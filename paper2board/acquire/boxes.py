@@ -1,10 +1,14 @@
 """Foreign detection data, COCO's instances and Pascal VOC's XML files, as scenes of one size.
 
 Every picture is brought to the scenes' size, and its boxes with it: ``letterbox`` keeps the aspect and centres
-the picture on grey 114 (the convention of the YOLO family), ``stretch`` fills the size. What has no place in
-the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects marked difficult
-(VOC), classes not asked for, boxes under one pixel a side after resizing. A picture without boxes stays, as
-background, until :func:`without_empty` takes it out. How much of an object is visible is not known here: NaN.
+the picture on grey 114 (the convention of the YOLO family), ``stretch`` fills the size. Both formats annotate the
+pixels as they are stored, so an EXIF orientation turns nothing here.
+
+What has no place in the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects
+marked difficult (VOC), classes not asked for, boxes under one pixel a side after resizing. The challenges' own
+scores forgive a detection of a crowd region or a difficult object; here it counts as false, so that average
+precision is mostly lower than theirs. A picture without boxes stays, as background, until :func:`without_empty`
+takes it out. How much of an object is visible is not known here: NaN.
 """
 
 import json
@@ -123,13 +127,8 @@ def read_coco(
     for image_id, found in tqdm(objects.items(), desc=annotations.name, unit=" pictures", disable=None):
         entry = pictures[image_id]
         path = _inside(Path(folder), entry.get("file_name"), annotations)
-        picture = decode(path)
-        size = entry.get("width"), entry.get("height")
-        if size != (picture.shape[1], picture.shape[0]):
-            raise UserError(
-                f"{path} is {picture.shape[1]} × {picture.shape[0]} pixels, but {annotations} says "
-                f"{size[0]} × {size[1]}; give the pictures that were annotated"
-            )
+        picture = decode(path, upright=False)
+        _check_size(path, picture, (entry.get("width"), entry.get("height")), annotations)
         scenes.append(
             fit_scene(picture, [box for box, _ in found], [label for _, label in found], width, height, fit)
         )
@@ -151,9 +150,10 @@ def read_voc(
 
     ``listed`` is a text file that lists the XML files to read: the first word of each line, without suffix.
 
-    A picture is found by its XML file's name, else by ``<filename>``; its size is taken from the picture, as
-    ``<size>`` is often wrong. VOC counts pixels from 1, both ends included. Classes are numbered as in
-    ``names`` (default: all that occur, by alphabet). Raise :class:`UserError` as :func:`read_coco` does.
+    A picture is found by its XML file's name, else by ``<filename>``. ``<size>`` must be the picture's; one that is
+    missing or 0, as some tools write it, is passed over. VOC counts pixels from 1, both ends included. Classes are
+    numbered as in ``names`` (default: all that occur, by alphabet). Raise :class:`UserError` as
+    :func:`read_coco` does.
     """
     annotations = Path(annotations)
     folder = annotations if folder is None else Path(folder)
@@ -167,16 +167,19 @@ def read_voc(
         objects = [_voc_object(entry, path) for entry in root.findall("object")]
         left_out["difficult objects"] += sum(difficult for *_, difficult in objects)
         kept = [(name, box) for name, box, difficult in objects if not difficult]
-        read.append((_voc_picture(path, root, folder), kept))
-    occurring = sorted({name for _, found in read for name, _ in found})
+        read.append((path, _voc_picture(path, root, folder), _voc_size(path, root), kept))
+    occurring = sorted({name for *_, found in read for name, _ in found})
     # VOC has no list of classes: one that no picture shows is no mistake here.
     names = _wanted(names, sorted({*occurring, *(names or ())}), annotations)
     scenes = []
-    for picture, found in tqdm(read, desc=annotations.name, unit=" pictures", disable=None):
+    for path, picture_path, size, found in tqdm(read, desc=annotations.name, unit=" pictures", disable=None):
         known = [(box, names.index(name)) for name, box in found if name in names]
         left_out["objects of other classes"] += len(found) - len(known)
         boxes, classes = [box for box, _ in known], [label for _, label in known]
-        scenes.append(fit_scene(decode(picture), boxes, classes, width, height, fit))
+        picture = decode(picture_path, upright=False)
+        if all(size):
+            _check_size(picture_path, picture, size, path)
+        scenes.append(fit_scene(picture, boxes, classes, width, height, fit))
         left_out["boxes under a pixel"] += len(known) - len(scenes[-1].classes)
     return gather(scenes, names, _origin(f"VOC folder {annotations.name}", len(scenes), fit, left_out))
 
@@ -184,7 +187,7 @@ def read_voc(
 def without_empty(scenes: SceneSet) -> SceneSet:
     """Return ``scenes`` without those that show no object, which its origin counts.
 
-    They can neither be labelled nor count in a mean over objects. Raise :class:`UserError` if none remains.
+    Nothing can be learned of a class from them. Raise :class:`UserError` if none remains.
     """
     shown = np.flatnonzero(np.diff(scenes.offsets))
     if not len(shown):
@@ -195,6 +198,16 @@ def without_empty(scenes: SceneSet) -> SceneSet:
             chosen, origin=f"{scenes.origin}; {left_out} pictures without a wanted object left out"
         )
     return scenes
+
+
+def _check_size(path: Path, picture: NDArray[np.uint8], size: tuple[Any, Any], annotations: Path) -> None:
+    """Raise :class:`UserError` unless the stored ``picture`` has the ``size`` (width, height) of its annotation."""
+    rows, columns = picture.shape[:2]
+    if size != (columns, rows):
+        raise UserError(
+            f"{path} is {columns} × {rows} pixels as it is stored, but {annotations} says {size[0]} × {size[1]}; "
+            "give the pictures that were annotated, not turned or resized"
+        )
 
 
 def _listed(path: Path, annotations: Path) -> list[Path]:
@@ -242,6 +255,16 @@ def _voc_object(entry: ElementTree.Element, path: Path) -> tuple[str, Box, bool]
     if x1 < x0 or y1 < y0:
         raise UserError(f"{what} ends before it begins; correct the file")
     return name, (x0 - 1, y0 - 1, x1, y1), (entry.findtext("difficult") or "0").strip() == "1"
+
+
+def _voc_size(path: Path, root: ElementTree.Element) -> tuple[int, int]:
+    """Return the stated width and height of the picture, 0 where there is none."""
+    texts = [(root.findtext(f"size/{key}") or "0").strip() for key in ("width", "height")]
+    if not all(re.fullmatch(r"[0-9]{1,9}", text) for text in texts):
+        raise UserError(
+            f"{path}: <size> is {texts[0][:20]!r} × {texts[1][:20]!r}, not pixels; correct the file"
+        )
+    return int(texts[0]), int(texts[1])
 
 
 def _voc_picture(path: Path, root: ElementTree.Element, folder: Path) -> Path:

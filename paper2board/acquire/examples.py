@@ -24,7 +24,7 @@ class Examples:
     images: NDArray[np.uint8]
     """(n, height, width, 3), RGB."""
     labels: NDArray[np.int64]
-    """(n,): the class; of a scene, the one whose boxes have the largest total area."""
+    """(n,): the class; of a scene, the one whose boxes have the largest total area, −1 if it shows no object."""
     scenes: SceneSet | None
     """The same images with their boxes; None where there are none."""
     origin: str
@@ -32,6 +32,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """(n,): whether an image shows an object, so that a classifier can be judged by it."""
+        return self.labels >= 0
 
     def names(self, default: Sequence[str]) -> list[str]:
         """Return the classes' names: those of the file, for it may hold a stand-in, else ``default``."""
@@ -41,8 +46,8 @@ class Examples:
 def load_examples(files: Sequence[str | Path], limit: int | None = None) -> Examples:
     """Read one split's prepared files: ``.bin`` (CIFAR-10) in order, or one ``.safetensors`` (scenes).
 
-    ``limit`` keeps the first images. Raise :class:`UserError` if a file is missing or damaged, if the files are
-    of another kind, or if a scene shows no object.
+    ``limit`` keeps the first images. Raise :class:`UserError` if a file is missing or damaged, or if the files are
+    of another kind.
     """
     paths = [Path(file) for file in files]
     if paths and all(path.suffix == ".bin" for path in paths):
@@ -55,22 +60,20 @@ def load_examples(files: Sequence[str | Path], limit: int | None = None) -> Exam
     scenes = read_scenes(paths[0])
     if limit is not None and limit < len(scenes):
         scenes = scenes.take(np.arange(limit))
-    return Examples(scenes.images, label_scenes(scenes, paths[0]), scenes, scenes.origin)
+    return Examples(scenes.images, label_scenes(scenes), scenes, scenes.origin)
 
 
-def label_scenes(scenes: SceneSet, path: str | Path) -> NDArray[np.int64]:
-    """Return the class of each scene: largest total area of its boxes, of equals the first.
+def label_scenes(scenes: SceneSet) -> NDArray[np.int64]:
+    """Return the class of each scene: largest total area of its boxes, of equals the first; −1 without boxes.
 
-    Boxes that overlap count in full. ``path`` is named in the :class:`UserError` about a scene without objects.
+    Boxes that overlap count in full.
     """
     counts = np.diff(scenes.offsets)
-    if not counts.all():
-        raise UserError(f"{path}: scene {counts.argmin()} shows no object; remove it and run again")
     corners = scenes.boxes.astype(np.float64)
     sides = corners[:, 2:] - corners[:, :2]
     area = np.zeros((len(scenes), len(scenes.names)))
     np.add.at(area, (np.repeat(np.arange(len(scenes)), counts), scenes.classes), sides[:, 0] * sides[:, 1])
-    return area.argmax(axis=1)
+    return np.where(counts > 0, area.argmax(axis=1), -1)
 
 
 def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:

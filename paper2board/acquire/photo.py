@@ -15,11 +15,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
 """What Pillow may try: formats of pixels only, none that runs an interpreter (PostScript)."""
 
 
-def decode(path: str | Path) -> NDArray[np.uint8]:
-    """Decode the photo at ``path`` to uint8 (height, width, 3), RGB, upright by its EXIF orientation.
+def decode(path: str | Path, upright: bool = True) -> NDArray[np.uint8]:
+    """Decode the photo at ``path`` to uint8 (height, width, 3), RGB.
 
-    Transparent pixels are laid on white; of an animation the first frame counts. Raise
-    :class:`UserError` if it is no image, is damaged, or has more than ``MAX_PIXELS`` pixels.
+    It is turned ``upright`` by its EXIF orientation, or its pixels come as they are stored. Transparent pixels are
+    laid on white; of an animation the first frame counts. Raise :class:`UserError` if it is no image, is damaged,
+    or has more than ``MAX_PIXELS`` pixels.
     """
     try:
         with warnings.catch_warnings():
@@ -29,7 +30,7 @@ def decode(path: str | Path) -> NDArray[np.uint8]:
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has more than {MAX_PIXELS} pixels")
-            return np.array(_flat(ImageOps.exif_transpose(image)))
+            return np.array(_flat(ImageOps.exif_transpose(image) if upright else image))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be used as a photo ({error}); choose another file") from error
 

@@ -19,7 +19,8 @@ class Prepared:
     train: SceneSet
     test: SceneSet
     provenance: dict[str, Any]
-    """Plain data for ``provenance.json``: ``delivered_by`` is ``mirror``, ``archives`` or ``stand-in``."""
+    """Plain data for ``provenance.json``: ``delivered_by`` is ``mirror``, ``archives`` or ``stand-in``; ``content``
+    says of each split what it holds and how many objects were left out."""
 
 
 def prepare_boxes(
@@ -31,11 +32,12 @@ def prepare_boxes(
 ) -> Prepared:
     """Read ``dataset`` from the first source that delivers it, else take the ``stand_in``'s prepared files.
 
-    ``mirror`` and ``cache`` as for :func:`paper2board.acquire.trees.find_tree`. Pictures without a wanted object
-    are left out. Raise :class:`UserError` if no source delivers and nothing stands in, if the content is wrong,
-    or if no training picture of a VOC set shows a class.
+    ``mirror`` and ``cache`` as for :func:`paper2board.acquire.trees.find_tree`. Training pictures without a wanted
+    object are left out; test pictures stay, for what a detector finds in them is wrong. Raise :class:`UserError` if
+    no source delivers and nothing stands in, if the content is wrong, or if no training picture of a VOC set shows
+    a class.
     """
-    about = {"dataset": dataset.name}
+    about: dict[str, Any] = {"dataset": dataset.name}
     try:
         tree = find_tree(dataset, mirror=mirror, cache=cache)
     except NoTreeError as error:
@@ -51,7 +53,7 @@ def prepare_boxes(
         train, test = (_renamed(read_scenes(stand_in[split]), why) for split in SPLITS)
         told = {"delivered_by": "stand-in", "source": dataset.stand_in, "reasons": error.reasons}
         return Prepared(train, test, about | told)
-    train = _read_part(dataset, dataset.train, tree.root)
+    train = without_empty(_read_part(dataset, dataset.train, tree.root))
     shown = {dataset.classes[label] for label in train.classes}
     unseen = [name for name in dataset.classes if name not in shown]
     # COCO's file lists its classes, so a wrong name is found there; VOC's files do not.
@@ -60,7 +62,11 @@ def prepare_boxes(
             f"data set {dataset.name}: no training picture shows {unseen[0]!r}; correct classes, or the pictures"
         )
     test = _read_part(dataset, dataset.test, tree.root)
-    return Prepared(train, test, about | {"delivered_by": tree.delivered_by, "source": tree.source})
+    if not len(test.classes):
+        raise UserError(f"{test.origin}: no picture shows a wanted object; correct the list of classes")
+    content = {"train": train.origin, "test": test.origin}
+    about |= {"delivered_by": tree.delivered_by, "source": tree.source, "content": content}
+    return Prepared(train, test, about)
 
 
 def _renamed(scenes: SceneSet, why: str) -> SceneSet:
@@ -77,4 +83,4 @@ def _read_part(dataset: BoxesDataset, part: Part, root: Path) -> SceneSet:
         scenes = read_voc(
             annotations, pictures, dataset.classes, width, height, dataset.fit, part.limit, listed
         )
-    return without_empty(replace(scenes, origin=f"{dataset.name}: {scenes.origin}"))
+    return replace(scenes, origin=f"{dataset.name}: {scenes.origin}")

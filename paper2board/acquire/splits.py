@@ -37,8 +37,10 @@ def make_splits(
     ``validation_per_class`` images of each class; ``calibration`` images are drawn from ``train``.
     ``limit`` keeps that many training images (default: all that validation leaves). Classes take turns in
     each array as long as they last, so every beginning of it is as balanced as the images allow. The same
-    arguments give the same arrays. Raise :class:`UserError` if there are too few images.
+    arguments give the same arrays. Raise :class:`UserError` if there are too few images, or one has no label (−1).
     """
+    if (labels < 0).any():
+        raise UserError(f"training image {labels.argmin()} shows no object; take it out of the data set")
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     rank = np.empty(len(labels), dtype=np.int64)  # an image's place in the shuffled row of its class

@@ -2,7 +2,8 @@
 
 A mirror is read where it lies. Archives are unpacked into the cache (see :mod:`paper2board.acquire.acquisition`),
 once for all checkouts: ``tree-<digest of the source>/`` is complete or absent, ``parts/`` are downloads that may
-be resumed, ``staging-*/`` is wiped by the next run, ``lock`` admits one process at a time.
+be resumed and verified archives, kept until the tree is complete, ``staging-*/`` is wiped by the next run, ``lock``
+admits one process at a time.
 """
 
 import hashlib
@@ -99,7 +100,7 @@ def _unpacked(source: TreeArchives, dataset: BoxesDataset, home: Path) -> Path:
     about = json.dumps([source.model_dump(), dataset.model_dump(include={"format", "train", "test"})])
     tree = home / f"tree-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
     parts = home / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
     with FileLock(home / "lock"):
         if tree.is_dir():
             try:
@@ -111,6 +112,7 @@ def _unpacked(source: TreeArchives, dataset: BoxesDataset, home: Path) -> Path:
             shutil.rmtree(stale, ignore_errors=True)
         staging = home / f"staging-{os.getpid()}"
         staging.mkdir()
+        parts.mkdir(exist_ok=True)
         left = source.unpacked_bytes
         try:
             for part in source.parts:
@@ -118,14 +120,16 @@ def _unpacked(source: TreeArchives, dataset: BoxesDataset, home: Path) -> Path:
                 if part.size is not None and part.digest is not None:
                     algorithm, expected = part.digest
                     download(part.url, archive, part.size, expected, algorithm)
-                else:
-                    download_unverified(part.url, archive, source.unpacked_bytes)
+                    left -= extract(archive, part.root, dataset.holds, staging, left)
+                    continue
+                download_unverified(part.url, archive, source.unpacked_bytes)
                 try:
                     left -= extract(archive, part.root, dataset.holds, staging, left)
                 finally:
                     archive.unlink()
             _check(staging, dataset)
             os.replace(staging, tree)
+            shutil.rmtree(parts, ignore_errors=True)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return tree

@@ -14,7 +14,8 @@ from paper2board.evidence import Evidence, Kind
 def board_memory_book(
     log: DeviceLog, manifest: Manifest, memory: Memory, chain: Mapping[str, str]
 ) -> dict[str, Evidence]:
-    """Return ``memory.{dram,iram}.{total,free}``, ``memory.buffers`` and shares of DRAM.
+    """Return ``memory.{dram,iram}.{total,free}``, ``memory.buffers``, shares of DRAM, and what the whole image
+    takes: ``memory.device.{flash,ram}``.
 
     Code goes to IRAM; constants, data, zeroed memory and the stack's highest use go to DRAM. SRAM 1 is counted
     on both buses, as the chip's manual does.
@@ -28,7 +29,13 @@ def board_memory_book(
     def modelled(value: float, unit: str, text: str) -> Evidence:
         return Evidence(value=value, unit=unit, kind=Kind.MODELLED, method=text, chain=dict(chain))
 
+    def together(*parts: str) -> Evidence:
+        text = f"{' + '.join(parts)} of the device application"
+        return modelled(sum(used[part] for part in parts), "B", text)
+
     return {
+        "memory.device.flash": together("text", "rodata", "data"),
+        "memory.device.ram": together("data", "bss", "stack"),
         "memory.dram.total": memory.dram_B.evidence("B"),
         "memory.iram.total": memory.iram_B.evidence("B"),
         "memory.dram.free": modelled(dram - in_dram, "B", "total − rodata − data − bss − stack"),
@@ -72,8 +79,10 @@ def engine_memory_book(
 
 
 def accuracy_on_device(log: DeviceLog, labels: np.ndarray, chain: Mapping[str, str]) -> Evidence:
-    """Return the accuracy in % over the images sent; ``labels``: of the whole test set, by index."""
-    hits = log.outputs.argmax(1) == labels[log.indices]
+    """Return the accuracy in % over the images sent; ``labels``: of the whole test set, by index; negative
+    ones, of images that show no object, do not count."""
+    wanted = labels[log.indices]
+    hits = (log.outputs.argmax(1) == wanted)[wanted >= 0]
     low, high = proportion_confint(int(hits.sum()), len(hits), method="wilson")
     return Evidence(
         value=100 * float(hits.mean()),

@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from paper2board.acquire.scenes import SceneSet
 from paper2board.evidence import Evidence, Kind
-from paper2board.report.evaluate import CONFIDENCE, t_interval
+from paper2board.integer_model import read
+from paper2board.report.evaluate import CONFIDENCE, measurements, t_interval
+from paper2board.report.schemes import FLOAT
 from paper2board.train.centroids import Centroids, decode_centroids
+from paper2board.train.network import read_weights
 
 DRAWS = 2000
 """Of the bootstrap."""
@@ -19,15 +25,51 @@ Score = Literal["f1", "precision", "recall"]
 SCORES: tuple[Score, ...] = ("f1", "precision", "recall")
 
 
-def found_centroids(
-    outputs: np.ndarray, shape: tuple[int, int, int], stride: int, scale: float = 1.0, zero_point: int = 0
-) -> list[Centroids]:
-    """Decode N×K outputs (order row, column, channel; ``shape`` is rows, columns, 1 + classes), float logits or
-    int8 of quantization ``scale · (q − zero_point)``. Raise ValueError if K is not the product of ``shape``."""
-    if outputs.ndim != 2 or outputs.shape[1] != math.prod(shape):
-        raise ValueError(f"outputs are {outputs.shape}, not N x {math.prod(shape)}")
-    logits = scale * (outputs.reshape(-1, *shape).astype(np.float64) - zero_point)
-    return decode_centroids(logits, stride)
+@dataclass(frozen=True)
+class Cells:
+    """What one network's outputs mean: logits are ``scale · (output − zero_point)``."""
+
+    size: tuple[int, int]
+    """Width and height of its input, pixels."""
+    shape: tuple[int, int, int]
+    """Rows, columns, 1 + classes."""
+    scale: float = 1.0
+    zero_point: int = 0
+
+    @classmethod
+    def of(cls, weights: str | Path, scheme: str) -> "Cells":
+        """Return those of the network in a file: float weights, or the integer model of another ``scheme``."""
+        if scheme in FLOAT:
+            spec = read_weights(weights).spec
+            (_, height, width), (channels, rows, columns) = spec.input, spec.output
+            return cls((width, height), (rows, columns, channels))
+        model = read(weights)
+        (_, height, width), output = model.image_shape, model.tensors[model.output]
+        rows, columns, channels = output.shape
+        return cls((width, height), (rows, columns, channels), output.scale, output.zero_point)
+
+    @property
+    def stride(self) -> int:
+        """Side of a cell in pixels of the input, as in training."""
+        return -(-self.size[0] // self.shape[1])
+
+
+def found_centroids(outputs: np.ndarray, cells: Cells) -> list[Centroids]:
+    """Decode N×K outputs (order row, column, channel), float logits or int8, to centres in pixels of the input.
+
+    Raise ValueError if K is not the number of the cells' channels.
+    """
+    if outputs.ndim != 2 or outputs.shape[1] != math.prod(cells.shape):
+        raise ValueError(f"outputs are {outputs.shape}, not N x {math.prod(cells.shape)}")
+    values = outputs.reshape(-1, *cells.shape).astype(np.float64)
+    return decode_centroids(cells.scale * (values - cells.zero_point), cells.stride)
+
+
+def truths(scenes: SceneSet, cells: Cells) -> list[Centroids]:
+    """Return each scene's true centres in pixels of the network's input, to which a scene is stretched."""
+    height, width = scenes.images.shape[1:3]
+    scale = np.array([cells.size[0] / width, cells.size[1] / height] * 2)
+    return [true_centroids(scene.boxes * scale, scene.classes) for scene in scenes]
 
 
 def true_centroids(boxes: np.ndarray, labels: np.ndarray) -> Centroids:
@@ -85,16 +127,17 @@ def score_evidence(
 ) -> Evidence:
     """Return a score in % with its interval. ``counts``: one images×3 array a seed (:func:`counts`).
 
-    One seed: percentile bootstrap over images. Several: Student's t over the seeds' scores.
+    One seed, or all the same: percentile bootstrap over images. Several: Student's t over the seeds' scores.
     """
+    counts, which = measurements(counts)
     function = _FUNCTIONS[score]
     values = np.array([100 * function(one) for one in counts])
     if len(values) == 1:
         interval = _bootstrap(function, counts[0])
-        name = f"bootstrap 95 % over images ({DRAWS} draws), one seed"
+        name = f"bootstrap 95 % over images ({DRAWS} draws), {which}"
     else:
         interval = t_interval(values)
-        name = f"Student's t 95 % over {len(values)} seeds"
+        name = f"Student's t 95 % over {which}"
     return Evidence(
         value=float(values.mean()),
         unit="%",

@@ -56,6 +56,8 @@ class Claim(_Number):
     unit: Text
     exact: bool = False
     """A count: it stands for itself alone, not for all that rounds to it."""
+    tolerance: Annotated[str, Field(strict=True, pattern=r"^\d+(\.\d+)?$")] | None = None
+    """How far around the value a claim in words holds, in its unit; by default the printed digits say that."""
     formula: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     """Arithmetic over ids of claims and constants that gives this value in this unit."""
     metric: Metric | None = None
@@ -70,15 +72,18 @@ class Claim(_Number):
             raise ValueError("give either a check (metric, formula or both) or not_checkable with the reason")
         if (self.metric is None) != (self.better is None):
             raise ValueError("metric and better (higher, lower, none) come together")
+        if self.exact and self.tolerance is not None:
+            raise ValueError("an exact claim has no tolerance")
         return self
 
     @property
     def interval(self) -> Interval:
-        """All values that would have been printed like this: half a unit of the last digit either way."""
+        """All values that would have been printed like this: half a unit of the last digit, or the tolerance,
+        either way."""
         if self.exact:
             return exact(self.number)
         digits = len(self.value.partition(".")[2])
-        half = Fraction(1, 2 * 10**digits)
+        half = Fraction(1, 2 * 10**digits) if self.tolerance is None else Fraction(self.tolerance)
         return Interval(self.number - half, self.number + half)
 
 
@@ -117,6 +122,15 @@ class Ledger:
     def claims(self) -> dict[str, Claim]:
         """All claims by id, in the paper's order."""
         return {name: claim for slide in self.slides for name, claim in slide.claims.items()}
+
+    def contradicted(self, name: str) -> str | None:
+        """Return the claim whose formula contradicts it: ``name``, or what it repeats (its formula is an id)."""
+        claims = self.claims
+        while name in self.derived:
+            if not self.derived[name].interval.intersects(claims[name].interval):
+                return name
+            name = (claims[name].formula or "").strip()
+        return None
 
 
 def read_ledger(path: str | Path | None) -> Ledger:

@@ -153,9 +153,11 @@ def render(
         "script": (templates / "report.js").read_text(),
     }
     for table in report.tables:
-        write_text(output / "tables" / f"{table.spec.id}.csv", _csv(_table_records(table)))
+        write_text(output / "tables" / f"{table.spec.id}.csv", _csv(_table_records(table), notice))
     if judgements:
-        write_text(output / "tables" / "claims.csv", _csv([_claim_record(item) for item in judgements]))
+        write_text(
+            output / "tables" / "claims.csv", _csv([_claim_record(item) for item in judgements], notice)
+        )
     for drawing in report.drawings:
         write_text(output / "figures" / f"{drawing.id}.svg", drawing.svg)
     write_json(output / "report.json", _as_json(report))
@@ -199,11 +201,12 @@ def _markdown_text(text: str) -> str:
     return " ".join(text.split())
 
 
-def _csv(records: Sequence[Mapping[str, Any]]) -> str:
+def _csv(records: Sequence[Mapping[str, Any]], notice: str | None) -> str:
+    """Return records as CSV; the last column, ``data``, says on every line that the data are not the paper's."""
     stream = StringIO()
-    writer = csv.DictWriter(stream, list(records[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, [*records[0], "data"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({**record, "data": notice} for record in records)
     return stream.getvalue()
 
 

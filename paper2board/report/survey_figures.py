@@ -13,7 +13,7 @@ from paper2board.report.csv_file import read_csv
 from paper2board.report.drawing import STYLE, Drawing, svg_text
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
-COLUMNS = ("network", "flash_B", "peak_streamed_B", "latency_ms")
+COLUMNS = ("network", "family", "flash_B", "peak_streamed_B", "latency_ms")
 
 
 def latency_against_flash(table: Path, board: str) -> Drawing:
@@ -28,11 +28,7 @@ def latency_against_flash(table: Path, board: str) -> Drawing:
         raise UserError(
             f"{table} lists no network; add some to the survey's configuration and run its rule again"
         )
-    # network names are family-w…-r…-c…; this project's own have no resolution.
-    families = [
-        name.split("-w")[0].split("-r")[0] if "-c1" in name else "this project's"
-        for name in survey["network"]
-    ]
+    families = survey["family"].fillna("this project's").tolist()
     known = list(dict.fromkeys(families))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.6), layout="constrained")

@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     NOT_REPRODUCED = "not reproduced"
     """Ours differs, and not for the better."""
     INCONSISTENT = "inconsistent"
-    """The paper's own numbers contradict it, however they were rounded."""
+    """The paper's own numbers contradict it, or the number that it repeats, however they were rounded."""
     NOT_CHECKABLE = "not checkable"
     """Nothing that we have can tell."""
 
@@ -117,6 +117,9 @@ def judge_all(
             ours = evidence.get(claim.metric) if claim.metric else None
             derived = ledger.derived.get(name)
             verdict, reason = judge(claim, derived, ours, f"{path}: {name}.unit", stand_in)
+            if (origin := ledger.contradicted(name)) not in (None, name):
+                verdict = Verdict.INCONSISTENT
+                reason = f"repeats {origin}, which the paper's own numbers contradict"
             judgements.append(Judgement(name, slide.title, claim, verdict, reason, derived, ours))
     return judgements
 

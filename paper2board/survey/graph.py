@@ -58,11 +58,13 @@ class Graph:
     """Layers in execution order; the last one's output is the network's.
 
     ``parameters``: what is trained, as papers print it (scale and shift of batch normalisation included).
+    ``family``: that of a published network; None for this project's own.
     """
 
     name: str
     layers: tuple[Layer, ...]
     parameters: int
+    family: str | None = None
 
     @property
     def macs(self) -> int:

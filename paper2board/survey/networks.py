@@ -5,6 +5,7 @@ from their papers' tables, and a test holds every one to the parameter count tha
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -301,7 +302,9 @@ def module(family: str, width: float, classes: int) -> nn.Module:
 
 def graph(name: str, family: str, width: float, resolution: int, classes: int) -> Graph:
     """Return the graph of an architecture for square RGB images."""
-    return of_module(name, module(family, width, classes), (3, resolution, resolution))
+    return replace(
+        of_module(name, module(family, width, classes), (3, resolution, resolution)), family=family
+    )
 
 
 def own(network: str, name: str | None = None) -> Graph:

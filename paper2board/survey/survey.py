@@ -192,13 +192,17 @@ def _figures(each: Row, board: Board) -> dict[str, Evidence]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the survey as CSV, a line a network; board columns hold the answer in words."""
+    """Return the survey as CSV, a line a network; board columns hold the answer in words.
+
+    ``family`` is empty for this project's own networks.
+    """
     boards = list(rows[0].fits) if rows else []
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
         [
             "network",
+            "family",
             "parameters",
             "macs",
             "flash_B",
@@ -218,7 +222,9 @@ def table(rows: Sequence[Row]) -> str:
         counts = (network.parameters, network.macs, network.flash_bytes, each.layer_by_layer, each.streamed)
         times = (f"{number:.6g}" for number in (each.instructions, *each.latency))
         answers = (*each.fits.values(), *each.fits_layer_by_layer.values())
-        writer.writerow([each.name, *counts, network.tensor_bytes, *times, *map(str, answers)])
+        writer.writerow(
+            [each.name, network.family, *counts, network.tensor_bytes, *times, *map(str, answers)]
+        )
     return stream.getvalue()
 
 

@@ -349,6 +349,7 @@ def train_ssd(
     the recipe asks for what starts from stored features cannot do.
     """
     _check(detector, recipe, training, validation)
+    network = detector.as_grid(grid)
     loop = _Loop(detector, training, recipe, epochs, seed)
     identity = _identity(
         detector, training, validation, [recipe.model_dump(), epochs, seed, code, repr(grid)]
@@ -370,7 +371,7 @@ def train_ssd(
             "learning_rate": learning_rate,
             "train_loss": loss,
             "train_score": float("nan"),  # the training images' answers are never on the grid
-            "validation_score": _score(detector.as_grid(grid), held_out, validation, recipe),
+            "validation_score": _score(network, held_out, validation, recipe),
         }
         history.append(row)
         log(
@@ -389,7 +390,7 @@ def _check(detector: SsdDetector, recipe: Recipe, *parts: Annotated) -> None:
         if tuple(part.pixels.shape[1:]) != wanted or not len(part):
             raise UserError(
                 f"the SSD detector is for images of {settings.width}x{settings.height} pixels, but was given "
-                f"{tuple(part.pixels.shape)}; change width and height of its settings, or the data set"
+                f"{tuple(part.pixels.shape)}; make its students' networks' input as large as those"
             )
         if any(len(labels) and int(labels.max()) >= settings.classes for labels in part.labels):
             raise UserError(

@@ -8,11 +8,13 @@ from paper2board.acquire.boxes import fit_scene, read_coco, read_voc, without_em
 from paper2board.errors import UserError
 
 
-def _picture(path, size=(80, 80), box=(20, 40, 60, 80)):
-    """A black picture with a white rectangle."""
+def _picture(path, size=(80, 80), box=(20, 40, 60, 80), orientation=1):
+    """A black picture with a white rectangle, stored as it is whatever its EXIF ``orientation``."""
     image = Image.new("RGB", size)
     image.paste((255, 255, 255), box)
-    image.save(path)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
 
 
 @pytest.fixture
@@ -66,6 +68,15 @@ def test_coco_stretched_with_chosen_classes(coco):
     assert "2 objects of other classes" in scenes.origin
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_coco_boxes_are_of_stored_pixels(coco, tmp_path, orientation):
+    _picture(tmp_path / "a.png", orientation=orientation)
+    _picture(tmp_path / "b.png", (160, 60), (0, 0, 0, 0), orientation)
+    scenes = coco()
+    assert (scenes[0].image[62:118, 52:108] == 255).all(), "the box is where the rectangle is"
+    assert (scenes[0].image[:58, 20:140] == 0).all()
+
+
 @pytest.mark.parametrize("size", [(1, 700), (700, 1), (1, 1), (33, 77), (640, 480)])
 @pytest.mark.parametrize("fit", ["letterbox", "stretch"])
 def test_whole_picture_stays_inside(size, fit):
@@ -102,7 +113,10 @@ def _set(*keys, to):
         (_set("images", 0, "id", to=5), "two images have the same id"),
         (_set("categories", 0, "id", to=3), "two categories have the same id"),
         (_set("categories", 0, "name", to="cat"), "two classes have the same name"),
-        (_set("images", 0, "width", to=161), r"b\.png is 160 × 60 pixels, but .* says 161 × 60"),
+        (
+            _set("images", 0, "width", to=161),
+            r"b\.png is 160 × 60 pixels as it is stored, but .* says 161 × 60",
+        ),
         (_set("images", 0, "file_name", to="none.png"), r"none\.png cannot be used as a photo"),
         (_set("images", 0, "file_name", to="../b.png"), "lies outside"),
         (_set("images", 0, "file_name", to="/etc/passwd"), "lies outside"),
@@ -140,9 +154,9 @@ def voc(tmp_path):
     """A function that writes one VOC file of these objects (or this text) and reads it with ``options``."""
     _picture(tmp_path / "a.png")
 
-    def read(*objects, text=None, **options):
+    def read(*objects, text=None, width=0, height=0, **options):
         body = "".join(OBJECT.format(*one) for one in objects)
-        size = "<size><width>0</width><height>0</height></size>"
+        size = f"<size><width>{width}</width><height>{height}</height></size>"
         whole = f"<annotation><filename>wrong.jpg</filename>{size}{body}</annotation>"
         (tmp_path / "a.xml").write_bytes(whole.encode() if text is None else text)
         return read_voc(tmp_path, **options)
@@ -160,6 +174,21 @@ def test_voc(voc):
     chosen = voc(("pear", 0, CORNERS), ("fig", 0, CORNERS), names=["fig"])
     assert chosen.classes.tolist() == [0]
     assert "1 objects of other classes" in chosen.origin
+
+
+def test_voc_boxes_are_of_stored_pixels(voc, tmp_path):
+    _picture(tmp_path / "a.png", (120, 80), (20, 40, 60, 80), orientation=6)
+    pear = ("pear", 0, CORNERS)
+    for width, height in ((120, 80), (0, 0), (0, 80)):
+        scenes = voc(pear, width=width, height=height, fit="stretch")
+        (x0, y0, x1, y1) = scenes.boxes[0].round().astype(int)
+        assert (scenes[0].image[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2] == 255).all()
+    with pytest.raises(
+        UserError, match=r"a\.png is 120 × 80 pixels as it is stored, but .*a\.xml says 80 × 120"
+    ):
+        voc(pear, width=80, height=120)
+    with pytest.raises(UserError, match=r"a\.xml: <size> is '-1' × '80', not pixels"):
+        voc(pear, width=-1, height=80)
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><annotation>&b;</annotation>'

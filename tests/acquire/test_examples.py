@@ -57,9 +57,10 @@ def test_limit_of_scenes(written):
     assert len(load_examples([path], 9)) == 3
 
 
-def test_scene_without_object_is_refused(written):
-    with pytest.raises(UserError, match=r"some\.safetensors: scene 1 shows no object"):
-        load_examples([written(scene((0, 0, 0, 9, 9)), scene())])
+def test_scene_without_object_has_no_class(written):
+    examples = load_examples([written(scene((2, 0, 0, 9, 9)), scene(), scene((1, 0, 0, 9, 9)))])
+    assert examples.labels.tolist() == [2, -1, 1]
+    assert examples.shown.tolist() == [True, False, True]
 
 
 @pytest.fixture

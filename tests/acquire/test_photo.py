@@ -36,6 +36,7 @@ def test_exif_orientation(tmp_path, orientation, upright):
     exif[0x0112] = orientation
     Image.fromarray(PIXELS).save(tmp_path / "x.png", exif=exif)
     np.testing.assert_array_equal(photo.decode(tmp_path / "x.png"), upright)
+    np.testing.assert_array_equal(photo.decode(tmp_path / "x.png", upright=False), PIXELS)
 
 
 def test_grey(tmp_path):

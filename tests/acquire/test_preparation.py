@@ -148,7 +148,7 @@ def test_archive_is_unpacked_once_for_all_checkouts(archive, server, cache):
     check(prepare_boxes(dataset), "archives")
     check(prepare_boxes(dataset), "archives")
     assert len(server.asked) == 1
-    assert list((cache / "tiny" / "parts").iterdir()) == []
+    assert not (cache / "tiny" / "parts").exists()
     assert not list((cache / "tiny").rglob("README.md")), "what is not part of the set is not unpacked"
 
 
@@ -245,6 +245,54 @@ def test_wrong_content_is_told_rather_than_passed_over(mirror, stand_in):
     (mirror / "tiny/train/one.xml").write_text("<annotation>")
     with pytest.raises(UserError, match=r"one\.xml is not a VOC annotation"):
         prepare_boxes(configure(MIRROR, stand_in="other"), stand_in, mirror=mirror)
+
+
+def test_test_pictures_without_an_object_stay(mirror):
+    box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
+    hard = f"<annotation><object><name>dog</name><difficult>1</difficult>{box}</object></annotation>"
+    write_files(mirror / "tiny", {"test/five.png": picture(), "test/five.xml": hard.encode()})
+    write_files(mirror / "tiny", {"train/six.png": picture(), "train/six.xml": hard.encode()})
+    prepared = prepare_boxes(configure(MIRROR), mirror=mirror)
+    assert np.diff(prepared.test.offsets).tolist() == [0, 1], "five, four"
+    assert np.diff(prepared.train.offsets).tolist() == [1, 1], "nothing to learn of a class there"
+    content = prepared.provenance["content"]
+    assert "left out: 1 difficult objects" in content["test"]
+    assert content["train"].endswith("; 2 pictures without a wanted object left out")
+    (mirror / "tiny/test/four.xml").unlink()
+    with pytest.raises(UserError, match="no picture shows a wanted object"):
+        prepare_boxes(configure(MIRROR), mirror=mirror)
+
+
+def test_verified_archives_are_kept_until_all_is_there(server, cache):
+    parts, pages = [], {}
+    for split in ("train", "test"):
+        content = zipped({name: c for name, c in voc_files().items() if name.startswith(split)})
+        pages[f"/{split}.zip"] = content
+        parts.append(
+            {
+                "url": f"{server.url}/{split}.zip",
+                "root": "set-main",
+                "size": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        )
+    dataset = configure({"kind": "archives", "parts": parts})
+    server.pages |= {"/train.zip": pages["/train.zip"]}
+    with pytest.raises(UserError, match="HTTP 404"):
+        prepare_boxes(dataset)
+    assert [path.name for path in (cache / "tiny/parts").iterdir()] == ["train.zip"]
+    server.asked.clear()
+    server.pages |= pages
+    check(prepare_boxes(dataset), "archives")
+    assert [path for path, _ in server.asked] == ["/test.zip"], "what is complete is not fetched again"
+    assert not (cache / "tiny/parts").exists(), "nothing is kept beside the tree"
+
+
+def test_archive_that_cannot_be_verified_is_not_kept(archive, digest, cache):
+    source = archive({"train/one.png": b"x"}, verified=False)
+    with pytest.raises(UserError, match="tiny: no source"):
+        prepare_boxes(configure(source, digest=digest))
+    assert list((cache / "tiny/parts").iterdir()) == []
 
 
 def test_class_that_nothing_shows(mirror):

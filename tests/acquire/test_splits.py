@@ -105,3 +105,8 @@ def test_array_instead_of_archive(tmp_path):
     np.save(tmp_path / "x.npy", LABELS)
     with pytest.raises(UserError, match=r"x\.npy is not a splits file"):
         load_splits(tmp_path / "x.npy")
+
+
+def test_image_without_a_label_is_refused():
+    with pytest.raises(UserError, match="training image 2 shows no object"):
+        make_splits(np.array([0, 1, -1, 0, 1]), 1, 1, seed=0)

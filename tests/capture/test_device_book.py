@@ -1,14 +1,17 @@
 """Evidence from logs: counts, the latency model, memory."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import ROOT
 
-from paper2board.capture.board_fit import engine_memory_book
+from paper2board.capture.board_fit import accuracy_on_device, board_memory_book, engine_memory_book
 from paper2board.capture.book import device_book, engine_gain, memory_book, split_gain
 from paper2board.capture.log import DeviceLog, Header, Record, footer
 from paper2board.convert.c_code import generate
+from paper2board.energy.board import load_board
 from paper2board.errors import UserError
 from paper2board.evidence import Kind
 from paper2board.integer_model import IntegerModel
@@ -74,6 +77,22 @@ def test_memory(network: IntegerModel) -> None:
         "memory.layer.fc1.output": 10,
     }
     assert {item.unit for item in book.values()} == {"B"}
+
+
+def test_what_the_image_takes_together(network: IntegerModel, tmp_path: Path) -> None:
+    used = {"text": 5000, "rodata": 2000, "data": 30, "bss": 800, "arena": 700, "stack": 300}
+    log = replace(LOG, footer=footer(b"", len(LOG.records), used))
+    board = load_board(ROOT / "config/boards/esp32-wroom.yaml")
+    book = board_memory_book(log, generate(network, tmp_path, "portable"), board.memory, CHAIN)
+    assert book["memory.device.flash"].value == 7030
+    assert book["memory.device.ram"].value == 1130, "the arena is part of bss"
+    assert book["memory.dram.free"].value == board.memory.dram_B.value - 3130
+
+
+def test_only_images_with_an_object_count_for_accuracy() -> None:
+    records = tuple(Record(index=i, outputs=(9, 0), layers=(1, 1, 1)) for i in range(4))
+    accuracy = accuracy_on_device(replace(LOG, records=records), np.array([0, -1, 1, 0]), CHAIN)
+    assert (accuracy.value, accuracy.n) == (pytest.approx(200 / 3), 3)
 
 
 def test_gain_of_the_split() -> None:

@@ -1,10 +1,18 @@
 """Matching, F1 and its intervals, with answers worked out by hand."""
 
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from paper2board.acquire.scenes import Scene, gather, write_scenes
+from paper2board.evidence import read_book
+from paper2board.integer_model import Conv2D, IntegerModel, Tensor, write
 from paper2board.report.centroids import (
+    Cells,
     counts,
     f1,
     found_centroids,
@@ -13,8 +21,13 @@ from paper2board.report.centroids import (
     recall,
     score_evidence,
     true_centroids,
+    truths,
 )
+from paper2board.report.logits import write_logits
 from paper2board.train.centroids import Centroids
+from paper2board.train.network import Network, write_weights
+from paper2board.train.network_spec import NetworkSpec
+from paper2board.train.task import make_task
 
 SIZE = (100, 50)
 
@@ -100,6 +113,13 @@ def test_several_seeds_have_students_t():
     assert item.seeds == (0, 1, 2)
 
 
+def test_the_same_for_every_seed_is_one_measurement():
+    table = np.array([[1, 1, 1]] * 30 + [[0, 1, 1]] * 10)
+    alone, item = (score_evidence("f1", [table] * seeds, range(seeds), "a test", {}) for seeds in (1, 3))
+    assert (item.value, item.n, item.interval) == (alone.value, alone.n, alone.interval)
+    assert item.interval_method.endswith("over images (2000 draws), the same for 3 seeds")
+
+
 # --- stored outputs -------------------------------------------------------------------------------------
 
 
@@ -107,19 +127,105 @@ def test_stored_outputs_are_rows_columns_channels():
     logits = np.full((1, 2, 3, 3), -5, np.float32)
     logits[..., 0] = 5
     logits[0, 1, 2] = [-5, -5, 5]
-    (found,) = found_centroids(logits.reshape(1, -1), (2, 3, 3), stride=8)
+    (found,) = found_centroids(logits.reshape(1, -1), Cells((24, 16), (2, 3, 3)))
     assert found.points.tolist() == [[20.0, 12.0]]
     assert found.labels.tolist() == [1]
     with pytest.raises(ValueError, match=r"\(1, 18\), not N x 12"):
-        found_centroids(logits.reshape(1, -1), (2, 2, 3), stride=8)
+        found_centroids(logits.reshape(1, -1), Cells((16, 16), (2, 2, 3)))
 
 
 def test_int8_outputs_are_dequantized():
     q = np.zeros((1, 1, 2, 2), np.int8)
     q[0, 0, 0] = [-128, 127]  # 255 steps apart: int8 arithmetic would wrap
     q[0, 0, 1] = [10, 12]  # two steps
-    (coarse,) = found_centroids(q.reshape(1, -1), (1, 2, 2), stride=8, scale=0.5, zero_point=100)
+    (coarse,) = found_centroids(q.reshape(1, -1), Cells((16, 8), (1, 2, 2), 0.5, 100))
     assert coarse.points.tolist() == [[8.0, 4.0]]
     assert coarse.scores == pytest.approx([1.0])
-    one = found_centroids(q[:, :, 1:].reshape(1, -1), (1, 1, 2), stride=8, scale=0.5, zero_point=-7)
+    one = found_centroids(q[:, :, 1:].reshape(1, -1), Cells((8, 8), (1, 1, 2), 0.5, -7))
     assert one[0].scores == pytest.approx([1 / (1 + np.exp(-1.0))])  # a zero point cancels in the softmax
+
+
+# --- each network's own grid ----------------------------------------------------------------------------
+
+
+def scene(*objects, width=64, height=48):
+    """A grey scene with squares of 14 pixels at the given (x, y), of the given classes."""
+    boxes = [(x - 7, y - 7, x + 7, y + 7) for x, y, _ in objects]
+    return Scene(
+        np.full((height, width, 3), 128, np.uint8),
+        np.array(boxes, np.float32),
+        np.array([kind for *_, kind in objects], np.int64),
+        np.ones(len(objects), np.float32),
+    )
+
+
+def float_network(path, height, width, stride):
+    """A network of cells of three values, background and two classes."""
+    head = {"name": "head", "op": "conv", "kernel": 1, "stride": stride, "out": 3, "batch_norm": False}
+    spec = NetworkSpec.model_validate({"input": [3, height, width], "layers": [head]})
+    write_weights(Network(spec), path)
+    return spec
+
+
+def integer_network(path):
+    """The same for 32 × 32 pixels, 2 × 2 cells, int8."""
+    tensors = (Tensor("image", (32, 32, 3), 1 / 64, 0), Tensor("head", (2, 2, 3), 1 / 16, -3))
+    weights, bias = np.zeros((3, 16, 16, 3), np.int8), np.zeros(3, np.int32)
+    scale = np.array([4.0], np.float32)  # 1/64 · 4 is the output's scale
+    conv = Conv2D("head", (0,), 1, weights, bias, scale, stride=(16, 16), padding="SAME")
+    write(IntegerModel("m", tensors, (conv,), 0, 1), path)
+
+
+def test_cells_are_the_networks_own(tmp_path):
+    spec = float_network(tmp_path / "float", 50, 60, 16)
+    cells = Cells.of(tmp_path / "float", "fp32")
+    assert cells == Cells((60, 50), (4, 4, 3))
+    assert cells.stride == make_task("centroids", spec.input, spec.output).stride == 15
+    integer_network(tmp_path / "integer")
+    assert Cells.of(tmp_path / "integer", "ptq") == Cells((32, 32), (2, 2, 3), 1 / 16, -3)
+
+
+def test_truth_is_in_pixels_of_the_input():
+    """Four rows of 15 pixels reach further down than the input's 50."""
+    scenes = gather([scene((60, 90, 1), width=120, height=100)], ("a", "b"), "a test")
+    (found,) = truths(scenes, Cells((60, 50), (4, 4, 3)))
+    assert found.points.tolist() == [[30, 45]]
+    assert found.labels.tolist() == [1]
+
+
+def test_networks_of_different_grids_are_summarised_together(tmp_path):
+    """A 3 × 4 grid over the scenes, 4 × 4 over 60 × 50 pixels and 2 × 2 over 32 × 32; all find the one object."""
+    scenes = gather([scene((56, 40, 1))], ("a", "b"), "a test")
+    write_scenes(tmp_path / "test.safetensors", scenes)
+    float_network(tmp_path / "wide", 48, 64, 16)
+    float_network(tmp_path / "odd", 50, 60, 16)
+    integer_network(tmp_path / "square")
+    grids = {"wide": (3, 4, np.float32), "odd": (4, 4, np.float32), "square": (2, 2, np.int8)}
+    for name, (rows, columns, kind) in grids.items():
+        answers = np.zeros((1, rows, columns, 3), kind)
+        answers[..., 0] = 50
+        answers[0, 2 if name == "odd" else -1, -1] = 0, 0, 50
+        write_logits(tmp_path / f"{name}.npy", answers)
+    job = SimpleNamespace(
+        input=SimpleNamespace(
+            data=[str(tmp_path / "test.safetensors")],
+            logits=[str(tmp_path / f"{name}.npy") for name in grids],
+            models=[str(tmp_path / name) for name in grids],
+        ),
+        output=SimpleNamespace(book=tmp_path / "book.json"),
+        params=SimpleNamespace(
+            accuracies={
+                "wide.fp32": ("wide", "fp32"),
+                "odd.fp32": ("odd", "fp32"),
+                "square.int8": ("square", "ptq"),
+            },
+            seeds=[0],
+            limit=None,
+        ),
+        log=[tmp_path / "script.log"],
+        rule="summarise_centroids",
+    )
+    script = Path(__file__).parents[2] / "scripts/summarise_centroids.py"
+    runpy.run_path(str(script), {"snakemake": job}, "__main__")
+    book = read_book(tmp_path / "book.json")
+    assert [book[f"f1.{name}"].value for name in job.params.accuracies] == [100, 100, 100]

@@ -103,6 +103,29 @@ def test_a_count_has_no_tolerance():
     assert claim.interval.lower == claim.interval.upper == 28576
 
 
+def test_words_have_a_tolerance_of_their_own(tmp_path):
+    claim = Claim(text="50x", value="50", tolerance="5", unit="1", not_checkable="a test")
+    assert (claim.interval.lower, claim.interval.upper) == (45, 55)
+    none = claim.model_copy(update={"tolerance": "0"})
+    assert none.interval.lower == none.interval.upper == 50
+    path = write(tmp_path, GOOD.replace('value: "3"', 'value: "3", exact: true, tolerance: "1"'))
+    with pytest.raises(UserError, match="an exact claim has no tolerance"):
+        read_ledger(path)
+
+
+def test_a_repeated_claim_is_contradicted_by_what_contradicts_the_first(tmp_path):
+    more = """
+      wrong: {text: wrong, value: "9", unit: s, formula: one * scale}
+      again: {text: again, value: "9", unit: s, formula: wrong}
+      thrice: {text: thrice, value: "9", unit: s, formula: again}
+      derived: {text: derived, value: "18", unit: s, formula: wrong * scale}
+"""
+    ledger = read_ledger(write(tmp_path, GOOD + more))
+    found = {name: ledger.contradicted(name) for name in ledger.claims}
+    nothing = dict.fromkeys(("one", "two", "three", "derived"))
+    assert found == {**nothing, "wrong": "wrong", "again": "wrong", "thrice": "wrong"}
+
+
 def test_the_decks_metrics_are_catalogued_with_a_unit_that_fits():
     catalogue = read_catalogue(TEMPLATES / "metrics")
     for name, claim in read_ledger(LEDGER).claims.items():

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 from conftest import LEDGER, TABLES, TEMPLATES, Run, write_run
 
@@ -22,7 +23,7 @@ from paper2board.report.verdict import Verdict, counts
 XHTML = "{http://www.w3.org/1999/xhtml}"
 
 
-def render_run(run: Run, output: Path) -> Report:
+def render_run(run: Run, output: Path, notice: str | None = None) -> Report:
     return render(
         title="A test & its <study>",
         paper="Nobody",
@@ -33,6 +34,7 @@ def render_run(run: Run, output: Path) -> Report:
         details=run.details,
         templates=TEMPLATES,
         output=output,
+        notice=notice,
     )
 
 
@@ -109,6 +111,17 @@ def test_every_claim_stands_once_in_the_ledger(html, output):
     )
     markdown = (output / "report.md").read_text()
     assert all(markdown.count(f"| `{name}` |") == 1 for name in claims)
+
+
+def test_csv_says_what_the_data_are(run, output, tmp_path):
+    notice = 'Data: stand-in: "others", not the paper\'s'
+    render_run(run, tmp_path, notice)
+    for name in ("claims.csv", "table-1.csv"):
+        told, plain = (pd.read_csv(folder / "tables" / name) for folder in (tmp_path, output))
+        assert set(told["data"]) == {notice}
+        assert told.columns[-1] == "data"
+        assert list(told.columns) == list(plain.columns)
+        assert plain["data"].isna().all()
 
 
 def test_html_rows_are_as_wide_as_their_heads(html):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,7 @@ def test_the_table_is_the_evidence(surveyed) -> None:
         assert float(line["latency_ms"]) == pytest.approx(evidence[f"survey.{name}.latency"].value, rel=1e-5)
         fits = evidence[f"survey.{name}.fits.rp2040"].value
         assert (line["fits rp2040"] == "fits") == bool(fits)
+    assert [line["family"] for line in lines] == ["mobilenet-v1", "mobilenet-v1", "squeezenet", ""]
 
 
 def test_the_figure_shows_every_family(surveyed, tmp_path: Path) -> None:
@@ -120,6 +122,11 @@ def test_the_figure_shows_every_family(surveyed, tmp_path: Path) -> None:
     for family in ("mobilenet-v1", "squeezenet", "this project's"):
         assert f"<!-- {family} -->" in drawing.svg
     assert drawing.svg == latency_against_flash(path, "esp32-wroom").svg
+    # A name says nothing of whose network it is.
+    path.write_text(table([replace(rows[0], name="plain"), replace(rows[-1], name="ours-r32-c10")]))
+    svg = latency_against_flash(path, "esp32-wroom").svg
+    assert "<!-- mobilenet-v1 -->" in svg and "<!-- this project's -->" in svg
+    assert "<!-- ours -->" not in svg and "<!-- plain -->" not in svg
     with pytest.raises(UserError, match="lacks the column fits abacus"):
         latency_against_flash(path, "abacus")
 

@@ -2,16 +2,19 @@
 
 import multiprocessing
 import os
+import runpy
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from paper2board.acquire.scenes import Scene, gather
+from paper2board.acquire.scenes import Scene, SceneSet, gather, write_scenes
 from paper2board.errors import UserError
 from paper2board.report.detection import decode
 from paper2board.torchvision_guard import torchvision
@@ -45,6 +48,10 @@ def detector(settings: SsdSettings = SETTINGS, seed: int = 0) -> SsdDetector:
 
 def scenes(count: int) -> Annotated:
     """Grey images with one bright square each, of the colour that is its class."""
+    return annotated(scene_set(count), range(count))
+
+
+def scene_set(count: int) -> SceneSet:
     rng = np.random.default_rng(0)
     made = []
     for index in range(count):
@@ -54,7 +61,7 @@ def scenes(count: int) -> Annotated:
         image[y : y + side, x : x + side, kind] = 250
         box = np.array([[x, y, x + side, y + side]], np.float32)
         made.append(Scene(image, box, np.array([kind]), np.ones(1, np.float32)))
-    return annotated(gather(made, ("red", "green", "blue"), "squares"), range(count))
+    return gather(made, ("red", "green", "blue"), "squares")
 
 
 def recipe(**changes: object) -> Recipe:
@@ -331,3 +338,64 @@ def test_what_cannot_be_trained_is_told(tmp_path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             train_ssd(detector(settings), data, data, GRID, recipe(), 1, 0, tmp_path / "a")
+
+
+def test_a_wrong_grid_is_refused_before_training(tmp_path) -> None:
+    lines: list[str] = []
+    with pytest.raises(ValueError, match="the grid is"):
+        train_ssd(detector(), scenes(3), scenes(3), FULL_GRID, recipe(), 1, 0, tmp_path / "a", lines.append)
+    assert not lines
+
+
+# --- the script -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch) -> SimpleNamespace:
+    """Snakemake's object for scripts/train_ssd.py; the backbone's weights are not read."""
+    monkeypatch.setattr("paper2board.train.pretrained_weights.read_pretrained", lambda path: None)
+    monkeypatch.setattr("paper2board.train.loop.configure", lambda threads: None)
+    write_scenes(tmp_path / "train.safetensors", scene_set(6))
+    parts = {"train": [0, 1, 2, 3], "validation": [4, 5], "calibration": [0]}
+    np.savez(tmp_path / "splits.npz", **{name: np.int32(part) for name, part in parts.items()})
+    return SimpleNamespace(
+        input=SimpleNamespace(
+            data=[tmp_path / "train.safetensors"], splits=tmp_path / "splits.npz", pretrained="none"
+        ),
+        output=SimpleNamespace(weights=tmp_path / "ssd.safetensors", history=tmp_path / "history.csv"),
+        params=SimpleNamespace(
+            grid=Grid(width=64, height=48, stride=8, classes=3).model_dump(),
+            recipe=recipe().model_dump(),
+            epochs=1,
+            threads=1,
+            code="",
+        ),
+        wildcards=SimpleNamespace(seed="0"),
+        log=[tmp_path / "script.log"],
+        rule="train_ssd",
+    )
+
+
+def train_script(job: SimpleNamespace) -> None:
+    script = Path(__file__).parents[2] / "scripts/train_ssd.py"
+    runpy.run_path(str(script), {"snakemake": job}, "__main__")
+
+
+def test_validation_is_on_the_students_grid(job, monkeypatch) -> None:
+    used = []
+
+    def instead(detector: SsdDetector, training: Annotated, validation: Annotated, grid: Grid, *rest: object):
+        used.append((detector.settings, grid, len(training), len(validation)))
+        return pd.DataFrame({"epoch": [1], "train_score": [0.5], "validation_score": [0.5]})
+
+    monkeypatch.setattr("paper2board.train.ssd.train_ssd", instead)
+    train_script(job)
+    assert used == [(SETTINGS, Grid(width=64, height=48, stride=8, classes=3), 4, 2)]
+
+
+def test_students_of_another_size_are_told_early(job, capsys) -> None:
+    job.params.grid = FULL_GRID.model_dump()
+    with pytest.raises(SystemExit):
+        train_script(job)
+    text = capsys.readouterr().err
+    assert "images of 160x120 pixels" in text and "students' networks" in text and "Traceback" not in text

@@ -54,6 +54,12 @@ def checkout(tmp_path):
             f"{STUDY}: networks.original: its output is 7, but classification on cifar10 needs 10 values",
         ),
         (
+            STUDY,
+            "board: esp32-wroom",
+            "task: detection\nboard: esp32-wroom",
+            f"{STUDY}: variants.teacher: detection is learned from boxes, but cifar10 is of kind cifar10",
+        ),
+        (
             "config/boards/esp32-wroom.yaml",
             "  capacity_Ah: {value: 1.0",
             "  capacity_Ah: {value: -1.0",
