@@ -238,7 +238,8 @@ def confusion_matrix(path: Path) -> Drawing:
         if confusion.classes[-1] == BACKGROUND:
             what = (
                 f"{total} objects and answers; cells are percentages of the true class, in the last row of answers"
-                " where nothing is"
+                " where nothing is. Each half of the images counts answers from the score with the best F1 on the"
+                " other half"
             )
         caption = f"{confusion.variant} over {what}."
         return Drawing("confusion", "Confusion matrix", "report", caption, svg_text(figure))
