@@ -131,17 +131,25 @@ def move_answers(grid: Grid, output: Tensor, moves: Moves) -> Tensor:
     inside = (columns >= 0) & (columns < grid.columns) & (rows >= 0) & (rows < grid.rows)
     told = inside & (seen & (confidence > -grid.logit_range))[:, None]
     places = torch.where(told, rows * grid.columns + columns, -1).flatten(1)
-    cells = torch.arange(grid.rows * grid.columns)
-    claims = strength.flatten(1)[:, None].masked_fill(places[:, None] != cells[:, None], -torch.inf)
-    best, index = claims.max(-1)
-    source = (index % cells.numel())[:, None]
     boxes = torch.stack([left, top, right, bottom], 1)
     objects = torch.cat([boxes, classes, confidence[:, None]], 1)
-    objects = objects.gather(2, source.expand(-1, objects.shape[1], -1)).unflatten(
-        2, (grid.rows, grid.columns)
-    )
-    answer = torch.cat([encode_boxes(grid, objects[:, :BOX]), objects[:, BOX:]], 1)
-    nothing = torch.zeros(grid.channels)
+    return tell(grid, objects, places, strength.flatten(1))
+
+
+def tell(grid: Grid, objects: Tensor, places: Tensor, strength: Tensor) -> Tensor:
+    """Return the output in which every cell tells the strongest of the objects that claim it.
+
+    ``objects``: N×channels×K, boxes in pixels, class logits, confidence. ``places`` and ``strength``: N×M claims,
+    M a multiple of K, claim m of object m modulo K; the cell's number, row after row (any other claims none). Cells
+    that nobody claims get confidence −``logit_range`` and zeros.
+    """
+    cells = torch.arange(grid.rows * grid.columns, device=places.device)
+    claims = strength[:, None].masked_fill(places[:, None] != cells[:, None], -torch.inf)
+    best, index = claims.max(-1)  # N × cells
+    source = (index % objects.shape[2])[:, None].expand(-1, objects.shape[1], -1)
+    told = objects.gather(2, source).unflatten(2, (grid.rows, grid.columns))
+    answer = torch.cat([encode_boxes(grid, told[:, :BOX]), told[:, BOX:]], 1)
+    nothing = torch.zeros(grid.channels, device=places.device)
     nothing[-1] = -grid.logit_range
     empty = best.isinf()[:, None].unflatten(2, (grid.rows, grid.columns))
     return torch.where(empty, nothing[:, None, None], answer)

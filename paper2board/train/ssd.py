@@ -12,7 +12,6 @@ and its mirror image, and all epochs start from there.
 import copy
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,8 +32,8 @@ from paper2board.acquire.scenes import SceneSet
 from paper2board.errors import UserError
 from paper2board.files import write_bytes
 from paper2board.torchvision_guard import torchvision
-from paper2board.train.data import PIXEL_SCALE, to_float, to_tensor
-from paper2board.train.detection import BOX, Grid, encode_boxes
+from paper2board.train.data import PIXEL_SCALE, move_boxes, to_float, to_tensor
+from paper2board.train.detection import Grid, tell
 from paper2board.train.loop import Descent
 from paper2board.train.recipe import Recipe
 from paper2board.train.task import Boxes, Detection
@@ -229,17 +228,9 @@ class SsdGrid(nn.Module):
         inside = (row >= 0) & (row < grid.rows) & (column >= 0) & (column < grid.columns)
         place = torch.where(inside, row * grid.columns + column, -1.0)
         confidence = logits[..., 1:].logsumexp(-1) - logits[..., 0]
-        cells = torch.arange(grid.rows * grid.columns, device=place.device)
-        candidates = confidence[:, None].masked_fill(place[:, None] != cells[:, None], -math.inf)
-        best, index = candidates.max(-1)  # N × cells
         kinds = logits[..., 1:].log_softmax(-1) + grid.logit_range
-        told = torch.cat([boxes, kinds], -1)
-        told = told.gather(1, index[..., None].expand(-1, -1, told.shape[-1])).movedim(-1, 1)
-        told = told.unflatten(-1, (grid.rows, grid.columns))
-        best = best[:, None].unflatten(-1, (grid.rows, grid.columns))
-        output = torch.cat([encode_boxes(grid, told[:, :BOX]), told[:, BOX:]], 1)
-        output = output.masked_fill(best.isinf(), 0.0)
-        return torch.cat([output, best], 1).clamp(-grid.logit_range, grid.logit_range)
+        objects = torch.cat([boxes, kinds, confidence[..., None]], -1).movedim(-1, 1)
+        return tell(grid, objects, place, confidence).clamp(-grid.logit_range, grid.logit_range)
 
 
 def count_parameters(detector: SsdDetector, folded: bool = True) -> int:
@@ -326,8 +317,7 @@ def annotated(scenes: SceneSet, indices: Sequence[int] | np.ndarray) -> Annotate
 
 def mirrored(boxes: Tensor, width: int) -> Tensor:
     """Return the boxes (M×4) of the mirror image of an image ``width`` pixels wide."""
-    x1, y1, x2, y2 = boxes.unbind(1)
-    return torch.stack([width - x2, y1, width - x1, y2], 1)
+    return move_boxes(boxes, torch.zeros(2), True, width)
 
 
 def train_ssd(
