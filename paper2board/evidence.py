@@ -6,7 +6,7 @@ else, so a number without evidence cannot be reported.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -62,9 +62,15 @@ class Evidence(BaseModel):
         return self
 
 
-def counted(value: float, unit: str, method: str, kind: Kind = Kind.MODELLED) -> Evidence:
+def counted(
+    value: float,
+    unit: str,
+    method: str,
+    kind: Kind = Kind.MODELLED,
+    chain: Mapping[str, str] | None = None,
+) -> Evidence:
     """Return an exact count as evidence: of a definition (parameters, MACs), or measured of a file (bytes)."""
-    return Evidence(value=value, unit=unit, kind=kind, method=method)
+    return Evidence(value=value, unit=unit, kind=kind, method=method, chain=dict(chain or {}))
 
 
 def weakest(kinds: Iterable[Kind]) -> Kind:

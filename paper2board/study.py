@@ -407,6 +407,7 @@ class Config(_Model):
     studies: tuple[Name, ...] = Field(min_length=1)
     mirror: str | None = None
     training_threads: PositiveInt
+    port: str | None = None
 
 
 _HINTS = {

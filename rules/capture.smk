@@ -100,3 +100,32 @@ rule run_emulated:
         "{wildcards.study}: running every int8 network on the emulated core"
     script:
         "../scripts/run_emulated.py"
+
+
+rule capture_board:
+    input:
+        data=test_data,
+        image="build/{study}/esp32",
+        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
+    output:
+        book="results/{study}/metrics/board.json",
+    log:
+        "logs/{study}/capture_board.log",
+    benchmark:
+        "benchmarks/{study}/capture_board.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    # One board, one study at a time.
+    threads: lambda w: workflow.cores or 1
+    params:
+        port=CONFIG.port,
+        log="results/{study}/device/board.log.jsonl",
+        images=lambda w: budget(w).device_images,
+        boxes=lambda w: device_task(w) == "detection",
+        cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
+        digests=data_digests,
+        code=code("capture_board"),
+    message:
+        "{wildcards.study}: capturing inferences on the board"
+    script:
+        "../scripts/capture_board.py"

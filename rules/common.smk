@@ -335,8 +335,10 @@ def topics(wildcards):
         "scenarios": s.scenarios,
         "cross-validation": s.cross_validation,
         "survey": s.survey,
+        "board": CONFIG.port,
     }
-    always = ["networks", "parity", "emulated", "arena", "device", "host", "energy"]
+    always = ["networks", "parity", "emulated", "arena", "device", "esp32"]
+    always += ["host", "energy"]
     return [name for name, wanted in optional.items() if wanted] + always
 
 

@@ -91,3 +91,34 @@ rule build_device_image:
         "{wildcards.study}: building the device image of engine {wildcards.engine}"
     script:
         "../scripts/build_device_image.py"
+
+
+rule build_esp32_image:
+    input:
+        model=lambda w: (
+            f"{device_build(w)}/{ENGINES[study(w).engine].backend}/model.c"
+        ),
+        header=lambda w: (
+            f"{device_build(w)}/{ENGINES[study(w).engine].backend}/model.h"
+        ),
+        boxes=lambda w: (
+            f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
+        ),
+        firmware=FIRMWARE,
+    output:
+        folder=directory("build/{study}/esp32"),
+        book="results/{study}/metrics/esp32.json",
+    log:
+        "logs/{study}/build_esp32_image.log",
+    benchmark:
+        "benchmarks/{study}/build_esp32_image.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        split=lambda w: ENGINES[study(w).engine].split,
+        code=code("build_esp32_image"),
+    message:
+        "{wildcards.study}: building the ESP32's image"
+    script:
+        "../scripts/build_esp32_image.py"

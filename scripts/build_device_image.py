@@ -6,12 +6,12 @@ chooses the deck's interior/boundary split of convolutions.
 
 from pathlib import Path
 
-from paper2board.firmware.emulator import build_emulator_image
+from paper2board.firmware.image import build_device_image
 from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        build_emulator_image(
+        build_device_image(
             Path(snakemake.input.model).parent,
             Path(snakemake.output.image),
             split=snakemake.params.split,

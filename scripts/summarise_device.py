@@ -19,7 +19,7 @@ from paper2board.engines import ENGINES
 from paper2board.errors import UserError
 from paper2board.evidence import write_book
 from paper2board.files import digest
-from paper2board.firmware.emulator import image_digest
+from paper2board.firmware.image import image_digest
 from paper2board.scripting import running
 from paper2board.train.data import to_int8
 

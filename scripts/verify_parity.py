@@ -12,7 +12,7 @@ from paper2board.capture.log import read_log
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind, read_book, write_book
 from paper2board.files import digest
-from paper2board.firmware.emulator import image_digest
+from paper2board.firmware.image import image_digest
 from paper2board.report.logits import read_logits
 from paper2board.scripting import running
 

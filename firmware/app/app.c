@@ -5,6 +5,7 @@
 #include "codec.h"
 #include "line.h"
 #include "model.h"
+#include "p2b_arithmetic.h"
 #include "p2b_resize.h"
 #include "port.h"
 #include "sha256.h"
@@ -15,6 +16,14 @@
 
 #define APP_PROFILE "paper2board device application 1, protocol 1"
 #define MAX_INFERENCES 100000u
+
+/* The benchmark of MLPerf Tiny that has this network's input and output: a runner finds its script by this name, and
+ * takes probabilities for results. */
+#if P2B_INPUT_H == 32 && P2B_INPUT_W == 32 && P2B_INPUT_C == 3 && P2B_OUTPUT_BYTES == 10
+#define BENCHMARK "ic01"
+#elif P2B_INPUT_H == 96 && P2B_INPUT_W == 96 && P2B_INPUT_C == 3 && P2B_OUTPUT_BYTES == 2
+#define BENCHMARK "vww01"
+#endif
 
 /* The network's input as last loaded. */
 static int8_t input[P2B_INPUT_BYTES];
@@ -89,7 +98,12 @@ static void command_profile(char *words)
 {
     (void)words;
     tagged("m-profile", APP_PROFILE);
+#ifdef BENCHMARK
+    tagged("m-model", BENCHMARK);
+#else
     tagged("m-model", P2B_MODEL_NAME);
+#endif
+    tagged("m-network", P2B_MODEL_NAME);
     tagged("m-model-sha256", P2B_MODEL_SHA256);
 }
 
@@ -229,21 +243,81 @@ static void command_row64(char *words)
     store_decoded((uint8_t *)word, codec_decode_base64(word), store_photo);
 }
 
-static void command_results(char *words)
+/* Refuse a command that tells of an inference if there is none. */
+static int refused(void)
 {
-    (void)words;
-    if (!has_results) {
-        line_send("e-[No inference has run on this input]");
-        return;
-    }
+    if (!has_results) line_send("e-[No inference has run on this input]");
+    return !has_results;
+}
+
+static void send_outputs(const char *tag)
+{
     const int8_t *output = p2b_output(&p2b_model);
-    line_text("m-results-[");
+    line_text(tag);
     for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
-        if (i > 0) line_text(",");
+        line_text(i == 0 ? "-[" : ",");
         if (output[i] < 0) line_text("-");
         line_number((uint32_t)(output[i] < 0 ? -output[i] : output[i]));
     }
     line_send("]");
+}
+
+static void command_outputs(char *words)
+{
+    (void)words;
+    if (refused()) return;
+    send_outputs("m-outputs");
+}
+
+#ifdef BENCHMARK
+/* What a class weighs, 2^20 at most: exp(scale * (output - largest)). */
+static uint32_t class_weight(int32_t output, int32_t largest)
+{
+    /* Of the output one below, Q31; the compiler evaluates it. */
+    static const int32_t one_below = (int32_t)(__builtin_exp(-P2B_OUTPUT_SCALE) * 2147483648.0);
+    int32_t weight = INT32_MAX;
+
+    /* TFLite gives every softmax these units: the network has done it. */
+    if (P2B_OUTPUT_SCALE == 1.0 / 256 && P2B_OUTPUT_ZERO_POINT == -128) return (uint32_t)(output + 128) << 12;
+    for (; output < largest; output++) weight = p2b_multiply_high(weight, one_below);
+    return (uint32_t)weight >> 11;
+}
+
+/* The benchmark's results: the classes' probabilities, to three decimals. */
+static void send_probabilities(void)
+{
+    const int8_t *output = p2b_output(&p2b_model);
+    int32_t largest = INT8_MIN;
+    uint32_t sum = 1; /* too little to show, and never 0 */
+
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
+        if (output[i] > largest) largest = output[i];
+    }
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) sum += class_weight(output[i], largest);
+    line_text("m-results");
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
+        const uint32_t thousandths = (1000u * class_weight(output[i], largest) + sum / 2) / sum;
+
+        line_text(i == 0 ? "-[" : ",");
+        line_number(thousandths / 1000u);
+        line_text(".");
+        line_number(thousandths / 100u % 10u);
+        line_number(thousandths / 10u % 10u);
+        line_number(thousandths % 10u);
+    }
+    line_send("]");
+}
+#endif
+
+static void command_results(char *words)
+{
+    (void)words;
+    if (refused()) return;
+#ifdef BENCHMARK
+    send_probabilities();
+#else
+    send_outputs("m-results");
+#endif
 }
 
 /* The network takes its input row by row; here from memory, on a camera from the sensor. */
@@ -303,10 +377,7 @@ static void command_boxes(char *words)
     uint32_t count;
 
     (void)words;
-    if (!has_results) {
-        line_send("e-[No inference has run on this input]");
-        return;
-    }
+    if (refused()) return;
     count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes);
     count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
     numbered("m-boxes", count);
@@ -330,10 +401,7 @@ static void command_boxes(char *words)
 static void command_layers(char *words)
 {
     (void)words;
-    if (!has_results) {
-        line_send("e-[No inference has run on this input]");
-        return;
-    }
+    if (refused()) return;
     tagged("m-counter", port_counter_unit());
     for (uint32_t i = 0; i < P2B_LAYER_COUNT; i++) {
         line_text("m-layer-[");
@@ -358,9 +426,8 @@ static void command_memory(char *words)
 static void command_digest(char *words)
 {
     (void)words;
-    uint32_t digest[8], length;
-    const uint8_t *image = port_image(&length);
-    sha256(image, length, digest);
+    uint32_t digest[8];
+    sha256(port_image_byte, port_image_bytes(), digest);
     line_text("m-digest-[");
     for (uint32_t i = 0; i < 8; i++) line_hex(digest[i]);
     line_send("]");
@@ -394,7 +461,8 @@ static const struct {
     {"row", command_row, "row HEX           the photo's next bytes, row after row"},
     {"row64", command_row64, "row64 BASE64      as row HEX"},
     {"infer", command_infer, "infer [N=1 W=10]  W warm-ups, then N inferences"},
-    {"results", command_results, "results           outputs of the last inference (int8)"},
+    {"results", command_results, "results           probabilities for a benchmark, else the outputs"},
+    {"outputs", command_outputs, "outputs           outputs of the last inference (int8)"},
 #ifdef P2B_BOXES
     {"boxes", command_boxes, "boxes             what a detector found in the last inference, after NMS"},
 #endif

@@ -160,8 +160,9 @@ char *line_receive(uint8_t byte)
     if (framed && command_length > 0 && command[0] == FRAME_START) {
         complete = unframe();
     } else if (framed) {
-        /* A host that connects anew does not know that the line is framed: answer this one in plain. */
-        complete = strcmp(command, "crc on") == 0 ? command : 0;
+        /* A host that connects anew does not know that the line is framed: answer in plain what ours and EnergyRunner
+         * start with. */
+        complete = strcmp(command, "crc on") == 0 || strcmp(command, "name") == 0 ? command : 0;
         if (complete) line_set_framed(0);
     } else {
         begin_reply(NO_SEQUENCE);

@@ -29,8 +29,9 @@ uint32_t port_counts_per_us(void);
 
 void port_memory(port_memory_t *memory);
 
-/* The loaded image, as linked: code, constants and the initial values of variables. */
-const uint8_t *port_image(uint32_t *length);
+/* The loaded image, as linked: code, constants and the initial values of variables, by load address. */
+uint32_t port_image_bytes(void);
+uint8_t port_image_byte(uint32_t index);
 
 /* The application (app.c), which the port's start-up code calls once. */
 void app_start(void);          /* say that the device is ready */

@@ -17,15 +17,15 @@ static uint32_t rotate_right(uint32_t word, uint32_t bits)
 }
 
 /* Byte `index` of the message after padding: the message, 0x80, zeros, its length in bits (64-bit, big endian). */
-static uint32_t padded_byte(const uint8_t *bytes, uint32_t length, uint32_t padded_length, uint32_t index)
+static uint32_t padded_byte(uint8_t (*byte_at)(uint32_t), uint32_t length, uint32_t padded_length, uint32_t index)
 {
-    if (index < length) return bytes[index];
+    if (index < length) return byte_at(index);
     if (index == length) return 0x80;
     if (index < padded_length - 4) return 0;
     return length << 3 >> (8 * (padded_length - 1 - index)) & 255u;
 }
 
-void sha256(const uint8_t *bytes, uint32_t length, uint32_t digest[8])
+void sha256(uint8_t (*byte_at)(uint32_t index), uint32_t length, uint32_t digest[8])
 {
     static const uint32_t initial[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -37,7 +37,7 @@ void sha256(const uint8_t *bytes, uint32_t length, uint32_t digest[8])
         for (uint32_t i = 0; i < 16; i++) {
             w[i] = 0;
             for (uint32_t j = 0; j < 4; j++) {
-                w[i] = w[i] << 8 | padded_byte(bytes, length, padded_length, block + 4 * i + j);
+                w[i] = w[i] << 8 | padded_byte(byte_at, length, padded_length, block + 4 * i + j);
             }
         }
         for (uint32_t i = 0; i < 8; i++) state[i] = digest[i];

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Hash `length` bytes (below 512 MiB) into eight words, each eight hexadecimal digits of the digest. */
-void sha256(const uint8_t *bytes, uint32_t length, uint32_t digest[8]);
+/* Hash `length` bytes (below 512 MiB), of which `byte_at` tells one, into eight words, each eight hexadecimal digits of
+ * the digest. */
+void sha256(uint8_t (*byte_at)(uint32_t index), uint32_t length, uint32_t digest[8]);
 
 #endif

@@ -28,7 +28,9 @@ from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.energy.board import Cpu, load_board
 from paper2board.errors import UserError
 from paper2board.files import write_text
-from paper2board.firmware import emulator, runner
+from paper2board.firmware import runner
+from paper2board.firmware.emulator import EMULATOR
+from paper2board.firmware.image import COMPILER
 from paper2board.firmware.runner import Target
 from paper2board.firmware.sources import engine_flags
 from paper2board.integer_model import IntegerModel
@@ -259,9 +261,9 @@ def header() -> str:
     flags = " ".join(flag for flag in (*Target.LX106.flags, *engine_flags()) if not flag.startswith("-I"))
     return "\n".join(
         [
-            f"compiler   {_first_line(emulator.COMPILER)}",
+            f"compiler   {_first_line(COMPILER)}",
             *textwrap.wrap(f"flags      {flags}", 110, subsequent_indent=" " * 11, break_on_hyphens=False),
-            f"emulator   {_first_line(emulator.EMULATOR)}, machine sim, exact instruction counts (-icount);",
+            f"emulator   {_first_line(EMULATOR)}, machine sim, exact instruction counts (-icount);",
             "           core lx106 for portable C, de212 for MAC16 (no MULSH, which the ESP32 has)",
             f"latency    modelled: instructions × cycles per instruction / clock of {BOARD.name}, with interval",
             f"differing  output values other than TFLite Micro's, of {INPUTS} inputs",

@@ -16,7 +16,7 @@ from paper2board.capture.client import Device
 from paper2board.capture.line import emulated_line
 from paper2board.capture.log import DeviceLog, Header, Record, footer, inputs_digest, read_log
 from paper2board.errors import UserError
-from paper2board.firmware.emulator import image_digest
+from paper2board.firmware.image import image_digest
 
 
 def capture(

@@ -77,7 +77,7 @@ class Device:
         """Return application and model; refuse an application of another protocol."""
         reply = self._command("profile")
         application, model, sha256 = (
-            self._tagged(reply, tag)[0][0] for tag in ("profile", "model", "model-sha256")
+            self._tagged(reply, tag)[0][0] for tag in ("profile", "network", "model-sha256")
         )
         if not application.endswith(f", protocol {PROTOCOL}"):
             raise DeviceError(
@@ -112,12 +112,12 @@ class Device:
 
     def infer(self, inferences: int = 1, warmups: int = 0) -> np.ndarray:
         """Run ``warmups`` + ``inferences`` on the loaded input; return the outputs of the last, int8."""
-        reply = self._command(f"infer {inferences} {warmups}", self._inference_timeout_s)
-        return self._results(reply)
+        self._command(f"infer {inferences} {warmups}", self._inference_timeout_s)
+        return self.results()
 
     def results(self) -> np.ndarray:
         """Return the outputs of the last inference, int8."""
-        return self._results(self._command("results"))
+        return np.array(self._tagged(self._command("outputs"), "outputs")[0][0].split(","), dtype=np.int8)
 
     def boxes(self) -> tuple[Box, ...]:
         """Return what a detector found in the last inference, best first."""
@@ -158,9 +158,6 @@ class Device:
             if match := re.fullmatch(pattern, line):
                 return int(match[1])
         raise DeviceError(f"the device's reply {reply} has no line {pattern}; build the image again")
-
-    def _results(self, reply: list[str]) -> np.ndarray:
-        return np.array(self._tagged(reply, "results")[0][0].split(","), dtype=np.int8)
 
     def _send_bytes(self, command: str, content: bytes) -> None:
         reply: list[str] = []

@@ -15,7 +15,8 @@ from typing import IO
 import serial
 
 from paper2board.errors import UserError
-from paper2board.firmware.emulator import EMULATOR, emulator_command, read_image
+from paper2board.firmware.emulator import EMULATOR, emulator_command
+from paper2board.firmware.image import read_image
 
 BAUD = 921_600
 _BOOT_TIMEOUT_S = 20.0

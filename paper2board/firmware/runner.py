@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from paper2board.errors import UserError
-from paper2board.firmware import emulator
+from paper2board.firmware.emulator import EMULATOR, emulator_command
+from paper2board.firmware.image import COMPILER, FLAGS, PORTS, XTENSA, Port
 from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 
 RUNNER = FIRMWARE / "runner"
@@ -46,13 +47,13 @@ class Target(StrEnum):
     @property
     def prefix(self) -> str:
         """What precedes the names of its tools."""
-        return emulator.COMPILER.removesuffix("gcc") if self.emulated else ""
+        return COMPILER.removesuffix("gcc") if self.emulated else ""
 
     @property
     def flags(self) -> tuple[str, ...]:
         """Flags of every compilation."""
         if self.emulated:
-            return emulator.FLAGS
+            return FLAGS
         sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
         return ("-O2", *(sanitizers if self is Target.HOST_SANITIZED else ()))
 
@@ -179,8 +180,8 @@ def _link(
     port = [RUNNER / "host.c"]
     options: list[str] = []
     if target.emulated:
-        port = [RUNNER / "xtensa.S", *(emulator.PORT / name for name in ("start.S", "port.c", "runtime.c"))]
-        options = [f"-Wl,-T,{RUNNER / 'runner.ld'}", "-Wl,--build-id=none", "-lgcc"]
+        port = [RUNNER / "xtensa.S", PORTS / Port.EMULATOR / "port.c", *sorted(XTENSA.glob("*.[Sc]"))]
+        options = [f"-I{XTENSA}", f"-Wl,-T,{RUNNER / 'runner.ld'}", "-Wl,--build-id=none", "-lgcc"]
     objects = [folder / f"{index}.o" for index in group]
     command = [*map(str, [source, RUNNER / "runner.c", *port, *objects, library]), *options]
     _compile(target, [*command, "-Wl,--gc-sections", "-o", str(image)], folder)
@@ -214,11 +215,9 @@ def _execute(
     output = image.with_suffix(".txt")
     command = [str(image)]
     if target.emulated:
-        if shutil.which(emulator.EMULATOR) is None:
-            raise UserError(
-                f"{emulator.EMULATOR} is not installed; install the system package qemu-system-misc"
-            )
-        command = emulator.emulator_command(image, str(target), f"file:{output}")
+        if shutil.which(EMULATOR) is None:
+            raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
+        command = emulator_command(image, str(target), f"file:{output}")
     with open(output, "wb") as stream:
         try:
             process = subprocess.run(

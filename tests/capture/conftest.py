@@ -11,7 +11,7 @@ import pytest
 from paper2board.capture.client import Device
 from paper2board.capture.line import EMULATOR, emulated_line
 from paper2board.convert.c_code import generate
-from paper2board.firmware.emulator import build_emulator_image
+from paper2board.firmware.image import build_device_image
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.sources import APPLICATION, engine_flags, engine_sources
 from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor
@@ -65,14 +65,14 @@ def generated(network: IntegerModel, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def image(generated: Path) -> Path:
     """Device image with the interior/boundary split."""
-    build_emulator_image(generated, generated / "split.elf", split=True)
+    build_device_image(generated, generated / "split.elf", split=True)
     return generated / "split.elf"
 
 
 @pytest.fixture(scope="session")
 def other_image(generated: Path) -> Path:
     """Device image without the split: other bytes, the same outputs."""
-    build_emulator_image(generated, generated / "nosplit.elf", split=False)
+    build_device_image(generated, generated / "nosplit.elf", split=False)
     return generated / "nosplit.elf"
 
 

@@ -37,10 +37,14 @@ void port_memory(port_memory_t *memory)
     *memory = (port_memory_t){1, 2, 3, 4, 5};
 }
 
-const uint8_t *port_image(uint32_t *length)
+uint32_t port_image_bytes(void)
 {
-    *length = sizeof image - 1;
-    return image;
+    return sizeof image - 1;
+}
+
+uint8_t port_image_byte(uint32_t index)
+{
+    return image[index];
 }
 
 int main(void)

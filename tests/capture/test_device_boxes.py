@@ -13,7 +13,7 @@ from paper2board.capture.client import Device, DeviceError
 from paper2board.capture.line import emulated_line
 from paper2board.capture.log import DeviceLog
 from paper2board.convert.c_code import generate
-from paper2board.firmware.emulator import build_emulator_image
+from paper2board.firmware.image import build_device_image
 from paper2board.report.detection import Quantization, int8_tables, tables_header
 from paper2board.train.detection_settings import Grid
 
@@ -29,7 +29,7 @@ def detector(tmp_path_factory) -> tuple[Path, DeviceLog]:
     generate(model, folder, "portable")
     tables = int8_tables(Grid(), Quantization(output.scale, output.zero_point))
     (folder / "boxes.h").write_text(tables_header(tables))
-    build_emulator_image(folder, folder / "device.elf", boxes=folder / "boxes.h")
+    build_device_image(folder, folder / "device.elf", boxes=folder / "boxes.h")
     images = np.random.default_rng(0).integers(-128, 128, (IMAGES, 120, 160, 3)).astype(np.int8)
     log = capture(folder / "device.elf", images, np.arange(IMAGES), folder / "log.jsonl", boxes=True)
     return folder, log
@@ -58,7 +58,7 @@ def test_boxes_before_an_inference_are_refused(detector):
 
 def test_a_classifier_knows_no_boxes(tmp_path):
     generate(build("deployed"), tmp_path, "portable")
-    build_emulator_image(tmp_path, tmp_path / "device.elf")
+    build_device_image(tmp_path, tmp_path / "device.elf")
     with (
         emulated_line(tmp_path / "device.elf") as line,
         pytest.raises(DeviceError, match="Unknown command: boxes"),

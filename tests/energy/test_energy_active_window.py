@@ -1,15 +1,18 @@
 """The detector finds what was generated, nothing else, and integrates it rightly."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from instruments import keep, record
 
-from paper2board.energy.active_window import find_windows, trace_book
+from paper2board.energy.active_window import clock_offset, find_windows, trace_book
 from paper2board.energy.board import Detector, load_board
 from paper2board.energy.current_trace import Trace, synthetic_trace
+from paper2board.errors import UserError
 from paper2board.evidence import Kind
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
@@ -118,3 +121,192 @@ def test_book_of_a_measured_trace_is_measured() -> None:
     synthetic = synthetic_trace(BOARD, [0.32])
     book = trace_book(Trace(synthetic.time_s, synthetic.current_mA, Kind.MEASURED), BOARD, "d" * 64)
     assert {item.kind for item in book.values()} == {Kind.MEASURED}
+
+
+def test_a_measured_trace_without_a_complete_window_is_refused() -> None:
+    trace = replace(_trace({(900, 1000): 43.0}), name="bench/ppk.csv")
+    with pytest.raises(UserError, match=r"bench/ppk\.csv: it holds no complete active window"):
+        trace_book(trace, BOARD, "d" * 64)
+
+
+def test_a_measured_window_of_few_samples_is_refused() -> None:
+    synthetic = synthetic_trace(BOARD, [0.32], rate_Hz=20)
+    trace = Trace(synthetic.time_s, synthetic.current_mA, Kind.MEASURED)
+    with pytest.raises(UserError, match=r"the window at \d\.\d+ s has [67] samples, at least 10"):
+        trace_book(trace, BOARD, "d" * 64)
+
+
+def test_start_up_is_counted_from_the_beginning_of_the_trace() -> None:
+    trace = _trace({(20, 95): 43.0, (300, 620): 43.0})
+    for start_s in (-1e3, 1e6):
+        moved = replace(trace, time_s=trace.time_s + start_s)
+        (window,) = find_windows(moved, DETECTOR, SUPPLY_V)
+        assert window.start_s == pytest.approx(start_s + 0.2995)
+
+
+def test_recorded_voltage_is_integrated_with_the_current() -> None:
+    trace = _trace({(300, 620): 43.0})
+    droop_V = np.linspace(5.0, 4.0, 1000)
+    (window,) = find_windows(replace(trace, voltage_V=droop_V), DETECTOR, SUPPLY_V)
+    assert window.energy_mJ == pytest.approx(43.0 * 0.320 * (5.0 - 0.4595 * 1000 / 999), rel=1e-5)
+    book = trace_book(
+        replace(trace, voltage_V=droop_V), BOARD.model_copy(update={"detector": DETECTOR}), "d" * 64
+    )
+    assert "recorded voltage" in book["energy.trace.energy"].method
+
+
+class TestPin:
+    """Windows by the edges of the recorded pin."""
+
+    def test_they_are_the_pulses_whatever_the_current_does(self) -> None:
+        trace = record([(0.05, 0.2), (0.4, 0.7)], 1.0)
+        trace = replace(
+            trace, current_mA=np.where(trace.time_s < 0.3, 100.0, trace.current_mA), voltage_V=None
+        )
+        first, second = find_windows(trace, DETECTOR, SUPPLY_V)
+        assert (first.start_s, first.duration_s) == (pytest.approx(0.0495), pytest.approx(0.15))
+        assert first.energy_mJ == pytest.approx(100 * 0.15 * SUPPLY_V)
+        assert second.energy_mJ == pytest.approx(44 * 0.3 * SUPPLY_V)
+
+    def test_pulses_that_the_ends_cut_are_left_out(self) -> None:
+        (window,) = find_windows(record([(0.0, 0.2), (0.4, 0.7), (0.9, 1.0)], 1.0), DETECTOR, SUPPLY_V)
+        assert window.start_s == pytest.approx(0.3995)
+
+    def test_the_ends_may_cut_short_pulses_and_pauses(self) -> None:
+        trace = record([(0.0, 0.01), (0.2, 0.7), (0.99, 1.0)], 1.0)
+        assert len(find_windows(trace, DETECTOR, SUPPLY_V)) == 1
+
+    @pytest.mark.parametrize(
+        ("pulses_s", "says"),
+        [
+            ([(0.2, 0.3), (0.31, 0.6)], r"the pin is low for only 0\.01 s at 0\.2995 s"),
+            ([(0.2, 0.3), (0.5, 0.501)], r"the pin is high for only 0\.001 s at 0\.4995 s"),
+        ],
+    )
+    def test_bounces_are_refused(self, pulses_s: list[tuple[float, float]], says: str) -> None:
+        trace = replace(record(pulses_s, 1.0), name="bench/ppk.csv")
+        with pytest.raises(UserError, match=rf"bench/ppk\.csv: {says}.*min_duration_s"):
+            find_windows(trace, DETECTOR, SUPPLY_V)
+
+    @pytest.mark.parametrize("current_mA", [0.0, -44.0])
+    def test_a_window_without_current_is_refused(self, current_mA: float) -> None:
+        trace = record([(0.2, 0.5)], 1.0)
+        trace = replace(trace, current_mA=np.full(1000, current_mA))
+        with pytest.raises(UserError, match=r"the window at 0\.1995 s draws no current"):
+            find_windows(trace, DETECTOR, SUPPLY_V)
+
+    @pytest.mark.parametrize("hole", [(380, 420), (500, 540), (690, 720)])
+    def test_a_window_with_a_clock_gap_is_left_out(self, hole: tuple[int, int]) -> None:
+        trace = record([(0.1, 0.2), (0.4, 0.7)], 1.0)
+        there = np.ones(1000, bool)
+        there[slice(*hole)] = False
+        (window,) = find_windows(keep(trace, there), DETECTOR, SUPPLY_V)
+        assert window.start_s == pytest.approx(0.0995)
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        durations_s=st.lists(st.tuples(st.floats(0.06, 0.4), st.floats(0.06, 0.4)), min_size=1, max_size=5),
+        noise_mA=st.floats(0, 5),
+        rate_Hz=st.sampled_from([400.0, 1000.0, 5000.0]),
+        seed=st.integers(0, 2**32 - 1),
+    )
+    def test_energies_are_those_known(
+        self, durations_s: list[tuple[float, float]], noise_mA: float, rate_Hz: float, seed: int
+    ) -> None:
+        """To a sampling interval at each end, and five standard deviations of the mean of the noise."""
+        ends_s = np.cumsum(np.ravel(durations_s))
+        windows_s = [(ends_s[2 * k], ends_s[2 * k + 1]) for k in range(len(durations_s))]
+        trace = record(windows_s, ends_s[-1] + 0.1, rate_Hz=rate_Hz, noise_mA=noise_mA, seed=seed)
+        windows = find_windows(trace, DETECTOR, SUPPLY_V)
+        assert len(windows) == len(windows_s)
+        for window, (start_s, end_s) in zip(windows, windows_s, strict=True):
+            assert window.start_s == pytest.approx(start_s, abs=1 / rate_Hz)
+            assert window.duration_s == pytest.approx(end_s - start_s, abs=1.001 / rate_Hz)
+            noise_mC = 5 * noise_mA * np.sqrt((end_s - start_s) / rate_Hz)
+            tolerance_mC = (44 + 5 * noise_mA) / rate_Hz + noise_mC
+            assert window.energy_mJ == pytest.approx(
+                44 * SUPPLY_V * (end_s - start_s), abs=SUPPLY_V * tolerance_mC
+            )
+
+
+class TestTimestamps:
+    """Windows by the device's clock."""
+
+    WINDOWS_S = ((0.5, 0.72), (1.1, 1.3), (1.6, 1.85))
+
+    def _unmarked(self, noise_mA: float = 0.3, **options: float) -> Trace:
+        return replace(record(list(self.WINDOWS_S), 2.5, noise_mA=noise_mA, **options), active=None)
+
+    def _stamps(self, clock_s: float) -> list[tuple[float, float]]:
+        return [(start_s + clock_s, end_s + clock_s) for start_s, end_s in self.WINDOWS_S]
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        clock_s=st.floats(-1e3, 1e3),
+        noise_mA=st.floats(0, 3),
+        rate_Hz=st.sampled_from([200.0, 1000.0, 3000.0]),
+        seed=st.integers(0, 2**32 - 1),
+    )
+    def test_the_offset_is_found(self, clock_s: float, noise_mA: float, rate_Hz: float, seed: int) -> None:
+        trace = replace(
+            record(list(self.WINDOWS_S), 2.5, noise_mA=noise_mA, rate_Hz=rate_Hz, seed=seed % 1000),
+            active=None,
+        )
+        found_s = clock_offset(trace, DETECTOR, self._stamps(clock_s))
+        assert found_s == pytest.approx(-clock_s, abs=0.004 + 2 / rate_Hz)
+
+    def test_windows_have_the_devices_durations(self) -> None:
+        windows = find_windows(self._unmarked(), DETECTOR, SUPPLY_V, self._stamps(31.0))
+        for window, (start_s, end_s) in zip(windows, self.WINDOWS_S, strict=True):
+            assert window.duration_s == pytest.approx(end_s - start_s)
+            assert window.start_s == pytest.approx(start_s, abs=2e-3)
+            assert window.energy_mJ == pytest.approx(44 * SUPPLY_V * (end_s - start_s), rel=0.01)
+        book = trace_book(
+            self._unmarked(), BOARD.model_copy(update={"detector": DETECTOR}), "d" * 64, self._stamps(31.0)
+        )
+        assert "device's timestamps" in book["energy.trace.windows"].method
+
+    def test_start_up_and_radio_do_not_attract_them(self) -> None:
+        trace = self._unmarked()
+        trace.current_mA[:90] = 120.0
+        trace.current_mA[2100:2400] = 150.0
+        found_s = clock_offset(trace, DETECTOR, self._stamps(5.0))
+        assert found_s == pytest.approx(-5.0, abs=3e-3)
+
+    def test_a_pin_comes_first(self) -> None:
+        trace = record(list(self.WINDOWS_S), 2.5)
+        assert len(find_windows(trace, DETECTOR, SUPPLY_V, [(0.0, 100.0)])) == 3
+
+    def test_more_inferences_than_stamps_are_refused(self) -> None:
+        with pytest.raises(UserError, match="fit the current at more than one place"):
+            trace = replace(record([(0.4, 0.6), (1.0, 1.2), (1.6, 1.8)], 2.5, noise_mA=0.3), active=None)
+            find_windows(trace, DETECTOR, SUPPLY_V, [(0.0, 0.2)])
+
+    def test_even_windows_are_told_apart_by_the_pause_around_them(self) -> None:
+        windows_s = [(0.5 + 0.4 * k, 0.7 + 0.4 * k) for k in range(10)]
+        trace = replace(record(windows_s, 5.0, noise_mA=1.0), active=None)
+        found_s = clock_offset(trace, DETECTOR, windows_s)
+        assert found_s == pytest.approx(0, abs=3e-3)
+
+    @pytest.mark.parametrize(
+        ("stamps", "says"),
+        [
+            ([(0.0, 3.0)], "its 2.499 s are shorter than the 3 s of its timestamps"),
+            ([(1.0, 0.5)], "no windows in order"),
+            ([(0.0, 1.0), (0.5, 2.0)], "no windows in order"),
+            ([(0.0, float("nan"))], "no windows in order"),
+            ([(0.0, 0.2), (0.6, 0.8), (1.9, 2.1)], "no current in the detector's band|more than one place"),
+        ],
+    )
+    def test_timestamps_that_do_not_fit_are_refused(
+        self, stamps: list[tuple[float, float]], says: str
+    ) -> None:
+        with pytest.raises(UserError, match=rf"current trace: .*({says})"):
+            find_windows(self._unmarked(), DETECTOR, SUPPLY_V, stamps)
+
+    @settings(max_examples=20, deadline=None)
+    @given(noise_mA=st.floats(0, 3), seed=st.integers(0, 1000))
+    def test_a_trace_without_inferences_is_refused(self, noise_mA: float, seed: int) -> None:
+        trace = replace(record([], 2.5, noise_mA=noise_mA, seed=seed), active=None)
+        with pytest.raises(UserError, match=r"no current in the detector's band|more than one place"):
+            find_windows(trace, DETECTOR, SUPPLY_V, self._stamps(0.0))

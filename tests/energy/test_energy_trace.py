@@ -64,10 +64,10 @@ def test_a_synthetic_trace_says_so_and_repeats_for_a_seed(tmp_path: Path) -> Non
         ([*GOOD[:50], "0.05,1e999", *GOOD[51:]], "sample 51 is not finite"),
         ([*GOOD[:50], GOOD[49], *GOOD[51:]], "does not increase at sample 51"),
         ([*GOOD[:50], *GOOD[52:]], "missing"),
-        ([*GOOD[:50], "0.05", *GOOD[51:]], "not a CSV of numbers"),
-        ([*GOOD[:50], "0.05,n/a", *GOOD[51:]], "not a CSV of numbers"),
-        ([line.replace(".", ",") for line in GOOD[1:]], "CSV of numbers|columns"),
-        (["0,1,2"] * 200, "rows have 3 columns"),
+        ([*GOOD[:50], "0.05", *GOOD[51:]], "sample 51 has 1 columns, the header 2"),
+        ([*GOOD[:50], "0.05,n/a", *GOOD[51:]], "not a table of numbers"),
+        ([line.replace(".", ",") for line in GOOD[1:]], "has 4 columns"),
+        (["0,1,2"] * 200, "sample 1 has 3 columns"),
     ],
 )
 def test_bad_traces_are_refused_by_name(tmp_path: Path, lines: list[str], says: str) -> None:
@@ -76,8 +76,19 @@ def test_bad_traces_are_refused_by_name(tmp_path: Path, lines: list[str], says: 
 
 
 def test_wrong_header_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="first line"):
-        read_trace(_write(tmp_path, GOOD, header="Timestamp(ms),Current(uA)"))
+    with pytest.raises(UserError, match="header is not understood"):
+        read_trace(_write(tmp_path, GOOD, header="a,b"))
+
+
+def test_voltage_and_pin_are_kept(tmp_path: Path) -> None:
+    pin = np.arange(150) % 50 < 20
+    trace = Trace(np.arange(150) / 1000, np.linspace(30, 50, 150), Kind.MEASURED, np.linspace(4, 5, 150), pin)
+    write_trace(tmp_path / "trace.csv", trace)
+    again = read_trace(tmp_path / "trace.csv")
+    assert again.voltage_V is not None and again.active is not None
+    np.testing.assert_allclose(again.voltage_V, np.linspace(4, 5, 150), atol=1e-6)
+    np.testing.assert_array_equal(again.active, pin)
+    assert (again.notes, again.name) == ((), str(tmp_path / "trace.csv"))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

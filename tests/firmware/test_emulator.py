@@ -14,7 +14,7 @@ from paper2board.capture.client import Device, DeviceError
 from paper2board.capture.line import emulated_line
 from paper2board.convert.c_code import generate
 from paper2board.errors import UserError
-from paper2board.firmware.emulator import PORT, build_emulator_image, image_digest, read_image
+from paper2board.firmware.image import XTENSA, build_device_image, image_digest, read_image
 from paper2board.integer_model import Add, Conv2D, IntegerModel, Tensor
 
 MODEL_H = """
@@ -94,22 +94,22 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = tmp_path_factory.mktemp("by_hand")
     (result / "model.h").write_text(MODEL_H)
     (result / "model.c").write_text(MODEL_C)
-    build_emulator_image(result, result / "image.elf")
+    build_device_image(result, result / "image.elf")
     return result / "image.elf"
 
 
 def test_same_sources_same_bytes_anywhere(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "an other folder, elsewhere"
     shutil.copytree(folder, elsewhere)
-    build_emulator_image(folder, folder / "a.elf")
-    build_emulator_image(elsewhere, elsewhere / "deeper" / "b.elf")
+    build_device_image(folder, folder / "a.elf")
+    build_device_image(elsewhere, elsewhere / "deeper" / "b.elf")
     assert (folder / "a.elf").read_bytes() == (elsewhere / "deeper" / "b.elf").read_bytes()
-    build_emulator_image(folder, folder / "c.elf", split=False)
+    build_device_image(folder, folder / "c.elf", split=False)
     assert image_digest(folder / "c.elf") != image_digest(folder / "a.elf")
 
 
 def test_image_is_what_binutils_say(folder: Path, tmp_path: Path) -> None:
-    build_emulator_image(folder, tmp_path / "image.elf")
+    build_device_image(folder, tmp_path / "image.elf")
     subprocess.run(
         ["xtensa-lx106-elf-objcopy", "-O", "binary", tmp_path / "image.elf", tmp_path / "image.bin"],
         check=True,
@@ -169,17 +169,17 @@ def test_fault_is_told(by_hand: Path) -> None:
 def test_too_large_a_network_is_refused(tmp_path: Path) -> None:
     tensors = tuple(Tensor(name, (128, 128, 32), 0.5, 0) for name in ("input", "sum"))
     generate(IntegerModel("large", tensors, (Add("sum", (0, 0), 1),), 0, 1), tmp_path)
-    with pytest.raises(UserError, match=r"does not fit the ESP32: ram is \d+ bytes too small"):
-        build_emulator_image(tmp_path, tmp_path / "image.elf")
+    with pytest.raises(UserError, match=r"does not fit the ESP32: SRAM for variables is \d+ bytes too small"):
+        build_device_image(tmp_path, tmp_path / "image.elf")
     assert not (tmp_path / "image.elf").exists()
 
 
 def test_what_is_missing_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"has no generated model\.c"):
-        build_emulator_image(tmp_path, tmp_path / "image.elf")
+        build_device_image(tmp_path, tmp_path / "image.elf")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="gcc-xtensa-lx106"):
-        build_emulator_image(folder, tmp_path / "image.elf")
+        build_device_image(folder, tmp_path / "image.elf")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x7fELF", b"\x7fELF\x01\x01" + bytes(100), b"text" * 30])
@@ -197,7 +197,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     output = tmp_path_factory.mktemp("runtime") / "runtime.so"
     renamed = [f"-D{name}=p2b_{name}" for name in names]
     flags = ["-shared", "-fPIC", "-O1", "-ffreestanding", "-fno-tree-loop-distribute-patterns"]
-    subprocess.run(["gcc", *flags, *renamed, PORT / "runtime.c", "-o", output], check=True)
+    subprocess.run(["gcc", *flags, *renamed, XTENSA / "runtime.c", "-o", output], check=True)
     return ctypes.CDLL(str(output))
 
 

@@ -1,12 +1,10 @@
 /* Port to QEMU's Xtensa `sim` machine: semihosting for the line, CCOUNT for the instruction count. */
-#include "port.h"
+#include "xtensa.h"
 
 /* Numbers of QEMU's Xtensa SIMCALL interface. */
 #define SIMCALL_EXIT 1
 #define SIMCALL_READ 3
 #define SIMCALL_WRITE 4
-
-#define STACK_PAINT 0xa5a5a5a5u /* as start.S paints it */
 
 /* With -icount shift=5 an instruction takes 32 ns, a tick of CCOUNT (40 MHz) 25 ns: 32/25 ticks an instruction.
  * 2^32 ticks are a whole number of instructions, so the count below wraps cleanly at that number. */
@@ -16,11 +14,7 @@
 #define INSTRUCTIONS_A_MICROSECOND 192u
 
 /* From the linker script. */
-extern uint8_t __image_start[], __text_end[], __rodata_start[], __rodata_end[], __image_end[];
-extern uint32_t __data_start[], __data_end[], __bss_start[], __bss_end[], __stack_start[], __stack_end[];
-
-void port_start(void) __attribute__((noreturn));
-void port_fault(uint32_t cause, uint32_t address, uint32_t accessed) __attribute__((noreturn));
+extern const uint8_t __text_start[], __image_end[];
 
 static int32_t simcall(int32_t number, int32_t first, uint32_t second, uint32_t third)
 {
@@ -72,38 +66,21 @@ uint32_t port_counts_per_us(void)
     return INSTRUCTIONS_A_MICROSECOND;
 }
 
-void port_memory(port_memory_t *memory)
+uint32_t port_image_bytes(void)
 {
-    const uint32_t *unused = __stack_start;
-    while (unused < __stack_end && *unused == STACK_PAINT) unused++;
-    memory->text = (uint32_t)(__text_end - __image_start);
-    memory->rodata = (uint32_t)(__rodata_end - __rodata_start);
-    memory->data = (uint32_t)(__data_end - __data_start) * sizeof(uint32_t);
-    memory->bss = (uint32_t)(__bss_end - __bss_start) * sizeof(uint32_t);
-    memory->stack = (uint32_t)(__stack_end - unused) * sizeof(uint32_t);
+    return (uint32_t)(__image_end - __text_start);
 }
 
-const uint8_t *port_image(uint32_t *length)
+uint8_t port_image_byte(uint32_t index)
 {
-    *length = (uint32_t)(__image_end - __image_start);
-    return __image_start;
+    return __text_start[index];
 }
 
-void port_fault(uint32_t cause, uint32_t address, uint32_t accessed)
+void port_halt(void)
 {
-    static char message[] = "\r\ne-[Fault 00 at 00000000 on 00000000]\r\n";
-    static const char digits[] = "0123456789abcdef";
-    message[11] = digits[cause >> 4 & 15u];
-    message[12] = digits[cause & 15u];
-    for (uint32_t i = 0; i < 8; i++) {
-        message[17 + i] = digits[address >> (28 - 4 * i) & 15u];
-        message[29 + i] = digits[accessed >> (28 - 4 * i) & 15u];
-    }
-    port_write(message, sizeof message - 1);
     for (;;) (void)simcall(SIMCALL_EXIT, 1, 0, 0);
 }
 
-/* Called by start.S with memory initialised. */
 void port_start(void)
 {
     app_start();

@@ -1,11 +1,12 @@
-/* Reset and exception vectors. QEMU's `sim` machine starts at 0x50000000, whatever the ELF entry says. */
+/* Reset and exception vectors. QEMU's `sim` machine starts at 0x50000000, whatever the ELF entry says; the ESP32's ROM
+ * jumps to the entry. */
     .file   "start.S"               /* in the symbol table, instead of a temporary file's name */
     .section .vectors, "ax"
     .global _start
 _start:
     j       reset
 
-    /* Kernel, user and double exception at the lx106's offsets from VECBASE; de212's are at the end. */
+    /* Kernel, user and double exception at the lx106's offsets from VECBASE; de212's and LX6's are at the end. */
     .org    0x30
     j       fault
     .org    0x50

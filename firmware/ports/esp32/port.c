@@ -1,0 +1,104 @@
+/* Port to a bare ESP32: UART 0 for the line, CCOUNT for cycles, one core, no interrupts, no operating system.
+ *
+ * The ROM's loader has put everything into internal SRAM (esp32.ld) and left the clock at the crystal's 40 MHz and
+ * the UART at 115,200 baud, 8N1, with its pins connected. Both stay: code and data in SRAM take the same number of
+ * cycles at any clock, so CCOUNT tells the cycles of 240 MHz too.
+ * Registers: ESP32 Technical Reference Manual, UART, Watchdog Timers, Low-Power Management. */
+#include "xtensa.h"
+
+#define CRYSTAL_MHZ 40u
+
+/* Bytes are written through the AHB address of the FIFO and read through the other one, as ESP-IDF does. */
+#define UART_TX_FIFO 0x60000000u
+#define UART_RX_FIFO 0x3ff40000u
+#define UART_STATUS 0x3ff4001cu
+#define UART_RX_COUNT(status) ((status) & 255u)
+#define UART_TX_COUNT(status) ((status) >> 16 & 255u)
+#define UART_FIFO_BYTES 128u
+
+/* The two watchdogs that the ROM starts for the time of booting, and what opens their registers. */
+#define RTC_WATCHDOG_CONFIG 0x3ff4808cu
+#define RTC_WATCHDOG_PROTECT 0x3ff480a4u
+#define TIMER_WATCHDOG_CONFIG 0x3ff5f048u
+#define TIMER_WATCHDOG_PROTECT 0x3ff5f064u
+#define WATCHDOG_KEY 0x50d83aa1u
+
+/* From the linker script. */
+extern const uint32_t __text_start[], __text_end[], __rodata_start[], __image_end[];
+
+static volatile uint32_t *peripheral(uint32_t address)
+{
+    return (volatile uint32_t *)address;
+}
+
+static void stop_watchdog(uint32_t config, uint32_t protect)
+{
+    *peripheral(protect) = WATCHDOG_KEY;
+    *peripheral(config) = 0;
+    *peripheral(protect) = 0;
+}
+
+uint8_t port_read(void)
+{
+    while (UART_RX_COUNT(*peripheral(UART_STATUS)) == 0) {
+    }
+    return (uint8_t)*peripheral(UART_RX_FIFO);
+}
+
+void port_write(const char *bytes, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        while (UART_TX_COUNT(*peripheral(UART_STATUS)) >= UART_FIFO_BYTES - 1) {
+        }
+        *peripheral(UART_TX_FIFO) = (uint8_t)bytes[i];
+    }
+}
+
+const char *port_counter_unit(void)
+{
+    return "cycles";
+}
+
+uint32_t port_counter(void)
+{
+    uint32_t cycles;
+    __asm__ volatile("rsr %0, ccount" : "=r"(cycles)::"memory");
+    return cycles;
+}
+
+uint32_t port_elapsed(uint32_t start, uint32_t end)
+{
+    return end - start;
+}
+
+uint32_t port_counts_per_us(void)
+{
+    return CRYSTAL_MHZ;
+}
+
+uint32_t port_image_bytes(void)
+{
+    return (uint32_t)((__image_end - __rodata_start) + (__text_end - __text_start)) * sizeof(uint32_t);
+}
+
+uint8_t port_image_byte(uint32_t index)
+{
+    const uint32_t constants = (uint32_t)(__image_end - __rodata_start), word = index / sizeof(uint32_t);
+    /* Code can only be read in words. */
+    const uint32_t value = word < constants ? __rodata_start[word] : __text_start[word - constants];
+    return (uint8_t)(value >> 8 * (index % sizeof(uint32_t)));
+}
+
+void port_halt(void)
+{
+    for (;;) {
+    }
+}
+
+void port_start(void)
+{
+    stop_watchdog(RTC_WATCHDOG_CONFIG, RTC_WATCHDOG_PROTECT);
+    stop_watchdog(TIMER_WATCHDOG_CONFIG, TIMER_WATCHDOG_PROTECT);
+    app_start();
+    for (;;) app_receive(port_read());
+}

@@ -1,0 +1,198 @@
+"""MLPerf Tiny's performance and accuracy runs over a device's line, in plain text (docs/protocol.md).
+
+As MLCommons' runner does them (https://github.com/mlcommons/tiny, benchmark/runner, commit 1afd2c9): its commands
+(device_under_test.py), what it takes from the replies (script.py), its median, top-1 and area under the curve
+(main.py). Its scripts state the inferences of a window; here they follow from the rule of at least ten seconds and
+ten inferences (main.py, and README.md of https://github.com/eembc/energyrunner).
+"""
+
+import math
+import re
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import serial
+from scipy.stats import rankdata
+
+from paper2board.capture.client import DeviceError
+from paper2board.errors import UserError
+from paper2board.files import write_bytes, write_text
+
+WINDOWS = 5
+WINDOW_S = 10.0
+WINDOW_INFERENCES = 10
+WARMUPS = 5
+_CHUNK_BYTES = 31
+"""Of the input in one command: with its name they are less than the reference's 80 characters."""
+_NAME = re.compile(r"m-name-dut-\[([^]]+)]")
+_MODEL = re.compile(r"m-model-\[([^]]+)]")
+_LAP = re.compile(r"m-lap-us-([0-9]+)")
+_RESULTS = re.compile(r"m-results-\[([^]]+)]")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """``inferences`` on one input: the time between the two laps, and the results of the last."""
+
+    inferences: int
+    seconds: float
+    results: tuple[float, ...]
+
+    @property
+    def throughput(self) -> float:
+        """Inferences a second."""
+        return self.inferences / self.seconds
+
+
+@dataclass(frozen=True)
+class Performance:
+    """A performance run: five windows, each of another input."""
+
+    windows: tuple[Inference, ...]
+
+    @property
+    def throughput(self) -> float:
+        """Inferences a second, median of the windows."""
+        return statistics.median(window.throughput for window in self.windows)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """An accuracy run: ``top1`` in %; ``auc``: area under the ROC curve, mean over the classes."""
+
+    top1: float
+    auc: float
+
+
+class DeviceUnderTest:
+    """A device that is spoken to as by EnergyRunner: text without frames, a command at a time.
+
+    Methods raise :class:`DeviceError` when it refuses a command or says nothing for ``timeout_s``, for an inference
+    ``inference_timeout_s`` (the runner's own limits).
+    """
+
+    def __init__(
+        self, line: serial.SerialBase, *, timeout_s: float = 5.0, inference_timeout_s: float = 30.0
+    ) -> None:
+        self._line = line
+        self._timeout_s = timeout_s
+        self._inference_timeout_s = inference_timeout_s
+        self._send("name")
+        # A device that has just started says more first, m-ready included.
+        while not (name := _NAME.fullmatch(self._read_line(timeout_s))):
+            pass
+        self.name = name[1]
+        self._read_reply(timeout_s)
+        self.model = _find(_MODEL, self._command("profile"))[0]
+
+    def load(self, content: bytes) -> None:
+        """Load the input: the bytes of one file of the benchmark's data set."""
+        reply = self._command(f"db load {len(content)}")
+        for start in range(0, len(content), _CHUNK_BYTES):
+            reply = self._command(f"db {content[start : start + _CHUNK_BYTES].hex()}")
+        if "m-load-done" not in reply:
+            raise DeviceError(f"the device wants more than the {len(content)} bytes sent; check the data set")
+
+    def infer(self, inferences: int, warmups: int = 0) -> Inference:
+        """Run ``warmups``, then ``inferences`` between two laps."""
+        reply = self._command(f"infer {inferences} {warmups}", self._inference_timeout_s)
+        start, end = map(int, _find(_LAP, reply, count=2))
+        results = tuple(map(float, _find(_RESULTS, reply)[0].split(",")))
+        # The device's microseconds are 32 bits.
+        return Inference(inferences, ((end - start) % (1 << 32)) / 1e6, results)
+
+    def _command(self, command: str, timeout_s: float | None = None) -> list[str]:
+        self._send(command)
+        reply = self._read_reply(timeout_s or self._timeout_s)
+        for text in reply:
+            if text.startswith("e-["):
+                raise DeviceError(f"the device refused '{command[:40]}': {text}")
+        return reply
+
+    def _send(self, command: str) -> None:
+        self._line.write(f"{command}%".encode())
+
+    def _read_reply(self, timeout_s: float) -> list[str]:
+        reply: list[str] = []
+        while (text := self._read_line(timeout_s)) != "m-ready":
+            reply.append(text)
+        return reply
+
+    def _read_line(self, timeout_s: float) -> str:
+        deadline, content = time.monotonic() + timeout_s, b""
+        while not content.endswith(b"\n"):
+            self._line.timeout = max(deadline - time.monotonic(), 0.0)
+            if not (part := self._line.read_until(b"\n")):
+                raise DeviceError(
+                    f"the device on {self._line.port} is silent; check cable, power and baud rate"
+                )
+            content += part
+        return content.decode("latin-1").rstrip("\r\n")
+
+
+def _find(pattern: re.Pattern[str], reply: list[str], count: int = 1) -> list[str]:
+    """Return what ``pattern`` captures in each line that it matches; there are ``count``."""
+    found = [match[1] for text in reply if (match := pattern.fullmatch(text))]
+    if len(found) != count:
+        raise DeviceError(
+            f"the device's reply {reply} has not {count} lines {pattern.pattern}; build the image again"
+        )
+    return found
+
+
+def performance(device: DeviceUnderTest, inputs: Sequence[bytes]) -> Performance:
+    """Measure throughput on the first five inputs: on each as many inferences as take ten seconds, ten at least."""
+    if len(inputs) < WINDOWS:
+        raise UserError(f"a performance run takes {WINDOWS} inputs, not {len(inputs)}; give it more")
+    inferences = WINDOW_INFERENCES
+    windows: list[Inference] = []
+    for content in inputs[:WINDOWS]:
+        device.load(content)
+        while (window := device.infer(inferences, WARMUPS)).seconds < WINDOW_S:
+            # A little more than enough, so that once is enough; no window counts that is shorter.
+            inferences = math.ceil(1.02 * WINDOW_S / max(window.seconds, 1e-3) * inferences)
+        windows.append(window)
+    return Performance(tuple(windows))
+
+
+def accuracy(device: DeviceUnderTest, inputs: Sequence[bytes], labels: np.ndarray) -> Accuracy:
+    """Run every input once and compare with ``labels``."""
+    scores = []
+    for content in inputs:
+        device.load(content)
+        results = np.array(device.infer(1).results)
+        scores.append(results / results.sum())
+    return score(np.array(scores), np.asarray(labels))
+
+
+def score(scores: np.ndarray, labels: np.ndarray) -> Accuracy:
+    """Judge ``scores`` (N × classes, each row of sum 1) as the runner does: scikit-learn's roc_auc_score of class 1
+    of two, else of every class against the rest. Raise :class:`UserError` when a class has no input."""
+    classes = scores.shape[1]
+    if set(labels.tolist()) != set(range(classes)):
+        raise UserError(f"the labels are not of all {classes} classes; the area under the curve needs each")
+    judged = [1] if classes == 2 else range(classes)
+    areas = [_area(scores[:, index], labels == index) for index in judged]
+    return Accuracy(100 * float((scores.argmax(1) == labels).mean()), float(np.mean(areas)))
+
+
+def _area(values: np.ndarray, positive: np.ndarray) -> float:
+    """Return how often a positive has a higher value than a negative, ties counting half."""
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    wins = rankdata(values)[positive].sum() - positives * (positives + 1) / 2
+    return float(wins / (positives * negatives))
+
+
+def write_dataset(folder: str | Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write images (uint8, N × H × W × C) as the runner reads a benchmark's data set: a file of pixels each, and
+    ``y_labels.csv`` with name, number of classes, class."""
+    classes = int(labels.max()) + 1
+    lines = []
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        write_bytes(Path(folder) / f"{index:05}.bin", np.ascontiguousarray(image, np.uint8).tobytes())
+        lines.append(f"{index:05}.bin,{classes},{label}\n")
+    write_text(Path(folder) / "y_labels.csv", "".join(lines))

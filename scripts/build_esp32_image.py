@@ -1,0 +1,46 @@
+"""Build what an ESP32 starts from its flash, without ESP-IDF: the device application with one model.
+
+Inputs: generated C, firmware sources, a detector's tables. Outputs: a folder with ``device.elf``, ``device.bin``
+for flash address 0x1000 and ``flash.bin`` for address 0, and an evidence book. Weights lie in the chip's SRAM; a
+network that does not fit it leaves ``refused.txt``, which says what is missing, and an empty book.
+"""
+
+from pathlib import Path
+
+from paper2board.errors import UserError
+from paper2board.evidence import Kind, counted, write_book
+from paper2board.files import digest, write_text
+from paper2board.firmware.esp32 import write_flash_image, write_whole_flash
+from paper2board.firmware.image import Port, build_device_image, read_image
+from paper2board.scripting import running
+
+if __name__ == "__main__":
+    with running(snakemake) as log:
+        folder = Path(snakemake.output.folder)
+        elf, image = folder / "device.elf", folder / "device.bin"
+        book = {}
+        try:
+            build_device_image(
+                Path(snakemake.input.model).parent,
+                elf,
+                port=Port.ESP32,
+                split=snakemake.params.split,
+                boxes=snakemake.input.boxes or None,
+            )
+        except UserError as error:
+            write_text(folder / "refused.txt", f"{error}\n")
+            log(str(error))
+        else:
+            write_flash_image(elf, image)
+            write_whole_flash(image, folder / "flash.bin")
+            built = read_image(elf)
+            chain = {"c": digest(snakemake.input.model), "image": built.digest, "file": digest(image)}
+            size = image.stat().st_size
+            taken = sum(built.memory.values()) + built.memory["data"]
+            text = "code, constants, variables and the initial values of these, as linked"
+            book = {
+                "esp32.image": counted(size, "B", "the file for flash address 0x1000", Kind.MEASURED, chain),
+                "esp32.sram": counted(taken, "B", text, chain=chain),
+            }
+            log(f"{image}: {size:,} bytes, image {built.digest}")
+        write_book(snakemake.output.book, book)

@@ -1,0 +1,152 @@
+"""An ESP32 as far as its image needs one: QEMU's dc233c core with memory everywhere, and UART 0 played by this process.
+
+Debian's QEMU has no ESP32. Its dc233c core has the instructions that an image uses, and on the ``sim`` machine, with
+two gigabytes, memory at all of the ESP32's addresses. What an ESP32 has beyond memory is acted out over QEMU's debugger
+interface (GDB's remote serial protocol): the core stops before it touches a register of the UART, this process
+does what the UART would do, and the core goes on. The ROM's part, loading the segments of the image file and jumping to
+its entry, is done here too.
+"""
+
+import contextlib
+import select
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import serial
+from esptool.bin_image import LoadFirmwareImage
+
+TX_FIFO, RX_FIFO, STATUS = 0x60000000, 0x3FF40000, 0x3FF4001C
+_WRITE, _READ, _ACCESS = 2, 3, 4
+_WATCHED = {TX_FIFO: _WRITE, RX_FIFO: _READ, STATUS: _ACCESS}
+_FIFO_BYTES = 128
+
+
+class _Debugger:
+    """QEMU's end of GDB's remote serial protocol."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = b""
+        self.ask("QStartNoAckMode")
+
+    def ask(self, command: str) -> str:
+        self.send(command)
+        return self.reply()
+
+    def send(self, command: str) -> None:
+        body = command.encode()
+        self._socket.sendall(b"$%s#%02x" % (body, sum(body) & 255))
+
+    def reply(self) -> str:
+        while (end := self._received.find(b"#")) < 0 or len(self._received) < end + 3:
+            part = self._socket.recv(1 << 16)
+            if not part:
+                raise EOFError
+            self._received += part
+        packet, self._received = self._received[:end], self._received[end + 3 :]
+        return packet[packet.index(b"$") + 1 :].decode()
+
+    def read(self, address: int, length: int) -> bytes:
+        return bytes.fromhex(self.ask(f"m{address:x},{length:x}"))
+
+    def write(self, address: int, content: bytes) -> None:
+        for start in range(0, len(content), 1024):
+            part = content[start : start + 1024]
+            assert self.ask(f"M{address + start:x},{len(part):x}:{part.hex()}") == "OK"
+
+
+class Machine:
+    """Memory of a running machine; ``image`` has been loaded and started."""
+
+    def __init__(self, image: Path, debugger: _Debugger, host: socket.socket) -> None:
+        self._debugger, self._host = debugger, host
+        self._waiting = bytearray()
+        """Received and not yet read by the program."""
+        firmware = LoadFirmwareImage("esp32", str(image))
+        for segment in firmware.segments:
+            debugger.write(segment.addr, segment.data)
+        # All registers, of which the program counter is the first.
+        registers = firmware.entrypoint.to_bytes(4, "little").hex() + debugger.ask("g")[8:]
+        assert debugger.ask(f"G{registers}") == "OK"
+        for address in _WATCHED:
+            self._watch(address)
+        self.stopped = ""
+        """Why the core stopped for good."""
+
+    def word(self, address: int) -> int:
+        """Return a word of memory; the core must have stopped."""
+        return int.from_bytes(self._debugger.read(address, 4), "little")
+
+    def run(self) -> None:
+        """Play the UART until the host hangs up or the core stops for another reason."""
+        sending = False
+        while True:
+            reply = self._debugger.ask("c")
+            address = next((address for address in _WATCHED if f"watch:{address:x};" in reply), None)
+            if address is None:
+                self.stopped = reply
+                return
+            if address == STATUS:
+                # A program that is not in the middle of a reply polls until something comes: no need to let it.
+                if not self._waiting and not self._receive(0.0 if sending else 0.005):
+                    return
+                self._debugger.write(STATUS, min(len(self._waiting), _FIFO_BYTES).to_bytes(4, "little"))
+            if address == RX_FIFO:
+                self._debugger.write(RX_FIFO, bytes([self._waiting.pop(0), 0, 0, 0]))
+            self._pass(address)
+            sending = address == TX_FIFO
+            if sending:
+                self._host.sendall(self._debugger.read(TX_FIFO, 1))
+
+    def _receive(self, timeout_s: float) -> bool:
+        """Take what the host sends in ``timeout_s``, if anything; return False when it has hung up."""
+        if not select.select([self._host], [], [], timeout_s)[0]:
+            return True
+        part = self._host.recv(1 << 16)
+        self._waiting += part
+        return bool(part)
+
+    def _watch(self, address: int) -> None:
+        assert self._debugger.ask(f"Z{_WATCHED[address]},{address:x},4") == "OK"
+
+    def _pass(self, address: int) -> None:
+        """Execute the instruction that accesses ``address``."""
+        assert self._debugger.ask(f"z{_WATCHED[address]},{address:x},4") == "OK"
+        self._debugger.ask("s")
+        self._watch(address)
+
+
+@contextlib.contextmanager
+def running(image: Path) -> Iterator[tuple[serial.SerialBase, Machine]]:
+    """Run the flash image ``image``; yield its line and its machine, whose memory can be read once the line is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = ["qemu-system-xtensa", "-M", "sim", "-cpu", "dc233c", "-m", "2G", "-icount", "shift=5,sleep=off"]
+    command += ["-display", "none", "-monitor", "none", "-serial", "none", "-S", "-gdb", f"tcp:127.0.0.1:{port}"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process, socket.create_server(("127.0.0.1", 0)) as server:
+        try:
+            line = serial.serial_for_url(f"socket://127.0.0.1:{server.getsockname()[1]}", timeout=1.0)
+            host, _ = server.accept()
+            host.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with host:
+                machine = Machine(image, _connect(port), host)
+                thread = threading.Thread(target=machine.run, daemon=True)
+                thread.start()
+                yield line, machine
+                line.close()
+                thread.join(timeout=30)
+        finally:
+            process.kill()
+
+
+def _connect(port: int) -> _Debugger:
+    for _ in range(200):
+        with contextlib.suppress(ConnectionRefusedError):
+            return _Debugger(port)
+        time.sleep(0.05)
+    raise TimeoutError("QEMU's debugger interface does not answer")

@@ -1,0 +1,112 @@
+"""The ESP32's image: bytes, what it refuses, and that it boots and answers where an ESP32 would run it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from esptool.bin_image import LoadFirmwareImage
+from esp32_machine import running
+
+from paper2board.capture.client import Device
+from paper2board.convert.c_code import generate
+from paper2board.errors import UserError
+from paper2board.firmware.esp32 import OFFSET, write_flash_image, write_whole_flash
+from paper2board.firmware.image import Port, build_device_image, read_image
+from paper2board.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
+from paper2board.simulate import simulate
+
+RTC_WATCHDOG_CONFIG, TIMER_WATCHDOG_CONFIG = 0x3FF4808C, 0x3FF5F048
+
+
+def network(channels: int = 6) -> IntegerModel:
+    """A convolution and the mean of its channels."""
+    weights = np.random.default_rng(3).integers(-127, 128, (channels, 3, 3, 3), dtype=np.int8)
+    scales = np.full(channels, 0.01, np.float32)
+    conv = Conv2D("conv", (0,), 1, weights, np.zeros(channels, np.int32), scales, activation="RELU")
+    pool = Pool2D("MAX_POOL_2D", "pool", (1,), 2, (2, 2), (2, 2))
+    tensors = (
+        Tensor("input", (8, 8, 3), 1 / 64, 0),
+        Tensor("conv", (8, 8, channels), 0.05, -128),
+        Tensor("pool", (4, 4, channels), 0.05, -128),
+    )
+    return IntegerModel("small", tensors, (conv, pool), 0, 2)
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("esp32")
+    generate(network(), folder, "mac16")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(generated: Path) -> Path:
+    build_device_image(generated, generated / "esp32.elf", port=Port.ESP32)
+    write_flash_image(generated / "esp32.elf", generated / "esp32.bin")
+    return generated / "esp32.bin"
+
+
+def test_same_sources_same_bytes_anywhere(image: Path, generated: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "an other folder"
+    elsewhere.mkdir()
+    for name in ("model.c", "model.h"):
+        shutil.copy(generated / name, elsewhere)
+    build_device_image(elsewhere, elsewhere / "b.elf", port=Port.ESP32)
+    write_flash_image(elsewhere / "b.elf", elsewhere / "b.bin")
+    assert (elsewhere / "b.bin").read_bytes() == image.read_bytes()
+
+
+def test_image_is_where_the_rom_loads_it(image: Path, generated: Path) -> None:
+    loaded = LoadFirmwareImage("esp32", str(image))
+    loaded.verify()
+    assert loaded.entrypoint == 0x40080000
+    content = b"".join(segment.data for segment in sorted(loaded.segments, key=lambda each: each.addr))
+    assert content == read_image(generated / "esp32.elf").content
+    for segment in loaded.segments:
+        end = segment.addr + len(segment.data)
+        in_code = 0x40080000 <= segment.addr and end <= 0x400A0000
+        in_constants = 0x3FFB0000 <= segment.addr and end <= 0x3FFE0000
+        assert in_code or in_constants, f"the ROM works at {segment.addr:#x} while it loads"
+
+
+def test_whole_flash_holds_the_image(image: Path, tmp_path: Path) -> None:
+    write_whole_flash(image, tmp_path / "flash.bin")
+    whole = (tmp_path / "flash.bin").read_bytes()
+    assert whole[:OFFSET] == b"\xff" * OFFSET
+    assert whole[OFFSET:] == image.read_bytes()
+
+
+def test_image_boots_and_answers(image: Path, generated: Path) -> None:
+    inputs = np.random.default_rng(4).integers(-128, 128, (2, 8, 8, 3), dtype=np.int8)
+    expected = np.asarray(simulate(network(), inputs)).reshape(2, -1)
+    with running(image) as (line, machine):
+        # Registers take their time here.
+        device = Device(line, timeout_s=30, inference_timeout_s=60)
+        assert device.digest() == read_image(generated / "esp32.elf").digest
+        for one, outputs in zip(inputs, expected, strict=True):
+            device.load(one)
+            np.testing.assert_array_equal(device.infer(), outputs)
+        layers = device.layers()
+        memory = device.memory()
+    assert (layers.unit, layers.names) == ("cycles", ("conv", "pool"))
+    assert min(layers.counts) > 0
+    assert {name: memory[name] for name in ("text", "rodata", "data", "bss")} == read_image(
+        generated / "esp32.elf"
+    ).memory
+    assert machine.stopped == "", "the program ended"
+    assert machine.word(RTC_WATCHDOG_CONFIG) == machine.word(TIMER_WATCHDOG_CONFIG) == 0
+
+
+def test_weights_that_would_need_flash_are_refused(tmp_path: Path) -> None:
+    generate(network(channels=9000), tmp_path, "portable")
+    with pytest.raises(UserError, match=r"SRAM for constants .*ESP-IDF.* bytes too small"):
+        build_device_image(tmp_path, tmp_path / "esp32.elf", port=Port.ESP32)
+    assert not (tmp_path / "esp32.elf").exists()
+
+
+def test_what_esptool_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "no.elf").write_bytes(b"no ELF file")
+    with pytest.raises(UserError, match=r"esptool refuses .*no\.elf"):
+        write_flash_image(tmp_path / "no.elf", tmp_path / "no.bin")
+    assert not (tmp_path / "no.bin").exists()

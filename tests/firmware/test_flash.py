@@ -1,0 +1,532 @@
+"""Flashing a mock board over TCP, a pty and RFC 2217, over good lines and bad ones."""
+
+import errno
+import functools
+import grp
+import os
+import random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial
+from esp32_mock_bootloader import server
+from esp_pylib.logger import EspLog
+from esp_rfc2217_server.redirector import Redirector
+from esptool.bin_image import ELFSection, ESP32FirmwareImage, ESP32S3FirmwareImage
+from esptool.cmds import detect_chip
+from esptool.reset import ResetStrategy, UnixTightReset
+from mock_board import Fault, MockBoard, saying
+
+from paper2board.errors import UserError
+from paper2board.firmware import flash as flash_module
+from paper2board.firmware.flash import flash, read_image
+
+MEGABYTE = 1 << 20
+TRAFFIC = {"board": 57_800, "host": 980}
+"""Bytes each way of one undisturbed flashing of :func:`content`, a little less."""
+WRITING = 14_000
+"""Bytes that the host has sent when it begins to write, a little more."""
+
+
+def make_image(seed: int, size: int = 40_000, kind: type = ESP32FirmwareImage) -> bytes:
+    """Return an image of two segments, random."""
+    image = kind()
+    image.entrypoint = 0x40080400
+    data = random.Random(seed).randbytes(size)
+    image.segments = [
+        ELFSection(b".data", 0x3FFB0000, data[: size // 4], 0),
+        ELFSection(b".text", 0x40080000, data[size // 4 :], 0),
+    ]
+    return image.save(None)
+
+
+@pytest.fixture(scope="session")
+def content() -> bytes:
+    return make_image(1)
+
+
+@pytest.fixture
+def image(content: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "program.bin"
+    path.write_bytes(content)
+    path.chmod(0o444)
+    return path
+
+
+@pytest.fixture(params=["tcp", "pty"])
+def link(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    """What :class:`MockBoard` takes as its link: each test runs over TCP and over a pty."""
+    return None if request.param == "tcp" else tmp_path / "ttyUSB0"
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten esptool's time-outs, three seconds and more, to half a second."""
+    impatient = flash_module._impatient
+
+    def hurried(line: Any) -> Any:
+        timeout = type(line).timeout
+        shortened = property(timeout.fget, lambda self, value: timeout.fset(self, min(value, 0.5)))
+        line.__class__ = type("Hurried", (type(line),), {"timeout": shortened})
+        return impatient(line)
+
+    monkeypatch.setattr(flash_module, "_impatient", hurried)
+    monkeypatch.setattr(flash_module, "_BABBLE_S", 0.2)
+
+
+@pytest.fixture
+def easily_discouraged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have esptool try to connect twice, not seven times."""
+    monkeypatch.setattr(flash_module, "detect_chip", functools.partial(detect_chip, connect_attempts=2))
+
+
+@pytest.fixture(autouse=True)
+def nothing_global_is_left() -> Iterator[None]:
+    before = EspLog.instance, ResetStrategy.print_once
+    yield
+    assert (EspLog.instance, ResetStrategy.print_once) == before
+
+
+# --- good lines -------------------------------------------------------------------------------------------
+
+
+def test_image_is_written_once(
+    link: Path | None, image: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with MockBoard(link) as board:
+        assert flash(board.port, image) is True
+        assert board.holds(content)
+        assert set(board.flash.data[:0x1000]) == set(board.flash.data[0x1000 + len(content) :]) == {0xFF}
+        sent = board.traffic["board"]
+        assert flash(board.port, image) is False
+        assert board.holds(content) and board.traffic["board"] - sent < WRITING
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("change", ["one bit", "erased", "another image"])
+def test_other_content_is_replaced(link: Path | None, image: Path, content: bytes, change: str) -> None:
+    with MockBoard(link) as board:
+        if change != "erased":
+            board.flash.data[0x1000 : 0x1000 + len(content)] = (
+                content if change == "one bit" else make_image(2)
+            )
+        board.flash.data[0x1000 + len(content) // 2] ^= 4
+        assert flash(board.port, image) is True
+        assert board.holds(content)
+
+
+def test_offset_and_odd_length(tmp_path: Path) -> None:
+    path = tmp_path / "odd.bin"
+    path.write_bytes(make_image(3) + b"\x01\x02\x03")
+    with MockBoard() as board:
+        assert flash(board.port, path, offset=0x10000)
+        assert board.holds(path.read_bytes() + b"\xff", 0x10000)
+        assert set(board.flash.data[:0x10000]) == {0xFF}
+
+
+def test_rfc2217(image: Path, content: bytes) -> None:
+    def serve() -> None:
+        far = serial.serial_for_url(board.port, timeout=0.02)
+        near, _ = listener.accept()
+        Redirector(far, near).shortcircuit()
+        near.close()
+        far.close()
+
+    with MockBoard() as board, socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert flash(f"rfc2217://127.0.0.1:{listener.getsockname()[1]}?ign_set_control", image)
+        assert board.holds(content)
+        thread.join()
+
+
+def test_speed_is_changed_where_there_is_one_and_only_once(
+    link: Path | None, image: Path, content: bytes
+) -> None:
+    change = b"\xc0\x00\x0f\x08\x00"
+    with MockBoard(link, [Fault("cut", "board", WRITING + 20_000)]) as board:
+        assert flash(board.port, image, pause_s=0.1)
+        assert board.received.count(change) == (0 if link is None else 1)
+
+
+def test_progress_tells_lost_connections(
+    image: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with MockBoard(faults=[Fault("cut", "board", 30_000)]) as board:
+        assert flash(board.port, image, pause_s=0.1, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("attempt 1 of 3: ")
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_progress_is_a_bar_on_a_terminal(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Terminal:
+        encoding, isatty, flush = "utf-8", (lambda self: True), (lambda self: None)
+        write = staticmethod(shown.append)
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with MockBoard() as board:
+        assert flash(board.port, image, progress=True)
+    assert "flash: 100%" in "".join(shown) and "40.1k/40.1k" in "".join(shown)
+
+
+def test_boards_side_by_side(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def one(number: int) -> bool:
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(make_image(number))
+        with MockBoard(tmp_path / f"tty{number}" if number % 2 else None) as board:
+            return flash(board.port, path) and board.holds(path.read_bytes())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(one, range(8)))
+    assert capfd.readouterr() == ("", "")
+
+
+# --- bad lines --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("towards", ["board", "host"])
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.5, 0.999])
+def test_cut_line_that_heals(
+    link: Path | None, image: Path, content: bytes, towards: Any, part: float
+) -> None:
+    with MockBoard(link, [Fault("cut", towards, int(part * TRAFFIC[towards]))]) as board:
+        assert flash(board.port, image, pause_s=0.1) is True
+        assert board.happened and board.holds(content)
+
+
+def test_line_cut_twice(link: Path | None, image: Path, content: bytes) -> None:
+    cuts = [Fault("cut", "board", 35_000), Fault("cut", "board", 80_000)]
+    with MockBoard(link, cuts) as board:
+        assert flash(board.port, image, pause_s=0.1) is True
+        assert len(board.happened) == 2 and board.holds(content)
+
+
+def test_line_that_stays_cut(link: Path | None, image: Path, content: bytes) -> None:
+    with MockBoard(link, [Fault("cut", "board", 40_000)], heals=False) as board:
+        with pytest.raises(
+            UserError, match=r"failed 3 times .*; its flash is half-written.* run again to repair it$"
+        ) as told:
+            flash(board.port, image, pause_s=0.05)
+        assert board.port in str(told.value)
+        assert not board.holds(content)
+        half = board.flash
+    with MockBoard(link, flash=half) as board:
+        assert flash(board.port, image) is True
+        assert board.holds(content)
+
+
+def test_line_cut_before_writing(link: Path | None, image: Path) -> None:
+    with MockBoard(link, [Fault("cut", "board", WRITING // 2)], heals=False) as board:
+        with pytest.raises(UserError, match=r"nothing was written: check cable and power, and run again$"):
+            flash(board.port, image, pause_s=0.05)
+        assert set(board.flash.data) == {0xFF}
+
+
+@pytest.mark.parametrize("kind", ["flip", "drop"])
+@pytest.mark.parametrize(
+    ("towards", "at"),
+    # A command's head, its data, the stub on its way into RAM; an acknowledgement, and the last MD5.
+    [("board", 4_000), ("board", WRITING + 20_000), ("host", 600), ("host", 960)],
+)
+def test_one_damaged_byte(
+    link: Path | None, image: Path, content: bytes, towards: Any, at: int, kind: Any, hasty: None
+) -> None:
+    with MockBoard(link, [Fault(kind, towards, at)]) as board:
+        assert flash(board.port, image, attempts=5, pause_s=0.05) is True
+        assert board.happened and board.holds(content)
+
+
+def test_slow_line(link: Path | None, image: Path, content: bytes) -> None:
+    stalls = [Fault("stall", "board", at, 30) for at in range(0, TRAFFIC["board"], 4_000)]
+    stalls += [Fault("stall", "host", at, 30) for at in range(0, TRAFFIC["host"], 100)]
+    with MockBoard(link, stalls) as board:
+        assert flash(board.port, image, attempts=1) is True
+        assert len(board.happened) > 15 and board.holds(content)
+
+
+def random_fault(dice: random.Random) -> Fault:
+    towards = dice.choice(["board", "host"])
+    at = dice.randrange(TRAFFIC[towards])
+    kind = dice.choice(["flip", "flip", "drop", "stall", "cut"])
+    amount = {"flip": 1 << dice.randrange(8), "drop": dice.randint(1, 300), "stall": dice.choice([50, 800])}
+    return Fault(kind, towards, at, amount.get(kind, 1))
+
+
+def test_no_fault_gives_a_silent_failure(
+    content: bytes, image: Path, tmp_path: Path, hasty: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the line does: the flash holds the image, or an error says that it may not; a run on a good line
+    repairs it."""
+
+    def one(seed: int) -> tuple[bool, int]:
+        dice = random.Random(seed)
+        link = tmp_path / f"tty{seed}" if seed % 2 else None
+        faults = [random_fault(dice) for _ in range(dice.randint(1, 4))]
+        with MockBoard(link, faults) as board:
+            if dice.random() < 0.3:
+                board.flash.data[0x1000 : 0x1000 + len(content)] = content
+            try:
+                flash(board.port, image, pause_s=0.02)
+                done = True
+                assert board.holds(content), faults
+            except UserError as error:
+                done = False
+                assert str(error).count("\n") == 0, error
+            happened, memory = len(board.happened), board.flash
+        if not done:
+            with MockBoard(link, flash=memory) as board:
+                flash(board.port, image)
+                assert board.holds(content)
+        return done, happened
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(one, range(50)))
+    assert sum(happened for _, happened in results) > 70
+    assert sum(done for done, _ in results) > 25
+    assert capfd.readouterr() == ("", "")
+
+
+# --- boards that do not take the image --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chip", "name"),
+    [("esp32s2", "ESP32-S2"), ("esp32s3", "ESP32-S3"), ("esp32c3", "ESP32-C3"), ("esp8266", "ESP8266")],
+)
+def test_other_chip_is_refused(link: Path | None, image: Path, chip: str, name: str) -> None:
+    with MockBoard(link, chip=chip) as board:
+        with pytest.raises(UserError, match=f"is an {name}, the image is for the ESP32; connect a board"):
+            flash(board.port, image)
+        assert set(board.flash.data) == {0xFF}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"m-ready\r\n", b"\xc0" + b"garbage" * 40, bytes(range(256))],
+    ids=["silent", "program", "endless packet", "noise"],
+)
+def test_no_boot_loader(
+    link: Path | None, image: Path, text: bytes, hasty: None, easily_discouraged: None
+) -> None:
+    with MockBoard(link, firmware=saying(text)) as board:
+        with pytest.raises(
+            UserError, match=r"no boot loader answers on .* hold the board's BOOT button, press EN"
+        ):
+            flash(board.port, image)
+        # Twice five packets, each between two of these: another attempt of ours would be no use.
+        assert board.received.count(b"\xc0") <= 20
+
+
+def test_wrong_boot_mode(
+    tmp_path: Path, image: Path, easily_discouraged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pty has no DTR and RTS; with them the reset takes as long as this, and the chip says why it starts.
+    monkeypatch.setattr(UnixTightReset, "reset", lambda self: time.sleep(0.05))
+    started = b"ets Jun  8 2016 00:22:57\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
+    with (
+        MockBoard(tmp_path / "tty", firmware=saying(started, 0.001)) as board,
+        pytest.raises(
+            UserError, match=r"starts its program instead of its boot loader \(Wrong boot mode.*0x13"
+        ),
+    ):
+        flash(board.port, image)
+    waiting = b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT)\r\nwaiting for download\r\n"
+    with (
+        MockBoard(tmp_path / "tty", firmware=saying(waiting, 0.001)) as board,
+        pytest.raises(UserError, match=r"sends but does not hear .* wire"),
+    ):
+        flash(board.port, image)
+
+
+def test_flash_that_is_too_small(image: Path, content: bytes) -> None:
+    last = 4 * MEGABYTE - 0x1000
+    with MockBoard() as board:
+        with pytest.raises(
+            UserError, match=f"{len(content)} bytes at {last:#x} do not fit the 4194304 bytes"
+        ):
+            flash(board.port, image, offset=last)
+        assert set(board.flash.data) == {0xFF}
+
+
+def test_fuses_that_want_signed_programs(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = server._read_reg_value_for_chip
+    fuse = 0x3FF5A018  # EFUSE_BLK0_RDATA6: bit 4 is ABS_DONE_0, secure boot version 1
+
+    def burnt(address: int, chip: str) -> int:
+        return known(address, chip) | (1 << 4 if address == fuse else 0)
+
+    monkeypatch.setattr(server, "_read_reg_value_for_chip", burnt)
+    with MockBoard() as board:
+        with pytest.raises(UserError, match="takes signed or encrypted programs only"):
+            flash(board.port, image)
+        assert set(board.flash.data) == {0xFF}
+
+
+def test_flash_that_forgets(
+    link: Path | None, image: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worn flash: every write is acknowledged, one bit does not stay."""
+
+    def write(self: server.FlashImage, payload: bytes) -> None:
+        kept(self, payload)
+        self.data[0x2000] = content[0x1000] ^ 1
+
+    kept = server.FlashImage.write_plain_block
+    monkeypatch.setattr(server.FlashImage, "write_plain_block", write)
+    with (
+        MockBoard(link) as board,
+        pytest.raises(UserError, match=r"failed 2 times \(the flash does not hold what was written\); its"),
+    ):
+        flash(board.port, image, attempts=2, pause_s=0.05)
+
+
+# --- ports that cannot be opened --------------------------------------------------------------------------
+
+
+def test_missing_port(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flash_module, "board_ports", lambda: ["/dev/ttyUSB7 (CH340)"])
+    with pytest.raises(
+        UserError, match=r"no port /dev/ttyUSB99 \(boards connected: /dev/ttyUSB7 \(CH340\)\)"
+    ):
+        flash("/dev/ttyUSB99", image)
+
+
+def test_busy_port(tmp_path: Path, image: Path) -> None:
+    with (
+        MockBoard(tmp_path / "tty") as board,
+        serial.Serial(board.port, exclusive=True),
+        pytest.raises(UserError, match=rf"tty is in use \(.*process {os.getpid()}.*; end that program"),
+    ):
+        flash(board.port, image)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+    """Return a port that the system refuses to open with an error number. (As root none is refused.)"""
+
+    def refuse(number: int) -> Path:
+        def open_(path: str, *arguments: Any) -> int:
+            if path == str(port):
+                raise OSError(number, os.strerror(number), path)
+            return opened(path, *arguments)
+
+        monkeypatch.setattr(os, "open", open_)
+        return port
+
+    opened = os.open
+    port = tmp_path / "ttyUSB0"
+    port.touch()
+    return refuse
+
+
+def test_forbidden_port(image: Path, refused: Callable[[int], Path]) -> None:
+    port = refused(errno.EACCES)
+    port.chmod(0o660)
+    if os.getgid() == 0:
+        os.chown(port, -1, 20)
+    group = grp.getgrgid(port.stat().st_gid).gr_name
+    with pytest.raises(
+        UserError, match=rf"no permission to use {port}: .*`sudo usermod -aG {group} \$USER`, log out"
+    ):
+        flash(str(port), image)
+    port.chmod(0o600)
+    with pytest.raises(UserError, match=r"no permission to use .*: it has no group .* udev rule"):
+        flash(str(port), image)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EBUSY, "is in use"),
+        (errno.ENODEV, "there is no port"),
+        (errno.EMFILE, "cannot open .*Too many open files"),
+    ],
+)
+def test_port_that_the_system_refuses(
+    image: Path, refused: Callable[[int], Path], number: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        flash(str(refused(number)), image)
+
+
+@pytest.mark.parametrize(
+    "port",
+    [
+        "socket://127.0.0.1:9",
+        "socket://127.0.0.1",
+        "rfc2217://127.0.0.1:9",
+        "nonsense://x",
+        "/dev/null",
+        "/tmp",
+    ],
+)
+def test_what_is_no_port(port: str, image: Path) -> None:
+    with pytest.raises(UserError, match=r"^cannot open .*\(.+\); name a serial port"):
+        flash(port, image)
+
+
+# --- images -----------------------------------------------------------------------------------------------
+
+
+def damaged(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+IMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda _: b"", "is not an ESP32 image"),
+    "header": (lambda content: content[:10], "is not an ESP32 image"),
+    "half": (lambda content: content[: len(content) // 2], "is not an ESP32 image"),
+    "no checksum": (lambda content: content[: len(content) // 16 * 16 - 33], "is not an ESP32 image"),
+    "no digest": (lambda content: content[:-1], "is damaged"),
+    "random": (lambda _: random.Random(0).randbytes(1000), "is not an ESP32 image"),
+    "data": (lambda content: damaged(content, 5000), "is damaged"),
+    "header bit": (lambda content: damaged(content, 2), "is damaged"),
+    "ELF": (
+        lambda _: b"\x7fELF\x01\x01",
+        "is an ELF file; make an image of it with `esptool --chip esp32 elf2image`",
+    ),
+    "other chip": (
+        lambda _: make_image(1, kind=ESP32S3FirmwareImage),
+        "is an image for ESP32-S3, not for the ESP32; build it",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_bad_image_is_told_before_the_board_is_touched(kind: str, content: bytes, tmp_path: Path) -> None:
+    change, message = IMAGES[kind]
+    path = tmp_path / "program.bin"
+    path.write_bytes(change(content))
+    with pytest.raises(UserError, match=f"program.bin {message}"):
+        flash("/dev/nowhere", path)
+
+
+def test_every_flipped_byte_and_cut_of_an_image_is_seen(tmp_path: Path) -> None:
+    content, path = make_image(5, size=64), tmp_path / "small.bin"
+    path.write_bytes(content)
+    assert read_image(path) == content
+    digest_flag = 23  # without it the image has no digest to be checked against, and is whole
+    for at in range(len(content)):
+        for changed in (content[:at], *([] if at == digest_flag else [damaged(content, at)])):
+            path.write_bytes(changed)
+            with pytest.raises(UserError, match=r"small\.bin is "):
+                read_image(path)
+
+
+def test_missing_image_and_bad_offset(image: Path, tmp_path: Path) -> None:
+    for missing in (tmp_path / "none.bin", tmp_path):
+        with pytest.raises(UserError, match="cannot read the image"):
+            flash("/dev/nowhere", missing)
+    for offset in (0x1001, -0x1000):
+        with pytest.raises(UserError, match="is not a multiple of 0x1000"):
+            flash("/dev/nowhere", image, offset=offset)
