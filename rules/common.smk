@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import threading
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -61,8 +62,23 @@ def lock_folder():
         )
 
 
+def stop_timers():
+    """Stop what Snakemake's scheduler has left waiting, so that a run that is done ends at once."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+
+
 onstart:
     lock_folder()
+
+
+onsuccess:
+    stop_timers()
+
+
+onerror:
+    stop_timers()
 
 
 wildcard_constraints:

@@ -12,6 +12,7 @@ rule prune_channels:
         "benchmarks/{study}/s{seed}/prune_channels.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("pruned"),
+    priority: 10
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -90,6 +91,7 @@ rule train_quantization_aware:
         "logs/{study}/s{seed}/train_quantization_aware.{variant}.log",
     benchmark:
         "benchmarks/{study}/s{seed}/train_quantization_aware.{variant}.tsv"
+    priority: 10
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads

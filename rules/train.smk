@@ -1,4 +1,7 @@
 # Teacher, baselines from scratch, distilled student, fine-tuned student.
+#
+# Priorities, here and in compress.smk: what others wait for first, data, then the longest chain (a teacher, its student,
+# pruned, fine-tuned, quantization-aware), then the other networks; the many short jobs fill in.
 
 
 rule train_network:
@@ -14,6 +17,7 @@ rule train_network:
         "benchmarks/{study}/s{seed}/train_network.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("trained"),
+    priority: 5
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
@@ -45,6 +49,7 @@ rule distill_student:
         "benchmarks/{study}/s{seed}/distill_student.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("distilled"),
+    priority: 10
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
@@ -78,6 +83,7 @@ rule fine_tune:
         "benchmarks/{study}/s{seed}/fine_tune.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("fine-tuned"),
+    priority: 10
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
@@ -130,6 +136,7 @@ rule transfer_network:
         "benchmarks/{study}/s{seed}/transfer_network.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("transferred"),
+    priority: 5
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
@@ -161,7 +168,6 @@ rule train_ssd:
         "benchmarks/{study}/s{seed}/train_ssd.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("ssd"),
-    # A student waits for it.
     priority: 10
     conda:
         "../envs/paper2board.yaml"

@@ -9,12 +9,12 @@ import sys
 
 import numpy as np
 
+from paper2board.acquire.pixels import to_int8
 from paper2board.capture.capture import capture
 from paper2board.capture.line import emulated_line
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.report.logits import load_test
 from paper2board.scripting import running
-from paper2board.train.data import to_int8
 
 if __name__ == "__main__":
     with running(snakemake) as log:

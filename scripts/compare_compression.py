@@ -7,11 +7,11 @@ source text over bytes of binary, slides "Input Compression" and "Weight Compres
 from pathlib import Path
 
 from paper2board.acquire.examples import load_examples
+from paper2board.acquire.pixels import to_int8
 from paper2board.convert.compression import compress_input, weight_compression
 from paper2board.convert.manifest import Manifest
 from paper2board.evidence import Kind, counted, write_book
 from paper2board.scripting import running
-from paper2board.train.data import to_int8
 
 if __name__ == "__main__":
     with running(snakemake):

@@ -14,7 +14,7 @@ from paper2board.evidence import Evidence, Kind, write_book
 from paper2board.files import digest
 from paper2board.scripting import running
 from paper2board.train.data import to_tensor
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 from paper2board.train.mobilenet import (
     HeadTraining,
     corrected_interval,

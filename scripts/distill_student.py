@@ -5,7 +5,7 @@ alpha · T² · KL + (1 − alpha) · cross entropy; T and alpha of the study (t
 """
 
 from paper2board.scripting import running
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 from paper2board.train.network import write_weights
 from paper2board.train.stage import new_network, train_job, write_history
 from paper2board.train.teacher import job_teacher

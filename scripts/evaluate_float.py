@@ -8,7 +8,7 @@ from paper2board.compress.quantize import deck_round_trip
 from paper2board.report.logits import load_test, write_logits
 from paper2board.scripting import running
 from paper2board.train.data import to_tensor
-from paper2board.train.loop import configure, predict
+from paper2board.train.inference import configure, predict
 from paper2board.train.network import folded, read_weights
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from functools import partial
 
 from tqdm import tqdm
 
+from paper2board.acquire.pixels import to_int8
 from paper2board.integer_model import read
 from paper2board.report.logits import load_test, write_logits
 from paper2board.scripting import running
 from paper2board.simulate import simulate
-from paper2board.train.data import to_int8
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 
 if __name__ == "__main__":
     with running(snakemake):

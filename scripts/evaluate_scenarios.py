@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from paper2board.acquire.examples import fit_images, load_examples
 from paper2board.acquire.perturbations import perturb_set
+from paper2board.acquire.pixels import to_int8
 from paper2board.acquire.scenes import SceneSet
 from paper2board.errors import UserError
 from paper2board.evidence import write_book
@@ -19,7 +20,6 @@ from paper2board.integer_model import read
 from paper2board.report.detection import Detections
 from paper2board.report.detection_book import device_boxes, scenario_book, truths
 from paper2board.scripting import running
-from paper2board.train.data import to_int8
 from paper2board.train.detection_settings import Grid
 
 UNCHANGED = "unchanged"

@@ -12,7 +12,7 @@ from paper2board.evidence import Evidence, Kind, write_book
 from paper2board.files import digest
 from paper2board.scripting import running
 from paper2board.train.data import to_float, to_tensor
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 from paper2board.train.network import folded, read_weights
 
 if __name__ == "__main__":

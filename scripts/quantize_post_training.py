@@ -4,12 +4,12 @@ Inputs: weights, calibration images. Output: the IntegerModel. Method: batch nor
 channel or (scheme ptq-per-tensor) per tensor; activation ranges of least squared error on the calibration set.
 """
 
+from paper2board.compress.calibration import calibration_pixels, origin
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.integer_model import renamed, write
 from paper2board.scripting import running
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 from paper2board.train.network import folded, read_weights
-from paper2board.train.stage import calibration_pixels, origin
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -8,6 +8,7 @@ are exact. A network that the board does not hold is left out, and the log says 
 import tempfile
 from pathlib import Path
 
+from paper2board.acquire.pixels import to_int8
 from paper2board.capture.emulated_book import emulated_book
 from paper2board.convert.c_code import write_engine
 from paper2board.convert.planner import board_limits, choose
@@ -20,7 +21,6 @@ from paper2board.files import digest
 from paper2board.firmware import runner
 from paper2board.report.logits import load_test, read_logits
 from paper2board.scripting import running
-from paper2board.train.data import to_int8
 
 if __name__ == "__main__":
     with running(snakemake) as log, tempfile.TemporaryDirectory(prefix="paper2board-") as scratch:

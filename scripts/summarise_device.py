@@ -8,6 +8,7 @@ cycles per instruction ÷ clock, a model with that figure's interval.
 from pathlib import Path
 
 from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.acquire.pixels import to_int8
 from paper2board.capture.board_fit import accuracy_on_device, board_memory_book, engine_memory_book
 from paper2board.capture.book import device_book, engine_gain, memory_book, split_gain
 from paper2board.capture.boxes_book import boxes_parity
@@ -21,7 +22,6 @@ from paper2board.evidence import write_book
 from paper2board.files import digest
 from paper2board.firmware.image import image_digest
 from paper2board.scripting import running
-from paper2board.train.data import to_int8
 
 if __name__ == "__main__":
     with running(snakemake):

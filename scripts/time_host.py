@@ -7,13 +7,14 @@ Subjects: the C engine (int8) and torch (float32); one thread each.
 import torch
 
 from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.acquire.pixels import to_int8
 from paper2board.energy.host_latency import host_book, measure, processor_name
 from paper2board.evidence import write_book
 from paper2board.files import write_json
 from paper2board.firmware.host import HostModel
 from paper2board.scripting import running
-from paper2board.train.data import to_float, to_int8, to_tensor
-from paper2board.train.loop import configure
+from paper2board.train.data import to_float, to_tensor
+from paper2board.train.inference import configure
 from paper2board.train.network import folded, read_weights
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ SGD with crop and flip, see ``paper2board.train.loop``.
 """
 
 from paper2board.scripting import running
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 from paper2board.train.network import write_weights
 from paper2board.train.stage import new_network, train_job, write_history
 

@@ -6,12 +6,13 @@ et al. 2018).
 """
 
 from paper2board.compress.aware_training import AwareNetwork
+from paper2board.compress.calibration import calibration_pixels, origin
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.integer_model import renamed, write
 from paper2board.scripting import running
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 from paper2board.train.network import folded, read_weights
-from paper2board.train.stage import calibration_pixels, origin, train_job, write_history
+from paper2board.train.stage import train_job, write_history
 from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from paper2board.acquire.splits import load_splits
 from paper2board.errors import UserError
 from paper2board.scripting import running
 from paper2board.train.detection_settings import Grid
-from paper2board.train.loop import checkpoint_path, configure
+from paper2board.train.inference import configure
+from paper2board.train.loop import checkpoint_path
 from paper2board.train.pretrained_weights import read_pretrained
 from paper2board.train.recipe import Recipe
 from paper2board.train.ssd import (

@@ -6,7 +6,7 @@ head from scratch; then trained as any network, see ``paper2board.train.loop``.
 """
 
 from paper2board.scripting import running
-from paper2board.train.loop import configure
+from paper2board.train.inference import configure
 from paper2board.train.mobilenet import load_imagenet
 from paper2board.train.network import write_weights
 from paper2board.train.pretrained_weights import read_pretrained

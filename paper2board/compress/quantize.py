@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from paper2board.acquire.pixels import PIXEL_SCALE
 from paper2board.integer_model import Activation as FusedActivation
 from paper2board.integer_model import Add as AddOp
 from paper2board.integer_model import (
@@ -25,7 +26,7 @@ from paper2board.integer_model import (
     Reshape,
     Tensor,
 )
-from paper2board.train.data import PIXEL_SCALE, to_float
+from paper2board.train.data import to_float
 from paper2board.train.network import ConvLayer, LinearLayer, Network
 from paper2board.train.network_spec import Add, AveragePool, Concat, Conv, Depthwise, Flatten, Linear, MaxPool
 

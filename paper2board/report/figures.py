@@ -96,7 +96,8 @@ def training_curves(histories: Mapping[str, Path]) -> Drawing:
         for index, (variant, path) in enumerate(histories.items()):
             history = read_csv(path, ("epoch", "train_score", "validation_score"))
             colour = f"C{index}"
-            axes.plot(history["epoch"], history["validation_score"], color=colour, label=variant)
+            alone = "o" if len(history) == 1 else ""
+            axes.plot(history["epoch"], history["validation_score"], alone + "-", color=colour, label=variant)
             axes.plot(history["epoch"], history["train_score"], color=colour, linestyle=":", linewidth=1)
         axes.set(xlabel="epoch", ylabel="right answers (%)")
         axes.legend(ncols=2)
@@ -127,6 +128,7 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
+        named = set()
         for variant, form in shown:
             pair = f"size.{variant}.{form}", f"{score}.{variant}.{form}"
             size, accuracy = (evidence[name] for name in pair)
@@ -138,8 +140,9 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
                 fmt=PARETO_MARKERS[form],
                 color=colour,
                 capsize=2,
-                label=variant if form == "int8" else None,
+                label=None if variant in named else variant,
             )
+            named.add(variant)
             if all(name in printed for name in pair):
                 x, y = printed[pair[0]] * 1e3, printed[pair[1]]
                 axes.plot(x, y, PARETO_MARKERS[form], color=colour, markerfacecolor="white")

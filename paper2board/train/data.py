@@ -5,15 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-PIXEL_SCALE = 1 / 64
-"""Real value of one grey level; with zero point 0 the int8 input is exactly ``pixel − 128``."""
+from paper2board.acquire.pixels import PIXEL_SCALE
+
 MIN_VISIBLE = 0.3
 """A box that augmentation leaves less of in the image is no object any more."""
-
-
-def to_int8(pixels: np.ndarray) -> np.ndarray:
-    """Return uint8 pixels (any shape) as the integer networks see them: ``pixel − 128``, int8."""
-    return (pixels ^ 0x80).view(np.int8)
 
 
 def to_float(pixels: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,8 @@ Everything random in an epoch comes from a generator seeded by (seed, epoch), so
 goes on from its last checkpoint takes the same steps as training that was not.
 """
 
-import ctypes
 import hashlib
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from tqdm import tqdm
 
 from paper2board.files import atomic_path
 from paper2board.train.data import Moves, draw_moves, move, to_float
+from paper2board.train.inference import predict
 from paper2board.train.recipe import Recipe
 from paper2board.train.task import Boxes, Classification, Hits, Task
 
@@ -47,22 +45,6 @@ class Teacher:
     alpha: float
 
 
-def configure(threads: int) -> None:
-    """Fix torch's thread count and determinism, and keep freed memory with the allocator.
-
-    The last halves the time of small networks: without it glibc maps and unmaps every activation. Deterministic
-    torch also fills all new memory with NaN, a fifth of the time of a detector's training; nothing here reads it.
-    """
-    torch.set_num_threads(max(1, min(threads, os.cpu_count() or 1)))
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
 def checkpoint_path(output: str | Path) -> Path:
     """Return where the training that makes ``output`` keeps its checkpoint."""
     return Path("checkpoints") / Path(output).with_suffix(".checkpoint")
@@ -75,13 +57,6 @@ def one_cycle(step: int, total: int, warm_up: float) -> float:
     """
     done = step / total
     return 0.1 + 0.9 * done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
-
-
-@torch.inference_mode()
-def predict(network: nn.Module, pixels: torch.Tensor, batch: int = 500) -> torch.Tensor:
-    """Return the float32 logits of uint8 N×C×H×W pixels."""
-    network.eval()
-    return torch.cat([network(to_float(part)) for part in pixels.split(batch)])
 
 
 def score(network: nn.Module, images: Images, task: Task) -> float:

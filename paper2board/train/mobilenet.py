@@ -16,8 +16,9 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from scipy import stats
 from torch import Tensor, nn
 
+from paper2board.acquire.pixels import PIXEL_SCALE
 from paper2board.errors import UserError
-from paper2board.train.data import PIXEL_SCALE, to_float
+from paper2board.train.data import to_float
 from paper2board.train.network import Network
 from paper2board.train.network_spec import NetworkSpec
 

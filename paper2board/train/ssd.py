@@ -28,11 +28,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from paper2board.acquire.pixels import PIXEL_SCALE
 from paper2board.acquire.scenes import SceneSet
 from paper2board.errors import UserError
 from paper2board.files import write_bytes
 from paper2board.torchvision_guard import torchvision
-from paper2board.train.data import PIXEL_SCALE, move_boxes, to_float, to_tensor
+from paper2board.train.data import move_boxes, to_float, to_tensor
 from paper2board.train.detection import Grid, tell
 from paper2board.train.loop import Descent
 from paper2board.train.recipe import Recipe

@@ -1,6 +1,6 @@
 """One variant of a study, from data and recipe to weights and history on disk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from paper2board.acquire.examples import Examples, fit_images, load_examples
 from paper2board.acquire.splits import load_splits
 from paper2board.errors import UserError
-from paper2board.files import atomic_path, digest
+from paper2board.files import atomic_path
 from paper2board.train.data import to_tensor
 from paper2board.train.loop import Images, Teacher, checkpoint_path, train
 from paper2board.train.network import Network
@@ -40,23 +40,6 @@ def images_of(examples: Examples, indices: np.ndarray, spec: NetworkSpec, task: 
             tuple(torch.from_numpy(scene.classes.copy()) for scene in scenes),
         ),
     )
-
-
-def calibration_pixels(files: Sequence[str], splits_path: str | Path, spec: NetworkSpec) -> torch.Tensor:
-    """Return the calibration images of a study as a network of ``spec`` sees them, uint8 N×C×H×W."""
-    images = load_examples(files).images[load_splits(splits_path)["calibration"]]
-    return to_tensor(fit_images(images, spec.input))
-
-
-def origin(job: Any) -> dict[str, str]:
-    """Return the metadata of an integer model that a rule's ``job`` makes: where it is from, what its outputs are.
-
-    A classifier's are classes; a data set that stands in for another has its own.
-    """
-    metadata = {"weights_sha256": digest(job.input.weights)}
-    if job.params.task == "classification":
-        metadata["classes"] = ",".join(load_examples(job.input.data, 1).names(job.params.classes))
-    return metadata
 
 
 def new_network(spec: dict, seed: int) -> Network:

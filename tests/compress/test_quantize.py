@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paper2board.acquire.pixels import to_int8
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.magnitude_pruning import prune_magnitude, zero_share
 from paper2board.compress.quantize import (
@@ -18,8 +19,8 @@ from paper2board.compress.quantize import (
 )
 from paper2board.simulate import simulate
 from paper2board.study import load_study
-from paper2board.train.data import to_int8, to_tensor
-from paper2board.train.loop import predict
+from paper2board.train.data import to_tensor
+from paper2board.train.inference import predict
 from paper2board.train.network import Network, folded
 
 STUDY = load_study("config/studies/esp32-wroom-cifar10.yaml")

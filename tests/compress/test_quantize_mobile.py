@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from paper2board.acquire.pixels import to_int8
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.magnitude_pruning import prune_magnitude
 from paper2board.compress.quantize import INPUT, Observer, to_integer_model
@@ -13,8 +14,8 @@ from paper2board.convert.tflite import Route, export
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.integer_model import Concatenation, DepthwiseConv2D
 from paper2board.simulate import activations, simulate
-from paper2board.train.data import to_int8, to_tensor
-from paper2board.train.loop import predict
+from paper2board.train.data import to_tensor
+from paper2board.train.inference import predict
 from paper2board.train.network import Network, folded
 from paper2board.train.network_spec import NetworkSpec
 

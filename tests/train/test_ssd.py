@@ -354,7 +354,7 @@ def test_a_wrong_grid_is_refused_before_training(tmp_path) -> None:
 def job(tmp_path, monkeypatch) -> SimpleNamespace:
     """Snakemake's object for scripts/train_ssd.py; the backbone's weights are not read."""
     monkeypatch.setattr("paper2board.train.pretrained_weights.read_pretrained", lambda path: None)
-    monkeypatch.setattr("paper2board.train.loop.configure", lambda threads: None)
+    monkeypatch.setattr("paper2board.train.inference.configure", lambda threads: None)
     write_scenes(tmp_path / "train.safetensors", scene_set(6))
     parts = {"train": [0, 1, 2, 3], "validation": [4, 5], "calibration": [0]}
     np.savez(tmp_path / "splits.npz", **{name: np.int32(part) for name, part in parts.items()})

@@ -11,7 +11,8 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.train.data import draw_moves, move, to_float, to_int8, to_tensor
+from paper2board.acquire.pixels import to_int8
+from paper2board.train.data import draw_moves, move, to_float, to_tensor
 from paper2board.train.loop import Images, Teacher, one_cycle, train
 from paper2board.train.network import Network, read_weights, same_padding, write_weights
 from paper2board.train.network_spec import NetworkSpec

@@ -1,0 +1,30 @@
+"""What quantization takes from a rule's inputs beside the weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.acquire.splits import load_splits
+from paper2board.files import digest
+from paper2board.train.data import to_tensor
+from paper2board.train.network_spec import NetworkSpec
+
+
+def calibration_pixels(files: Sequence[str], splits_path: str | Path, spec: NetworkSpec) -> torch.Tensor:
+    """Return the calibration images of a study as a network of ``spec`` sees them, uint8 N×C×H×W."""
+    images = load_examples(files).images[load_splits(splits_path)["calibration"]]
+    return to_tensor(fit_images(images, spec.input))
+
+
+def origin(job: Any) -> dict[str, str]:
+    """Return the metadata of an integer model that a rule's ``job`` makes: where it is from, what its outputs are.
+
+    A classifier's are classes; a data set that stands in for another has its own.
+    """
+    metadata = {"weights_sha256": digest(job.input.weights)}
+    if job.params.task == "classification":
+        metadata["classes"] = ",".join(load_examples(job.input.data, 1).names(job.params.classes))
+    return metadata
