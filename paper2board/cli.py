@@ -80,6 +80,20 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_compile)
 
     command = commands.add_parser(
+        "flash",
+        help="write an image into a connected ESP32",
+        description="Write an ESP32 image into a board's flash, unless it is there already, and start it. "
+        "docs/hardware.md has ports, failures and remedies.",
+    )
+    command.add_argument("image", type=Path, metavar="IMAGE.bin", help="build/<study>/esp32/device.bin")
+    command.add_argument(
+        "--port",
+        metavar="PORT",
+        help="/dev/ttyUSB0, socket://host:port or rfc2217://host:port?ign_set_control (default: the only board)",
+    )
+    command.set_defaults(run=_flash)
+
+    command = commands.add_parser(
         "bench-engine",
         help="what networks cost on the emulator: instructions, memory, modelled latency",
         description="Run the benchmark's networks with every back end and plan on the emulator, compare their "
@@ -203,6 +217,18 @@ def _compile(options: argparse.Namespace) -> int:
         raise UserError(
             f"{options.output} cannot be written ({error.strerror}); give another folder"
         ) from error
+    return 0
+
+
+def _flash(options: argparse.Namespace) -> int:
+    from paper2board.firmware.flash import flash  # with esptool: not for `--help`
+    from paper2board.firmware.ports import find_port
+
+    port = options.port or find_port()
+    written = flash(port, options.image, progress=True)
+    print(
+        f"{options.image} {'was written into' if written else 'is already in'} the flash of the ESP32 on {port}"
+    )
     return 0
 
 

@@ -1,9 +1,9 @@
 """Flash a board and capture inferences from it.
 
 Inputs: test images, the ESP32 image, the .tflite that it is of. Outputs: evidence book, and the device log in
-params.log. Method: esptool writes the image unless the board has it; the core counts its cycles, which code and data
-in SRAM take whatever the clock is; latency is cycles ÷ the board's clock. A network without an ESP32 image leaves an
-empty book.
+params.log. Method: esptool writes the image unless the board has it; the core counts its cycles, which code and
+data in SRAM take whatever the clock is; latency is cycles ÷ the board's clock. A network without an ESP32 image
+leaves an empty book.
 """
 
 import sys

@@ -60,7 +60,8 @@ if __name__ == "__main__":
             templates=Path("reports"),
             output=Path(snakemake.output.folder),
             notice=f"Data: {origin}" if origin.startswith(STAND_IN) else params.data_note,
-            absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")},
+            absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")}
+            | {"device.board.": "no board attached", "esp32.": "does not fit"},
         )
         for line in report.summary:
             log(line)

@@ -1,10 +1,10 @@
-"""An ESP32 as far as its image needs one: QEMU's dc233c core with memory everywhere, and UART 0 played by this process.
+"""An ESP32 as far as its image needs one: QEMU's dc233c core with memory everywhere, UART 0 played by this process.
 
-Debian's QEMU has no ESP32. Its dc233c core has the instructions that an image uses, and on the ``sim`` machine, with
-two gigabytes, memory at all of the ESP32's addresses. What an ESP32 has beyond memory is acted out over QEMU's debugger
-interface (GDB's remote serial protocol): the core stops before it touches a register of the UART, this process
-does what the UART would do, and the core goes on. The ROM's part, loading the segments of the image file and jumping to
-its entry, is done here too.
+Debian's QEMU has no ESP32. Its dc233c core has the instructions that an image uses, and on the ``sim`` machine,
+with two gigabytes, memory at all of the ESP32's addresses. What an ESP32 has beyond memory is acted out over QEMU's
+debugger interface (GDB's remote serial protocol): the core stops before it touches a register of the UART, this
+process does what the UART would do, and the core goes on. The ROM's part, loading the segments of the image file
+and jumping to its entry, is done here too.
 """
 
 import contextlib
@@ -123,12 +123,35 @@ class Machine:
 
 @contextlib.contextmanager
 def running(image: Path) -> Iterator[tuple[serial.SerialBase, Machine]]:
-    """Run the flash image ``image``; yield its line and its machine, whose memory can be read once the line is closed."""
+    """Run ``image``; yield its line and its machine, whose memory can be read once the line is closed."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = ["qemu-system-xtensa", "-M", "sim", "-cpu", "dc233c", "-m", "2G", "-icount", "shift=5,sleep=off"]
-    command += ["-display", "none", "-monitor", "none", "-serial", "none", "-S", "-gdb", f"tcp:127.0.0.1:{port}"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process, socket.create_server(("127.0.0.1", 0)) as server:
+    command = [
+        "qemu-system-xtensa",
+        "-M",
+        "sim",
+        "-cpu",
+        "dc233c",
+        "-m",
+        "2G",
+        "-icount",
+        "shift=5,sleep=off",
+    ]
+    command += [
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "none",
+        "-S",
+        "-gdb",
+        f"tcp:127.0.0.1:{port}",
+    ]
+    with (
+        subprocess.Popen(command, stderr=subprocess.DEVNULL) as process,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
         try:
             line = serial.serial_for_url(f"socket://127.0.0.1:{server.getsockname()[1]}", timeout=1.0)
             host, _ = server.accept()

@@ -17,8 +17,8 @@ import serial
 from paper2board.capture.client import Device, DeviceError
 from paper2board.capture.line import emulated_line, serial_line
 from paper2board.errors import UserError
-from paper2board.firmware.image import read_image
 from paper2board.firmware.host import HostModel
+from paper2board.firmware.image import read_image
 from paper2board.integer_model import IntegerModel
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from esptool.bin_image import LoadFirmwareImage
 from esp32_machine import running
+from esptool.bin_image import LoadFirmwareImage
 
 from paper2board.capture.client import Device
 from paper2board.convert.c_code import generate
@@ -65,8 +65,8 @@ def test_image_is_where_the_rom_loads_it(image: Path, generated: Path) -> None:
     assert content == read_image(generated / "esp32.elf").content
     for segment in loaded.segments:
         end = segment.addr + len(segment.data)
-        in_code = 0x40080000 <= segment.addr and end <= 0x400A0000
-        in_constants = 0x3FFB0000 <= segment.addr and end <= 0x3FFE0000
+        in_code = segment.addr >= 0x40080000 and end <= 0x400A0000
+        in_constants = segment.addr >= 0x3FFB0000 and end <= 0x3FFE0000
         assert in_code or in_constants, f"the ROM works at {segment.addr:#x} while it loads"
 
 

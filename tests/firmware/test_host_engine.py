@@ -16,8 +16,8 @@ from paper2board.convert.c_code import generate
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.errors import UserError
 from paper2board.firmware import host
-from paper2board.firmware.image import FLAGS
 from paper2board.firmware.host import HostModel, build_host
+from paper2board.firmware.image import FLAGS
 from paper2board.firmware.sources import APPLICATION, ENGINE, WARNINGS, engine_flags, engine_sources
 from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
 from paper2board.simulate import multiply_by_quantized_multiplier, simulate
