@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--flash", type=_positive, metavar="BYTES", help="limit of the constants")
     command.set_defaults(run=_compile)
 
+    command = commands.add_parser("ports", help="serial ports that an ESP32 board may be on")
+    command.set_defaults(run=_ports)
+
     command = commands.add_parser(
         "flash",
         help="write an image into a connected ESP32",
@@ -92,6 +95,20 @@ def _parser() -> argparse.ArgumentParser:
         help="/dev/ttyUSB0, socket://host:port or rfc2217://host:port?ign_set_control (default: the only board)",
     )
     command.set_defaults(run=_flash)
+
+    command = commands.add_parser(
+        "verify-device",
+        help="prove a study's emulated device on the whole test set, image by image",
+        description="Run a study's test images through its device image on the emulator, one emulator a core, and "
+        "compare the outputs with the integer model's. Call it where `make report` has run. Stopped, it goes on "
+        "there when it is run again.",
+    )
+    command.add_argument("study", metavar="STUDY", help="a file of config/studies")
+    command.add_argument("--engine", metavar="ENGINE", help="default: the study's own")
+    command.add_argument(
+        "--images", type=int, metavar="N", help="only the first (default: all that the integer model has run)"
+    )
+    command.set_defaults(run=_verify_device)
 
     command = commands.add_parser(
         "bench-engine",
@@ -220,6 +237,14 @@ def _compile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ports(_: argparse.Namespace) -> int:
+    from paper2board.firmware.ports import board_ports, find_port
+
+    # Without a board, find_port() says why that may be.
+    print(*(board_ports() or [find_port()]), sep="\n")
+    return 0
+
+
 def _flash(options: argparse.Namespace) -> int:
     from paper2board.firmware.flash import flash  # with esptool: not for `--help`
     from paper2board.firmware.ports import find_port
@@ -230,6 +255,12 @@ def _flash(options: argparse.Namespace) -> int:
         f"{options.image} {'was written into' if written else 'is already in'} the flash of the ESP32 on {port}"
     )
     return 0
+
+
+def _verify_device(options: argparse.Namespace) -> int:
+    from paper2board.capture.verify import main as verify  # with numpy: not for `--help`
+
+    return verify(options.study, options.engine, options.images)
 
 
 def _new_study(options: argparse.Namespace) -> int:

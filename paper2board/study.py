@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 
 from paper2board.acquire.dataset import BoxesDataset, Dataset, ScenesDataset
 from paper2board.configuration import load_yaml
+from paper2board.energy.wiring import MeasuredTrace
 from paper2board.errors import UserError
 from paper2board.train.detection_settings import BOX, Grid
 from paper2board.train.network_spec import NetworkSpec
@@ -225,6 +226,8 @@ class Study(_Model):
     claimed_latency: ClaimedLatency | None = None
     period_s: float = Field(gt=0)
     """Duty-cycled operation: one inference per this many seconds."""
+    trace: MeasuredTrace | None = None
+    """The board's current as an instrument recorded it; None: a synthetic one stands in."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":

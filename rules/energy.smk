@@ -33,10 +33,13 @@ rule model_energy:
     input:
         device="results/{study}/metrics/device.json",
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
+        trace=lambda w: study(w).trace.file if study(w).trace else [],
+        serial_log=lambda w: (study(w).trace and study(w).trace.log) or [],
     output:
         book="results/{study}/metrics/energy.json",
         trace="results/{study}/current_trace.csv",
         curve="results/{study}/duty_cycle.csv",
+        schedule="results/{study}/schedule.csv",
     log:
         "logs/{study}/model_energy.log",
     benchmark:
@@ -55,6 +58,9 @@ rule model_energy:
             and BOARDS[study(w).board].scratchpad is not None
         ),
         period_s=lambda w: study(w).period_s,
+        trace=lambda w: (
+            study(w).trace.model_dump(mode="json") if study(w).trace else None
+        ),
         code=code("model_energy"),
     message:
         "{wildcards.study}: computing power, energy and battery life"

@@ -386,6 +386,7 @@ rule render_report:
         ),
         survey=lambda w: f"results/{w.study}/survey.csv" if study(w).survey else [],
         curve="results/{study}/duty_cycle.csv",
+        schedule="results/{study}/schedule.csv",
         notes="results/{study}/host_notes.json",
         histories=lambda w: [
             f"models/{w.study}/s{first_seed(w)}/{name}.history.csv"

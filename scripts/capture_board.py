@@ -7,9 +7,11 @@ leaves an empty book.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from paper2board.acquire.pixels import to_int8
 from paper2board.capture.book import device_book
@@ -19,7 +21,6 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.energy.board import Cpu
 from paper2board.evidence import write_book
 from paper2board.files import digest
-from paper2board.firmware.esp32 import BAUD
 from paper2board.firmware.flash import flash
 from paper2board.firmware.ports import find_port
 from paper2board.report.logits import load_test
@@ -37,15 +38,18 @@ if __name__ == "__main__":
             log(f"{folder / 'device.bin'} {'written to' if written else 'is already on'} the board on {port}")
             model = read_tflite(snakemake.input.model)
             images = load_test(snakemake.input.data, params.images, model.image_shape)
-            device_log = capture(
-                folder / "device.elf",
-                to_int8(images),
-                np.arange(len(images)),
-                params.log,
-                boxes=params.boxes,
-                progress=sys.stderr.isatty(),
-                line=serial_line(port, BAUD),
-            )
+            # A board that was unplugged may come back under another name.
+            line = partial(serial_line, find_port if params.port == "auto" else port)
+            with tqdm(total=len(images), desc="capture", unit="image", disable=None) as bar:
+                device_log = capture(
+                    folder / "device.elf",
+                    to_int8(images),
+                    np.arange(len(images)),
+                    params.log,
+                    boxes=params.boxes,
+                    advance=bar.update,
+                    line=line,
+                )
             clock_hz = Cpu.model_validate(params.cpu).clock_MHz.value * 1e6
             chain = {
                 "tflite": digest(snakemake.input.model),

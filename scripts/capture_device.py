@@ -5,9 +5,10 @@ Debian's QEMU, spoken to over its serial line; it reports the digest of what it 
 refused. A capture that was interrupted goes on where it stopped.
 """
 
-import sys
+from functools import partial
 
 import numpy as np
+from tqdm import tqdm
 
 from paper2board.acquire.pixels import to_int8
 from paper2board.capture.capture import capture
@@ -20,14 +21,15 @@ if __name__ == "__main__":
     with running(snakemake) as log:
         shape = read_tflite(snakemake.input.model).image_shape
         images = load_test(snakemake.input.data, snakemake.params.images, shape)
-        device_log = capture(
-            snakemake.input.image,
-            to_int8(images),
-            np.arange(len(images)),
-            snakemake.output.log,
-            boxes=snakemake.params.boxes,
-            progress=sys.stderr.isatty(),
-            line=emulated_line(snakemake.input.image, snakemake.params.core),
-        )
+        with tqdm(total=len(images), desc="capture", unit="image", disable=None) as bar:
+            device_log = capture(
+                snakemake.input.image,
+                to_int8(images),
+                np.arange(len(images)),
+                snakemake.output.log,
+                boxes=snakemake.params.boxes,
+                advance=bar.update,
+                line=partial(emulated_line, snakemake.input.image, snakemake.params.core),
+            )
         median = int(np.median(device_log.counts))
         log(f"{len(images)} inferences, median {median:,} {device_log.header.unit}")

@@ -1,8 +1,9 @@
-"""Power, energy per inference, memory energy and battery life of the board.
+"""Power, energy per inference and by phases, memory energy and battery life of the board.
 
-Inputs: the device's evidence book, IntegerModel. Outputs: evidence book, current trace (CSV), duty-cycle curve
-(CSV). Method: the deck's formulas, once with the latency that the paper claims (``deck.…``), if it claims one, and
-once with our engine's; the deck's active-window detector on a synthetic trace, since no instrument is attached.
+Inputs: the device's evidence book, IntegerModel; the study's recorded trace and serial log, where it has them.
+Outputs: evidence book, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
+deck's formulas, once with the latency that the paper claims (``deck.…``), if it claims one, and once with our
+engine's. Phases are as the recorded trace tells; without one, the deck's detector runs on a synthetic trace.
 """
 
 import math
@@ -13,36 +14,68 @@ import numpy as np
 from paper2board.energy.active_window import trace_book
 from paper2board.energy.board import Board
 from paper2board.energy.book import duty_cycle_curve, energy_book
-from paper2board.energy.current_trace import read_trace, synthetic_trace, write_trace
+from paper2board.energy.current_trace import Trace, read_trace, synthetic_trace, write_trace
+from paper2board.energy.instrument_laps import read_laps
 from paper2board.energy.memory_energy import LayerTraffic, memory_energy_book
+from paper2board.energy.units import in_unit
+from paper2board.energy.wiring import MeasuredTrace
+from paper2board.energy.year import schedule_curve
 from paper2board.evidence import Evidence, Kind, read_book, write_book
 from paper2board.files import atomic_path, digest
 from paper2board.integer_model import macs, read
 from paper2board.scripting import running
 
 INFERENCES_IN_TRACE = 20
+FEWEST_PER_HOUR = 0.1
+POINTS = 60
+
+
+def stand_in(board: Board, latency: Evidence) -> Trace:
+    """Return a synthetic trace of windows that last as long as inferences may."""
+    low, high = latency.interval or (latency.value, latency.value)
+    # What the detector takes for one inference has a shortest length: several in a row, as at a bench.
+    shortest = board.detector.min_duration_s
+    in_a_row = math.ceil(2 * shortest / low) if low < shortest else 1
+    low, likely, high = (in_a_row * value for value in (low, latency.value, high))
+    durations = np.random.default_rng(0).triangular(low, likely, high, INFERENCES_IN_TRACE)
+    return synthetic_trace(board, durations.tolist())
+
 
 if __name__ == "__main__":
     with running(snakemake):
-        board = Board.model_validate(snakemake.params.board)
-        device, claimed = read_book(snakemake.input.device), snakemake.params.claimed
-        ours = device[f"device.{snakemake.params.engine}.latency"]
-        book = energy_book(board, ours, snakemake.params.period_s)
-        low, high = (value / 1e3 for value in ours.interval or (ours.value, ours.value))
-        duration_s = ours.value / 1e3
-        if claimed:
-            duration_s, (low, high) = claimed["value_s"], claimed["interval_s"]
+        params = snakemake.params
+        board = Board.model_validate(params.board)
+        device = read_book(snakemake.input.device)
+        ours = in_unit(device[f"device.{params.engine}.latency"], "s")
+        deck = None
+        if params.claimed:
             deck = Evidence(
-                value=duration_s,
+                value=params.claimed["value_s"],
                 unit="s",
                 kind=Kind.CLAIMED,
-                method=claimed["source"],
-                interval=(low, high),
+                method=params.claimed["source"],
+                interval=params.claimed["interval_s"],
                 interval_method="range that the paper prints",
             )
-            book |= energy_book(board, deck, snakemake.params.period_s, prefix="deck.")
 
-        if snakemake.params.memory_energy:
+        path = Path(snakemake.output.trace)
+        if params.trace:
+            recorded = MeasuredTrace.model_validate(params.trace)
+            trace = read_trace(recorded.file, recorded)
+            write_trace(path, trace)
+            laps = read_laps(recorded.log) if recorded.log else ()
+            log = {"log": digest(recorded.log)} if recorded.log else {}
+            windows = trace_book(trace, board, {"trace": digest(recorded.file)} | log, laps)
+            book = energy_book(board, ours, params.period_s, trace=windows, inferences=recorded.inferences)
+        else:
+            write_trace(path, stand_in(board, deck or ours))
+            windows = trace_book(read_trace(path), board, {"trace": digest(path)})
+            book = energy_book(board, ours, params.period_s)
+        book |= windows
+        if deck:
+            book |= energy_book(board, deck, params.period_s, prefix="deck.")
+
+        if params.memory_energy:
             model = read(snakemake.input.model)
             layers = [
                 LayerTraffic(op.name, macs(model, op), model.tensors[op.output].size)
@@ -53,19 +86,14 @@ if __name__ == "__main__":
                 layer.name: device[f"device.paper-split.layer.{layer.name}.latency"] for layer in layers
             }
             book |= memory_energy_book(board.scratchpad, layers, latencies)
-
-        # What the detector takes for one inference has a shortest length: several in a row, as at a bench.
-        in_a_row = (
-            math.ceil(2 * board.detector.min_duration_s / low) if low < board.detector.min_duration_s else 1
-        )
-        low, duration_s, high = (in_a_row * value for value in (low, duration_s, high))
-        durations = np.random.default_rng(0).triangular(low, duration_s, high, INFERENCES_IN_TRACE)
-        path = Path(snakemake.output.trace)
-        write_trace(path, synthetic_trace(board, durations.tolist()))
-        book |= trace_book(read_trace(path), board, digest(path))
         write_book(snakemake.output.book, book)
 
-        longest = max(ours.interval or (ours.value,)) / 1e3
-        curve = duty_cycle_curve(board, ours, np.geomspace(2 * longest, 3600, 60).tolist())
-        with atomic_path(snakemake.output.curve) as temporary:
-            curve.to_csv(temporary, index=False)
+        shortest_s = 2 * max(ours.interval or (ours.value,))
+        periods = np.geomspace(shortest_s, 3600, POINTS).tolist()
+        rates = np.geomspace(FEWEST_PER_HOUR, 3600 / shortest_s, POINTS).tolist()
+        for curve, output in (
+            (duty_cycle_curve(board, ours, periods), snakemake.output.curve),
+            (schedule_curve(board, ours, rates), snakemake.output.schedule),
+        ):
+            with atomic_path(output) as temporary:
+                curve.to_csv(temporary, index=False)

@@ -1,8 +1,8 @@
 """Render the report of a study.
 
-Inputs: evidence books, claims ledger, confusion matrix, training histories, duty-cycle curve, notes, templates.
-Output: a folder with index.html (self-contained), report.md, report.json, tables/*.csv and figures/*.svg. Every
-verdict is computed from claims and evidence here.
+Inputs: evidence books, claims ledger, confusion matrix, training histories, duty-cycle and schedule curves, notes,
+templates. Output: a folder with index.html (self-contained), report.md, report.json, tables/*.csv and
+figures/*.svg. Every verdict is computed from claims and evidence here.
 """
 
 import json
@@ -52,6 +52,7 @@ if __name__ == "__main__":
                 },
                 confusion=optional(files.confusion),
                 duty_cycle=Path(files.curve),
+                schedule=Path(files.schedule),
                 engine=params.engine,
                 board=params.board,
                 precision_recall=optional(files.precision_recall),

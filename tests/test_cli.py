@@ -79,6 +79,17 @@ def test_classify_before_the_first_report_says_what_to_run(
     assert "build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so does not exist: run `make report`" in line
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_verify_device_s_verdict_is_the_exit_status(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    module = ModuleType("paper2board.capture.verify")
+    module.__dict__["main"] = lambda *arguments: asked.append(arguments) or status
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert cli.main(["verify-device", "a-study", "--engine", "mac16", "--images", "40"]) == status
+    assert cli.main(["verify-device", "a-study"]) == status
+    assert asked == [("a-study", "mac16", 40), ("a-study", None, None)]
+
+
 def test_answers_without_the_heavy_libraries() -> None:
     heavy = "{'torch', 'tensorflow', 'numpy', 'pandas'}"
     code = f"import sys, paper2board.cli; print({heavy} & sys.modules.keys())"

@@ -14,7 +14,7 @@
 #include "boxes.h"
 #endif
 
-#define APP_PROFILE "paper2board device application 1, protocol 1"
+#define APP_PROFILE "paper2board device application 1, protocol 2"
 #define MAX_INFERENCES 100000u
 
 /* The benchmark of MLPerf Tiny that has this network's input and output: a runner finds its script by this name, and
@@ -410,6 +410,33 @@ static void command_layers(char *words)
     }
 }
 
+/* A piece of an input, at its byte AT; the piece that completes the input is answered with what the network makes of
+ * it. A piece says where it belongs, so one that comes twice changes nothing. */
+static void command_batch(char *words)
+{
+    const char *at = next_word(&words);
+    char *piece = next_word(&words);
+    const uint32_t length = codec_decode_base64(piece);
+    uint32_t offset;
+
+    if (!codec_parse_decimal(at, &offset) || offset > input_loaded || length > P2B_INPUT_BYTES - offset) {
+        line_send("e-[A piece is AT BASE64, inside the input, without a gap before it]");
+        return;
+    }
+    forget_input();
+    input_loaded = offset;
+    input_expected = 1;
+    store_input((uint8_t *)piece, length);
+    if (input_expected) return;
+    infer_once();
+    has_results = 1;
+    command_outputs(words);
+    command_layers(words);
+#ifdef P2B_BOXES
+    command_boxes(words);
+#endif
+}
+
 static void command_memory(char *words)
 {
     (void)words;
@@ -461,6 +488,7 @@ static const struct {
     {"row", command_row, "row HEX           the photo's next bytes, row after row"},
     {"row64", command_row64, "row64 BASE64      as row HEX"},
     {"infer", command_infer, "infer [N=1 W=10]  W warm-ups, then N inferences"},
+    {"batch", command_batch, "batch AT BASE64   as db64, at byte AT; complete, infer, outputs and layers"},
     {"results", command_results, "results           probabilities for a benchmark, else the outputs"},
     {"outputs", command_outputs, "outputs           outputs of the last inference (int8)"},
 #ifdef P2B_BOXES

@@ -1,22 +1,25 @@
 """Capture: send images to a device, collect outputs and counts in a log."""
 
-import contextlib
 import fcntl
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import serial
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from paper2board.capture.client import Device
-from paper2board.capture.line import emulated_line
+from paper2board.capture.line import LineError, LineFactory, emulated_line
 from paper2board.capture.log import DeviceLog, Header, Record, footer, inputs_digest, read_log
 from paper2board.errors import UserError
 from paper2board.firmware.image import image_digest
+
+_PAUSE_S = 0.2
+"""Before a lost line is opened again."""
 
 
 def capture(
@@ -26,87 +29,132 @@ def capture(
     log_path: str | Path,
     *,
     boxes: bool = False,
-    progress: bool = False,
-    line: contextlib.AbstractContextManager[serial.SerialBase] | None = None,
+    advance: Callable[[int], object] = lambda _: None,
+    line: LineFactory | None = None,
+    patience_s: float = 60.0,
 ) -> DeviceLog:
     """Run every input on the device that runs ``image_elf`` and write the log to ``log_path``.
 
-    ``inputs``: int8, N × H × W × C; ``indices``: of those images in their data set. ``line``: the device's
-    line (default: ``image_elf`` on the emulator). ``boxes``: also ask a detector's device what it found.
-    ``progress`` shows a bar on a terminal.
+    ``inputs``: int8, N × H × W × C; ``indices``: of those images in their data set. ``line`` opens the device's
+    line (default: ``image_elf`` on the emulator). ``boxes``: also log what a detector's device found. ``advance``
+    is told how many more records there are, as a progress bar is.
 
     The log appears under its name when it is complete; until then ``<log_path>.partial`` holds the records so
-    far, and a capture that was interrupted goes on from there. Raise :class:`UserError` if the device runs
-    another image, refuses or stays silent.
+    far, and a capture that was interrupted goes on from there. A line that has worked and is lost, a device that
+    falls silent or restarts: the line is opened again and again, for ``patience_s`` without a record; digest and
+    header are checked, and capture goes on after the last record. Raise :class:`UserError` if the device runs
+    another image or refuses, or if there is no good line to it (any more).
     """
     if inputs.dtype != np.int8 or len(inputs) != len(indices) or len(inputs) == 0:
         raise ValueError(f"inputs must be int8, one per index, not {inputs.dtype} {inputs.shape}")
-    digest = image_digest(image_elf)
+    job = _Job(image_elf, image_digest(image_elf), inputs, indices, boxes)
     log_path = Path(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    partial = log_path.with_name(f"{log_path.name}.partial")
+    partial_path = log_path.with_name(f"{log_path.name}.partial")
     # Appending, so that opening it for a look at the lock destroys nothing.
-    with partial.open("a+b") as stream, line or emulated_line(image_elf) as device_line:
+    with partial_path.open("a+b") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{partial} is being written by another capture; wait for it to end") from error
-        if not partial.exists() or not os.path.samestat(os.fstat(stream.fileno()), partial.stat()):
-            raise UserError(f"{partial} was completed by another capture just now; run again")
-        device = Device(device_line)
-        running = device.digest()
-        if running != digest:
             raise UserError(
-                f"the device runs image {running[:12]}…, not {image_elf} ({digest[:12]}…); flash it, then capture"
-            )
-        header = _header(device, running, inputs, indices)
-        done = _resume(stream, header, indices)
-        bar = tqdm(
-            total=len(inputs), initial=done, unit="image", desc="capture", disable=None if progress else True
-        )
-        with bar:
-            for index, image in zip(indices[done:], inputs[done:], strict=True):
-                stream.write(_infer(device, int(index), image, header, boxes).line())
-                stream.flush()
-                bar.update()
+                f"{partial_path} is being written by another capture; wait for it to end"
+            ) from error
+        if not partial_path.exists() or not os.path.samestat(os.fstat(stream.fileno()), partial_path.stat()):
+            raise UserError(f"{partial_path} was completed by another capture just now; run again")
+        memory = _collect(job, stream, line or partial(emulated_line, image_elf), advance, patience_s)
         # The records are complete; the highest use of the stack is known only now.
         stream.seek(0)
-        stream.write(footer(stream.read(), len(inputs), device.memory()).line())
+        stream.write(footer(stream.read(), len(inputs), memory).line())
         stream.flush()
         os.fsync(stream.fileno())
-        os.replace(partial, log_path)
-    return read_log(log_path, digest)
+        os.replace(partial_path, log_path)
+    return read_log(log_path, job.digest)
 
 
-def _header(device: Device, digest: str, inputs: np.ndarray, indices: Sequence[int] | np.ndarray) -> Header:
-    """Describe the capture; one inference tells the layers and proves that the device can run one."""
-    profile = device.profile()
-    device.load(inputs[0])
-    device.infer()
-    layers = device.layers()
-    return Header(
-        image=digest,
-        application=profile.application,
-        model=profile.model,
-        model_sha256=profile.model_sha256,
-        unit=layers.unit,  # type: ignore[arg-type]  # pydantic checks it
-        layers=layers.names,
-        inputs=inputs_digest(inputs, indices),
-    )
+@dataclass(frozen=True)
+class _Job:
+    """What is to be captured."""
+
+    image_elf: str | Path
+    digest: str
+    inputs: np.ndarray
+    indices: Sequence[int] | np.ndarray
+    boxes: bool
+
+    def header(self, device: Device) -> Header:
+        """Describe the capture; one inference tells the layers and proves that the device can run one."""
+        running = device.digest()
+        if running != self.digest:
+            raise UserError(
+                f"the device runs image {running[:12]}…, not {self.image_elf} ({self.digest[:12]}…); flash it, then"
+                " capture"
+            )
+        profile = device.profile()
+        layers = device.run(self.inputs[0]).layers
+        return Header(
+            image=running,
+            application=profile.application,
+            model=profile.model,
+            model_sha256=profile.model_sha256,
+            unit=layers.unit,  # type: ignore[arg-type]  # pydantic checks it
+            layers=layers.names,
+            inputs=inputs_digest(self.inputs, self.indices),
+        )
+
+    def record(self, device: Device, number: int, header: Header) -> Record:
+        """Infer input ``number``."""
+        found = device.run(self.inputs[number], boxes=self.boxes)
+        index = int(self.indices[number])
+        if (found.layers.unit, found.layers.names) != (header.unit, header.layers):
+            raise UserError(
+                f"the device's layers changed during the capture, at image {index}; capture again"
+            )
+        return Record(
+            index=index,
+            outputs=tuple(int(value) for value in found.outputs),
+            layers=found.layers.counts,
+            boxes=found.boxes,
+        )
 
 
-def _infer(device: Device, index: int, image: np.ndarray, header: Header, boxes: bool) -> Record:
-    device.load(image)
-    outputs = device.infer()
-    layers = device.layers()
-    if (layers.unit, layers.names) != (header.unit, header.layers):
-        raise UserError(f"the device's layers changed during the capture, at image {index}; capture again")
-    return Record(
-        index=index,
-        outputs=tuple(int(value) for value in outputs),
-        layers=layers.counts,
-        boxes=device.boxes() if boxes else None,
-    )
+def _collect(
+    job: _Job,
+    stream: BinaryIO,
+    line: LineFactory,
+    advance: Callable[[int], object],
+    patience_s: float,
+) -> dict[str, int]:
+    """Complete the records in ``stream``, over as many lines as it takes; return the device's use of memory."""
+    total = len(job.inputs)
+    header: Header | None = None
+    done = 0
+    lost_at: float | None = None
+    while True:
+        try:
+            with line() as opened:
+                device = Device(opened)
+                found = job.header(device)
+                if header is None:
+                    header, done = found, _resume(stream, found, job.indices)
+                    advance(done)
+                elif found != header:
+                    raise UserError(f"another device answers after {done} of {total} images; capture again")
+                while done < total:
+                    stream.write(job.record(device, done, header).line())
+                    stream.flush()
+                    done, lost_at = done + 1, None
+                    advance(1)
+                return device.memory()
+        except LineError as error:
+            if header is None:
+                raise
+            lost_at = lost_at or time.monotonic()
+            if time.monotonic() - lost_at > patience_s:
+                raise UserError(
+                    f"{error}; gave up after {patience_s:g} s with {done} of {total} images captured, run again to"
+                    " go on there"
+                ) from error
+            time.sleep(_PAUSE_S)
 
 
 def _resume(stream: BinaryIO, header: Header, indices: Sequence[int] | np.ndarray) -> int:

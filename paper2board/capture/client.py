@@ -1,6 +1,7 @@
 """The host's end of the device protocol (docs/protocol.md): checksummed frames, time-outs, retries."""
 
 import base64
+import contextlib
 import re
 import secrets
 import time
@@ -10,20 +11,29 @@ from dataclasses import dataclass
 import numpy as np
 import serial
 
+from paper2board.capture.line import LineError
 from paper2board.capture.log import Box
 from paper2board.errors import UserError
 
-PROTOCOL = 1
+PROTOCOL = 2
 _CHUNK_BYTES = 768
 """Bytes of an image in one command; in base64 they just fit the device's command buffer."""
 _DAMAGED = "~e-[Damaged frame]"
 _FRAME = re.compile(r"~([0-9a-f]{4}):([0-9a-f]{2}):(.*):([0-9a-f]{8})$")
 """Sequence number, line number, text, CRC-32; noise may come before it."""
 _TAG = re.compile(r"m-([a-z0-9-]+)-\[(.*?)\](?:-(\d+))?")
+_STARTED = re.compile(r"(m-init-done|e-\[Unknown command: ~.*)$")
+"""What only a device says that does not know of frames: it has just started."""
+_NO_TEXT = re.compile(rb"[^ -~\r\n\t]")
+_REMEMBERED_BYTES = 64
 
 
 class DeviceError(UserError):
-    """The device refused a command or does not answer."""
+    """The device refused a command, or its program failed."""
+
+
+class RestartError(LineError):
+    """The device has started anew: what it had been sent is gone."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,22 @@ class LayerCounts:
     counts: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Inference:
+    """What the device made of one input: int8 outputs, counts, and what a detector found (else None)."""
+
+    outputs: np.ndarray
+    layers: LayerCounts
+    boxes: tuple[Box, ...] | None
+
+
 class Device:
     """A device running the application, spoken to in frames.
 
     A command that is lost or damaged is sent again, up to ``attempts`` times, each waiting ``timeout_s`` (for
-    an inference ``inference_timeout_s``) for the next good line; the device executes it only once. Methods
-    raise :class:`DeviceError` when the device refuses or stays silent.
+    an inference ``inference_timeout_s``) for the next good line; executed twice, it does what it does once. Methods
+    raise :class:`DeviceError` when the device refuses, :class:`LineError` when it gives no good answer, and
+    :class:`RestartError` when it has started anew.
     """
 
     def __init__(
@@ -65,6 +85,7 @@ class Device:
         self._inference_timeout_s = inference_timeout_s
         self._attempts = attempts
         self._pending = b""
+        self._heard = b""
         # A fresh start, so that no late reply to an earlier host is taken for ours.
         self._sequence = secrets.randbelow(1 << 16)
         self._connect()
@@ -99,8 +120,7 @@ class Device:
 
     def load(self, image: np.ndarray) -> None:
         """Load the network's input, int8."""
-        # The device takes pixels, 0 … 255, as MLPerf Tiny's image classification does.
-        pixels = (image.astype(np.int16) + 128).astype(np.uint8).tobytes()
+        pixels = _pixels(image)
         self._command(f"db load {len(pixels)}")
         self._send_bytes("db64", pixels)
 
@@ -117,11 +137,36 @@ class Device:
 
     def results(self) -> np.ndarray:
         """Return the outputs of the last inference, int8."""
-        return np.array(self._tagged(self._command("outputs"), "outputs")[0][0].split(","), dtype=np.int8)
+        return self._outputs(self._command("outputs"))
 
     def boxes(self) -> tuple[Box, ...]:
         """Return what a detector found in the last inference, best first."""
-        reply = self._command("boxes")
+        return self._boxes(self._command("boxes"))
+
+    def layers(self) -> LayerCounts:
+        """Return the counts of the last inference by layer."""
+        return self._layers(self._command("layers"))
+
+    def run(self, image: np.ndarray, *, boxes: bool = False) -> Inference:
+        """Infer the network's input ``image``, int8, once, in as few round trips as its bytes take; ``boxes``: of
+        a detector, also return what it found."""
+        pixels = _pixels(image)
+        reply: list[str] = []
+        for start in range(0, len(pixels), _CHUNK_BYTES):
+            piece = pixels[start : start + _CHUNK_BYTES]
+            last = start + len(piece) == len(pixels)
+            reply = self._command(
+                f"batch {start} {base64.b64encode(piece).decode()}",
+                self._inference_timeout_s if last else self._timeout_s,
+            )
+        return Inference(self._outputs(reply), self._layers(reply), self._boxes(reply) if boxes else None)
+
+    # --- replies --------------------------------------------------------------------------------------
+
+    def _outputs(self, reply: list[str]) -> np.ndarray:
+        return np.array(self._tagged(reply, "outputs")[0][0].split(","), dtype=np.int8)
+
+    def _boxes(self, reply: list[str]) -> tuple[Box, ...]:
         count = self._number(reply, r"m-boxes-(\d+)")
         found = [text for text, _ in self._tagged(reply, "box")] if count else []
         boxes = [tuple(int(word) for word in text.split(",")) for text in found]
@@ -131,17 +176,13 @@ class Device:
             )
         return tuple(boxes)  # type: ignore[arg-type]  # six numbers each, as just checked
 
-    def layers(self) -> LayerCounts:
-        """Return the counts of the last inference by layer."""
-        reply = self._command("layers")
+    def _layers(self, reply: list[str]) -> LayerCounts:
         counts = self._tagged(reply, "layer")
         return LayerCounts(
             self._tagged(reply, "counter")[0][0],
             tuple(name for name, _ in counts),
             tuple(int(number) for _, number in counts),
         )
-
-    # --- replies --------------------------------------------------------------------------------------
 
     @staticmethod
     def _tagged(reply: list[str], tag: str) -> list[tuple[str, str]]:
@@ -175,16 +216,17 @@ class Device:
         """Turn framing on, whatever state the line is in."""
         for _ in range(self._attempts):
             self._line.write(b"%crc on%")
-            # Only a framed reply shows that it worked.
-            if self._exchange("name", self._timeout_s) is not None:
-                return
-        raise DeviceError(
-            f"the device on {self._line.port} does not answer; check that it runs paper2board's application"
-        )
+            # A device that starts just now may not have heard that.
+            with contextlib.suppress(RestartError):
+                # Only a framed reply shows that it worked; whatever an earlier host left came before it.
+                if self._exchange("name", self._timeout_s) == ["m-name-dut-[paper2board]"]:
+                    return
+        raise LineError(f"the device on {self._line.port} does not answer: {self._symptom()}")
 
     def _command(self, command: str, timeout_s: float | None = None) -> list[str]:
         """Send a command until its whole reply has come; return the reply's lines without ``m-ready``."""
         self._sequence = (self._sequence + 1) % (1 << 16)
+        self._heard = b""
         for _ in range(self._attempts):
             reply = self._exchange(command, timeout_s or self._timeout_s)
             if reply is not None:
@@ -192,16 +234,26 @@ class Device:
                     if line.startswith("e-["):
                         raise DeviceError(f"the device refused '{command[:40]}': {line}")
                 return reply
-        raise DeviceError(
-            f"the device on {self._line.port} gave no good reply to '{command[:40]}' in {self._attempts} attempts;"
-            " check cable and power"
+        raise LineError(
+            f"the device on {self._line.port} gave no good reply to '{command[:40]}' in {self._attempts} attempts:"
+            f" {self._symptom()}"
         )
+
+    def _symptom(self) -> str:
+        """Say what came instead of an answer, and the remedy."""
+        heard, baud = self._heard, self._line.baudrate
+        if not heard:
+            return f"it is silent; check cable, power, that it is flashed, and that it talks at {baud} baud"
+        if 2 * len(_NO_TEXT.findall(heard)) > len(heard):
+            return f"only garbage comes; it does not talk at {baud} baud, open its line with its rate"
+        text = " ".join(heard.decode("latin-1").split())
+        return f"it said '…{text}'; check the cable, and that it runs paper2board's application"
 
     def _exchange(self, command: str, timeout_s: float) -> list[str] | None:
         """Send one frame; return its reply, or None if that does not come in whole."""
         body = f"{self._sequence:04x}:{command}"
         self._line.write(f"~{body}:{zlib.crc32(body.encode()):08x}%".encode())
-        reply: list[str] = []
+        reply: list[str] | None = []
         deadline = time.monotonic() + timeout_s
         while (text := self._read_line(deadline)) is not None:
             if text.endswith(_DAMAGED):
@@ -209,6 +261,8 @@ class Device:
             if "e-[Fault" in text:
                 raise DeviceError(f"the device's program failed: {text}; report this with the image")
             frame = _FRAME.search(text)
+            if frame is None and _STARTED.search(text):
+                raise RestartError(f"the device on {self._line.port} has started anew; check its power")
             if frame is None or int(frame[4], 16) != zlib.crc32(frame[0][1:-9].encode("latin-1")):
                 continue
             if int(frame[1], 16) != self._sequence:
@@ -216,11 +270,13 @@ class Device:
             if int(frame[2], 16) == 0:
                 # The first line of this reply, or of its repetition.
                 reply = []
-            if int(frame[2], 16) != len(reply) % 256:
-                return None
+            if reply is None or int(frame[2], 16) != len(reply) % 256:
+                # A line is lost; those that follow are not worth another attempt each.
+                reply = None
             if frame[3] == "m-ready":
                 return reply
-            reply.append(frame[3])
+            if reply is not None:
+                reply.append(frame[3])
             deadline = time.monotonic() + timeout_s
         return None
 
@@ -228,8 +284,15 @@ class Device:
         """Return the next line, without its end, or None when ``deadline`` has passed."""
         while (left := deadline - time.monotonic()) > 0:
             self._line.timeout = left
-            self._pending += self._line.read_until(b"\n")
+            part = self._line.read_until(b"\n")
+            self._heard = (self._heard + part)[-_REMEMBERED_BYTES:]
+            self._pending += part
             if self._pending.endswith(b"\n"):
                 text, self._pending = self._pending.decode("latin-1").rstrip("\r\n"), b""
                 return text
         return None
+
+
+def _pixels(image: np.ndarray) -> bytes:
+    """Return an int8 input as the device takes it: pixels, 0 … 255, as in MLPerf Tiny's image classification."""
+    return (image.astype(np.int16) + 128).astype(np.uint8).tobytes()

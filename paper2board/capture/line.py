@@ -8,7 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -16,26 +17,43 @@ import serial
 
 from paper2board.errors import UserError
 from paper2board.firmware.emulator import EMULATOR, emulator_command
+from paper2board.firmware.esp32 import BAUD
 from paper2board.firmware.image import read_image
 
-BAUD = 921_600
 _BOOT_TIMEOUT_S = 20.0
 _ATTEMPTS = 5
 _PR_SET_PDEATHSIG = 1
 
+LineFactory = Callable[[], AbstractContextManager[serial.SerialBase]]
+"""Opens a device's line, anew each time; raises :class:`LineError` when it cannot be opened or is lost."""
+
+
+class LineError(UserError):
+    """The line to the device is lost, or nothing good comes over it; it may be better once opened anew."""
+
 
 @contextlib.contextmanager
-def serial_line(url: str, baud: int = BAUD) -> Iterator[serial.SerialBase]:
-    """Open a device's line: a port (``/dev/ttyUSB0``), a pty or any pyserial URL (``socket://host:port``).
+def serial_line(port: str | Callable[[], str], baud: int = BAUD) -> Iterator[serial.SerialBase]:
+    """Open a device's line: ``/dev/ttyUSB0``, a pty, any pyserial URL (``socket://host:port``), or what a function
+    such as :func:`paper2board.firmware.ports.find_port` finds now.
 
-    Raise :class:`UserError` when it cannot be opened.
+    Raise :class:`LineError` when it cannot be opened, or is lost while it is in use.
     """
     try:
-        line = serial.serial_for_url(url, baudrate=baud, timeout=1.0)
+        name = port if isinstance(port, str) else port()
+        line = serial.serial_for_url(name, baudrate=baud, timeout=1.0, do_not_open=True)
+        # Asserted, either may hold a board in reset or in its boot loader.
+        line.dtr = line.rts = False
+        line.open()
+    except UserError as error:
+        raise LineError(str(error)) from error
     except (serial.SerialException, ValueError) as error:
-        raise UserError(f"cannot open the device's line {url} ({error}); check the board's port") from error
-    with line:
-        yield line
+        raise LineError(f"cannot open the device's line {name} ({error}); check the board's port") from error
+    try:
+        with line:
+            yield line
+    except serial.SerialException as error:
+        raise LineError(f"the device's line {name} was lost ({error}); check cable and power") from error
 
 
 @contextlib.contextmanager
@@ -43,7 +61,7 @@ def emulated_line(elf: str | Path, core: str = "lx106") -> Iterator[serial.Seria
     """Run the device image ``elf`` on QEMU's ``core`` and open its line; QEMU is gone when the block or we end.
 
     ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of instructions. Raise :class:`UserError` when
-    QEMU is missing, does not start or ends early, or when ``elf`` is not a device image.
+    QEMU is missing or does not start, or when ``elf`` is no device image; :class:`LineError` when QEMU ends early.
     """
     if shutil.which(EMULATOR) is None:
         raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
@@ -54,7 +72,7 @@ def emulated_line(elf: str | Path, core: str = "lx106") -> Iterator[serial.Seria
             with line:
                 yield line
         except serial.SerialException as error:
-            raise UserError(
+            raise LineError(
                 f"{EMULATOR} with {elf} ended early ({_text(messages) or error}); build the image again"
             ) from error
         finally:

@@ -10,7 +10,7 @@ beginning of the trace. Runs that touch the end of start-up or an end of the tra
 latter, are cut: their duration is unknown, so they are left out. So are windows with a clock gap in or at them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from scipy.ndimage import find_objects, label
 
 from paper2board.energy.board import Board, Detector
 from paper2board.energy.current_trace import Trace, clock_gaps
+from paper2board.energy.median import median_interval
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
 
@@ -50,6 +51,11 @@ class Window:
     def cv_percent(self) -> float:
         """Coefficient of variation of the current."""
         return 100 * self.std_mA / self.mean_mA
+
+    @property
+    def power_mW(self) -> float:
+        """Energy over duration."""
+        return self.energy_mJ / self.duration_s
 
 
 class _Span(NamedTuple):
@@ -242,9 +248,9 @@ def _window(trace: Trace, span: _Span, supply_V: float) -> Window:
 
 
 def trace_book(
-    trace: Trace, board: Board, trace_sha256: str, timestamps: Timestamps = ()
+    trace: Trace, board: Board, chain: Mapping[str, str], timestamps: Timestamps = ()
 ) -> dict[str, Evidence]:
-    """Return ``energy.trace.*`` of a trace, of the trace's kind, chained to the trace file's digest.
+    """Return ``energy.trace.*`` of a trace, of the trace's kind; ``chain`` has the digests of its files.
 
     A synthetic trace without any active window yields ``energy.trace.windows`` = 0 alone.
 
@@ -254,18 +260,18 @@ def trace_book(
     windows = find_windows(trace, board.detector, board.supply_V.value, timestamps)
     if trace.kind is Kind.MEASURED:
         _check(trace, windows)
-    chain = {"trace": trace_sha256}
 
-    def evidence(value: float, unit: str, method: str, values: list[float] | None = None) -> Evidence:
+    def evidence(value: float, unit: str, method: str, values: Sequence[float] = ()) -> Evidence:
+        interval, interval_method = _spread(trace, values) if values else (None, None)
         return Evidence(
             value=value,
             unit=unit,
             kind=trace.kind,
             method="; ".join((method, *trace.notes)),
-            n=len(windows) or None,
-            interval=(min(values), max(values)) if values else None,
-            interval_method="smallest and largest window" if values else None,
-            chain=chain,
+            n=len(values or windows) or None,
+            interval=interval,
+            interval_method=interval_method,
+            chain=dict(chain),
         )
 
     def median_of(attribute: str, unit: str, method: str) -> Evidence:
@@ -288,6 +294,7 @@ def trace_book(
         "energy.trace.duration": median_of("duration_s", "s", "median duration of the active windows"),
         "energy.trace.current.active": median_of("mean_mA", "mA", "median of the windows' mean currents"),
         "energy.trace.energy": median_of("energy_mJ", "mJ", f"median over windows of {power}"),
+        "energy.trace.power.active": median_of("power_mW", "mW", "median over windows of energy / duration"),
         "energy.trace.current.spread": evidence(
             max(window.std_mA for window in windows), "mA", "largest standard deviation within a window"
         ),
@@ -302,7 +309,34 @@ def trace_book(
             "mA",
             "median of samples below the detector's band",
         )
+        if pauses_mW := _pauses_mW(trace, windows, waiting, board.supply_V.value):
+            book["energy.trace.power.idle"] = evidence(
+                float(np.median(pauses_mW)),
+                "mW",
+                "median over the pauses after windows of their mean power below the detector's band",
+                pauses_mW,
+            )
     return book
+
+
+def _spread(trace: Trace, values: Sequence[float]) -> tuple[tuple[float, float], str]:
+    """Return an interval of a median over windows; a synthetic trace's are draws from a range, not repetitions."""
+    if trace.kind is Kind.MEASURED:
+        return median_interval(values)
+    return (min(values), max(values)), "smallest and largest window"
+
+
+def _pauses_mW(
+    trace: Trace, windows: Sequence[Window], waiting: NDArray[np.bool_], supply_V: float
+) -> list[float]:
+    """Return the mean power of the waiting samples after each window, before the next."""
+    edges_s = [edge for each in windows for edge in (each.start_s, each.start_s + each.duration_s)]
+    passed = np.searchsorted(edges_s, trace.time_s)
+    pause = waiting & (passed > 0) & (passed % 2 == 0)
+    power_mW = trace.current_mA * (supply_V if trace.voltage_V is None else trace.voltage_V)
+    samples = np.bincount(passed[pause])
+    sums_mW = np.bincount(passed[pause], power_mW[pause])
+    return (sums_mW[samples > 0] / samples[samples > 0]).tolist()
 
 
 def _check(trace: Trace, windows: list[Window]) -> None:

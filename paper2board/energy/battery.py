@@ -1,8 +1,16 @@
-"""Battery life (deck, slide 'Battery Life Estimates').
+"""Battery life (deck, slide 'Battery Life Estimates'), with self-discharge where it is known.
 
-Usable energy = V · Ah · η_conv · η_discharge; life = usable energy / average power. Self-discharge
-is not in the deck's model; a few per cent a month, it matters for lives of many months only.
+Usable energy E = V · Ah · η_conv · η_discharge. Under a load P and a self-discharge in proportion to what is left,
+
+    dE/dt = −P − k·E,    so    life = ln(1 + k·E / P) / k,
+
+which is the deck's E / P for k = 0. What the discharge efficiency leaves in the battery is no part of E.
 """
+
+from math import expm1, log1p
+
+YEAR_h = 8766.0
+MONTH_h = YEAR_h / 12
 
 
 def usable_Wh(
@@ -12,9 +20,25 @@ def usable_Wh(
     return voltage_V * capacity_Ah * converter_efficiency * discharge_efficiency
 
 
-def life_h(energy_Wh: float, average_mW: float) -> float:
-    """Return how many hours ``energy_Wh`` feeds ``average_mW``."""
-    return energy_Wh / (average_mW * 1e-3)
+def loss_per_h(per_month: float) -> float:
+    """Return k (1/h) of a self-discharge that takes the share ``per_month`` of what was left."""
+    return -log1p(-per_month) / MONTH_h
+
+
+def life_h(energy_Wh: float, average_mW: float, loss: float = 0.0) -> float:
+    """Return how many hours ``energy_Wh`` feeds ``average_mW`` and the self-discharge ``loss`` (1/h)."""
+    hours = energy_Wh / (average_mW * 1e-3)
+    return log1p(loss * hours) / loss if loss else hours
+
+
+def needed_Wh(average_mW: float, hours: float, loss: float = 0.0) -> float:
+    """Return the usable energy that feeds ``average_mW`` for ``hours``: the inverse of :func:`life_h`."""
+    return average_mW * 1e-3 * (expm1(loss * hours) / loss if loss else hours)
+
+
+def sustained_mW(energy_Wh: float, hours: float, loss: float = 0.0) -> float:
+    """Return the average power that ``energy_Wh`` feeds for ``hours``: the other inverse."""
+    return energy_Wh / needed_Wh(1e3, hours, loss) * 1e3
 
 
 def inferences(hours: float, period_s: float) -> int:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from paper2board.energy.chemistry import SELF_DISCHARGE, Chemistry
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
 
@@ -159,6 +160,15 @@ class Sleep(_Section):
         return self
 
 
+class Camera(_Section):
+    """A camera that is off while the board sleeps."""
+
+    current_mA: Figure
+    """Of the whole board until the picture is there."""
+    picture_ms: Figure
+    """From switching it on to the picture."""
+
+
 class Battery(_Section):
     """A battery and the losses between it and the board."""
 
@@ -166,6 +176,27 @@ class Battery(_Section):
     capacity_Ah: Figure
     converter_efficiency: Fraction
     discharge_efficiency: Fraction
+    chemistry: Chemistry | None = None
+    """None: self-discharge is not counted, unless stated."""
+    self_discharge_per_month: Fraction | None = None
+    """Share of what is left; None: what is typical of the chemistry."""
+
+    @model_validator(mode="after")
+    def _keeps_something_for_a_month(self) -> "Battery":
+        if (loss := self.self_discharge_per_month) is not None:
+            highest = max((loss.value, *(loss.interval or ())))
+            _require(highest < 1, f"self_discharge_per_month ({highest}) leaves nothing after a month")
+        return self
+
+    @property
+    def loss(self) -> Fraction | None:
+        """The self-discharge per month, stated or of the chemistry, as far as known."""
+        if self.self_discharge_per_month is not None or self.chemistry is None:
+            return self.self_discharge_per_month
+        typical, low, high, source = SELF_DISCHARGE[self.chemistry]
+        return Fraction(
+            value=typical, interval=(low, high), kind=Kind.CLAIMED, source=f"{self.chemistry}: {source}"
+        )
 
 
 class Scratchpad(_Section):
@@ -214,6 +245,7 @@ class Platform(_Section):
     supply_V: Figure | None = None
     currents: Currents | None = None
     sleep: Sleep | None = None
+    camera: Camera | None = None
     battery: Battery | None = None
     scratchpad: Scratchpad | None = None
     detector: Detector | None = None

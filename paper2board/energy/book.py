@@ -4,35 +4,46 @@ The same formulas serve the deck's own inputs (its 0.32 s: prefix ``deck.``) and
 latency of our engine, no prefix); currents, supply and battery are the board's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from paper2board.energy import battery
 from paper2board.energy.board import Board
-from paper2board.energy.derived import derive
+from paper2board.energy.derived import columns, derive
+from paper2board.energy.phases import phase_book
 from paper2board.energy.power import energy_split, power_mW
+from paper2board.energy.states import active, idle, longest, states, supply, usable
 from paper2board.energy.units import in_unit
+from paper2board.energy.year import year_book
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
 
-_NO_WAKE = Evidence(value=0.0, unit="s", kind=Kind.MODELLED, method="an idling board need not wake up")
 
-
-def energy_book(board: Board, latency: Evidence, period_s: float, prefix: str = "") -> dict[str, Evidence]:
+def energy_book(
+    board: Board,
+    latency: Evidence,
+    period_s: float,
+    prefix: str = "",
+    trace: Mapping[str, Evidence] | None = None,
+    inferences: int = 1,
+) -> dict[str, Evidence]:
     """Return the metrics ``power.*``, ``energy.*`` and ``battery.*``, names led by ``prefix``.
 
     Args:
-        board: currents, supply, sleep modes and battery.
+        board: currents, supply, sleep modes, camera and battery.
         latency: of one inference, in s, ms or us.
         period_s: one inference per period in duty-cycled operation.
         prefix: of the scenario, for instance ``deck.``.
+        trace: ``energy.trace.*`` of a recorded trace, which then tells inference and idling among the phases.
+        inferences: in one window of the trace.
 
     Raises:
-        UserError: the period has no room for waking up and one inference.
+        UserError: the period has no room for waking up, a picture and one inference.
     """
     tau = in_unit(latency, "s")
     book = _power(board) | _energy(board, tau) | _battery(board, tau) | _duty_cycled(board, tau, period_s)
+    book |= phase_book(board, tau, period_s, trace, inferences) | year_book(board, tau, period_s)
     return {prefix + name: item for name, item in book.items()}
 
 
@@ -45,8 +56,8 @@ def duty_cycle_curve(board: Board, latency: Evidence, periods_s: Iterable[float]
     tau = in_unit(latency, "s")
     rows = []
     for period_s in periods_s:
-        for mode, (rest, wake) in _rest_modes(board).items():
-            if _longest(tau) + _longest(wake) > period_s:
+        for mode, (rest, wake, _) in states(board).items():
+            if longest(tau) + longest(wake) > period_s:
                 continue
             power = _average_power(board, tau, rest, wake, period_s)
             life = _life(board, power)
@@ -55,52 +66,31 @@ def duty_cycle_curve(board: Board, latency: Evidence, periods_s: Iterable[float]
                     "sleep_state": mode,
                     "period_s": period_s,
                     "duty_cycle": tau.value / period_s,
-                    **_columns("average_power_mW", power),
-                    **_columns("life_h", life),
+                    **columns("average_power_mW", power),
+                    **columns("life_h", life),
                     "inferences": battery.inferences(life.value, period_s),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _columns(name: str, item: Evidence) -> dict[str, float]:
-    low, high = item.interval or (item.value, item.value)
-    return {name: item.value, f"{name}_low": low, f"{name}_high": high}
-
-
-def _longest(time: Evidence) -> float:
-    return max(time.value, *(time.interval or (0.0,)))
-
-
-def _idle(board: Board) -> Evidence:
-    return board.currents.idle_mA.evidence("mA")
-
-
-def _active(board: Board) -> Evidence:
-    return board.currents.active_mA.evidence("mA")
-
-
-def _supply(board: Board) -> Evidence:
-    return board.supply_V.evidence("V")
-
-
 def _power(board: Board) -> dict[str, Evidence]:
-    idle, active, supply = _idle(board), _active(board), _supply(board)
+    waiting, running, voltage = idle(board), active(board), supply(board)
     return {
-        "power.supply": supply,
-        "power.current.idle": idle,
-        "power.current.active": active,
-        "power.current.increase": derive(lambda a, i: a - i, "mA", "active − idle current", active, idle),
-        "power.idle": derive(power_mW, "mW", "idle current × supply voltage", idle, supply),
-        "power.active": derive(power_mW, "mW", "active current × supply voltage", active, supply),
+        "power.supply": voltage,
+        "power.current.idle": waiting,
+        "power.current.active": running,
+        "power.current.increase": derive(lambda a, i: a - i, "mA", "active − idle current", running, waiting),
+        "power.idle": derive(power_mW, "mW", "idle current × supply voltage", waiting, voltage),
+        "power.active": derive(power_mW, "mW", "active current × supply voltage", running, voltage),
         "power.increase": derive(
-            lambda a, i: 100 * (a / i - 1), "%", "active over idle power, minus 100 %", active, idle
+            lambda a, i: 100 * (a / i - 1), "%", "active over idle power, minus 100 %", running, waiting
         ),
     }
 
 
 def _energy(board: Board, tau: Evidence) -> dict[str, Evidence]:
-    inputs = (tau, _idle(board), _active(board), _supply(board))
+    inputs = (tau, idle(board), active(board), supply(board))
     parts = {
         "per-inference": ("total_mJ", "mJ", "active power × latency"),
         "baseline": ("baseline_mJ", "mJ", "idle power × latency"),
@@ -114,21 +104,8 @@ def _energy(board: Board, tau: Evidence) -> dict[str, Evidence]:
     }
 
 
-def _usable(board: Board) -> Evidence:
-    cell = board.battery
-    return derive(
-        battery.usable_Wh,
-        "Wh",
-        "voltage × capacity × converter efficiency × discharge efficiency",
-        cell.voltage_V.evidence("V"),
-        cell.capacity_Ah.evidence("Ah"),
-        cell.converter_efficiency.evidence("1"),
-        cell.discharge_efficiency.evidence("1"),
-    )
-
-
 def _life(board: Board, power: Evidence) -> Evidence:
-    return derive(battery.life_h, "h", "usable energy / average power", _usable(board), power)
+    return derive(battery.life_h, "h", "usable energy / average power", usable(board), power)
 
 
 def _inferences(life: Evidence, period: Evidence) -> Evidence:
@@ -138,30 +115,16 @@ def _inferences(life: Evidence, period: Evidence) -> Evidence:
 def _battery(board: Board, tau: Evidence) -> dict[str, Evidence]:
     voltage = board.battery.voltage_V.evidence("V")
     capacity = board.battery.capacity_Ah.evidence("Ah")
-    life = _life(board, derive(power_mW, "mW", "active power", _active(board), _supply(board)))
+    life = _life(board, derive(power_mW, "mW", "active power", active(board), supply(board)))
     return {
         "battery.voltage": voltage,
         "battery.capacity": capacity,
         "battery.energy": derive(lambda v, c: v * c, "Wh", "voltage × capacity", voltage, capacity),
-        "battery.usable": _usable(board),
+        "battery.usable": usable(board),
         "battery.continuous.life": life,
         "battery.continuous.inferences": _inferences(life, tau),
         "battery.continuous.rate": derive(lambda t: 1 / t, "Hz", "1 / latency", tau),
     }
-
-
-def _rest_modes(board: Board) -> dict[str, tuple[Evidence, Evidence]]:
-    """Return per rest mode the current between inferences (mA) and the wake-up time (s)."""
-    modes = {"idle": (_idle(board), _NO_WAKE)}
-    overhead = board.sleep.board_overhead_mA.evidence("mA")
-    for name, sleep in (("light-sleep", board.sleep.light), ("deep-sleep", board.sleep.deep)):
-        chip, wake = sleep.chip_mA.evidence("mA"), in_unit(sleep.wake_ms.evidence("ms"), "s")
-        on_board = derive(
-            lambda c, o: c + o, "mA", "sleeping chip + regulator, USB bridge and LED", chip, overhead
-        )
-        modes[name] = (on_board, wake)
-        modes[f"{name}-module"] = (chip, wake)
-    return modes
 
 
 def _average_power(board: Board, tau: Evidence, rest: Evidence, wake: Evidence, period_s: float) -> Evidence:
@@ -170,9 +133,9 @@ def _average_power(board: Board, tau: Evidence, rest: Evidence, wake: Evidence, 
         "mW",
         f"(active power × (latency + wake-up) + rest power × remainder) / {period_s:g} s",
         tau,
-        _active(board),
+        active(board),
         rest,
-        _supply(board),
+        supply(board),
         wake,
     )
 
@@ -185,8 +148,8 @@ def _duty_cycled(board: Board, tau: Evidence, period_s: float) -> dict[str, Evid
         "battery.period": period,
         "battery.duty-cycle": derive(lambda t: 100 * t / period_s, "%", "latency / period", tau),
     }
-    for mode, (rest, wake) in _rest_modes(board).items():
-        awake_s = _longest(tau) + _longest(wake)
+    for mode, state in states(board).items():
+        (rest, wake, _), awake_s = state, state.awake_s(tau)
         if awake_s > period_s:
             raise UserError(
                 f"energy: a period of {period_s:g} s has no room for {awake_s:g} s awake (mode {mode}); "
@@ -210,8 +173,8 @@ def _duty_cycled(board: Board, tau: Evidence, period_s: float) -> dict[str, Evid
                     "mJ",
                     "active power × wake-up time",
                     wake,
-                    _active(board),
-                    _supply(board),
+                    active(board),
+                    supply(board),
                 ),
             }
     return book
@@ -226,8 +189,8 @@ def _life_gain(board: Board, tau: Evidence, rest: Evidence, wake: Evidence, peri
         "1",
         "life in this mode / life when idling between inferences",
         tau,
-        _active(board),
-        _idle(board),
+        active(board),
+        idle(board),
         rest,
         wake,
     )

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from paper2board.energy.board import Board
 from paper2board.energy.instrument_jls import is_jls, read_jls
-from paper2board.energy.instruments import NO_WIRING, SYNTHETIC, Recording, Wiring, read_text
+from paper2board.energy.instruments import SYNTHETIC, Recording, read_text
+from paper2board.energy.wiring import NO_WIRING, Wiring
 from paper2board.errors import UserError
 from paper2board.evidence import Kind
 from paper2board.files import write_text

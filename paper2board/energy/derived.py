@@ -33,3 +33,9 @@ def derive(function: Callable[..., float], unit: str, method: str, *inputs: Evid
         interval_method=None if interval is None else "worst case over the ranges of the inputs",
         chain={name: digest for item in inputs for name, digest in item.chain.items()},
     )
+
+
+def columns(name: str, item: Evidence) -> dict[str, float]:
+    """Return a value and its interval as columns of a table: ``name``, ``name_low``, ``name_high``."""
+    low, high = item.interval or (item.value, item.value)
+    return {name: item.value, f"{name}_low": low, f"{name}_high": high}

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from paper2board.energy.instrument_layouts import UNITS, Column, JOULESCOPE_FULL_SCALE_mA
 from paper2board.energy.instruments import (
-    NO_WIRING,
     Recording,
-    Wiring,
     above_middle,
     in_mA,
     pick_current,
@@ -25,6 +23,7 @@ from paper2board.energy.instruments import (
     pick_pins,
     pick_voltage,
 )
+from paper2board.energy.wiring import NO_WIRING, Wiring
 from paper2board.errors import UserError
 
 _PREFIX = bytes.fromhex("6a6c73666d740d0a200a201a2020b21c")

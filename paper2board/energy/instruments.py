@@ -4,14 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from paper2board.energy.board import Positive
 from paper2board.energy.instrument_layouts import UNDERSTOOD, Column, Quantity, find_layout, key
+from paper2board.energy.wiring import NO_WIRING, Wiring
 from paper2board.errors import UserError
 
 SYNTHETIC = "# synthetic trace: generated from the board configuration, not measured"
@@ -24,32 +22,6 @@ _VOLTAGE_KEYS = ("voltage", "v", "busvoltage", "busv", "vbus", "supplyvoltage")
 _LOGIC_SWING_V = 1.0
 """An analog channel that moves by less carries no logic level."""
 _DIGITAL: tuple[Quantity, ...] = ("digital", "bits")
-
-Name = Annotated[str, Field(min_length=1)]
-
-
-class Wiring(BaseModel):
-    """What a file does not tell: which column carries what, and what stands before the instrument's input.
-
-    Columns are named as in the file's header: ``CH1``, ``Current[mA]``; the PPK2's bit string has the columns
-    ``D0`` to ``D7``.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    current: Name | None = None
-    """Column of the current, where the file has several, or a voltage that stands for it."""
-    current_mA_per_V: Positive | None = None
-    """Scale of a current probe, or 1000 / the shunt's resistance in ohm."""
-    voltage: Name | None = None
-    """Column of the supply voltage, where its name does not say so."""
-    gpio: Name | None = None
-    """Column of the pin that is high during an inference: an analog one, or where several digital ones change."""
-    full_scale_mA: Positive | None = None
-    """Current at which the instrument, as it was set, saturates."""
-
-
-NO_WIRING = Wiring()
 
 
 @dataclass(frozen=True)

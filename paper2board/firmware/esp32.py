@@ -10,7 +10,7 @@ from paper2board.files import atomic_path
 BAUD = 115_200
 """Speed at which the ROM, and so the application, talks."""
 OFFSET = 0x1000
-"""Where in flash the ESP32's ROM looks for what it starts (ESP32 Technical Reference Manual, boot process)."""
+"""Where in flash the ESP32's ROM looks for what it starts (esptool 5.6.0, ESP32ROM.BOOTLOADER_FLASH_OFFSET)."""
 # What every module's flash can do; the flash is only read while the ROM loads the image.
 _FLASH = ("--flash-mode", "dio", "--flash-freq", "40m", "--flash-size", "4MB")
 

@@ -26,14 +26,12 @@ from esptool.util import FatalError, flash_size_bytes
 from tqdm import tqdm
 
 from paper2board.errors import UserError
+from paper2board.firmware.esp32 import OFFSET
 from paper2board.firmware.ports import board_ports
 
-BOOT_OFFSET = 0x1000
-"""Where the ESP32's ROM looks for the image that it starts (esptool 5.6.0, ESP32ROM.BOOTLOADER_FLASH_OFFSET)."""
 CHIP = "ESP32"
 BAUD = 460_800
 """Speed of writing, as ESP-IDF's ``idf.py flash``; a second attempt stays at the ROM's 115200."""
-_SECTOR = 0x1000
 _REPLY_TIMEOUT_S = 3.0
 _BABBLE_S = 1.0
 _SILENT = "Failed to connect to Espressif device: "
@@ -58,7 +56,6 @@ def flash(
     port: str,
     image: str | Path,
     *,
-    offset: int = BOOT_OFFSET,
     attempts: int = 3,
     pause_s: float = 2.0,
     progress: bool = False,
@@ -66,21 +63,16 @@ def flash(
     """Write ``image`` into the flash of the ESP32 on ``port`` and start it; return False if it was there already.
 
     ``port``: a device (``/dev/ttyUSB0``), a pty or a pyserial URL (``socket://host:port``,
-    ``rfc2217://host:port?ign_set_control``). ``offset``: in the flash, in bytes. When the line fails, it is tried
-    again, ``attempts`` times in all, ``pause_s`` apart. The flash is compared with ``image``, before and after, by
-    the MD5 that the chip computes. ``progress`` shows a bar on a terminal and tells of failed attempts.
+    ``rfc2217://host:port?ign_set_control``). When the line fails, it is tried again, ``attempts`` times in all,
+    ``pause_s`` apart. The flash is compared with ``image``, before and after, by the MD5 that the chip computes.
+    ``progress`` shows a bar on a terminal and tells of failed attempts.
 
     Raise :class:`UserError` if the image is none for the ESP32 or is damaged (before the port is opened), the port
     cannot be opened, nothing answers, the chip is another one or wants signed or encrypted programs, the image does
     not fit, or every attempt failed.
     """
     content = read_image(image)
-    if offset < 0 or offset % _SECTOR:
-        raise UserError(
-            f"offset {offset:#x} is not a multiple of {_SECTOR:#x}, the flash's sector; give {BOOT_OFFSET:#x} for"
-            " a program that the chip is to start"
-        )
-    flashing = _Flashing(port, content, offset, progress)
+    flashing = _Flashing(port, content, progress)
     lost: Exception | None = None
     with _silent_esptool():
         for attempt in range(attempts):
@@ -137,7 +129,6 @@ class _Flashing:
 
     port: str
     content: bytes
-    offset: int
     progress: bool
     begun: bool = False
 
@@ -174,9 +165,9 @@ class _Flashing:
             chip.change_baud(BAUD)
         attach_flash(chip)
         if size := flash_size_bytes(detect_flash_size(chip)):
-            if self.offset + len(self.content) > size:
+            if OFFSET + len(self.content) > size:
                 raise UserError(
-                    f"{len(self.content)} bytes at {self.offset:#x} do not fit the {size} bytes of flash on"
+                    f"{len(self.content)} bytes at {OFFSET:#x} do not fit the {size} bytes of flash on"
                     f" {self.port}; use a smaller network or a board with more flash"
                 )
             chip.flash_set_parameters(size)
@@ -187,7 +178,7 @@ class _Flashing:
 
     def _is_there(self, chip: Any) -> bool:
         md5 = hashlib.md5(self.content, usedforsecurity=False).hexdigest()
-        return bool(chip.flash_md5sum(self.offset, len(self.content)) == md5)
+        return bool(chip.flash_md5sum(OFFSET, len(self.content)) == md5)
 
     def _write(self, chip: Any) -> None:
         size, block_size = len(self.content), chip.FLASH_WRITE_SIZE
@@ -196,7 +187,7 @@ class _Flashing:
         )
         with bar:
             self.begun = True
-            chip.flash_begin(size, self.offset)
+            chip.flash_begin(size, OFFSET)
             for number, start in enumerate(range(0, size, block_size)):
                 block = self.content[start : start + block_size]
                 # The boot loader takes whole blocks; what is beyond the image stays erased.

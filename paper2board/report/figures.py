@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from paper2board.energy.battery import YEAR_h
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence
 from paper2board.report.claims import Claim
@@ -35,6 +36,8 @@ class Details:
     """JSON with variant, classes and matrix[true][predicted]."""
     duty_cycle: Path | None = None
     """CSV with duty_cycle (0 to 1), sleep_state, average_power_mW, life_h."""
+    schedule: Path | None = None
+    """CSV with inferences_per_hour, sleep_state, life_h."""
     engine: str = "paper-split"
     """Whose layers are shown."""
     board: str = "esp32-wroom"
@@ -77,6 +80,8 @@ def draw_all(
     drawings += [drawing for drawing in (pareto, layers) if drawing is not None]
     if details.duty_cycle is not None:
         drawings.append(battery_life(details.duty_cycle))
+    if details.schedule is not None:
+        drawings.append(year(details.schedule))
     if details.confusion is not None:
         drawings.append(confusion_matrix(details.confusion))
     if details.precision_recall is not None:
@@ -214,6 +219,27 @@ def battery_life(path: Path) -> Drawing:
         return Drawing("battery-life", "Battery life over duty cycle", "energy", caption, svg_text(figure))
 
 
+def year(path: Path) -> Drawing:
+    """Draw battery life over inferences per hour, one line a sleep state, and where a year is."""
+    table = read_csv(path, ("inferences_per_hour", "sleep_state", "life_h"))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+        axes = figure.subplots()
+        for state, rows in table.groupby("sleep_state", sort=False):
+            rows = rows.sort_values("inferences_per_hour")
+            axes.plot(rows["inferences_per_hour"], rows["life_h"] / 24, label=str(state).replace("-", " "))
+        axes.axhline(YEAR_h / 24, color="#333333", linestyle="--", linewidth=1, label="a year")
+        axes.set(xscale="log", yscale="log", xlabel="inferences per hour", ylabel="battery life (days)")
+        _plain_logarithm(axes.xaxis, (1,))
+        _plain_logarithm(axes.yaxis)
+        figure.legend(title="between inferences", loc="outside lower center", ncols=3)
+        caption = (
+            "Modelled life of the battery, its self-discharge and the start of a camera counted, evenly spaced"
+            " inferences around the clock. Lines that stay below a year tell that even sleep draws too much."
+        )
+        return Drawing("year", "What it would take to last a year", "energy", caption, svg_text(figure))
+
+
 def confusion_matrix(path: Path) -> Drawing:
     """Draw a confusion matrix: rows are true classes, cells the percentage of the row."""
     try:
@@ -275,8 +301,8 @@ def _bars(
     axes.grid(visible=False, axis="y")
 
 
-def _plain_logarithm(axis: Axis) -> None:
-    """Label a logarithmic axis 1, 2, 5, 10 … instead of powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def _plain_logarithm(axis: Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
+    """Label a logarithmic axis 1, 2, 5, 10 … (these steps of every decade) instead of powers of ten."""
+    axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -123,7 +123,7 @@ def test_device_with_another_image_is_refused(
     image: Path, other_image: Path, inputs: np.ndarray, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=rf"the device runs image [0-9a-f]{{12}}…, not .*{image.name}"):
-        capture(image, inputs, INDICES, tmp_path / "log.jsonl", line=emulated_line(other_image))
+        capture(image, inputs, INDICES, tmp_path / "log.jsonl", line=lambda: emulated_line(other_image))
     assert not (tmp_path / "log.jsonl").exists()
 
 

@@ -1,5 +1,6 @@
 """The protocol against the real application: on QEMU, in plain text and in frames, on a good line and a bad one."""
 
+import base64
 import hashlib
 import os
 import random
@@ -15,7 +16,7 @@ import pytest
 import serial
 
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.line import emulated_line, serial_line
+from paper2board.capture.line import LineError, emulated_line, serial_line
 from paper2board.errors import UserError
 from paper2board.firmware.host import HostModel
 from paper2board.firmware.image import read_image
@@ -27,7 +28,7 @@ class NoisyLine:
 
     def __init__(self, line: serial.SerialBase, rate: float, seed: int) -> None:
         self._line, self._rate, self._random = line, rate, random.Random(seed)
-        self.port, self.timeout, self.damage = line.port, 1.0, 0
+        self.port, self.baudrate, self.timeout, self.damage = line.port, line.baudrate, 1.0, 0
 
     def _pass(self, content: bytes) -> bytes:
         out = bytearray()
@@ -109,6 +110,10 @@ def test_energyrunner_session(image: Path, inputs: np.ndarray, expected: np.ndar
         ("infer 1 -1", "e-[Inference warmup must be 0 to 100000]"),
         ("results", "e-[No inference has run on this input]"),
         ("layers", "e-[No inference has run on this input]"),
+        ("batch", "e-[A piece is AT BASE64, inside the input, without a gap before it]"),
+        ("batch 0 AAA", "e-[A piece is AT BASE64, inside the input, without a gap before it]"),
+        ("batch 3 AAAA", "e-[A piece is AT BASE64, inside the input, without a gap before it]"),
+        (f"batch 0 {'AAAA' * 145}", "e-[A piece is AT BASE64, inside the input, without a gap before it]"),
         ("crc maybe", "e-[crc is on or off]"),
         ("x" * 2000, "e-[Command is too long]"),
     ],
@@ -166,11 +171,44 @@ def test_photo_becomes_the_same_input_on_host_and_device(
     assert np.array_equal(device.infer(), host.run(host.resize(photo)[None])[0])
 
 
-def test_repeated_frame_is_executed_once(image: Path, inputs: np.ndarray, expected: np.ndarray) -> None:
-    def frame(number: int, command: str) -> bytes:
-        body = f"{number:04x}:{command}".encode()
-        return b"~%s:%08x%%" % (body, zlib.crc32(body))
+def frame(number: int, command: str) -> bytes:
+    body = f"{number:04x}:{command}".encode()
+    return b"~%s:%08x%%" % (body, zlib.crc32(body))
 
+
+def test_batch_is_load_infer_and_layers_at_once(
+    device: Device, inputs: np.ndarray, expected: np.ndarray
+) -> None:
+    for image, output in zip(inputs, expected, strict=True):
+        found = device.run(image)
+        assert np.array_equal(found.outputs, output) and found.boxes is None
+        device.load(image)
+        assert np.array_equal(device.infer(), output) and device.layers() == found.layers
+
+
+def test_pieces_of_a_batch_in_plain_and_repeated(
+    process: Path, inputs: np.ndarray, expected: np.ndarray
+) -> None:
+    commands = []
+    for image in inputs[:3]:
+        pixels = (image.astype(int) + 128).astype(np.uint8).tobytes()
+        for start in range(0, len(pixels), 48):
+            # Any piece may come twice, the last too, and so may all of them.
+            piece = base64.b64encode(pixels[start : start + 48]).decode()
+            commands += [f"batch {start} {piece}"] * (1 + start // 48 % 2)
+    plain = "%".join([*commands, "batch 432 ", "db 00", "results", ""])
+    output = subprocess.run([process], input=plain.encode(), capture_output=True, check=True).stdout.decode()
+    rows = [f"[{','.join(map(str, outputs))}]" for outputs in expected[:3]]
+    assert re.findall(r"m-outputs-(.*)\r", output) == [rows[0], rows[1], rows[2], rows[2]]
+    assert output.count("m-layer-[fc1]-") == output.count("m-load-done") == 4
+    assert "e-[No input is expected]" in output and f"m-results-{rows[2]}" in output
+
+    framed = b"crc on%" + b"".join(frame(at, command) * 2 for at, command in enumerate(commands))
+    output = subprocess.run([process], input=framed, capture_output=True, check=True).stdout.decode()
+    assert [row for row in rows for _ in range(2)] == re.findall(r":m-outputs-(.*):", output)
+
+
+def test_repeated_frame_is_executed_once(image: Path, inputs: np.ndarray, expected: np.ndarray) -> None:
     pixels = (inputs[0].astype(int) + 128).astype(np.uint8).tobytes()
     with emulated_line(image) as line:
         line.write(b"crc on%" + frame(1, "db load 432") * 3)
@@ -190,27 +228,29 @@ def test_noise_changes_no_number(image: Path, inputs: np.ndarray, expected: np.n
         device = Device(noisy, timeout_s=0.15, inference_timeout_s=0.3, attempts=40)  # type: ignore[arg-type]
         clean = []
         for image_, output in zip(inputs, expected, strict=True):
-            device.load(image_)
-            assert np.array_equal(device.infer(), output)
-            clean.append(device.layers())
+            found = device.run(image_)
+            assert np.array_equal(found.outputs, output)
+            clean.append(found.layers)
         assert noisy.damage > 0
     with emulated_line(image) as line:
         device = Device(line)
         for image_, layers in zip(inputs, clean, strict=True):
-            device.load(image_)
-            device.infer()
-            assert device.layers() == layers
+            assert device.run(image_).layers == layers
 
 
 def test_hopeless_line_is_an_error(image: Path) -> None:
-    with emulated_line(image) as line, pytest.raises(DeviceError, match="does not answer"):
+    with emulated_line(image) as line, pytest.raises(LineError, match="does not answer"):
         Device(NoisyLine(line, 0.2, 0), timeout_s=0.02, attempts=3)  # type: ignore[arg-type]
 
 
 def test_silent_or_missing_device_is_an_error() -> None:
-    with serial_line("loop://") as line, pytest.raises(DeviceError, match="does not answer"):
+    with (
+        serial_line("loop://") as line,
+        pytest.raises(LineError, match="does not answer: it said '…%crc on%"),
+    ):
+        assert not (line.dtr or line.rts), "a board would be held in reset or in its boot loader"
         Device(line, timeout_s=0.02, attempts=2)
-    with pytest.raises(UserError, match="cannot open the device's line /dev/none"), serial_line("/dev/none"):
+    with pytest.raises(LineError, match="cannot open the device's line /dev/none"), serial_line("/dev/none"):
         pass
 
 
@@ -218,7 +258,7 @@ def test_emulator_that_ends_is_told(
     image: Path, inputs: np.ndarray, emulators: Callable[[], list[int]]
 ) -> None:
     with (
-        pytest.raises(UserError, match=r"qemu-system-xtensa with .* ended early"),
+        pytest.raises(LineError, match=r"qemu-system-xtensa with .* ended early"),
         emulated_line(image) as line,
     ):
         device = Device(line)

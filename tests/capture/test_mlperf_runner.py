@@ -177,8 +177,7 @@ def test_replies_are_the_reference_s(application: Path, images: np.ndarray) -> N
 def test_our_commands_do_not_disturb_it(application: Path, images: np.ndarray, logits: np.ndarray) -> None:
     with serve(application) as line:
         device = Device(line)
-        device.load((images[1].astype(np.int16) - 128).astype(np.int8))
-        outputs = device.infer()
+        outputs = device.run((images[1].astype(np.int16) - 128).astype(np.int8)).outputs
         assert device.profile().model == "small"
         # That left the line framed: the runner's first command turns it back.
         runner = Runner(line)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper2board.energy.current_trace import Trace
-from paper2board.energy.instruments import NO_WIRING, Wiring
+from paper2board.energy.wiring import NO_WIRING, Wiring
 from paper2board.evidence import Kind
 
 SUPPLY_V = 5.0

@@ -98,7 +98,7 @@ def test_exactly_the_generated_windows_are_found(
 
 
 def test_book_of_a_synthetic_trace_reproduces_the_deck_and_is_modelled() -> None:
-    book = trace_book(synthetic_trace(BOARD, [0.29, 0.32, 0.32, 0.32, 0.42]), BOARD, "d" * 64)
+    book = trace_book(synthetic_trace(BOARD, [0.29, 0.32, 0.32, 0.32, 0.42]), BOARD, {"trace": "d" * 64})
     assert {item.kind for item in book.values()} == {Kind.MODELLED}
     assert {item.n for item in book.values()} == {5}
     assert book["energy.trace.windows"].value == 5
@@ -113,27 +113,29 @@ def test_book_of_a_synthetic_trace_reproduces_the_deck_and_is_modelled() -> None
 
 
 def test_book_of_an_empty_trace_counts_no_windows() -> None:
-    book = trace_book(synthetic_trace(BOARD, []), BOARD, "d" * 64)
+    book = trace_book(synthetic_trace(BOARD, []), BOARD, {"trace": "d" * 64})
     assert {name: item.value for name, item in book.items()} == {"energy.trace.windows": 0}
 
 
 def test_book_of_a_measured_trace_is_measured() -> None:
     synthetic = synthetic_trace(BOARD, [0.32])
-    book = trace_book(Trace(synthetic.time_s, synthetic.current_mA, Kind.MEASURED), BOARD, "d" * 64)
+    book = trace_book(
+        Trace(synthetic.time_s, synthetic.current_mA, Kind.MEASURED), BOARD, {"trace": "d" * 64}
+    )
     assert {item.kind for item in book.values()} == {Kind.MEASURED}
 
 
 def test_a_measured_trace_without_a_complete_window_is_refused() -> None:
     trace = replace(_trace({(900, 1000): 43.0}), name="bench/ppk.csv")
     with pytest.raises(UserError, match=r"bench/ppk\.csv: it holds no complete active window"):
-        trace_book(trace, BOARD, "d" * 64)
+        trace_book(trace, BOARD, {"trace": "d" * 64})
 
 
 def test_a_measured_window_of_few_samples_is_refused() -> None:
     synthetic = synthetic_trace(BOARD, [0.32], rate_Hz=20)
     trace = Trace(synthetic.time_s, synthetic.current_mA, Kind.MEASURED)
     with pytest.raises(UserError, match=r"the window at \d\.\d+ s has [67] samples, at least 10"):
-        trace_book(trace, BOARD, "d" * 64)
+        trace_book(trace, BOARD, {"trace": "d" * 64})
 
 
 def test_start_up_is_counted_from_the_beginning_of_the_trace() -> None:
@@ -150,7 +152,9 @@ def test_recorded_voltage_is_integrated_with_the_current() -> None:
     (window,) = find_windows(replace(trace, voltage_V=droop_V), DETECTOR, SUPPLY_V)
     assert window.energy_mJ == pytest.approx(43.0 * 0.320 * (5.0 - 0.4595 * 1000 / 999), rel=1e-5)
     book = trace_book(
-        replace(trace, voltage_V=droop_V), BOARD.model_copy(update={"detector": DETECTOR}), "d" * 64
+        replace(trace, voltage_V=droop_V),
+        BOARD.model_copy(update={"detector": DETECTOR}),
+        {"trace": "d" * 64},
     )
     assert "recorded voltage" in book["energy.trace.energy"].method
 
@@ -262,7 +266,10 @@ class TestTimestamps:
             assert window.start_s == pytest.approx(start_s, abs=2e-3)
             assert window.energy_mJ == pytest.approx(44 * SUPPLY_V * (end_s - start_s), rel=0.01)
         book = trace_book(
-            self._unmarked(), BOARD.model_copy(update={"detector": DETECTOR}), "d" * 64, self._stamps(31.0)
+            self._unmarked(),
+            BOARD.model_copy(update={"detector": DETECTOR}),
+            {"trace": "d" * 64},
+            self._stamps(31.0),
         )
         assert "device's timestamps" in book["energy.trace.windows"].method
 

@@ -1,5 +1,7 @@
 """Battery life against the deck's slide, and its arithmetic."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,3 +58,31 @@ def test_life_falls_as_current_rises(rest: float, more: float, extra: float, dut
 def test_average_lies_between_rest_and_active(duty: float, rest: float, extra: float) -> None:
     average = battery.average_mW(1, duty, rest + extra, rest)
     assert rest * (1 - 1e-12) <= average <= (rest + extra) * (1 + 1e-12)
+
+
+@given(st.floats(0.01, 100), POWER)
+def test_without_self_discharge_life_is_the_decks(energy_Wh: float, power_mW: float) -> None:
+    assert battery.life_h(energy_Wh, power_mW, 0.0) == energy_Wh / (power_mW * 1e-3)
+
+
+@given(st.floats(0.01, 100), POWER, st.floats(1e-4, 0.5))
+def test_life_ends_when_nothing_is_left(energy_Wh: float, power_mW: float, per_month: float) -> None:
+    """E(t) = (E₀ + P/k)·exp(−k·t) − P/k solves dE/dt = −P − k·E."""
+    loss = battery.loss_per_h(per_month)
+    life_h = battery.life_h(energy_Wh, power_mW, loss)
+    load_W = power_mW * 1e-3
+    left_Wh = (energy_Wh + load_W / loss) * math.exp(-loss * life_h) - load_W / loss
+    assert left_Wh == pytest.approx(0, abs=1e-9 * (energy_Wh + load_W / loss))
+    assert life_h < battery.life_h(energy_Wh, power_mW)
+    assert battery.needed_Wh(power_mW, life_h, loss) == pytest.approx(energy_Wh)
+    assert battery.sustained_mW(energy_Wh, life_h, loss) == pytest.approx(power_mW)
+
+
+def test_self_discharge_of_a_month_alone() -> None:
+    loss = battery.loss_per_h(0.15)
+    assert math.exp(-loss * battery.MONTH_h) == pytest.approx(0.85)
+
+
+def test_a_little_self_discharge_changes_little() -> None:
+    life_h = battery.life_h(USABLE, IDLE_MW, battery.loss_per_h(1e-9))
+    assert life_h == pytest.approx(battery.life_h(USABLE, IDLE_MW), rel=1e-9)

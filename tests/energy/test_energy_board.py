@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from paper2board.energy.active_window import find_windows
 from paper2board.energy.board import Board, load_board, load_platform
+from paper2board.energy.chemistry import SELF_DISCHARGE, Chemistry
 from paper2board.energy.current_trace import synthetic_trace
 from paper2board.errors import UserError
 from paper2board.evidence import Kind
@@ -71,6 +72,7 @@ def test_the_esp32_cam_is_a_studys_board_with_the_articles_current() -> None:
     low, high = board.sleep.board_overhead_mA.interval
     assert (low, high) == (3, 6)
     assert board.scratchpad is None
+    assert board.camera.picture_ms.value == 1000
     assert board.memory.psram_B.value == 4 * 2**20
     # One chip in both: what differs is the board around it.
     wroom = load_board(SHIPPED)
@@ -133,6 +135,12 @@ def test_a_comment_stands_above_every_key() -> None:
             {"value": 335873, "kind": "claimed", "source": "x"},
             "largest_block_B (335873)",
         ),
+        ("battery.chemistry", "lead", "battery.chemistry"),
+        (
+            "battery.self_discharge_per_month",
+            {"value": 0.5, "interval": [0.4, 1.0], "kind": "claimed", "source": "x"},
+            "leaves nothing after a month",
+        ),
         ("memory.psram_B", {"value": 0, "kind": "claimed", "source": "x"}, "memory.psram_B.value"),
         ("application.reserved_flash_B.value", 4194304, "application.reserved_flash_B"),
         ("application.reserved_sram_B.value", 180736, "application.reserved_sram_B"),
@@ -140,6 +148,24 @@ def test_a_comment_stands_above_every_key() -> None:
 )
 def test_impossible_values_are_refused_by_key(tmp_path: Path, keys: str, value: object, names: str) -> None:
     assert names in _refused(tmp_path, _changed(keys, value))
+
+
+@pytest.mark.parametrize("chemistry", Chemistry)
+def test_a_chemistry_brings_its_self_discharge(chemistry: Chemistry) -> None:
+    board = Board.model_validate(_changed("battery.chemistry", chemistry.value))
+    loss = board.battery.loss
+    assert loss is not None and loss.interval is not None
+    assert loss.value == SELF_DISCHARGE[chemistry].typical
+    assert loss.source.startswith(f"{chemistry}: ")
+
+
+def test_a_stated_self_discharge_goes_before_the_chemistrys() -> None:
+    stated = {"value": 0.04, "kind": "measured", "source": "a year on a shelf"}
+    board = Board.model_validate(_changed("battery.self_discharge_per_month", stated))
+    assert board.battery.loss is not None and board.battery.loss.value == 0.04
+    raw = copy.deepcopy(RAW)
+    del raw["battery"]["chemistry"]
+    assert Board.model_validate(raw).battery.loss is None
 
 
 def test_missing_key_is_named(tmp_path: Path) -> None:

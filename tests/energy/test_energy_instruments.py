@@ -14,7 +14,7 @@ from paper2board.energy.active_window import find_windows, trace_book
 from paper2board.energy.board import Detector, load_board
 from paper2board.energy.current_trace import Trace, read_trace
 from paper2board.energy.instrument_laps import read_laps
-from paper2board.energy.instruments import NO_WIRING, Wiring
+from paper2board.energy.wiring import NO_WIRING, Wiring
 from paper2board.errors import UserError
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
@@ -133,7 +133,7 @@ def test_a_clock_gap_is_noted_carried_to_the_evidence_and_costs_its_window(tmp_p
     present[5100:5120] = False
     trace = _read(tmp_path, FORMATS["PPK2"], keep(trace, present))
     assert trace.notes == ("recorded by Nordic PPK2", "clock gaps: 1, the longest 21 ms at 5.099 s")
-    book = trace_book(trace, BOARD, "d" * 64)
+    book = trace_book(trace, BOARD, {"trace": "d" * 64})
     assert book["energy.trace.windows"].value == 2
     assert "recorded pin" in book["energy.trace.windows"].method
     assert book["energy.trace.energy"].method.endswith(

@@ -77,9 +77,9 @@ class MockBoard:
         if self._link is None:
             self._listener.close()
 
-    def holds(self, content: bytes, offset: int = 0x1000) -> bool:
+    def holds(self, content: bytes) -> bool:
         """Return whether ``content`` lies in the flash."""
-        return self.flash.read(offset, len(content)) == content
+        return self.flash.read(0x1000, len(content)) == content
 
     # --- connections ----------------------------------------------------------------------------------
 

@@ -122,13 +122,13 @@ def test_other_content_is_replaced(link: Path | None, image: Path, content: byte
         assert board.holds(content)
 
 
-def test_offset_and_odd_length(tmp_path: Path) -> None:
+def test_odd_length(tmp_path: Path) -> None:
     path = tmp_path / "odd.bin"
     path.write_bytes(make_image(3) + b"\x01\x02\x03")
     with MockBoard() as board:
-        assert flash(board.port, path, offset=0x10000)
-        assert board.holds(path.read_bytes() + b"\xff", 0x10000)
-        assert set(board.flash.data[:0x10000]) == {0xFF}
+        assert flash(board.port, path)
+        assert board.holds(path.read_bytes() + b"\xff")
+        assert set(board.flash.data[:0x1000]) == {0xFF}
 
 
 def test_rfc2217(image: Path, content: bytes) -> None:
@@ -348,13 +348,14 @@ def test_wrong_boot_mode(
         flash(board.port, image)
 
 
-def test_flash_that_is_too_small(image: Path, content: bytes) -> None:
+def test_flash_that_is_too_small(image: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     last = 4 * MEGABYTE - 0x1000
+    monkeypatch.setattr(flash_module, "OFFSET", last)
     with MockBoard() as board:
         with pytest.raises(
             UserError, match=f"{len(content)} bytes at {last:#x} do not fit the 4194304 bytes"
         ):
-            flash(board.port, image, offset=last)
+            flash(board.port, image)
         assert set(board.flash.data) == {0xFF}
 
 
@@ -523,10 +524,7 @@ def test_every_flipped_byte_and_cut_of_an_image_is_seen(tmp_path: Path) -> None:
                 read_image(path)
 
 
-def test_missing_image_and_bad_offset(image: Path, tmp_path: Path) -> None:
+def test_missing_image(tmp_path: Path) -> None:
     for missing in (tmp_path / "none.bin", tmp_path):
         with pytest.raises(UserError, match="cannot read the image"):
             flash("/dev/nowhere", missing)
-    for offset in (0x1001, -0x1000):
-        with pytest.raises(UserError, match="is not a multiple of 0x1000"):
-            flash("/dev/nowhere", image, offset=offset)

@@ -169,7 +169,15 @@ def write_run(folder: Path) -> Run:
             lines.append(f"{duty},{state},{average},{3825 / average}")
     duty_cycle = folder / "duty_cycle.csv"
     duty_cycle.write_text("\n".join(lines) + "\n")
-    return Run(paths, Details(histories, confusion, duty_cycle))
+    lines = ["inferences_per_hour,sleep_state,average_power_mW,life_h"]
+    for state, power in (("idle", 183.1), ("deep-sleep-module", 0.05)):
+        for step in range(13):
+            rate = 10 ** (-1 + step / 4)
+            average = power + rate * 69.2 / 3600
+            lines.append(f"{rate},{state},{average},{3825 / average}")
+    schedule = folder / "schedule.csv"
+    schedule.write_text("\n".join(lines) + "\n")
+    return Run(paths, Details(histories, confusion, duty_cycle, schedule))
 
 
 @pytest.fixture(scope="session")

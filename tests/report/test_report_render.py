@@ -66,7 +66,7 @@ def test_the_same_run_gives_the_same_bytes(output, run, tmp_path):
 def test_all_forms_are_written(output):
     names = set(files(output))
     assert {"index.html", "report.md", "report.json", "tables/claims.csv", "tables/table-1.csv"} <= names
-    assert sum(name.startswith("figures/") for name in names) == 5
+    assert sum(name.startswith("figures/") for name in names) == 6
 
 
 def test_html_asks_nothing_of_the_network(html, output):
@@ -142,7 +142,7 @@ def test_markdown_tables_parse(output):
         if line.startswith("|") and following.startswith("|"):
             assert bars == len(re.findall(r"(?<!\\)\|", following)), line
         tables += bool(re.fullmatch(r"\|(-+\|)+", line))
-    assert tables == 21 + 2
+    assert tables == 24 + 2
 
 
 def test_verdicts_of_a_synthetic_run(run, tmp_path):
@@ -196,6 +196,7 @@ def test_words_from_outside_are_escaped(html, output):
         ("confusion.json", '{"variant": "x", "classes": ["a", "b"], "matrix": [[1, 2]]}', "one row"),
         ("confusion.json", "not json", "confusion matrix"),
         ("duty_cycle.csv", "duty_cycle,life_h\n0.1,3\n", "sleep_state"),
+        ("schedule.csv", "sleep_state,life_h\nidle,3\n", "inferences_per_hour"),
         ("teacher.history.csv", "", "teacher.history.csv"),
     ],
 )

@@ -1,0 +1,174 @@
+/* Live mode of an ESP32-CAM: frame, resize, inference, result, for ever.
+ *
+ * Frames are small enough for internal memory: with PSRAM, gcc works around the first ESP32s' cache in all code, and
+ * inline assembly would not. Their formats need no decoder: RGB565 for networks that see colours, else grey. */
+#include "esp_camera.h"
+
+#include "esp_err.h"
+#include "esp_idf.h"
+#include "line.h"
+#include "model.h"
+#include "p2b_resize.h"
+#include "port.h"
+
+#ifdef P2B_BOXES
+#include "boxes.h"
+#endif
+
+#if P2B_INPUT_C == 3
+#define FORMAT PIXFORMAT_RGB565
+#define PIXEL_BYTES 2u
+#elif P2B_INPUT_C == 1
+#define FORMAT PIXFORMAT_GRAYSCALE
+#define PIXEL_BYTES 1u
+#else
+#error "the camera gives one channel or three"
+#endif
+
+/* Pins of AI-Thinker's ESP32-CAM. */
+static const camera_config_t config = {
+    .pin_pwdn = 32,
+    .pin_reset = -1,
+    .pin_xclk = 0,
+    .pin_sccb_sda = 26,
+    .pin_sccb_scl = 27,
+    .pin_d7 = 35,
+    .pin_d6 = 34,
+    .pin_d5 = 39,
+    .pin_d4 = 36,
+    .pin_d3 = 21,
+    .pin_d2 = 19,
+    .pin_d1 = 18,
+    .pin_d0 = 5,
+    .pin_vsync = 25,
+    .pin_href = 23,
+    .pin_pclk = 22,
+    .xclk_freq_hz = 20000000,
+    .ledc_timer = LEDC_TIMER_0,
+    .ledc_channel = LEDC_CHANNEL_0,
+    .pixel_format = FORMAT,
+    .frame_size = FRAMESIZE_QQVGA,
+    .fb_count = 1,
+    .fb_location = CAMERA_FB_IN_DRAM,
+    .grab_mode = CAMERA_GRAB_WHEN_EMPTY,
+};
+
+static p2b_resize_t resize;
+static int8_t input[P2B_INPUT_BYTES];
+
+/* One row of a frame. */
+static void resize_row(const uint8_t *row, uint32_t width)
+{
+#if P2B_INPUT_C == 1
+    p2b_resize_bytes(&resize, row, width);
+#else
+    for (const uint8_t *const end = row + width * PIXEL_BYTES; row < end; row += PIXEL_BYTES) {
+        /* The high byte comes first (esp32-camera, conversions/to_bmp.c). */
+        const uint32_t pixel = (uint32_t)row[0] << 8 | row[1];
+        const uint32_t red = pixel >> 11, green = pixel >> 5 & 63u, blue = pixel & 31u;
+        const uint8_t rgb[] = {(uint8_t)(red << 3 | red >> 2), (uint8_t)(green << 2 | green >> 4),
+                               (uint8_t)(blue << 3 | blue >> 2)};
+
+        p2b_resize_bytes(&resize, rgb, sizeof rgb);
+    }
+#endif
+}
+
+static void input_row(void *context, int32_t row, int8_t *destination)
+{
+    const int8_t *const from = input + row * P2B_INPUT_W * P2B_INPUT_C;
+
+    (void)context;
+    for (int32_t i = 0; i < P2B_INPUT_W * P2B_INPUT_C; i++) destination[i] = from[i];
+}
+
+static void send_value(const char *tag, uint32_t value)
+{
+    line_text(tag);
+    line_number(value);
+    line_end();
+}
+
+#ifdef P2B_BOXES
+/* As the command boxes% (docs/protocol.md). */
+static void send_result(const int8_t *output)
+{
+    static p2b_box_t boxes[P2B_BOX_CELLS];
+    uint32_t count = p2b_boxes_decode(&p2b_box_tables, output, boxes);
+
+    count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
+    send_value("m-boxes-", count);
+    for (const p2b_box_t *box = boxes; box < boxes + count; box++) {
+        const uint32_t numbers[] = {box->kind, box->score, (uint32_t)box->x1, (uint32_t)box->y1, (uint32_t)box->x2,
+                                    (uint32_t)box->y2};
+
+        for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+            line_text(i == 0 ? "m-box-[" : ",");
+            line_number(numbers[i]);
+        }
+        line_send("]");
+    }
+}
+#else
+/* The class of the largest output, the first of equals: its name, or its number if it has none, and the output,
+ * 0 .. 255. */
+static void send_result(const int8_t *output)
+{
+    const char *name = P2B_CLASSES;
+    uint32_t best = 0;
+
+    for (uint32_t i = 1; i < P2B_OUTPUT_BYTES; i++) {
+        if (output[i] > output[best]) best = i;
+    }
+    line_text("m-label-[");
+    if (*name == '\0') line_number(best);
+    for (uint32_t commas = best; commas > 0 && *name != '\0'; name++) commas -= *name == ',';
+    for (char letter[2] = {0}; *name != ',' && *name != '\0'; name++) {
+        letter[0] = *name;
+        line_text(letter);
+    }
+    send_value("]-", (uint32_t)(output[best] + 128));
+}
+#endif
+
+/* Make the input of a frame; 0 if the frame is not whole. */
+static int take_frame(void)
+{
+    camera_fb_t *const frame = esp_camera_fb_get();
+    const int whole = frame != NULL && frame->len >= frame->width * frame->height * PIXEL_BYTES;
+
+    if (whole) {
+        p2b_resize_begin(&resize, (uint16_t)frame->width, (uint16_t)frame->height);
+        for (size_t y = 0; y < frame->height; y++)
+            resize_row(frame->buf + y * frame->width * PIXEL_BYTES, (uint32_t)frame->width);
+        p2b_resize_end(&resize, input);
+    }
+    if (frame != NULL) esp_camera_fb_return(frame);
+    return whole;
+}
+
+void camera_run(void)
+{
+    const esp_err_t error = esp_camera_init(&config);
+
+    line_set_framed(0);
+    if (error != ESP_OK) {
+        send_value("e-[The camera does not start]-", (uint32_t)error);
+        return;
+    }
+    for (;;) {
+        uint32_t start;
+
+        if (!take_frame()) {
+            line_send("e-[No whole frame came]");
+            continue;
+        }
+        start = port_counter();
+        p2b_begin(&p2b_model);
+        for (int32_t call = 0; call < p2b_model.schedule_length; call++)
+            (void)p2b_call(&p2b_model, call, input_row, 0);
+        send_value("m-infer-us-", port_elapsed(start, port_counter()) / port_counts_per_us());
+        send_result(p2b_output(&p2b_model));
+        line_ready();
+    }
+}

@@ -1,0 +1,101 @@
+/* The same network through TFLite Micro with Espressif's kernels: same outputs, and what both take. */
+#include <cstring>
+
+#include "sdkconfig.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+
+extern "C" {
+#include "esp_idf.h"
+#include "line.h"
+#include "model.h"
+#include "port.h"
+
+/* The file itself; ESP-IDF's EMBED_FILES would not align it. */
+extern const uint8_t p2b_tflite[];
+__asm__(".pushsection .rodata.p2b_tflite, \"a\"\n"
+        ".balign 16\n"
+        ".global p2b_tflite\n"
+        "p2b_tflite: .incbin \"" P2B_TFLITE "\"\n"
+        ".popsection\n");
+}
+
+namespace {
+
+constexpr uint32_t kInputs = 10;
+
+int8_t input[P2B_INPUT_BYTES];
+alignas(16) uint8_t arena[CONFIG_P2B_TFLM_ARENA];
+
+/* Bytes as good as random, the same in every run. */
+void draw_input()
+{
+    static uint32_t state = 1;
+
+    for (int8_t &value : input) {
+        state = 1664525u * state + 1013904223u;
+        value = static_cast<int8_t>(state >> 24);
+    }
+}
+
+void input_row(void *, int32_t row, int8_t *destination)
+{
+    std::memcpy(destination, input + row * P2B_INPUT_W * P2B_INPUT_C, P2B_INPUT_W * P2B_INPUT_C);
+}
+
+void send_value(const char *tag, uint32_t value)
+{
+    line_text(tag);
+    line_number(value);
+    line_end();
+}
+
+}  // namespace
+
+void tflm_compare(void)
+{
+    static tflite::MicroMutableOpResolver<11> resolver; /* every operator that the engine takes */
+    resolver.AddAdd();
+    resolver.AddAveragePool2D();
+    resolver.AddConcatenation();
+    resolver.AddConv2D();
+    resolver.AddDepthwiseConv2D();
+    resolver.AddFullyConnected();
+    resolver.AddMaxPool2D();
+    resolver.AddMean();
+    resolver.AddPad();
+    resolver.AddReshape();
+    resolver.AddSoftmax();
+    tflite::MicroInterpreter interpreter(tflite::GetModel(p2b_tflite), resolver, arena, sizeof arena);
+    uint32_t equal = 0, here = 0, there = 0;
+
+    line_set_framed(0);
+    if (interpreter.AllocateTensors() != kTfLiteOk) {
+        line_send("e-[TFLite Micro does not take the network; is P2B_TFLM_ARENA large enough?]");
+        return;
+    }
+    for (uint32_t i = 0; i < kInputs; i++) {
+        draw_input();
+        std::memcpy(interpreter.input(0)->data.int8, input, sizeof input);
+        uint32_t start = port_counter();
+        if (interpreter.Invoke() != kTfLiteOk) {
+            line_send("e-[TFLite Micro fails]");
+            return;
+        }
+        there += port_elapsed(start, port_counter()) / port_counts_per_us();
+
+        start = port_counter();
+        p2b_begin(&p2b_model);
+        for (int32_t call = 0; call < p2b_model.schedule_length; call++)
+            p2b_call(&p2b_model, call, input_row, nullptr);
+        here += port_elapsed(start, port_counter()) / port_counts_per_us();
+        equal += std::memcmp(interpreter.output(0)->data.int8, p2b_output(&p2b_model), P2B_OUTPUT_BYTES) == 0;
+    }
+    send_value("m-inputs-", kInputs);
+    send_value("m-equal-", equal);
+    send_value("m-infer-us-", here / kInputs);
+    send_value("m-tflm-us-", there / kInputs);
+    send_value("m-tflm-arena-", static_cast<uint32_t>(interpreter.arena_used_bytes()));
+    line_ready();
+}

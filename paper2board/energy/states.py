@@ -1,0 +1,92 @@
+"""A board's figures as evidence: currents, supply, battery, and the states in which it rests between inferences."""
+
+from typing import NamedTuple
+
+from paper2board.energy import battery
+from paper2board.energy.board import Board
+from paper2board.energy.derived import derive
+from paper2board.energy.units import in_unit
+from paper2board.evidence import Evidence, Kind
+
+_NO_WAKE = Evidence(value=0.0, unit="s", kind=Kind.MODELLED, method="an idling board need not wake up")
+_NO_LOSS = Evidence(value=0.0, unit="1", kind=Kind.MODELLED, method="the board's battery states none")
+
+
+def idle(board: Board) -> Evidence:
+    """Return the current (mA) of the board awake and waiting."""
+    return board.currents.idle_mA.evidence("mA")
+
+
+def active(board: Board) -> Evidence:
+    """Return the current (mA) of the board during inference."""
+    return board.currents.active_mA.evidence("mA")
+
+
+def supply(board: Board) -> Evidence:
+    """Return the voltage (V) where currents are measured."""
+    return board.supply_V.evidence("V")
+
+
+def overhead(board: Board) -> Evidence:
+    """Return the current (mA) of what on the board is not the chip."""
+    return board.sleep.board_overhead_mA.evidence("mA")
+
+
+def usable(board: Board) -> Evidence:
+    """Return the energy (Wh) of the battery that reaches the board."""
+    cell = board.battery
+    return derive(
+        battery.usable_Wh,
+        "Wh",
+        "voltage × capacity × converter efficiency × discharge efficiency",
+        cell.voltage_V.evidence("V"),
+        cell.capacity_Ah.evidence("Ah"),
+        cell.converter_efficiency.evidence("1"),
+        cell.discharge_efficiency.evidence("1"),
+    )
+
+
+def self_discharge(board: Board) -> Evidence:
+    """Return the share of what is left in the battery that a month takes; 0 where the board states none."""
+    loss = board.battery.loss
+    return _NO_LOSS if loss is None else loss.evidence("1")
+
+
+class State(NamedTuple):
+    """What a board does between inferences, and what it takes to infer again."""
+
+    rest: Evidence
+    """Current, mA."""
+    wake: Evidence
+    """Time, s."""
+    camera: tuple[Evidence, ...] = ()
+    """Current (mA) and time (s) until the picture is there; none if the camera stays on, or there is none."""
+
+    def awake_s(self, tau: Evidence) -> float:
+        """Return the longest that the board can be awake for an inference of duration ``tau``."""
+        return longest(tau) + longest(self.wake) + sum(map(longest, self.camera[1:]))
+
+
+def states(board: Board) -> dict[str, State]:
+    """Return the rest states: idle, light and deep sleep of the board, and of the module alone."""
+    found = {"idle": State(idle(board), _NO_WAKE)}
+    for name, sleep in (("light-sleep", board.sleep.light), ("deep-sleep", board.sleep.deep)):
+        chip, wake = sleep.chip_mA.evidence("mA"), in_unit(sleep.wake_ms.evidence("ms"), "s")
+        on_board = derive(
+            lambda c, o: c + o, "mA", "sleeping chip + regulator, USB bridge and LED", chip, overhead(board)
+        )
+        found[name] = State(on_board, wake, camera(board))
+        found[f"{name}-module"] = State(chip, wake, camera(board))
+    return found
+
+
+def camera(board: Board) -> tuple[Evidence, ...]:
+    """Return current (mA) and time (s) of a picture after sleep; nothing for a board without a camera."""
+    if board.camera is None:
+        return ()
+    return board.camera.current_mA.evidence("mA"), in_unit(board.camera.picture_ms.evidence("ms"), "s")
+
+
+def longest(time: Evidence) -> float:
+    """Return the largest value that a time may have."""
+    return max(time.value, *(time.interval or (0.0,)))

@@ -1,0 +1,125 @@
+"""The ESP-IDF project ``firmware/ports/esp-idf``: planned for both cores, built where ESP-IDF is."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+
+from paper2board.convert.c_code import Engine
+from paper2board.convert.memory_plan import Work, plan
+from paper2board.convert.steps import rows
+from paper2board.errors import UserError
+from paper2board.files import write_text
+from paper2board.firmware.image import PORTS
+from paper2board.firmware.sources import FIRMWARE
+
+PROJECT = PORTS / "esp-idf"
+IMAGE = "p2b.bin"
+"""The application in a built folder; its SHA-256 is the digest that the device reports."""
+SKIPPED = (
+    "skipped: ESP-IDF 5.5 or newer is not set up here; install it (https://docs.espressif.com/projects/esp-idf),"
+    " source its export.sh in this shell, and run again"
+)
+_RESULTS = (
+    IMAGE,
+    "p2b.elf",
+    "bootloader/bootloader.bin",
+    "partition_table/partition-table.bin",
+    "flash_args",
+)
+
+
+class Mode(StrEnum):
+    """What the program does; LIVE needs an ESP32-CAM, TFLM the network's ``.tflite``."""
+
+    DEVICE = "device"
+    LIVE = "live"
+    TFLM = "tflm"
+
+
+def find_idf() -> list[str] | None:
+    """Return the command of ESP-IDF's tool ``idf.py``, as its export.sh makes it known; None without."""
+    candidates = (shutil.which("idf.py"), os.environ.get("IDF_PATH", ".") + "/tools/idf.py")
+    tool = next((path for path in candidates if path and Path(path).is_file()), None)
+    if tool is None:
+        return None
+    # ESP-IDF's own Python; the first on the PATH may be ours.
+    python = Path(os.environ.get("IDF_PYTHON_ENV_PATH", ".")) / "bin" / "python"
+    return [str(python), tool] if python.is_file() else [tool]
+
+
+def build_idf(
+    model_folder: str | Path,
+    folder: str | Path,
+    *,
+    mode: Mode = Mode.DEVICE,
+    boxes: str | Path | None = None,
+    tflite: str | Path | None = None,
+) -> None:
+    """Build the project with the generated C of ``model_folder``; put images, ELF file and log into ``folder``.
+
+    ``folder/flash_args`` tells esptool what goes where. ``boxes``: a detector's tables, a header called
+    ``boxes.h``. ``tflite``: what TFLite Micro runs, for :attr:`Mode.TFLM`. Nothing is written beside the sources.
+    Raise :class:`UserError` without ESP-IDF, or for a network that does not fit.
+    """
+    command, folder = find_idf(), Path(folder).resolve()
+    if command is None:
+        raise UserError(SKIPPED)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        project, build = Path(name) / "project", Path(name) / "build"
+        shutil.copytree(PROJECT, project)
+        defaults = [project / "sdkconfig.defaults"]
+        if mode is not Mode.DEVICE:
+            defaults.append(project / f"sdkconfig.{mode}")
+        settings = {
+            "SDKCONFIG": build / "sdkconfig",
+            "SDKCONFIG_DEFAULTS": ";".join(map(str, defaults)),
+            "P2B_FIRMWARE_DIR": FIRMWARE,
+            "P2B_MODEL_DIR": Path(model_folder).resolve(),
+            "P2B_BOXES_DIR": Path(boxes).resolve().parent if boxes else "",
+            "P2B_TFLITE": Path(tflite).resolve() if tflite else "",
+        }
+        command += ["-C", str(project), "-B", str(build)]
+        command += [f"-D{key}={value}" for key, value in settings.items() if value]
+        done = subprocess.run([*command, "build"], capture_output=True, text=True, check=False)
+        write_text(folder / "build.log", done.stdout + done.stderr)
+        if overflow := re.search(r"region `(\w+)' overflowed by (\d+) bytes", done.stdout + done.stderr):
+            raise UserError(
+                f"the network in {model_folder} does not fit the ESP32: {overflow[1]} is {overflow[2]} bytes too"
+                " small; choose a smaller network"
+            )
+        if done.returncode:
+            raise RuntimeError(
+                f"idf.py failed on the generated C in {model_folder}; see {folder / 'build.log'}"
+            )
+        for result in _RESULTS:
+            (folder / result).parent.mkdir(exist_ok=True)
+            shutil.copyfile(build / result, folder / result)
+
+
+def in_pairs(ready: Engine) -> Engine:
+    """Return a streaming engine whose calls come in pairs, one for each core, where a step has rows left for two.
+
+    Rings hold the rows of the second call as well. One core runs the same C, and gives the same outputs. An engine
+    that goes layer by layer has long runs of calls already, and is returned as it is.
+    """
+    if not ready.streaming:
+        return ready
+    model, steps = ready.model, ready.steps
+    calls = [item.rows if item else 1 for item in ready.packed]
+    scratch = [item.scratch_bytes if item else 0 for item in ready.packed]
+    # The input's rows come one by one.
+    work = (Work(), *(Work(2 * n, size) for n, size in zip(calls[1:], scratch[1:], strict=True)))
+    paired = plan(model, steps, work, streaming=True)
+    left = [rows(model, step.output) for step in steps]
+    schedule: list[int] = []
+    for step in paired.schedule:
+        together = min(work[step].rows, left[step])
+        left[step] -= together
+        schedule += [step] * -(-together // calls[step])
+    return replace(ready, plan=replace(paired, schedule=tuple(schedule)))

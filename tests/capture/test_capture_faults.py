@@ -1,0 +1,251 @@
+"""Captures over bad lines: whatever happens on the way, no wrong number is recorded."""
+
+import os
+import pty
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+import tty
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from proxy import BYTES, WHOLE, BadLine
+
+from paper2board.capture import capture as capture_module
+from paper2board.capture.capture import capture
+from paper2board.capture.client import Device
+from paper2board.capture.line import LineError, emulated_line, serial_line
+from paper2board.errors import UserError
+from paper2board.firmware.emulator import emulator_command
+
+FAULTS = 1000
+REASONS = "gave no good reply|does not answer|was lost|cannot open|has started anew|no board is connected"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time-outs that fit a device in the same machine."""
+    monkeypatch.setattr(capture_module, "Device", partial(Device, timeout_s=0.03, inference_timeout_s=0.05))
+    monkeypatch.setattr(capture_module, "_PAUSE_S", 0.02)
+
+
+@pytest.fixture
+def program(process: Path, impatient: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The sanitized application, which stands in for the image that it says it is."""
+    monkeypatch.setattr(capture_module, "image_digest", lambda _: sha256(b"abc").hexdigest())
+    return process
+
+
+def captured(
+    bad: BadLine, image: Path, inputs: np.ndarray, log: Path, whole: Sequence[bytes] | None = None
+) -> bytes:
+    """Capture until it is complete; return the log. However often capture gives up, it says why, and has written
+    nothing but the first lines of ``whole``."""
+    for _ in range(50):
+        try:
+            capture(image, inputs, range(len(inputs)), log, line=partial(serial_line, bad.find), patience_s=2)
+            return log.read_bytes()
+        except UserError as error:
+            assert whole and re.search(REASONS, str(error)), error
+            so_far = log.with_name(f"{log.name}.partial").read_bytes().splitlines(keepends=True)
+            assert so_far == list(whole[: len(so_far)])
+    pytest.fail("no end of it")
+
+
+def test_no_wrong_number_in_a_thousand_faults(program: Path, inputs: np.ndarray, tmp_path: Path) -> None:
+    many = np.concatenate([inputs] * 40)
+    with BadLine([program], {}, 0, 0.0).running() as good:
+        whole = captured(good, program, many, tmp_path / "good.jsonl")
+    rates = dict.fromkeys(BYTES, 2e-4) | dict(zip(WHOLE, (8e-6, 2e-5, 6e-6), strict=True))
+    faults: Counter[str] = Counter()
+    for seed in count():
+        with BadLine([program], rates, seed, delay_s=0.06).running() as bad:
+            log = captured(bad, program, many, tmp_path / f"{seed}.jsonl", whole.splitlines(keepends=True))
+        assert log == whole
+        faults += bad.faults
+        if faults.total() >= FAULTS and min(faults[kind] for kind in (*BYTES, *WHOLE)) >= 5:
+            break
+    assert faults.total() >= FAULTS
+
+
+def test_the_emulated_device_behind_a_bad_line(
+    image: Path, inputs: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_module, "Device", partial(Device, timeout_s=0.2, inference_timeout_s=0.5))
+    many = np.concatenate([inputs] * 4)
+    capture(image, many, range(len(many)), tmp_path / "good.jsonl")
+    whole = (tmp_path / "good.jsonl").read_bytes()
+    rates = dict.fromkeys(BYTES, 2e-4) | dict(zip(WHOLE, (4e-5, 4e-5, 2e-5), strict=True))
+    command = emulator_command(image, "lx106", "stdio")
+    with BadLine(command, rates, 0, delay_s=0.3).running() as bad:
+        log = captured(bad, image, many, tmp_path / "bad.jsonl", whole.splitlines(keepends=True))
+    # The highest use of the stack, in the footer, depends on the commands that were given.
+    assert log.splitlines()[:-1] == whole.splitlines()[:-1] and bad.faults.total() >= 10
+
+
+def test_a_device_that_stops_answering_is_given_up_and_gone_on_with(
+    program: Path, inputs: np.ndarray, tmp_path: Path
+) -> None:
+    def after_three(more: int) -> None:
+        seen.append(more)
+        if sum(seen) == 3:
+            bad.hang()
+
+    seen: list[int] = []
+    log = tmp_path / "log.jsonl"
+    with BadLine([program], {}, 0, 0.0).running() as bad:
+        start = partial(capture, program, inputs, range(8), log, line=partial(serial_line, bad.find))
+        reason = (
+            r"does not answer: it is silent; .* gave up after 0\.5 s with 3 of 8 images captured, run again"
+        )
+        with pytest.raises(UserError, match=reason):
+            start(patience_s=0.5, advance=after_three)
+        bad.go_on()
+        assert len(start().records) == 8
+    with BadLine([program], {}, 0, 0.0).running() as good:
+        assert captured(good, program, inputs, tmp_path / "good.jsonl") == log.read_bytes()
+
+
+def test_a_reset_in_the_middle_is_noticed_at_once(
+    program: Path, inputs: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_module, "Device", partial(Device, timeout_s=60))
+    log, again = tmp_path / "log.jsonl", tmp_path / "again.jsonl"
+    with BadLine([program], {}, 0, 0.0).running() as bad:
+        start = partial(capture, program, inputs, range(8), line=partial(serial_line, bad.find))
+        start(log)
+        began = time.monotonic()
+        start(again, advance=lambda more: more and bad.restart())
+        assert time.monotonic() - began < 30, "not by its silence"
+    assert again.read_bytes() == log.read_bytes()
+
+
+def test_a_board_that_is_unplugged_comes_back_under_another_name(
+    program: Path, inputs: np.ndarray, tmp_path: Path
+) -> None:
+    boards: list[subprocess.Popen[bytes]] = []
+    nodes: list[int] = []
+    names: list[str] = []
+    looked: list[bool] = []
+
+    def find() -> str:
+        looked.append(True)
+        if len(looked) in (2, 3):
+            raise UserError("no board is connected; plug one in")
+        master, node = pty.openpty()
+        tty.setraw(node)
+        # Held, so that the next one has another name.
+        nodes.append(node)
+        boards.append(subprocess.Popen([program], stdin=master, stdout=master))
+        os.close(master)
+        names.append(os.ttyname(node))
+        return names[-1]
+
+    def unplug(more: int) -> None:
+        seen.append(more)
+        if sum(seen) == 3:
+            boards[0].kill()
+
+    seen: list[int] = []
+    log = capture(
+        program, inputs, range(8), tmp_path / "log.jsonl", advance=unplug, line=partial(serial_line, find)
+    )
+    assert len(log.records) == 8 and len(looked) == 4
+    assert len(set(names)) == 2
+    for node, board in zip(nodes, boards, strict=True):
+        os.close(node)
+        board.kill()
+        board.wait()
+
+
+def test_an_emulator_that_ends_is_started_again(
+    image: Path, inputs: np.ndarray, emulators: Callable[[], list[int]], tmp_path: Path
+) -> None:
+    def kill(_: int) -> None:
+        if len(killed) < 2:
+            killed.extend(emulators())
+            os.kill(killed[-1], signal.SIGKILL)
+
+    killed: list[int] = []
+    log = capture(image, inputs, range(8), tmp_path / "log.jsonl", advance=kill)
+    assert len(killed) == 2 and log.indices.tolist() == list(range(8))
+
+
+def test_another_board_on_the_same_port_is_refused(
+    image: Path, other_image: Path, inputs: np.ndarray, emulators: Callable[[], list[int]], tmp_path: Path
+) -> None:
+    images = iter([image, other_image])
+    with pytest.raises(UserError, match=r"the device runs image [0-9a-f]{12}…, not "):
+        capture(
+            image,
+            inputs,
+            range(8),
+            tmp_path / "log.jsonl",
+            line=lambda: emulated_line(next(images)),
+            advance=lambda more: more and os.kill(emulators()[0], signal.SIGKILL),
+        )
+
+
+def misread(text: bytes, sent: int, read: int) -> bytes:
+    """Return what a UART at ``read`` baud makes of ``text`` at ``sent`` baud: 8N1, no gaps, stop bits unchecked."""
+    bits = [1] * 20
+    for byte in text:
+        bits += [0, *(byte >> place & 1 for place in range(8)), 1]
+    level = [
+        bits[min(int(at / 16 * sent / read), len(bits) - 1)] for at in range(len(bits) * 16 * read // sent)
+    ]
+    out, at = bytearray(), 0
+    while at + 160 <= len(level):
+        if level[at]:
+            at += 1
+            continue
+        out.append(sum(level[at + 24 + 16 * place] << place for place in range(8)))
+        at += 152
+    return bytes(out)
+
+
+@pytest.fixture
+def talker(impatient: None) -> Iterator[Callable[[bytes], str]]:
+    """Serve one connection that says the same to whatever it hears; return its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve(said: bytes) -> str:
+            def talk() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    while connection.recv(4096):
+                        connection.sendall(said)
+
+            threading.Thread(target=talk, daemon=True).start()
+            return f"socket://127.0.0.1:{server.getsockname()[1]}"
+
+        yield serve
+
+
+@pytest.mark.parametrize("read", [9600, 57_600, 230_400, 921_600])
+def test_wrong_baud_rate_is_told(
+    talker: Callable[[bytes], str], image: Path, inputs: np.ndarray, tmp_path: Path, read: int
+) -> None:
+    log = b"".join(b"I (%d) boot: chip revision: v3.%d\r\n" % (random.randint(20, 999), i) for i in range(40))
+    assert misread(log, 115_200, 115_200) == log
+    line = partial(serial_line, talker(misread(log, 115_200, read)), read)
+    with pytest.raises(LineError, match=f"only garbage comes; it does not talk at {read} baud"):
+        capture(image, inputs, range(8), tmp_path / "log.jsonl", line=line)
+
+
+def test_another_program_is_told(
+    talker: Callable[[bytes], str], image: Path, inputs: np.ndarray, tmp_path: Path
+) -> None:
+    line = partial(serial_line, talker(b"\r\nMicroPython v1.23\r\n>>> "))
+    with pytest.raises(LineError, match=r"it said '….*MicroPython v1\.23 >>>'; .* runs paper2board's"):
+        capture(image, inputs, range(8), tmp_path / "log.jsonl", line=line)

@@ -1,0 +1,92 @@
+"""Phases add up, follow the board's figures, and take what a recorded trace can tell."""
+
+from pathlib import Path
+
+import pytest
+from instruments import SUPPLY_V, record
+
+from paper2board.energy.active_window import trace_book
+from paper2board.energy.board import Detector, load_board
+from paper2board.energy.book import energy_book
+from paper2board.energy.phases import phase_book
+from paper2board.errors import UserError
+from paper2board.evidence import Evidence, Kind
+
+BOARDS = Path(__file__).parents[2] / "config" / "boards"
+WROOM = load_board(BOARDS / "esp32-wroom.yaml").model_copy(
+    update={"detector": Detector(current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05)}
+)
+CAM = load_board(BOARDS / "esp32-cam.yaml")
+TAU = Evidence(value=0.32, unit="s", kind=Kind.MODELLED, method="given")
+
+
+def phases(book: dict[str, Evidence]) -> set[str]:
+    return {name.split(".")[2] for name in book}
+
+
+@pytest.mark.parametrize("board", [WROOM, CAM], ids=["wroom", "cam"])
+def test_chip_and_board_are_all_of_a_phase(board) -> None:
+    book = phase_book(board, TAU, 60)
+    for phase in phases(book):
+        power, duration, energy, chip, overhead, lost = (
+            book[f"energy.phase.{phase}.{part}"].value
+            for part in ("power", "duration", "energy", "chip", "overhead", "supply")
+        )
+        assert energy == pytest.approx(power * duration)
+        assert chip + overhead == pytest.approx(energy)
+        assert energy / (energy + lost) == pytest.approx(board.battery.converter_efficiency.value)
+    for name, item in book.items():
+        if item.interval:
+            assert item.interval[0] <= item.value <= item.interval[1], name
+            assert item.interval[0] >= 0, name
+
+
+def test_a_cycle_with_deep_sleep_is_a_period() -> None:
+    for board in (WROOM, CAM):
+        book = phase_book(board, TAU, 60)
+        cycle = phases(book) - {"idle"}
+        assert sum(book[f"energy.phase.{phase}.duration"].value for phase in cycle) == pytest.approx(60)
+        energy_mJ = sum(book[f"energy.phase.{phase}.energy"].value for phase in cycle)
+        power_mW = energy_book(board, TAU, 60)["battery.deep-sleep.power"].value
+        if board.camera is None:
+            assert energy_mJ / 60 == pytest.approx(power_mW)
+        else:
+            assert energy_mJ / 60 > power_mW
+
+
+def test_only_a_board_with_a_camera_has_its_phase() -> None:
+    assert phases(phase_book(WROOM, TAU, 60)) == {"boot", "inference", "idle", "sleep"}
+    assert phases(phase_book(CAM, TAU, 60)) == {"boot", "camera", "inference", "idle", "sleep"}
+
+
+def test_inference_is_the_decks() -> None:
+    book = phase_book(WROOM, TAU, 60)
+    assert format(book["energy.phase.inference.energy"].value, ".1f") == "69.2"
+    assert format(book["energy.phase.idle.power"].value, ".1f") == "183.1"
+
+
+def test_a_period_without_room_for_the_camera_is_refused() -> None:
+    assert energy_book(WROOM, TAU, 5)
+    with pytest.raises(UserError, match="no room"):
+        energy_book(CAM, TAU, 5)
+
+
+@pytest.mark.parametrize("inferences", [1, 4])
+def test_a_recorded_trace_goes_before_the_boards_figures(inferences: int) -> None:
+    """Seven windows of 0.1 s at 44 mA, 36 mA between, 5 V."""
+    windows_s = [(0.3 * number, 0.3 * number + 0.1) for number in range(1, 8)]
+    windows = trace_book(record(windows_s, 2.5, noise_mA=0.1), WROOM, {"trace": "d" * 64})
+    modelled, book = phase_book(WROOM, TAU, 60), phase_book(WROOM, TAU, 60, windows, inferences)
+    inference = {part: book[f"energy.phase.inference.{part}"] for part in ("power", "duration", "energy")}
+    assert inference["power"].value == pytest.approx(44 * SUPPLY_V, rel=0.01)
+    assert inference["duration"].value == pytest.approx(0.1 / inferences, abs=1e-3)
+    assert inference["energy"].value == pytest.approx(44 * SUPPLY_V * 0.1 / inferences, rel=0.02)
+    assert {(item.kind, item.n) for item in inference.values()} == {(Kind.MEASURED, 7)}
+    assert inference["energy"].chain == {"trace": "d" * 64}
+    idle = book["energy.phase.idle.power"]
+    assert idle.value == pytest.approx(36 * SUPPLY_V, rel=0.01)
+    assert (idle.kind, idle.n) == (Kind.MEASURED, 7)
+    assert book["energy.phase.idle.duration"].value == pytest.approx(60 - 0.1 / inferences)
+    # What no trace of a board that is awake can tell.
+    assert book["energy.phase.boot.energy"] == modelled["energy.phase.boot.energy"]
+    assert book["energy.phase.inference.chip"].kind is Kind.MODELLED

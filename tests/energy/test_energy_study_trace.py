@@ -1,0 +1,134 @@
+"""A study's recorded trace on its way through the script: no workflow, a simulated PPK2."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from instruments import FORMATS, SUPPLY_V, record
+
+from paper2board.energy.board import load_board
+from paper2board.energy.current_trace import read_trace
+from paper2board.energy.wiring import MeasuredTrace, Wiring
+from paper2board.evidence import Evidence, Kind, read_book, write_book
+from paper2board.files import digest
+
+ROOT = Path(__file__).parents[2]
+BOARD = load_board(ROOT / "config" / "boards" / "esp32-wroom.yaml")
+WINDOWS_S = [(2.5 + 0.4 * number, 2.7 + 0.4 * number) for number in range(8)]
+"""After the board's start-up, longer than its detector's shortest window."""
+CLAIMED = {"value_s": 0.32, "interval_s": (0.29, 0.42), "source": "deck"}
+
+
+def run(folder: Path, trace: MeasuredTrace | None) -> dict[str, Evidence]:
+    """Run the script as the rule would; return its book."""
+    latency = Evidence(value=25.0, unit="ms", kind=Kind.MODELLED, method="test", chain={"image": "a" * 64})
+    write_book(folder / "device.json", {"device.winograd.latency": latency})
+    outputs = {"book": "energy.json", "trace": "trace.csv", "curve": "curve.csv", "schedule": "schedule.csv"}
+    params: dict[str, Any] = {
+        "board": BOARD.model_dump(mode="json"),
+        "claimed": CLAIMED,
+        "engine": "winograd",
+        "memory_energy": False,
+        "period_s": 60.0,
+        "trace": trace and trace.model_dump(mode="json"),
+    }
+    snakemake = SimpleNamespace(
+        rule="model_energy",
+        log=[str(folder / "log.txt")],
+        input=SimpleNamespace(device=str(folder / "device.json")),
+        output=SimpleNamespace(**{key: str(folder / name) for key, name in outputs.items()}),
+        params=SimpleNamespace(**params),
+    )
+    script = str(ROOT / "scripts" / "model_energy.py")
+    runpy.run_path(script, init_globals={"snakemake": snakemake}, run_name="__main__")
+    return read_book(folder / "energy.json")
+
+
+def recording(folder: Path, name: str = "PPK2") -> str:
+    path = folder / "recording.csv"
+    path.write_text(FORMATS[name].write(record(WINDOWS_S, 6.0, noise_mA=0.05)))
+    return str(path)
+
+
+@pytest.mark.parametrize("inferences", [1, 8])
+def test_a_ppk2s_recording_becomes_measured_energy(tmp_path: Path, inferences: int) -> None:
+    file = recording(tmp_path)
+    book = run(tmp_path, MeasuredTrace(file=file, inferences=inferences))
+    window = book["energy.trace.energy"]
+    # A PPK2 knows no voltage: the board's is taken.
+    assert window.value == pytest.approx(44 * BOARD.supply_V.value * 0.2, rel=0.01)
+    assert (window.kind, window.n, window.chain) == (Kind.MEASURED, 8, {"trace": digest(file)})
+    assert window.interval_method == "order statistics of the median, 99.2 %"
+    assert "recorded pin" in book["energy.trace.windows"].method
+    energy = book["energy.phase.inference.energy"]
+    assert energy.value == pytest.approx(window.value / inferences)
+    assert energy.kind is Kind.MEASURED
+    assert book["energy.phase.idle.power"].value == pytest.approx(36 * BOARD.supply_V.value, rel=0.01)
+    assert read_trace(tmp_path / "trace.csv").kind is Kind.MEASURED
+    # What the deck claims, and what the board's file says, stay what they were.
+    assert format(book["deck.energy.per-inference"].value, ".1f") == "69.2"
+    assert format(book["deck.energy.phase.inference.energy"].value, ".1f") == "69.2"
+    without = run(tmp_path, None)
+    new = ("energy.trace.", "energy.phase.")
+    assert {name: item for name, item in book.items() if not name.startswith(new)} == {
+        name: item for name, item in without.items() if not name.startswith(new)
+    }
+
+
+def test_the_voltage_of_the_recording_goes_before_the_boards(tmp_path: Path) -> None:
+    book = run(tmp_path, MeasuredTrace(file=recording(tmp_path, "Joulescope, visible")))
+    assert book["energy.phase.inference.energy"].value == pytest.approx(44 * SUPPLY_V * 0.2, rel=0.01)
+
+
+def test_laps_of_the_serial_line_find_the_windows(tmp_path: Path) -> None:
+    file, log = recording(tmp_path, "INA219, luca-bondi"), tmp_path / "serial.log"
+    log.write_text(
+        "".join(
+            f"m-infer-start-1\nm-lap-us-{(start + 9) * 1e6:.0f}\nm-lap-us-{(end + 9) * 1e6:.0f}\nm-infer-done\n"
+            for start, end in WINDOWS_S
+        )
+    )
+    book = run(tmp_path, MeasuredTrace(file=file, log=str(log)))
+    assert "device's timestamps" in book["energy.trace.windows"].method
+    assert book["energy.trace.energy"].chain == {"trace": digest(file), "log": digest(log)}
+
+
+def test_wiring_is_passed_on(tmp_path: Path) -> None:
+    wiring = FORMATS["Rigol DS1000E"].wiring
+    trace = MeasuredTrace(file=recording(tmp_path, "Rigol DS1000E"), **wiring.model_dump())
+    assert run(tmp_path, trace)["energy.trace.windows"].value == len(WINDOWS_S)
+    assert set(MeasuredTrace.model_fields) == {*Wiring.model_fields, "file", "log", "inferences"}
+
+
+def test_without_a_recording_the_trace_is_synthetic(tmp_path: Path) -> None:
+    book = run(tmp_path, None)
+    assert book["energy.trace.windows"].value == 20
+    assert book["energy.trace.energy"].kind is Kind.MODELLED
+    assert book["energy.phase.inference.duration"].value == pytest.approx(0.025)
+    curves = {
+        name: (tmp_path / f"{name}.csv").read_text().partition("\n")[0] for name in ("curve", "schedule")
+    }
+    assert curves["curve"].startswith("sleep_state,period_s,duty_cycle,")
+    assert curves["schedule"].startswith("sleep_state,inferences_per_hour,")
+
+
+def test_a_trace_that_cannot_be_used_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(tmp_path, MeasuredTrace(file=recording(tmp_path), gpio="D7"))
+    assert "channel D7 never changes" in capsys.readouterr().err
+
+
+def test_a_study_names_its_trace_without_anything_heavy() -> None:
+    code = (
+        "import sys, paper2board.study as s;"
+        "t = s.Study.model_fields['trace'].annotation;"
+        "assert 'MeasuredTrace' in str(t), t;"
+        "sys.exit(bool({'numpy','pandas','scipy','torch','tensorflow'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,3 @@
+#pragma once
+
+#define ESP_TASK_MAIN_STACK 8192

@@ -1,0 +1,1 @@
+/* Options come from the compiler's command line. */

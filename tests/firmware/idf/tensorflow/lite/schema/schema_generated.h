@@ -1,0 +1,7 @@
+#pragma once
+#include <cstdint>
+
+namespace tflite {
+struct Model;
+inline const Model *GetModel(const void *buf) { return static_cast<const Model *>(buf); }
+}  // namespace tflite
