@@ -240,8 +240,10 @@ def _compile(options: argparse.Namespace) -> int:
 def _ports(_: argparse.Namespace) -> int:
     from paper2board.firmware.ports import board_ports, find_port
 
-    # Without a board, find_port() says why that may be.
-    print(*(board_ports() or [find_port()]), sep="\n")
+    ports = board_ports()
+    if not ports:
+        find_port()  # says why that may be
+    print(*ports, sep="\n")
     return 0
 
 

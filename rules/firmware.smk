@@ -122,3 +122,44 @@ rule build_esp32_image:
         "{wildcards.study}: building the ESP32's image"
     script:
         "../scripts/build_esp32_image.py"
+
+
+rule build_esp_idf:
+    input:
+        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
+        integers=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
+        boxes=lambda w: (
+            f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
+        ),
+        templates=C_TEMPLATES,
+        costs=COST_TABLE,
+        firmware=FIRMWARE,
+        project=files_below(
+            "firmware/ports/esp-idf",
+            ".cc",
+            ".txt",
+            ".yml",
+            ".projbuild",
+            ".csv",
+            ".defaults",
+        ),
+    output:
+        folder=directory("build/{study}/esp-idf"),
+    log:
+        "logs/{study}/build_esp_idf.log",
+    benchmark:
+        "benchmarks/{study}/build_esp_idf.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        backend=lambda w: ENGINES[study(w).engine].backend,
+        streaming=lambda w: ENGINES[study(w).engine].streaming,
+        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
+        # Where ESP-IDF has come since, what was skipped is built.
+        esp_idf=os.environ.get("IDF_PATH", ""),
+        code=code("build_esp_idf"),
+    message:
+        "{wildcards.study}: building the ESP-IDF project"
+    script:
+        "../scripts/build_esp_idf.py"

@@ -426,5 +426,6 @@ rule render_report:
 rule report:
     input:
         expand("results/{study}/report", study=STUDIES),
+        expand("build/{study}/esp-idf", study=STUDIES),
     message:
         "Reports: {input}"
