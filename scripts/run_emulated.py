@@ -22,7 +22,7 @@ from paper2board.firmware import runner
 from paper2board.report.logits import load_test, read_logits
 from paper2board.scripting import running
 
-RUNNER = Limits(sram_bytes=64 << 20, flash_bytes=48 << 20)
+RUNNER_LIMITS = Limits(sram_bytes=64 << 20, flash_bytes=48 << 20)
 """Of the memories in ``firmware/runner/runner.ld``, what code and inputs leave."""
 
 if __name__ == "__main__":
@@ -39,7 +39,7 @@ if __name__ == "__main__":
                 ready = choose(model, engine.backend, limits)
             except UserError as error:
                 log(f"{name}: does not fit the board ({error})")
-                ready = choose(model, engine.backend, RUNNER)
+                ready = choose(model, engine.backend, RUNNER_LIMITS)
             write_engine(ready, folder / name)
             golden_outputs = read_logits(golden)[: params.images]
             images = load_test(files.data, len(golden_outputs), model.image_shape)
