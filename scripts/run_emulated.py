@@ -2,7 +2,7 @@
 
 Inputs: test images; .tflite files in the order of params.names, with TFLite Micro's outputs. Output: evidence book.
 Method: the kernels of the study's engine, planned for its board, in an image of ``firmware/runner``; instructions
-are exact. A network that the board does not hold is left out, and the log says so.
+are exact. A network that the board does not hold is planned for the runner's own memory, and the log says so.
 """
 
 import tempfile
@@ -11,7 +11,7 @@ from pathlib import Path
 from paper2board.acquire.pixels import to_int8
 from paper2board.capture.emulated_book import emulated_book
 from paper2board.convert.c_code import write_engine
-from paper2board.convert.planner import board_limits, choose
+from paper2board.convert.planner import Limits, board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.energy.board import Cpu, Memory
 from paper2board.engines import ENGINES
@@ -21,6 +21,9 @@ from paper2board.files import digest
 from paper2board.firmware import runner
 from paper2board.report.logits import load_test, read_logits
 from paper2board.scripting import running
+
+RUNNER_LIMITS = Limits(sram_bytes=64 << 20, flash_bytes=48 << 20)
+"""Of the memories in ``firmware/runner/runner.ld``, what code and inputs leave."""
 
 if __name__ == "__main__":
     with running(snakemake) as log, tempfile.TemporaryDirectory(prefix="paper2board-") as scratch:
@@ -35,8 +38,8 @@ if __name__ == "__main__":
             try:
                 ready = choose(model, engine.backend, limits)
             except UserError as error:
-                log(f"{name}: left out, {error}")
-                continue
+                log(f"{name}: does not fit the board ({error})")
+                ready = choose(model, engine.backend, RUNNER_LIMITS)
             write_engine(ready, folder / name)
             golden_outputs = read_logits(golden)[: params.images]
             images = load_test(files.data, len(golden_outputs), model.image_shape)

@@ -130,10 +130,10 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
     if score is None or not shown:
         return None
     colours = {variant: f"C{index}" for index, variant in enumerate(dict.fromkeys(v for v, _ in shown))}
+    first = dict(reversed(shown))  # a variant's first form, which the legend names
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
-        named = set()
         for variant, form in shown:
             pair = f"size.{variant}.{form}", f"{score}.{variant}.{form}"
             size, accuracy = (evidence[name] for name in pair)
@@ -145,9 +145,8 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
                 fmt=PARETO_MARKERS[form],
                 color=colour,
                 capsize=2,
-                label=None if variant in named else variant,
+                label=variant if form == first[variant] else None,
             )
-            named.add(variant)
             if all(name in printed for name in pair):
                 x, y = printed[pair[0]] * 1e3, printed[pair[1]]
                 axes.plot(x, y, PARETO_MARKERS[form], color=colour, markerfacecolor="white")

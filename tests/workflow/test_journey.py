@@ -114,6 +114,7 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
     models = [
         f"models/esp32-wroom-cifar10/s0/{name}.safetensors" for name in ("teacher", "deployed.qat.integer")
     ]
+    begun = time.time()
     process = subprocess.Popen(
         ["snakemake", "--cores", "2", *models],
         cwd=copy.folder,
@@ -121,8 +122,9 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    checkpoints = copy.folder / "checkpoints"
-    while not list(checkpoints.rglob("*.checkpoint")) and process.poll() is None:
+    # A script writes its log anew just before it trains.
+    log = copy.folder / "logs/esp32-wroom-cifar10/s0/distill_student.distilled.log"
+    while not (log.exists() and log.stat().st_mtime > begun) and process.poll() is None:
         time.sleep(0.05)
     assert process.poll() is None, "the run ended before it could be killed"
     process.kill()
