@@ -18,7 +18,6 @@ rule capture_device:
     params:
         images=lambda w: budget(w).device_images,
         core=lambda w: ENGINES[w.engine].core,
-        boxes=lambda w: device_task(w) == "detection",
         digests=data_digests,
         code=code("capture_device"),
     message:
@@ -121,7 +120,6 @@ rule capture_board:
         port=CONFIG.port,
         log="results/{study}/device/board.log.jsonl",
         images=lambda w: budget(w).device_images,
-        boxes=lambda w: device_task(w) == "detection",
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         digests=data_digests,
         code=code("capture_board"),

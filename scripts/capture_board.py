@@ -46,7 +46,6 @@ if __name__ == "__main__":
                     to_int8(images),
                     np.arange(len(images)),
                     params.log,
-                    boxes=params.boxes,
                     advance=bar.update,
                     line=line,
                 )

@@ -27,7 +27,6 @@ if __name__ == "__main__":
                 to_int8(images),
                 np.arange(len(images)),
                 snakemake.output.log,
-                boxes=snakemake.params.boxes,
                 advance=bar.update,
                 line=partial(emulated_line, snakemake.input.image, snakemake.params.core),
             )

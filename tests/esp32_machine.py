@@ -21,7 +21,8 @@ from esptool.bin_image import LoadFirmwareImage
 
 TX_FIFO, RX_FIFO, STATUS = 0x60000000, 0x3FF40000, 0x3FF4001C
 _WRITE, _READ, _ACCESS = 2, 3, 4
-_WATCHED = {TX_FIFO: _WRITE, RX_FIFO: _READ, STATUS: _ACCESS}
+PINS_SET, PINS_CLEAR = 0x3FF44008, 0x3FF4400C
+_WATCHED = {TX_FIFO: _WRITE, RX_FIFO: _READ, STATUS: _ACCESS, PINS_SET: _WRITE, PINS_CLEAR: _WRITE}
 _FIFO_BYTES = 128
 
 
@@ -61,10 +62,12 @@ class _Debugger:
 
 
 class Machine:
-    """Memory of a running machine; ``image`` has been loaded and started."""
+    """A running machine; ``image`` has been loaded and started."""
 
-    def __init__(self, image: Path, debugger: _Debugger, host: socket.socket) -> None:
-        self._debugger, self._host = debugger, host
+    def __init__(
+        self, image: Path, debugger: _Debugger, line: serial.SerialBase, host: socket.socket
+    ) -> None:
+        self._debugger, self._line, self._host = debugger, line, host
         self._waiting = bytearray()
         """Received and not yet read by the program."""
         firmware = LoadFirmwareImage("esp32", str(image))
@@ -77,12 +80,21 @@ class Machine:
             self._watch(address)
         self.stopped = ""
         """Why the core stopped for good."""
+        self.edges: list[tuple[int, bool]] = []
+        """Number and new level of every pin that the program has set or cleared."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hang up; the memory can be read from then on."""
+        self._line.close()
+        self._thread.join(timeout=30)
 
     def word(self, address: int) -> int:
-        """Return a word of memory; the core must have stopped."""
+        """Return a word of memory of a stopped machine."""
         return int.from_bytes(self._debugger.read(address, 4), "little")
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Play the UART until the host hangs up or the core stops for another reason."""
         sending = False
         while True:
@@ -99,6 +111,8 @@ class Machine:
             if address == RX_FIFO:
                 self._debugger.write(RX_FIFO, bytes([self._waiting.pop(0), 0, 0, 0]))
             self._pass(address)
+            if address in (PINS_SET, PINS_CLEAR):
+                self.edges.append((self.word(address).bit_length() - 1, address == PINS_SET))
             sending = address == TX_FIFO
             if sending:
                 self._host.sendall(self._debugger.read(TX_FIFO, 1))
@@ -123,7 +137,7 @@ class Machine:
 
 @contextlib.contextmanager
 def running(image: Path) -> Iterator[tuple[serial.SerialBase, Machine]]:
-    """Run ``image``; yield its line and its machine, whose memory can be read once the line is closed."""
+    """Run ``image``; yield its line and its machine."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [
@@ -157,12 +171,9 @@ def running(image: Path) -> Iterator[tuple[serial.SerialBase, Machine]]:
             host, _ = server.accept()
             host.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with host:
-                machine = Machine(image, _connect(port), host)
-                thread = threading.Thread(target=machine.run, daemon=True)
-                thread.start()
+                machine = Machine(image, _connect(port), line, host)
                 yield line, machine
-                line.close()
-                thread.join(timeout=30)
+                machine.stop()
         finally:
             process.kill()
 

@@ -68,9 +68,19 @@ static void numbered(const char *tag, uint32_t number)
     line_end();
 }
 
+/* EnergyRunner's time stamp, both that of energy mode, an edge on a pin, and that of performance mode, a number. Long
+ * enough for a logic input that samples every 10 us; at least 1 us is asked for. */
+#define LAP_PULSE_US 100u
+
 static void timestamp(void)
 {
-    numbered("m-lap-us", microseconds());
+    const uint32_t now = microseconds(), start = port_counter(), counts = LAP_PULSE_US * port_counts_per_us();
+
+    port_pin(PORT_PIN_LAP, 0);
+    while (port_elapsed(start, port_counter()) < counts) {
+    }
+    port_pin(PORT_PIN_LAP, 1);
+    numbered("m-lap-us", now);
 }
 
 /* Cut the next word off `*rest`; an empty string when there is none. */
@@ -341,6 +351,14 @@ static void infer_once(void)
     }
 }
 
+/* Run inferences as one window for instruments. */
+static void infer(uint32_t inferences)
+{
+    port_pin(PORT_PIN_RUNNING, 1);
+    for (uint32_t i = 0; i < inferences; i++) infer_once();
+    port_pin(PORT_PIN_RUNNING, 0);
+}
+
 static void command_infer(char *words)
 {
     uint32_t inferences = 1, warmups = 10;
@@ -363,7 +381,7 @@ static void command_infer(char *words)
     line_send("m-warmup-done");
     numbered("m-infer-start", inferences);
     timestamp();
-    for (uint32_t i = 0; i < inferences; i++) infer_once();
+    infer(inferences);
     timestamp();
     line_send("m-infer-done");
     has_results = 1;
@@ -428,7 +446,7 @@ static void command_batch(char *words)
     input_expected = 1;
     store_input((uint8_t *)piece, length);
     if (input_expected) return;
-    infer_once();
+    infer(1);
     has_results = 1;
     command_outputs(words);
     command_layers(words);

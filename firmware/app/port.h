@@ -15,6 +15,14 @@ uint8_t port_read(void);
 /* Send `length` bytes to the host. */
 void port_write(const char *bytes, uint32_t length);
 
+/* Outputs for instruments; a port without pins ignores them. Both start low. */
+typedef enum {
+    PORT_PIN_RUNNING, /* high while inferences run */
+    PORT_PIN_LAP,     /* EnergyRunner's: falls where the device takes its time */
+} port_pin_t;
+
+void port_pin(port_pin_t pin, int high);
+
 /* What port_counter counts: "instructions" on an emulator, "cycles" on hardware. */
 const char *port_counter_unit(void);
 

@@ -28,7 +28,6 @@ def capture(
     indices: Sequence[int] | np.ndarray,
     log_path: str | Path,
     *,
-    boxes: bool = False,
     advance: Callable[[int], object] = lambda _: None,
     line: LineFactory | None = None,
     patience_s: float = 60.0,
@@ -36,8 +35,8 @@ def capture(
     """Run every input on the device that runs ``image_elf`` and write the log to ``log_path``.
 
     ``inputs``: int8, N × H × W × C; ``indices``: of those images in their data set. ``line`` opens the device's
-    line (default: ``image_elf`` on the emulator). ``boxes``: also log what a detector's device found. ``advance``
-    is told how many more records there are, as a progress bar is.
+    line (default: ``image_elf`` on the emulator). ``advance`` is told how many more records there are, as a
+    progress bar is.
 
     The log appears under its name when it is complete; until then ``<log_path>.partial`` holds the records so
     far, and a capture that was interrupted goes on from there. A line that has worked and is lost, a device that
@@ -47,7 +46,7 @@ def capture(
     """
     if inputs.dtype != np.int8 or len(inputs) != len(indices) or len(inputs) == 0:
         raise ValueError(f"inputs must be int8, one per index, not {inputs.dtype} {inputs.shape}")
-    job = _Job(image_elf, image_digest(image_elf), inputs, indices, boxes)
+    job = _Job(image_elf, image_digest(image_elf), inputs, indices)
     log_path = Path(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = log_path.with_name(f"{log_path.name}.partial")
@@ -79,7 +78,6 @@ class _Job:
     digest: str
     inputs: np.ndarray
     indices: Sequence[int] | np.ndarray
-    boxes: bool
 
     def header(self, device: Device) -> Header:
         """Describe the capture; one inference tells the layers and proves that the device can run one."""
@@ -103,7 +101,7 @@ class _Job:
 
     def record(self, device: Device, number: int, header: Header) -> Record:
         """Infer input ``number``."""
-        found = device.run(self.inputs[number], boxes=self.boxes)
+        found = device.run(self.inputs[number])
         index = int(self.indices[number])
         if (found.layers.unit, found.layers.names) != (header.unit, header.layers):
             raise UserError(

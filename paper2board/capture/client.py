@@ -147,9 +147,8 @@ class Device:
         """Return the counts of the last inference by layer."""
         return self._layers(self._command("layers"))
 
-    def run(self, image: np.ndarray, *, boxes: bool = False) -> Inference:
-        """Infer the network's input ``image``, int8, once, in as few round trips as its bytes take; ``boxes``: of
-        a detector, also return what it found."""
+    def run(self, image: np.ndarray) -> Inference:
+        """Infer the network's input ``image``, int8, once, in as few round trips as its bytes take."""
         pixels = _pixels(image)
         reply: list[str] = []
         for start in range(0, len(pixels), _CHUNK_BYTES):
@@ -159,7 +158,8 @@ class Device:
                 f"batch {start} {base64.b64encode(piece).decode()}",
                 self._inference_timeout_s if last else self._timeout_s,
             )
-        return Inference(self._outputs(reply), self._layers(reply), self._boxes(reply) if boxes else None)
+        detector = any(text.startswith("m-boxes-") for text in reply)
+        return Inference(self._outputs(reply), self._layers(reply), self._boxes(reply) if detector else None)
 
     # --- replies --------------------------------------------------------------------------------------
 

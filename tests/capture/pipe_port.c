@@ -1,4 +1,5 @@
-/* Port of the device application to a process on this machine: bytes come from stdin and go to stdout. */
+/* Port of the device application to a process on this machine: bytes come from stdin and go to stdout, what the pins do
+ * to stderr. */
 #include <stdio.h>
 
 #include "port.h"
@@ -8,6 +9,11 @@ static const uint8_t image[] = "abc";
 void port_write(const char *bytes, uint32_t length)
 {
     fwrite(bytes, 1, length, stdout);
+}
+
+void port_pin(port_pin_t pin, int high)
+{
+    fprintf(stderr, "%s %s\n", pin == PORT_PIN_LAP ? "lap" : "running", high ? "high" : "low");
 }
 
 const char *port_counter_unit(void)

@@ -76,6 +76,19 @@ def test_hexadecimal_of_either_case(
     assert f"m-results-[{','.join(map(str, expected[1]))}]\r\nm-ready\r\n" in output
 
 
+def test_pins_tell_instruments_when_it_infers(process: Path) -> None:
+    pixels = "00" * 432
+    lap, window = ["lap low", "lap high"], ["running high", "running low"]
+    for command, expected in {
+        "timestamp%": lap,
+        f"db load 432%db {pixels}%infer 3 2%": [*lap, *window, *lap],
+        f"batch 0 {'AAAA' * 144}%": window,
+    }.items():
+        done = subprocess.run([process], input=command, capture_output=True, text=True, check=True)
+        # The first lap is that of the start.
+        assert done.stderr.splitlines() == [*lap, *expected]
+
+
 def test_digest_of_a_known_message(process: Path) -> None:
     output = subprocess.run([process], input=b"digest%", capture_output=True, check=True).stdout
     # FIPS 180-4's example "abc".

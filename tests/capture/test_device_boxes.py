@@ -31,7 +31,7 @@ def detector(tmp_path_factory) -> tuple[Path, DeviceLog]:
     (folder / "boxes.h").write_text(tables_header(tables))
     build_device_image(folder, folder / "device.elf", boxes=folder / "boxes.h")
     images = np.random.default_rng(0).integers(-128, 128, (IMAGES, 120, 160, 3)).astype(np.int8)
-    log = capture(folder / "device.elf", images, np.arange(IMAGES), folder / "log.jsonl", boxes=True)
+    log = capture(folder / "device.elf", images, np.arange(IMAGES), folder / "log.jsonl")
     return folder, log
 
 

@@ -17,10 +17,12 @@ from paper2board.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
 from paper2board.simulate import simulate
 
 RTC_WATCHDOG_CONFIG, TIMER_WATCHDOG_CONFIG = 0x3FF4808C, 0x3FF5F048
+GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL = 0x3FF44024, 0x3FF44564, 0x3FF44568
+GPIO_13_PAD, GPIO_14_PAD = 0x3FF49038, 0x3FF49030
 
 
 def network(channels: int = 6) -> IntegerModel:
-    """A convolution and the mean of its channels."""
+    """A convolution, pooled."""
     weights = np.random.default_rng(3).integers(-127, 128, (channels, 3, 3, 3), dtype=np.int8)
     scales = np.full(channels, 0.01, np.float32)
     conv = Conv2D("conv", (0,), 1, weights, np.zeros(channels, np.int32), scales, activation="RELU")
@@ -89,13 +91,19 @@ def test_image_boots_and_answers(image: Path, generated: Path) -> None:
             np.testing.assert_array_equal(device.infer(), outputs)
         layers = device.layers()
         memory = device.memory()
-    assert (layers.unit, layers.names) == ("cycles", ("conv", "pool"))
+        # The kernel pools as it convolves.
+        machine.stop()
+        lap, window = [(14, False), (14, True)], [(13, True), (13, False)]
+        assert machine.edges == [(13, False), (14, False), *lap, *2 * [*lap, *window, *lap]]
+        pads = [GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL, GPIO_13_PAD, GPIO_14_PAD]
+        assert [machine.word(register) for register in pads] == [1 << 14, 256, 256, 0x2800, 0x2800]
+        assert machine.word(RTC_WATCHDOG_CONFIG) == machine.word(TIMER_WATCHDOG_CONFIG) == 0
+    assert (layers.unit, layers.names) == ("cycles", ("conv",))
     assert min(layers.counts) > 0
     assert {name: memory[name] for name in ("text", "rodata", "data", "bss")} == read_image(
         generated / "esp32.elf"
     ).memory
     assert machine.stopped == "", "the program ended"
-    assert machine.word(RTC_WATCHDOG_CONFIG) == machine.word(TIMER_WATCHDOG_CONFIG) == 0
 
 
 def test_weights_that_would_need_flash_are_refused(tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ void port_write(const char *bytes, uint32_t length)
     (void)simcall(SIMCALL_WRITE, 1, (uint32_t)bytes, length);
 }
 
+void port_pin(port_pin_t pin, int high)
+{
+    (void)pin;
+    (void)high;
+}
+
 const char *port_counter_unit(void)
 {
     return "instructions";

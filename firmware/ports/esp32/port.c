@@ -3,7 +3,7 @@
  * The ROM's loader has put everything into internal SRAM (esp32.ld) and left the clock at the crystal's 40 MHz and
  * the UART at 115,200 baud, 8N1, with its pins connected. Both stay: code and data in SRAM take the same number of
  * cycles at any clock, so CCOUNT tells the cycles of 240 MHz too.
- * Registers: ESP32 Technical Reference Manual, UART, Watchdog Timers, Low-Power Management. */
+ * Registers: ESP32 Technical Reference Manual, UART, Watchdog Timers, Low-Power Management, IO_MUX and GPIO Matrix. */
 #include "xtensa.h"
 
 #define CRYSTAL_MHZ 40u
@@ -23,6 +23,19 @@
 #define TIMER_WATCHDOG_PROTECT 0x3ff5f064u
 #define WATCHDOG_KEY 0x50d83aa1u
 
+/* Pins for instruments, free on common boards (of an ESP32-CAM they go to the memory card's slot). A pad is driven by
+ * the output register through the GPIO matrix's signal 256. */
+#define RUNNING_GPIO 13u
+#define LAP_GPIO 14u
+#define RUNNING_PAD 0x3ff49038u /* IO_MUX, pad MTCK */
+#define LAP_PAD 0x3ff49030u     /* IO_MUX, pad MTMS */
+#define PAD_IS_GPIO (2u << 12 | 2u << 10) /* function 2, usual strength */
+#define GPIO_SET 0x3ff44008u
+#define GPIO_CLEAR 0x3ff4400cu
+#define GPIO_ENABLE 0x3ff44024u
+#define GPIO_SIGNAL(number) (0x3ff44530u + 4u * (number))
+#define SIGNAL_OF_OUTPUT_REGISTER 256u
+
 /* From the linker script. */
 extern const uint32_t __text_start[], __text_end[], __rodata_start[], __image_end[];
 
@@ -36,6 +49,19 @@ static void stop_watchdog(uint32_t config, uint32_t protect)
     *peripheral(protect) = WATCHDOG_KEY;
     *peripheral(config) = 0;
     *peripheral(protect) = 0;
+}
+
+static void start_pin(uint32_t number, uint32_t pad)
+{
+    *peripheral(GPIO_CLEAR) = 1u << number;
+    *peripheral(GPIO_SIGNAL(number)) = SIGNAL_OF_OUTPUT_REGISTER;
+    *peripheral(GPIO_ENABLE) = 1u << number;
+    *peripheral(pad) = PAD_IS_GPIO;
+}
+
+void port_pin(port_pin_t pin, int high)
+{
+    *peripheral(high ? GPIO_SET : GPIO_CLEAR) = 1u << (pin == PORT_PIN_LAP ? LAP_GPIO : RUNNING_GPIO);
 }
 
 uint8_t port_read(void)
@@ -99,6 +125,8 @@ void port_start(void)
 {
     stop_watchdog(RTC_WATCHDOG_CONFIG, RTC_WATCHDOG_PROTECT);
     stop_watchdog(TIMER_WATCHDOG_CONFIG, TIMER_WATCHDOG_PROTECT);
+    start_pin(RUNNING_GPIO, RUNNING_PAD);
+    start_pin(LAP_GPIO, LAP_PAD);
     app_start();
     for (;;) app_receive(port_read());
 }

@@ -1,6 +1,7 @@
 /* Port to ESP-IDF: UART 0 for the line, CCOUNT of the application's core for cycles. */
 #include "port.h"
 
+#include "driver/gpio.h"
 #include "driver/uart.h"
 #include "esp_cpu.h"
 #include "esp_err.h"
@@ -15,6 +16,10 @@
 
 #define LINE UART_NUM_0
 #define RECEIVE_BYTES 2048 /* more than a command: the host waits for each reply */
+
+/* Free on common boards; of an ESP32-CAM they go to the memory card's slot. */
+#define RUNNING_GPIO GPIO_NUM_13
+#define LAP_GPIO GPIO_NUM_14
 
 /* From ESP-IDF's linker script (esp_system/ld/esp32/sections.ld.in): code is in flash and in IRAM. */
 extern const uint8_t _text_start[], _text_end[], _iram_text_start[], _iram_text_end[];
@@ -31,6 +36,12 @@ void port_start(void)
         .source_clk = UART_SCLK_DEFAULT,
     };
 
+    const gpio_config_t pins = {
+        .pin_bit_mask = 1ull << RUNNING_GPIO | 1ull << LAP_GPIO,
+        .mode = GPIO_MODE_OUTPUT,
+    };
+
+    ESP_ERROR_CHECK(gpio_config(&pins));
     ESP_ERROR_CHECK(uart_driver_install(LINE, RECEIVE_BYTES, 0, 0, NULL, 0));
     ESP_ERROR_CHECK(uart_param_config(LINE, &config));
 }
@@ -56,6 +67,11 @@ uint8_t port_read(void)
 void port_write(const char *bytes, uint32_t length)
 {
     (void)uart_write_bytes(LINE, bytes, length);
+}
+
+void port_pin(port_pin_t pin, int high)
+{
+    ESP_ERROR_CHECK(gpio_set_level(pin == PORT_PIN_LAP ? LAP_GPIO : RUNNING_GPIO, high ? 1 : 0));
 }
 
 const char *port_counter_unit(void)
