@@ -8,6 +8,7 @@ and jumping to its entry, is done here too.
 """
 
 import contextlib
+import random
 import select
 import socket
 import subprocess
@@ -19,10 +20,16 @@ from pathlib import Path
 import serial
 from esptool.bin_image import LoadFirmwareImage
 
-TX_FIFO, RX_FIFO, STATUS = 0x60000000, 0x3FF40000, 0x3FF4001C
+TX_FIFO, RX_FIFO, STATUS, RX_POINTERS = 0x60000000, 0x3FF40000, 0x3FF4001C, 0x3FF40060
 _WRITE, _READ, _ACCESS = 2, 3, 4
 PINS_SET, PINS_CLEAR = 0x3FF44008, 0x3FF4400C
-_WATCHED = {TX_FIFO: _WRITE, RX_FIFO: _READ, STATUS: _ACCESS, PINS_SET: _WRITE, PINS_CLEAR: _WRITE}
+WATCHDOGS = {0x3FF480A4: 0x3FF4808C, 0x3FF5F064: 0x3FF5F048}
+"""Of the RTC and of timer group 0: what protects the configuration, and the configuration."""
+WATCHDOG_KEY, WATCHDOG_RUNS = 0x50D83AA1, 0x80000000
+RAM = [(0x3FFAE000, 0x40000000), (0x40070000, 0x400A0000)]
+"""Beginnings and ends of what is full of what was there before, when a chip starts."""
+_WATCHED = {TX_FIFO: _WRITE, RX_FIFO: _READ, RX_POINTERS: _ACCESS, PINS_SET: _WRITE, PINS_CLEAR: _WRITE}
+_WATCHED |= dict.fromkeys(WATCHDOGS.values(), _WRITE)
 _FIFO_BYTES = 128
 
 
@@ -70,6 +77,12 @@ class Machine:
         self._debugger, self._line, self._host = debugger, line, host
         self._waiting = bytearray()
         """Received and not yet read by the program."""
+        self._taken = 0
+        """How many bytes it has read."""
+        for start, end in RAM:
+            debugger.write(start, random.Random(start).randbytes(end - start))
+        for configuration in WATCHDOGS.values():
+            debugger.write(configuration, WATCHDOG_RUNS.to_bytes(4, "little"))
         firmware = LoadFirmwareImage("esp32", str(image))
         for segment in firmware.segments:
             debugger.write(segment.addr, segment.data)
@@ -95,7 +108,7 @@ class Machine:
         return int.from_bytes(self._debugger.read(address, 4), "little")
 
     def _run(self) -> None:
-        """Play the UART until the host hangs up or the core stops for another reason."""
+        """Play UART, watchdogs and pins until the host hangs up or the core stops for another reason."""
         sending = False
         while True:
             reply = self._debugger.ask("c")
@@ -103,19 +116,32 @@ class Machine:
             if address is None:
                 self.stopped = reply
                 return
-            if address == STATUS:
+            if address == RX_POINTERS:
                 # A program that is not in the middle of a reply polls until something comes: no need to let it.
                 if not self._waiting and not self._receive(0.0 if sending else 0.005):
                     return
-                self._debugger.write(STATUS, min(len(self._waiting), _FIFO_BYTES).to_bytes(4, "little"))
+                self._fill_fifo()
             if address == RX_FIFO:
                 self._debugger.write(RX_FIFO, bytes([self._waiting.pop(0), 0, 0, 0]))
+                self._taken += 1
+            before = self.word(address)
             self._pass(address)
+            for protection, configuration in WATCHDOGS.items():
+                if address == configuration and self.word(protection) != WATCHDOG_KEY:
+                    self._debugger.write(configuration, before.to_bytes(4, "little"))
             if address in (PINS_SET, PINS_CLEAR):
                 self.edges.append((self.word(address).bit_length() - 1, address == PINS_SET))
             sending = address == TX_FIFO
             if sending:
                 self._host.sendall(self._debugger.read(TX_FIFO, 1))
+
+    def _fill_fifo(self) -> None:
+        """Set what tells how much waits: pointers, and a count that is right of a full FIFO only (errata 3.17)."""
+        count = min(len(self._waiting), _FIFO_BYTES)
+        read = self._taken % _FIFO_BYTES
+        pointers = read << 2 | (read + count) % _FIFO_BYTES << 13
+        self._debugger.write(RX_POINTERS, pointers.to_bytes(4, "little"))
+        self._debugger.write(STATUS, (count if count == _FIFO_BYTES else 0).to_bytes(4, "little"))
 
     def _receive(self, timeout_s: float) -> bool:
         """Take what the host sends in ``timeout_s``, if anything; return False when it has hung up."""

@@ -2,17 +2,14 @@
  * The protocol, with examples, is docs/protocol.md. */
 #include <string.h>
 
+#include "clock.h"
 #include "codec.h"
 #include "line.h"
-#include "model.h"
+#include "network.h"
 #include "p2b_arithmetic.h"
 #include "p2b_resize.h"
 #include "port.h"
 #include "sha256.h"
-
-#ifdef P2B_BOXES
-#include "boxes.h"
-#endif
 
 #define APP_PROFILE "paper2board device application 1, protocol 2"
 #define MAX_INFERENCES 100000u
@@ -25,32 +22,14 @@
 #define BENCHMARK "vww01"
 #endif
 
-/* The network's input as last loaded. */
-static int8_t input[P2B_INPUT_BYTES];
+/* Bytes of the network's input that have come. */
 static uint32_t input_loaded;
 static int input_expected;
-static uint32_t layer_counts[P2B_LAYER_COUNT];
 static int has_results;
 static int framing_asked = -1; /* 1 or 0 once the host has asked for framing on or off */
 
 static p2b_resize_t resize;
 static uint32_t photo_row_bytes, photo_row_left, photo_rows_left;
-
-/* Time of the stated clock model: counts are turned into microseconds as they pass, so that no wrap of the
- * counter is missed as long as this is called at least once a wrap. */
-static uint32_t microseconds(void)
-{
-    static uint32_t last, remainder, total;
-    const uint32_t now = port_counter();
-    const uint32_t elapsed = port_elapsed(last, now);
-    const uint32_t per_us = port_counts_per_us();
-    last = now;
-    total += elapsed / per_us;
-    remainder += elapsed % per_us;
-    total += remainder / per_us;
-    remainder %= per_us;
-    return total;
-}
 
 static void tagged(const char *tag, const char *text)
 {
@@ -60,27 +39,19 @@ static void tagged(const char *tag, const char *text)
     line_send("]");
 }
 
-static void numbered(const char *tag, uint32_t number)
-{
-    line_text(tag);
-    line_text("-");
-    line_number(number);
-    line_end();
-}
-
 /* EnergyRunner's time stamp, both that of energy mode, an edge on a pin, and that of performance mode, a number. Long
  * enough for a logic input that samples every 10 us; at least 1 us is asked for. */
 #define LAP_PULSE_US 100u
 
 static void timestamp(void)
 {
-    const uint32_t now = microseconds(), start = port_counter(), counts = LAP_PULSE_US * port_counts_per_us();
+    const uint32_t now = clock_us(), start = port_counter(), counts = LAP_PULSE_US * port_counts_per_us();
 
     port_pin(PORT_PIN_LAP, 0);
     while (port_elapsed(start, port_counter()) < counts) {
     }
     port_pin(PORT_PIN_LAP, 1);
-    numbered("m-lap-us", now);
+    line_numbered("m-lap-us", now);
 }
 
 /* Cut the next word off `*rest`; an empty string when there is none. */
@@ -138,7 +109,7 @@ static void store_input(const uint8_t *pixels, uint32_t length)
     }
     for (uint32_t i = 0; i < length; i++) {
         /* Pixels 0 … 255 are −128 … 127 to the network. */
-        input[input_loaded++] = (int8_t)(pixels[i] - 128);
+        network_input[input_loaded++] = (int8_t)(pixels[i] - 128);
     }
     if (input_loaded == P2B_INPUT_BYTES) {
         input_expected = 0;
@@ -235,7 +206,7 @@ static void store_photo(const uint8_t *rgb, uint32_t length)
         return;
     }
     if (photo_rows_left == 0) {
-        p2b_resize_end(&resize, input);
+        p2b_resize_end(&resize, network_input);
         input_loaded = P2B_INPUT_BYTES;
         line_send("m-load-done");
     }
@@ -330,32 +301,11 @@ static void command_results(char *words)
 #endif
 }
 
-/* The network takes its input row by row; here from memory, on a camera from the sensor. */
-static void input_row(void *context, int32_t row, int8_t *destination)
-{
-    const uint32_t row_bytes = P2B_INPUT_W * P2B_INPUT_C;
-    (void)context;
-    memcpy(destination, input + (uint32_t)row * row_bytes, row_bytes);
-}
-
-static void infer_once(void)
-{
-    memset(layer_counts, 0, sizeof layer_counts);
-    p2b_begin(&p2b_model);
-    for (int32_t call = 0; call < p2b_model.schedule_length; call++) {
-        const uint32_t start = port_counter();
-        const int32_t layer = p2b_call(&p2b_model, call, input_row, 0);
-        /* The input's arrival belongs to no layer. */
-        if (layer >= 0) layer_counts[layer] += port_elapsed(start, port_counter());
-        (void)microseconds();
-    }
-}
-
 /* Run inferences as one window for instruments. */
 static void infer(uint32_t inferences)
 {
     port_pin(PORT_PIN_RUNNING, 1);
-    for (uint32_t i = 0; i < inferences; i++) infer_once();
+    for (uint32_t i = 0; i < inferences; i++) network_infer();
     port_pin(PORT_PIN_RUNNING, 0);
 }
 
@@ -376,10 +326,10 @@ static void command_infer(char *words)
         line_send("e-[No complete input is loaded]");
         return;
     }
-    numbered("m-warmup-start", warmups);
-    for (uint32_t i = 0; i < warmups; i++) infer_once();
+    line_numbered("m-warmup-start", warmups);
+    for (uint32_t i = 0; i < warmups; i++) network_infer();
     line_send("m-warmup-done");
-    numbered("m-infer-start", inferences);
+    line_numbered("m-infer-start", inferences);
     timestamp();
     infer(inferences);
     timestamp();
@@ -391,28 +341,8 @@ static void command_infer(char *words)
 #ifdef P2B_BOXES
 static void command_boxes(char *words)
 {
-    static p2b_box_t boxes[P2B_BOX_CELLS];
-    uint32_t count;
-
     (void)words;
-    if (refused()) return;
-    count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes);
-    count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
-    numbered("m-boxes", count);
-    for (uint32_t i = 0; i < count; i++) {
-        /* Cut at the image, so never negative. */
-        const int16_t sides[] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
-
-        line_text("m-box-[");
-        line_number(boxes[i].kind);
-        line_text(",");
-        line_number(boxes[i].score);
-        for (uint32_t side = 0; side < 4; side++) {
-            line_text(",");
-            line_number((uint32_t)sides[side]);
-        }
-        line_send("]");
-    }
+    if (!refused()) network_send_boxes();
 }
 #endif
 
@@ -424,7 +354,7 @@ static void command_layers(char *words)
     for (uint32_t i = 0; i < P2B_LAYER_COUNT; i++) {
         line_text("m-layer-[");
         line_text(p2b_model.layer_names[i]);
-        numbered("]", layer_counts[i]);
+        line_numbered("]", network_counts[i]);
     }
 }
 
@@ -460,12 +390,12 @@ static void command_memory(char *words)
     (void)words;
     port_memory_t memory;
     port_memory(&memory);
-    numbered("m-memory-[text]", memory.text);
-    numbered("m-memory-[rodata]", memory.rodata);
-    numbered("m-memory-[data]", memory.data);
-    numbered("m-memory-[bss]", memory.bss);
-    numbered("m-memory-[arena]", P2B_ARENA_BYTES);
-    numbered("m-memory-[stack]", memory.stack);
+    line_numbered("m-memory-[text]", memory.text);
+    line_numbered("m-memory-[rodata]", memory.rodata);
+    line_numbered("m-memory-[data]", memory.data);
+    line_numbered("m-memory-[bss]", memory.bss);
+    line_numbered("m-memory-[arena]", P2B_ARENA_BYTES);
+    line_numbered("m-memory-[stack]", memory.stack);
 }
 
 static void command_digest(char *words)
@@ -552,7 +482,7 @@ void app_start(void)
 
 void app_receive(uint8_t byte)
 {
-    (void)microseconds();
+    (void)clock_us();
     char *words = line_receive(byte);
     if (words == 0) return;
     const char *name = next_word(&words);

@@ -94,6 +94,14 @@ void line_send(const char *text)
     line_end();
 }
 
+void line_numbered(const char *tag, uint32_t number)
+{
+    line_text(tag);
+    line_text("-");
+    line_number(number);
+    line_end();
+}
+
 void line_ready(void)
 {
     line_send("m-ready");

@@ -24,8 +24,9 @@ void line_number(uint32_t number);
 void line_hex(uint32_t word);
 void line_end(void);
 
-/* Send a line made of one text; send the closing m-ready. */
+/* Send a line made of one text, or of a tag and a number (tag-42); send the closing m-ready. */
 void line_send(const char *text);
+void line_numbered(const char *tag, uint32_t number);
 void line_ready(void);
 
 #endif

@@ -15,10 +15,10 @@ uint8_t port_read(void);
 /* Send `length` bytes to the host. */
 void port_write(const char *bytes, uint32_t length);
 
-/* Outputs for instruments; a port without pins ignores them. Both start low. */
+/* Outputs for instruments; a port without pins ignores them. */
 typedef enum {
-    PORT_PIN_RUNNING, /* high while inferences run */
-    PORT_PIN_LAP,     /* EnergyRunner's: falls where the device takes its time */
+    PORT_PIN_RUNNING, /* starts low; high while inferences run */
+    PORT_PIN_LAP,     /* starts high; falls where the device takes its time, as EnergyRunner wants it */
 } port_pin_t;
 
 void port_pin(port_pin_t pin, int high);

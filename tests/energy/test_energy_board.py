@@ -201,8 +201,8 @@ def test_a_platform_without_a_studys_figures_is_refused_as_a_board(tmp_path: Pat
 
 def test_all_that_a_study_lacks_is_named_at_once() -> None:
     with pytest.raises(UserError) as caught:
-        load_board(BOARDS / "rp2040.yaml")
-    assert f"rp2040.yaml: a study's board needs also {', '.join(STUDY_ONLY)}; " in str(caught.value)
+        load_board(BOARDS / "stm32h7.yaml")
+    assert f"stm32h7.yaml: a study's board needs also {', '.join(STUDY_ONLY)}; " in str(caught.value)
 
 
 def test_a_board_needs_no_scratchpad() -> None:
@@ -213,7 +213,7 @@ def test_a_board_needs_no_scratchpad() -> None:
 
 @pytest.mark.parametrize("key", ["name", "memory", "application", "cpu"])
 def test_a_platform_needs_what_the_fit_check_asks(tmp_path: Path, key: str) -> None:
-    raw = yaml.safe_load((BOARDS / "rp2040.yaml").read_text())
+    raw = yaml.safe_load((BOARDS / "stm32h7.yaml").read_text())
     del raw[key]
     path = tmp_path / "board.yaml"
     path.write_text(yaml.safe_dump(raw))

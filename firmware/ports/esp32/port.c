@@ -8,10 +8,14 @@
 
 #define CRYSTAL_MHZ 40u
 
-/* Bytes are written through the AHB address of the FIFO and read through the other one, as ESP-IDF does. */
+/* Bytes are written through the AHB address of the FIFO and read through the other one, as ESP-IDF does. Read so, the
+ * receiver's count cannot be trusted (ESP32 errata 3.17): that of a full FIFO apart, the pointers tell. */
 #define UART_TX_FIFO 0x60000000u
 #define UART_RX_FIFO 0x3ff40000u
 #define UART_STATUS 0x3ff4001cu
+#define UART_RX_POINTERS 0x3ff40060u
+#define UART_RX_READ(pointers) ((pointers) >> 2 & 0x7ffu)
+#define UART_RX_WRITTEN(pointers) ((pointers) >> 13 & 0x7ffu)
 #define UART_RX_COUNT(status) ((status) & 255u)
 #define UART_TX_COUNT(status) ((status) >> 16 & 255u)
 #define UART_FIFO_BYTES 128u
@@ -53,7 +57,6 @@ static void stop_watchdog(uint32_t config, uint32_t protect)
 
 static void start_pin(uint32_t number, uint32_t pad)
 {
-    *peripheral(GPIO_CLEAR) = 1u << number;
     *peripheral(GPIO_SIGNAL(number)) = SIGNAL_OF_OUTPUT_REGISTER;
     *peripheral(GPIO_ENABLE) = 1u << number;
     *peripheral(pad) = PAD_IS_GPIO;
@@ -64,9 +67,16 @@ void port_pin(port_pin_t pin, int high)
     *peripheral(high ? GPIO_SET : GPIO_CLEAR) = 1u << (pin == PORT_PIN_LAP ? LAP_GPIO : RUNNING_GPIO);
 }
 
+static int received(void)
+{
+    const uint32_t pointers = *peripheral(UART_RX_POINTERS);
+
+    return UART_RX_READ(pointers) != UART_RX_WRITTEN(pointers) || UART_RX_COUNT(*peripheral(UART_STATUS)) != 0;
+}
+
 uint8_t port_read(void)
 {
-    while (UART_RX_COUNT(*peripheral(UART_STATUS)) == 0) {
+    while (!received()) {
     }
     return (uint8_t)*peripheral(UART_RX_FIFO);
 }
@@ -125,6 +135,8 @@ void port_start(void)
 {
     stop_watchdog(RTC_WATCHDOG_CONFIG, RTC_WATCHDOG_PROTECT);
     stop_watchdog(TIMER_WATCHDOG_CONFIG, TIMER_WATCHDOG_PROTECT);
+    port_pin(PORT_PIN_RUNNING, 0);
+    port_pin(PORT_PIN_LAP, 1);
     start_pin(RUNNING_GPIO, RUNNING_PAD);
     start_pin(LAP_GPIO, LAP_PAD);
     app_start();

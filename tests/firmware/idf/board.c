@@ -34,12 +34,11 @@ esp_cpu_cycle_count_t esp_cpu_get_cycle_count(void)
     return cycles += 240;
 }
 
-static uint64_t outputs;
-
 esp_err_t gpio_config(const gpio_config_t *pGPIOConfig)
 {
-    outputs = pGPIOConfig->mode == GPIO_MODE_OUTPUT ? pGPIOConfig->pin_bit_mask : 0;
-    return ESP_OK;
+    const int right = pGPIOConfig->mode == GPIO_MODE_OUTPUT && pGPIOConfig->pin_bit_mask == (3u << 13);
+
+    return right ? ESP_OK : -1;
 }
 
 /* Edges go to the file pins.txt. */
@@ -47,7 +46,7 @@ esp_err_t gpio_set_level(gpio_num_t gpio_num, uint32_t level)
 {
     FILE *const file = fopen("pins.txt", "a");
 
-    if (file == NULL || (outputs >> gpio_num & 1u) == 0 || level > 1) abort();
+    if (file == NULL || level > 1) abort();
     fprintf(file, "%d %u\n", (int)gpio_num, (unsigned)level);
     fclose(file);
     return ESP_OK;

@@ -7,13 +7,9 @@
 #include "esp_err.h"
 #include "esp_idf.h"
 #include "line.h"
-#include "model.h"
+#include "network.h"
 #include "p2b_resize.h"
 #include "port.h"
-
-#ifdef P2B_BOXES
-#include "boxes.h"
-#endif
 
 #if P2B_INPUT_C == 3
 #define FORMAT PIXFORMAT_RGB565
@@ -54,7 +50,6 @@ static const camera_config_t config = {
 };
 
 static p2b_resize_t resize;
-static int8_t input[P2B_INPUT_BYTES];
 
 /* One row of a frame. */
 static void resize_row(const uint8_t *row, uint32_t width)
@@ -74,45 +69,10 @@ static void resize_row(const uint8_t *row, uint32_t width)
 #endif
 }
 
-static void input_row(void *context, int32_t row, int8_t *destination)
-{
-    const int8_t *const from = input + row * P2B_INPUT_W * P2B_INPUT_C;
-
-    (void)context;
-    for (int32_t i = 0; i < P2B_INPUT_W * P2B_INPUT_C; i++) destination[i] = from[i];
-}
-
-static void send_value(const char *tag, uint32_t value)
-{
-    line_text(tag);
-    line_number(value);
-    line_end();
-}
-
-#ifdef P2B_BOXES
-/* As the command boxes% (docs/protocol.md). */
-static void send_result(const int8_t *output)
-{
-    static p2b_box_t boxes[P2B_BOX_CELLS];
-    uint32_t count = p2b_boxes_decode(&p2b_box_tables, output, boxes);
-
-    count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
-    send_value("m-boxes-", count);
-    for (const p2b_box_t *box = boxes; box < boxes + count; box++) {
-        const uint32_t numbers[] = {box->kind, box->score, (uint32_t)box->x1, (uint32_t)box->y1, (uint32_t)box->x2,
-                                    (uint32_t)box->y2};
-
-        for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-            line_text(i == 0 ? "m-box-[" : ",");
-            line_number(numbers[i]);
-        }
-        line_send("]");
-    }
-}
-#else
+#ifndef P2B_BOXES
 /* The class of the largest output, the first of equals: its name, or its number if it has none, and the output,
  * 0 .. 255. */
-static void send_result(const int8_t *output)
+static void send_label(const int8_t *output)
 {
     const char *name = P2B_CLASSES;
     uint32_t best = 0;
@@ -127,7 +87,7 @@ static void send_result(const int8_t *output)
         letter[0] = *name;
         line_text(letter);
     }
-    send_value("]-", (uint32_t)(output[best] + 128));
+    line_numbered("]", (uint32_t)(output[best] + 128));
 }
 #endif
 
@@ -141,7 +101,7 @@ static int take_frame(void)
         p2b_resize_begin(&resize, (uint16_t)frame->width, (uint16_t)frame->height);
         for (size_t y = 0; y < frame->height; y++)
             resize_row(frame->buf + y * frame->width * PIXEL_BYTES, (uint32_t)frame->width);
-        p2b_resize_end(&resize, input);
+        p2b_resize_end(&resize, network_input);
     }
     if (frame != NULL) esp_camera_fb_return(frame);
     return whole;
@@ -153,7 +113,7 @@ void camera_run(void)
 
     line_set_framed(0);
     if (error != ESP_OK) {
-        send_value("e-[The camera does not start]-", (uint32_t)error);
+        line_numbered("e-[The camera does not start]", (uint32_t)error);
         return;
     }
     for (;;) {
@@ -164,11 +124,13 @@ void camera_run(void)
             continue;
         }
         start = port_counter();
-        p2b_begin(&p2b_model);
-        for (int32_t call = 0; call < p2b_model.schedule_length; call++)
-            (void)p2b_call(&p2b_model, call, input_row, 0);
-        send_value("m-infer-us-", port_elapsed(start, port_counter()) / port_counts_per_us());
-        send_result(p2b_output(&p2b_model));
+        network_infer();
+        line_numbered("m-infer-us", port_elapsed(start, port_counter()) / port_counts_per_us());
+#ifdef P2B_BOXES
+        network_send_boxes();
+#else
+        send_label(p2b_output(&p2b_model));
+#endif
         line_ready();
     }
 }

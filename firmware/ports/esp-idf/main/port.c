@@ -41,6 +41,8 @@ void port_start(void)
         .mode = GPIO_MODE_OUTPUT,
     };
 
+    port_pin(PORT_PIN_RUNNING, 0);
+    port_pin(PORT_PIN_LAP, 1);
     ESP_ERROR_CHECK(gpio_config(&pins));
     ESP_ERROR_CHECK(uart_driver_install(LINE, RECEIVE_BYTES, 0, 0, NULL, 0));
     ESP_ERROR_CHECK(uart_param_config(LINE, &config));

@@ -9,7 +9,7 @@
 extern "C" {
 #include "esp_idf.h"
 #include "line.h"
-#include "model.h"
+#include "network.h"
 #include "port.h"
 
 /* The file itself; ESP-IDF's EMBED_FILES would not align it. */
@@ -25,7 +25,6 @@ namespace {
 
 constexpr uint32_t kInputs = 10;
 
-int8_t input[P2B_INPUT_BYTES];
 alignas(16) uint8_t arena[CONFIG_P2B_TFLM_ARENA];
 
 /* Bytes as good as random, the same in every run. */
@@ -33,22 +32,10 @@ void draw_input()
 {
     static uint32_t state = 1;
 
-    for (int8_t &value : input) {
+    for (int8_t &value : network_input) {
         state = 1664525u * state + 1013904223u;
         value = static_cast<int8_t>(state >> 24);
     }
-}
-
-void input_row(void *, int32_t row, int8_t *destination)
-{
-    std::memcpy(destination, input + row * P2B_INPUT_W * P2B_INPUT_C, P2B_INPUT_W * P2B_INPUT_C);
-}
-
-void send_value(const char *tag, uint32_t value)
-{
-    line_text(tag);
-    line_number(value);
-    line_end();
 }
 
 }  // namespace
@@ -77,7 +64,7 @@ void tflm_compare(void)
     }
     for (uint32_t i = 0; i < kInputs; i++) {
         draw_input();
-        std::memcpy(interpreter.input(0)->data.int8, input, sizeof input);
+        std::memcpy(interpreter.input(0)->data.int8, network_input, sizeof network_input);
         uint32_t start = port_counter();
         if (interpreter.Invoke() != kTfLiteOk) {
             line_send("e-[TFLite Micro fails]");
@@ -86,16 +73,14 @@ void tflm_compare(void)
         there += port_elapsed(start, port_counter()) / port_counts_per_us();
 
         start = port_counter();
-        p2b_begin(&p2b_model);
-        for (int32_t call = 0; call < p2b_model.schedule_length; call++)
-            p2b_call(&p2b_model, call, input_row, nullptr);
+        network_infer();
         here += port_elapsed(start, port_counter()) / port_counts_per_us();
         equal += std::memcmp(interpreter.output(0)->data.int8, p2b_output(&p2b_model), P2B_OUTPUT_BYTES) == 0;
     }
-    send_value("m-inputs-", kInputs);
-    send_value("m-equal-", equal);
-    send_value("m-infer-us-", here / kInputs);
-    send_value("m-tflm-us-", there / kInputs);
-    send_value("m-tflm-arena-", static_cast<uint32_t>(interpreter.arena_used_bytes()));
+    line_numbered("m-inputs", kInputs);
+    line_numbered("m-equal", equal);
+    line_numbered("m-infer-us", here / kInputs);
+    line_numbered("m-tflm-us", there / kInputs);
+    line_numbered("m-tflm-arena", static_cast<uint32_t>(interpreter.arena_used_bytes()));
     line_ready();
 }

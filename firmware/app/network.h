@@ -1,0 +1,22 @@
+/* The network of this image: its input, an inference, what came of it. */
+#ifndef P2B_NETWORK_H
+#define P2B_NETWORK_H
+
+#include <stdint.h>
+
+#include "model.h"
+
+extern int8_t network_input[P2B_INPUT_BYTES];
+
+/* Of the last inference, by layer, in port_counter_unit. */
+extern uint32_t network_counts[P2B_LAYER_COUNT];
+
+/* Infer network_input; the outputs are p2b_output(&p2b_model). */
+void network_infer(void);
+
+#ifdef P2B_BOXES
+/* Send what a detector found in the last inference: m-boxes, and a line m-box for each. */
+void network_send_boxes(void);
+#endif
+
+#endif
