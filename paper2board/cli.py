@@ -252,10 +252,9 @@ def _flash(options: argparse.Namespace) -> int:
     from paper2board.firmware.ports import find_port
 
     port = options.port or find_port()
-    written = flash(port, options.image, progress=True)
-    print(
-        f"{options.image} {'was written into' if written else 'is already in'} the flash of the ESP32 on {port}"
-    )
+    board = flash(port, options.image, progress=True)
+    state = "was written into" if board.written else "is already in"
+    print(f"{options.image} {state} the flash of the board on {port} ({board})")
     return 0
 
 

@@ -74,7 +74,7 @@ rule run_emulated:
             f"results/{w.study}/s{first_seed(w)}/{name}.{scheme}.tflm.npy"
             for name, scheme in released(w)
         ],
-        firmware=FIRMWARE,
+        firmware=firmware("app", "runner", "ports/emulator", "ports/xtensa"),
         costs=COST_TABLE,
         templates=C_TEMPLATES,
     output:
@@ -106,6 +106,7 @@ rule capture_board:
         data=test_data,
         image="build/{study}/esp32",
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
+        logits=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.logits.npy",
     output:
         book="results/{study}/metrics/board.json",
     log:

@@ -14,6 +14,7 @@ from paper2board.configuration import validate
 from paper2board.energy.board import load_board
 from paper2board.engines import ENGINES
 from paper2board.errors import UserError
+from paper2board.firmware.idf import find_idf
 from paper2board.study import (
     Config,
     check_budget,
@@ -157,9 +158,17 @@ def files_below(folder, *suffixes):
     )
 
 
+def firmware(*folders):
+    """Sources of the engine and below these folders of ``firmware``."""
+    return [
+        path
+        for folder in ("engine", "kernels", *folders)
+        for path in files_below(f"firmware/{folder}", ".c", ".h", ".S", ".ld")
+    ]
+
+
 COST_TABLE = "paper2board/convert/kernels/cost_table.csv"
 C_TEMPLATES = files_below("paper2board/convert/templates", ".j2")
-FIRMWARE = files_below("firmware", ".c", ".h", ".S", ".ld")
 CATALOGUE = files_below("reports/metrics", ".yaml")
 REPORT_FILES = sorted(str(path) for path in Path("reports").glob("report.*"))
 

@@ -5,7 +5,7 @@ rule build_host_library:
     input:
         model="build/{study}/s{seed}/{variant}.{scheme}/portable/model.c",
         header="build/{study}/s{seed}/{variant}.{scheme}/portable/model.h",
-        firmware=FIRMWARE,
+        firmware=firmware("app", "ports/host"),
     output:
         library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
     log:
@@ -74,7 +74,7 @@ rule build_device_image:
         boxes=lambda w: (
             f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
         ),
-        firmware=FIRMWARE,
+        firmware=firmware("app", "ports/emulator", "ports/xtensa"),
     output:
         image="build/{study}/device/{engine}.elf",
     log:
@@ -104,7 +104,7 @@ rule build_esp32_image:
         boxes=lambda w: (
             f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
         ),
-        firmware=FIRMWARE,
+        firmware=firmware("app", "ports/esp32", "ports/xtensa"),
     output:
         folder=directory("build/{study}/esp32"),
         book="results/{study}/metrics/esp32.json",
@@ -133,15 +133,11 @@ rule build_esp_idf:
         ),
         templates=C_TEMPLATES,
         costs=COST_TABLE,
-        firmware=FIRMWARE,
+        firmware=firmware("app"),
         project=files_below(
             "firmware/ports/esp-idf",
-            ".cc",
-            ".txt",
-            ".yml",
-            ".projbuild",
-            ".csv",
-            ".defaults",
+            *(".c", ".h", ".cc", ".txt", ".yml", ".projbuild", ".csv"),
+            *(".defaults", ".live", ".tflm"),
         ),
     output:
         folder=directory("build/{study}/esp-idf"),
@@ -156,8 +152,10 @@ rule build_esp_idf:
         backend=lambda w: ENGINES[study(w).engine].backend,
         streaming=lambda w: ENGINES[study(w).engine].streaming,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
-        # Where ESP-IDF has come since, what was skipped is built.
-        esp_idf=os.environ.get("IDF_PATH", ""),
+        # Where ESP-IDF has come since, what was skipped is built; where it is not at hand today, what was built stays.
+        esp_idf=lambda w: (
+            bool(find_idf()) or Path(f"build/{w.study}/esp-idf/flash_args").exists()
+        ),
         code=code("build_esp_idf"),
     message:
         "{wildcards.study}: building the ESP-IDF project"

@@ -7,11 +7,10 @@ network that does not fit it leaves ``refused.txt``, which says what is missing,
 
 from pathlib import Path
 
-from paper2board.errors import UserError
 from paper2board.evidence import Kind, counted, write_book
 from paper2board.files import digest, write_text
 from paper2board.firmware.esp32 import write_flash_image, write_whole_flash
-from paper2board.firmware.image import Port, build_device_image, read_image
+from paper2board.firmware.image import DoesNotFitError, Port, build_device_image, read_image
 from paper2board.scripting import running
 
 if __name__ == "__main__":
@@ -27,7 +26,7 @@ if __name__ == "__main__":
                 split=snakemake.params.split,
                 boxes=snakemake.input.boxes or None,
             )
-        except UserError as error:
+        except DoesNotFitError as error:
             write_text(folder / "refused.txt", f"{error}\n")
             log(str(error))
         else:
@@ -36,8 +35,9 @@ if __name__ == "__main__":
             built = read_image(elf)
             chain = {"c": digest(snakemake.input.model), "image": built.digest, "file": digest(image)}
             size = image.stat().st_size
+            # The initial values of variables lie there as well.
             taken = sum(built.memory.values()) + built.memory["data"]
-            text = "code, constants, variables and the initial values of these, as linked"
+            text = "code, constants, variables, the initial values of these, stack, as linked"
             book = {
                 "esp32.image": counted(size, "B", "the file for flash address 0x1000", Kind.MEASURED, chain),
                 "esp32.sram": counted(taken, "B", text, chain=chain),

@@ -10,10 +10,11 @@ from pathlib import Path
 from paper2board.convert.c_code import engine, write_engine
 from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
+from paper2board.convert.two_cores import in_pairs
 from paper2board.energy.board import Memory
 from paper2board.errors import UserError
 from paper2board.files import digest, write_text
-from paper2board.firmware.idf import IMAGE, SKIPPED, build_idf, find_idf, in_pairs
+from paper2board.firmware.idf import IMAGE, SKIPPED, build_idf, find_idf
 from paper2board.integer_model import read, renamed
 from paper2board.scripting import running
 

@@ -1,61 +1,73 @@
-"""Flash a board and capture inferences from it.
+"""Flash a board, capture inferences from it, compare them with the integer model's.
 
-Inputs: test images, the ESP32 image, the .tflite that it is of. Outputs: evidence book, and the device log in
-params.log. Method: esptool writes the image unless the board has it; the core counts its cycles, which code and
-data in SRAM take whatever the clock is; latency is cycles ÷ the board's clock. A network without an ESP32 image
-leaves an empty book.
+Inputs: test images, the ESP32 image, the .tflite that it is of, the integer model's logits. Outputs: evidence book,
+and the device log in params.log. Method: esptool writes the image unless the board has it; the core counts its
+cycles, which code and data in SRAM take whatever the clock is. A log that is complete already needs no board. A
+network without an ESP32 image leaves an empty book. A board whose logits differ fails the run.
 """
 
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from paper2board.acquire.pixels import to_int8
-from paper2board.capture.book import device_book
+from paper2board.capture.book import device_book, differing
 from paper2board.capture.capture import capture
 from paper2board.capture.line import serial_line
+from paper2board.capture.log import DeviceLog, finished_log
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.energy.board import Cpu
-from paper2board.evidence import write_book
+from paper2board.errors import UserError
+from paper2board.evidence import Kind, write_book
 from paper2board.files import digest
 from paper2board.firmware.flash import flash
+from paper2board.firmware.image import image_digest
 from paper2board.firmware.ports import find_port
-from paper2board.report.logits import load_test
-from paper2board.scripting import running
+from paper2board.report.logits import load_test, read_logits
+from paper2board.scripting import Log, running
+
+
+def captured(folder: Path, inputs: np.ndarray, params: Any, log: Log) -> DeviceLog:
+    """Return the device log of all ``inputs``, from the board if need be."""
+    elf, indices = folder / "device.elf", np.arange(len(inputs))
+    if done := finished_log(params.log, image_digest(elf), inputs, indices):
+        log(f"{params.log} is of this image and these inputs: nothing to capture")
+        return done
+    port = find_port() if params.port == "auto" else params.port
+    board = flash(port, folder / "device.bin", progress=sys.stderr.isatty())
+    log(f"{folder / 'device.bin'} {'written to' if board.written else 'is already on'} {board}, on {port}")
+    # A board that was unplugged may come back under another name.
+    line = partial(serial_line, find_port if params.port == "auto" else port)
+    with tqdm(total=len(inputs), desc="capture", unit="image", disable=None) as bar:
+        return capture(elf, inputs, indices, params.log, advance=bar.update, line=line, board=str(board))
+
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        params, folder = snakemake.params, Path(snakemake.input.image)
+        params, files = snakemake.params, snakemake.input
+        folder = Path(files.image)
         book = {}
         if (folder / "refused.txt").exists():
             log(f"nothing to capture: {(folder / 'refused.txt').read_text().strip()}")
         else:
-            port = find_port() if params.port == "auto" else params.port
-            written = flash(port, folder / "device.bin", progress=sys.stderr.isatty())
-            log(f"{folder / 'device.bin'} {'written to' if written else 'is already on'} the board on {port}")
-            model = read_tflite(snakemake.input.model)
-            images = load_test(snakemake.input.data, params.images, model.image_shape)
-            # A board that was unplugged may come back under another name.
-            line = partial(serial_line, find_port if params.port == "auto" else port)
-            with tqdm(total=len(images), desc="capture", unit="image", disable=None) as bar:
-                device_log = capture(
-                    folder / "device.elf",
-                    to_int8(images),
-                    np.arange(len(images)),
-                    params.log,
-                    advance=bar.update,
-                    line=line,
-                )
-            clock_hz = Cpu.model_validate(params.cpu).clock_MHz.value * 1e6
+            model = read_tflite(files.model)
+            inputs = to_int8(load_test(files.data, params.images, model.image_shape))
+            device_log = captured(folder, inputs, params, log)
             chain = {
-                "tflite": digest(snakemake.input.model),
+                "tflite": digest(files.model),
                 "device": device_log.header.image,
                 "log": digest(params.log),
             }
-            # Cycles are measured: no cycles per instruction to assume.
+            # Cycles are counted: no cycles per instruction to assume.
+            clock_hz = Cpu.model_validate(params.cpu).clock_MHz.value * 1e6
             book = device_book(device_log, model, 1.0, None, clock_hz, chain, "device.board")
-            log(f"{len(images)} inferences, median {int(np.median(device_log.counts)):,} cycles")
+            expected = read_logits(files.logits)[device_log.indices]
+            book["device.board.differing"] = differing(device_log.outputs, expected, Kind.MEASURED, chain)
+            log(f"{len(expected)} inferences, median {int(np.median(device_log.counts)):,} cycles")
         write_book(snakemake.output.book, book)
+        if book and (wrong := book["device.board.differing"].value):
+            raise UserError(f"{wrong} logits of the board differ from the integer model's; try another board")

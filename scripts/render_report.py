@@ -28,6 +28,7 @@ if __name__ == "__main__":
     with running(snakemake) as log:
         params, files = snakemake.params, snakemake.input
         origin = load_examples(files.data, 1).origin
+        board = "board" in (Path(book).stem for book in files.books)
         notes = json.loads(Path(files.notes).read_text())
         run = {
             "data": origin,
@@ -62,7 +63,7 @@ if __name__ == "__main__":
             output=Path(snakemake.output.folder),
             notice=f"Data: {origin}" if origin.startswith(STAND_IN) else params.data_note,
             absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")}
-            | {"device.board.": "no board attached", "esp32.": "does not fit"},
+            | {"device.board.": "does not fit" if board else "no board attached", "esp32.": "does not fit"},
         )
         for line in report.summary:
             log(line)

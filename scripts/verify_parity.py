@@ -8,26 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from paper2board.capture.book import differing
 from paper2board.capture.log import read_log
 from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind, read_book, write_book
+from paper2board.evidence import Kind, read_book, write_book
 from paper2board.files import digest
 from paper2board.firmware.image import image_digest
 from paper2board.report.logits import read_logits
 from paper2board.scripting import running
-
-
-def differing(first: np.ndarray, second: np.ndarray, kind: Kind, chain: dict[str, str]) -> Evidence:
-    """Return how many logits of two N×classes arrays differ."""
-    return Evidence(
-        value=int((first != second).sum()),
-        unit="logits",
-        kind=kind,
-        method="differing int8 logits",
-        n=first.size,
-        chain=chain,
-    )
-
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import serial
 from esptool.bin_image import LoadFirmwareImage
 
 TX_FIFO, RX_FIFO, STATUS, RX_POINTERS = 0x60000000, 0x3FF40000, 0x3FF4001C, 0x3FF40060
@@ -71,10 +70,11 @@ class _Debugger:
 class Machine:
     """A running machine; ``image`` has been loaded and started."""
 
-    def __init__(
-        self, image: Path, debugger: _Debugger, line: serial.SerialBase, host: socket.socket
-    ) -> None:
-        self._debugger, self._line, self._host = debugger, line, host
+    def __init__(self, image: Path, debugger: _Debugger) -> None:
+        self._debugger = debugger
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
+        """Of its UART, to be opened once."""
         self._waiting = bytearray()
         """Received and not yet read by the program."""
         self._taken = 0
@@ -98,9 +98,8 @@ class Machine:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Hang up; the memory can be read from then on."""
-        self._line.close()
+    def wait(self) -> None:
+        """Wait until the port has been closed; the memory can be read then."""
         self._thread.join(timeout=30)
 
     def word(self, address: int) -> int:
@@ -109,6 +108,12 @@ class Machine:
 
     def _run(self) -> None:
         """Play UART, watchdogs and pins until the host hangs up or the core stops for another reason."""
+        self._host, _ = self._listener.accept()
+        self._host.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._listener, self._host:
+            self._play()
+
+    def _play(self) -> None:
         sending = False
         while True:
             reply = self._debugger.ask("c")
@@ -162,8 +167,8 @@ class Machine:
 
 
 @contextlib.contextmanager
-def running(image: Path) -> Iterator[tuple[serial.SerialBase, Machine]]:
-    """Run ``image``; yield its line and its machine."""
+def running(image: Path) -> Iterator[Machine]:
+    """Run ``image``."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [
@@ -188,18 +193,9 @@ def running(image: Path) -> Iterator[tuple[serial.SerialBase, Machine]]:
         "-gdb",
         f"tcp:127.0.0.1:{port}",
     ]
-    with (
-        subprocess.Popen(command, stderr=subprocess.DEVNULL) as process,
-        socket.create_server(("127.0.0.1", 0)) as server,
-    ):
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            line = serial.serial_for_url(f"socket://127.0.0.1:{server.getsockname()[1]}", timeout=1.0)
-            host, _ = server.accept()
-            host.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with host:
-                machine = Machine(image, _connect(port), line, host)
-                yield line, machine
-                machine.stop()
+            yield Machine(image, _connect(port))
         finally:
             process.kill()
 

@@ -1,7 +1,8 @@
 """Evidence from device logs: instruction counts, latency, memory.
 
-Latency on an emulator is a model: instructions × cycles per instruction (CPI) ÷ clock. An emulator counts
-instructions only; stalls and flash cache misses are in the CPI, whose uncertainty becomes the interval.
+Latency is a model. Of an emulator: instructions × cycles per instruction (CPI) ÷ clock; it counts instructions
+only, stalls and flash cache misses are in the CPI, whose uncertainty becomes the interval. Of a board: cycles,
+which are measured, ÷ a clock that it need not have run at.
 """
 
 from collections.abc import Mapping
@@ -28,20 +29,21 @@ def device_book(
     ``.instructions`` (median over the images, interval least to most), ``.instructions.std``,
     ``.instructions-per-mac``, ``.latency`` (ms), ``.latency.std``, ``.convolution-share`` (%), and
     ``.layer.<name>.instructions`` and ``.latency``. ``cpi``: cycles per instruction, with its range. A log of a
-    board that counts cycles gives ``.cycles`` instead of ``.instructions``, and measured latencies; CPI is not
-    used then. Raise :class:`UserError` if the log is of another network.
+    board that counts cycles gives ``.cycles`` instead of ``.instructions``; CPI is not used then. Raise
+    :class:`UserError` if the log is of another network.
     """
     ops = _ops(log, model)
     totals, layers, unit = log.counts, log.layer_counts, log.header.unit
     emulated = unit == "instructions"
     counted = Kind.EMULATED if emulated else Kind.MEASURED
-    timed = Kind.MODELLED if emulated else Kind.MEASURED
     counter = "QEMU's CCOUNT with -icount" if emulated else "the core's CCOUNT"
     clock = f"{clock_hz / 1e6:g} MHz"
     low_cpi, high_cpi = cpi_interval or (cpi, cpi)
     cycles = (low_cpi, cpi, high_cpi) if emulated else (1.0, 1.0, 1.0)
     given = f"{cpi:g} ({low_cpi:g} to {high_cpi:g})"
-    formula = f"instructions x {given} cycles / {clock}" if emulated else f"cycles / {clock}"
+    formula = (
+        f"instructions x {given} cycles / {clock}" if emulated else f"cycles, at whatever clock / {clock}"
+    )
     low_ms, ms, high_ms = (per_count / clock_hz * 1e3 for per_count in cycles)
 
     def evidence(
@@ -70,7 +72,9 @@ def device_book(
         interval_ms = (least * low_ms, most * high_ms)
         return {
             f"{name}.{unit}": evidence(median, unit, counted, f"{counter}, {what}", (least, most), over),
-            f"{name}.latency": evidence(median * ms, "ms", timed, f"{formula}, {what}", interval_ms, both),
+            f"{name}.latency": evidence(
+                median * ms, "ms", Kind.MODELLED, f"{formula}, {what}", interval_ms, both
+            ),
         }
 
     deviation = float(totals.std())
@@ -81,7 +85,7 @@ def device_book(
     book = count_and_latency(prefix, totals, "sum of layers, median over the images")
     book |= {
         f"{prefix}.{unit}.std": evidence(deviation, unit, counted, f"standard deviation {over}"),
-        f"{prefix}.latency.std": evidence(deviation * ms, "ms", timed, f"standard deviation {over}"),
+        f"{prefix}.latency.std": evidence(deviation * ms, "ms", Kind.MODELLED, f"standard deviation {over}"),
         f"{prefix}.{unit}-per-mac": evidence(
             density, "1", counted, f"{unit} per multiply-accumulate, median {over}"
         ),
@@ -103,7 +107,7 @@ def memory_book(log: DeviceLog, model: IntegerModel, chain: Mapping[str, str]) -
             value=size,
             unit="B",
             kind=Kind.EMULATED if emulated else Kind.MEASURED,
-            method="painted stack, highest use during the capture"
+            method="painted stack, highest use since the line was opened"
             if name == "stack"
             else "linked size, reported by the device",
             chain=dict(chain),
@@ -119,6 +123,18 @@ def memory_book(log: DeviceLog, model: IntegerModel, chain: Mapping[str, str]) -
             chain=dict(chain),
         )
     return book
+
+
+def differing(first: np.ndarray, second: np.ndarray, kind: Kind, chain: Mapping[str, str]) -> Evidence:
+    """Return how many int8 outputs of two N × outputs arrays differ."""
+    return Evidence(
+        value=int((first != second).sum()),
+        unit="logits",
+        kind=kind,
+        method="differing int8 logits",
+        n=first.size,
+        chain=dict(chain),
+    )
 
 
 def engine_gain(log: DeviceLog, reference: DeviceLog, name: str, chain: Mapping[str, str]) -> Evidence:

@@ -30,13 +30,14 @@ def capture(
     *,
     advance: Callable[[int], object] = lambda _: None,
     line: LineFactory | None = None,
+    board: str | None = None,
     patience_s: float = 60.0,
 ) -> DeviceLog:
     """Run every input on the device that runs ``image_elf`` and write the log to ``log_path``.
 
     ``inputs``: int8, N × H × W × C; ``indices``: of those images in their data set. ``line`` opens the device's
-    line (default: ``image_elf`` on the emulator). ``advance`` is told how many more records there are, as a
-    progress bar is.
+    line (default: ``image_elf`` on the emulator); ``board``: which device that is, for the log. ``advance`` is told
+    how many more records there are, as a progress bar is.
 
     The log appears under its name when it is complete; until then ``<log_path>.partial`` holds the records so
     far, and a capture that was interrupted goes on from there. A line that has worked and is lost, a device that
@@ -46,7 +47,7 @@ def capture(
     """
     if inputs.dtype != np.int8 or len(inputs) != len(indices) or len(inputs) == 0:
         raise ValueError(f"inputs must be int8, one per index, not {inputs.dtype} {inputs.shape}")
-    job = _Job(image_elf, image_digest(image_elf), inputs, indices)
+    job = _Job(image_elf, image_digest(image_elf), inputs, indices, board)
     log_path = Path(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = log_path.with_name(f"{log_path.name}.partial")
@@ -78,6 +79,7 @@ class _Job:
     digest: str
     inputs: np.ndarray
     indices: Sequence[int] | np.ndarray
+    board: str | None
 
     def header(self, device: Device) -> Header:
         """Describe the capture; one inference tells the layers and proves that the device can run one."""
@@ -94,6 +96,7 @@ class _Job:
             application=profile.application,
             model=profile.model,
             model_sha256=profile.model_sha256,
+            board=self.board,
             unit=layers.unit,  # type: ignore[arg-type]  # pydantic checks it
             layers=layers.names,
             inputs=inputs_digest(self.inputs, self.indices),

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -23,6 +24,8 @@ from paper2board.firmware.image import read_image
 _BOOT_TIMEOUT_S = 20.0
 _ATTEMPTS = 5
 _PR_SET_PDEATHSIG = 1
+_LOST = (OSError, termios.error)
+"""What pyserial raises when a port goes away: its own exception is an OSError, but not the only one."""
 
 LineFactory = Callable[[], AbstractContextManager[serial.SerialBase]]
 """Opens a device's line, anew each time; raises :class:`LineError` when it cannot be opened or is lost."""
@@ -41,18 +44,19 @@ def serial_line(port: str | Callable[[], str], baud: int = BAUD) -> Iterator[ser
     """
     try:
         name = port if isinstance(port, str) else port()
-        line = serial.serial_for_url(name, baudrate=baud, timeout=1.0, do_not_open=True)
-        # Asserted, either may hold a board in reset or in its boot loader.
+        line = serial.serial_for_url(name, baudrate=baud, timeout=1.0, exclusive=True, do_not_open=True)
+        # Asserted, either may hold a board in reset or in its boot loader. Most boards restart here nevertheless:
+        # Linux asserts both on opening, and they are not released at once.
         line.dtr = line.rts = False
         line.open()
     except UserError as error:
         raise LineError(str(error)) from error
-    except (serial.SerialException, ValueError) as error:
+    except (*_LOST, ValueError) as error:
         raise LineError(f"cannot open the device's line {name} ({error}); check the board's port") from error
     try:
         with line:
             yield line
-    except serial.SerialException as error:
+    except _LOST as error:
         raise LineError(f"the device's line {name} was lost ({error}); check cable and power") from error
 
 

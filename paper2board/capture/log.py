@@ -39,6 +39,8 @@ class Header(_Line):
     application: str
     model: str
     model_sha256: Sha256
+    board: str | None = None
+    """Chip and MAC address; None for an emulator."""
     unit: Literal["instructions", "cycles"]
     layers: tuple[str, ...]
     inputs: Sha256
@@ -114,6 +116,17 @@ def check_origin(log: DeviceLog, path: str | Path, inputs: np.ndarray, tflite_sh
         raise UserError(f"{path} is of another network than the .tflite; delete it and capture again")
     if log.header.inputs != inputs_digest(inputs[: len(log.records)], np.arange(len(log.records))):
         raise UserError(f"{path} is of other images than the test set's first; delete it and capture again")
+
+
+def finished_log(
+    path: str | Path, image_digest: str, inputs: np.ndarray, indices: Sequence[int] | np.ndarray
+) -> DeviceLog | None:
+    """Return the log at ``path`` if it is complete, of this image and of these inputs."""
+    try:
+        log = read_log(path, image_digest)
+    except UserError:
+        return None
+    return log if log.header.inputs == inputs_digest(inputs, indices) else None
 
 
 def read_log(path: str | Path, image_digest: str) -> DeviceLog:

@@ -17,7 +17,7 @@ from paper2board.acquire.pixels import to_int8
 from paper2board.capture.board_fit import accuracy
 from paper2board.capture.capture import capture
 from paper2board.capture.line import emulated_line
-from paper2board.capture.log import DeviceLog, inputs_digest, read_log
+from paper2board.capture.log import DeviceLog, finished_log
 from paper2board.configuration import load_yaml
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.engines import ENGINES
@@ -121,7 +121,7 @@ def verify(
         inputs = subject.inputs[start : start + _BLOCK]
         indices = np.arange(start, start + len(inputs))
         path = Path(folder) / f"{start}-{start + len(inputs)}.log.jsonl"
-        if log := _finished(path, digest, inputs, indices):
+        if log := finished_log(path, digest, inputs, indices):
             tell(len(inputs))
             return log
         line = partial(emulated_line, subject.image, subject.core)
@@ -138,15 +138,6 @@ def verify(
     differing = np.flatnonzero((outputs != subject.logits).any(axis=1))
     judged = None if subject.labels is None else accuracy(outputs, subject.labels)[:2]
     return Verification(len(outputs), tuple(differing.tolist()), judged)
-
-
-def _finished(path: Path, digest: str, inputs: np.ndarray, indices: np.ndarray) -> DeviceLog | None:
-    """Return the complete log at ``path`` if it is of this image and these inputs."""
-    try:
-        log = read_log(path, digest)
-    except UserError:
-        return None
-    return log if log.header.inputs == inputs_digest(inputs, indices) else None
 
 
 def main(study: str, engine: str | None, images: int | None) -> int:

@@ -52,6 +52,18 @@ class _UnreachableError(UserError):
     """The port cannot be opened, or no boot loader answers on it."""
 
 
+@dataclass(frozen=True)
+class Board:
+    """A flashed board: its chip with revision, its MAC address; ``written``: the image was not there yet."""
+
+    chip: str
+    mac: str
+    written: bool
+
+    def __str__(self) -> str:
+        return f"{self.chip}, {self.mac}"
+
+
 def flash(
     port: str,
     image: str | Path,
@@ -59,8 +71,8 @@ def flash(
     attempts: int = 3,
     pause_s: float = 2.0,
     progress: bool = False,
-) -> bool:
-    """Write ``image`` into the flash of the ESP32 on ``port`` and start it; return False if it was there already.
+) -> Board:
+    """Write ``image`` into the flash of the ESP32 on ``port``, unless it is there, and start it.
 
     ``port``: a device (``/dev/ttyUSB0``), a pty or a pyserial URL (``socket://host:port``,
     ``rfc2217://host:port?ign_set_control``). When the line fails, it is tried again, ``attempts`` times in all,
@@ -79,8 +91,8 @@ def flash(
             if attempt:
                 time.sleep(pause_s)
             try:
-                flashing.run(fast=attempt == 0)
-                return flashing.begun
+                chip, mac = flashing.run(fast=attempt == 0)
+                return Board(chip, mac, flashing.begun)
             except _UnreachableError as error:
                 if lost is None:
                     raise
@@ -132,8 +144,11 @@ class _Flashing:
     progress: bool
     begun: bool = False
 
-    def run(self, fast: bool) -> None:
-        """Flash once, ``fast`` or at the ROM's speed; raise one of ``_LINE_ERRORS`` when the line fails."""
+    def run(self, fast: bool) -> tuple[str, str]:
+        """Flash once, ``fast`` or at the ROM's speed; return chip and MAC address.
+
+        Raise one of ``_LINE_ERRORS`` when the line fails.
+        """
         with _open(self.port) as line:
             try:
                 chip = detect_chip(line)
@@ -142,7 +157,10 @@ class _Flashing:
                     raise _UnreachableError(_no_boot_loader(self.port, error)) from error
                 raise
             try:
+                mac = ":".join(f"{byte:02x}" for byte in chip.read_mac())
+                described = str(chip.get_chip_description())
                 self._program(chip, fast)
+                return described, mac
             finally:
                 # Also after a refusal: the board goes back to the program that it has.
                 with contextlib.suppress(*_LINE_ERRORS):

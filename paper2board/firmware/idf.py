@@ -1,17 +1,16 @@
-"""The ESP-IDF project ``firmware/ports/esp-idf``: planned for both cores, built where ESP-IDF is."""
+"""The ESP-IDF project ``firmware/ports/esp-idf``, built where ESP-IDF is.
+
+Imports nothing heavy, so the workflow may ask for ESP-IDF while it parses.
+"""
 
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from paper2board.convert.c_code import Engine
-from paper2board.convert.memory_plan import Work, plan
-from paper2board.convert.steps import rows
 from paper2board.errors import UserError
 from paper2board.files import write_text
 from paper2board.firmware.image import PORTS
@@ -41,11 +40,20 @@ class Mode(StrEnum):
     TFLM = "tflm"
 
 
+_OLDEST = (5, 5)
+
+
 def find_idf() -> list[str] | None:
-    """Return the command of ESP-IDF's tool ``idf.py``, as its export.sh makes it known; None without."""
-    candidates = (shutil.which("idf.py"), os.environ.get("IDF_PATH", ".") + "/tools/idf.py")
-    tool = next((path for path in candidates if path and Path(path).is_file()), None)
-    if tool is None:
+    """Return the command of ESP-IDF's tool ``idf.py``, as its export.sh makes it known; None without, or of an
+    older version."""
+    home = Path(os.environ.get("IDF_PATH", "."))
+    tool = shutil.which("idf.py") or str(home / "tools" / "idf.py")
+    try:
+        stated = (home / "tools" / "cmake" / "version.cmake").read_text()
+    except OSError:
+        return None
+    version = [re.search(rf"IDF_VERSION_{part} (\d+)", stated) for part in ("MAJOR", "MINOR")]
+    if not Path(tool).is_file() or tuple(int(found[1]) for found in version if found) < _OLDEST:
         return None
     # ESP-IDF's own Python; the first on the PATH may be ours.
     python = Path(os.environ.get("IDF_PYTHON_ENV_PATH", ".")) / "bin" / "python"
@@ -76,6 +84,8 @@ def build_idf(
         defaults = [project / "sdkconfig.defaults"]
         if mode is not Mode.DEVICE:
             defaults.append(project / f"sdkconfig.{mode}")
+            # What the component manager is to fetch. (Rules in one manifest for all modes need its version 2.3.)
+            shutil.copyfile(project / f"idf_component.{mode}.yml", project / "main" / "idf_component.yml")
         settings = {
             "SDKCONFIG": build / "sdkconfig",
             "SDKCONFIG_DEFAULTS": ";".join(map(str, defaults)),
@@ -100,26 +110,3 @@ def build_idf(
         for result in _RESULTS:
             (folder / result).parent.mkdir(exist_ok=True)
             shutil.copyfile(build / result, folder / result)
-
-
-def in_pairs(ready: Engine) -> Engine:
-    """Return a streaming engine whose calls come in pairs, one for each core, where a step has rows left for two.
-
-    Rings hold the rows of the second call as well. One core runs the same C, and gives the same outputs. An engine
-    that goes layer by layer has long runs of calls already, and is returned as it is.
-    """
-    if not ready.streaming:
-        return ready
-    model, steps = ready.model, ready.steps
-    calls = [item.rows if item else 1 for item in ready.packed]
-    scratch = [item.scratch_bytes if item else 0 for item in ready.packed]
-    # The input's rows come one by one.
-    work = (Work(), *(Work(2 * n, size) for n, size in zip(calls[1:], scratch[1:], strict=True)))
-    paired = plan(model, steps, work, streaming=True)
-    left = [rows(model, step.output) for step in steps]
-    schedule: list[int] = []
-    for step in paired.schedule:
-        together = min(work[step].rows, left[step])
-        left[step] -= together
-        schedule += [step] * -(-together // calls[step])
-    return replace(ready, plan=replace(paired, schedule=tuple(schedule)))

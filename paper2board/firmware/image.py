@@ -35,7 +35,7 @@ FLAGS = (
     "-fno-schedule-insns",
 )
 _ELF_LOAD = 1
-_SECTIONS = ("text", "rodata", "data", "bss")
+_SECTIONS = ("text", "rodata", "data", "bss", "stack")
 _REGIONS = {
     "rom": "flash",
     "ram": "SRAM for variables",
@@ -43,6 +43,10 @@ _REGIONS = {
     "loaded": "SRAM for constants (no flash is mapped without ESP-IDF)",
 }
 """Memory regions of the linker scripts."""
+
+
+class DoesNotFitError(UserError):
+    """A network is too large for the ESP32's memory."""
 
 
 class Port(StrEnum):
@@ -60,7 +64,7 @@ class Port(StrEnum):
 @dataclass(frozen=True)
 class DeviceImage:
     """What a device image loads: ``content`` (all loaded bytes, by load address) and ``memory`` (bytes of each
-    section: text, rodata, data, bss)."""
+    section: text, rodata, data, bss, stack)."""
 
     content: bytes
     memory: dict[str, int]
@@ -84,8 +88,8 @@ def build_device_image(
     ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked.
     ``boxes``: a detector's tables, a header called ``boxes.h`` that
     :func:`paper2board.report.detection.tables_header` writes. The same sources and compiler give the same bytes
-    wherever they lie. Raise :class:`UserError` without compiler or generated C, or for a network that does not
-    fit the ESP32's memory.
+    wherever they lie. Raise :class:`UserError` without compiler or generated C, :class:`DoesNotFitError` for a
+    network that does not fit the ESP32's memory.
     """
     folder = Path(model_folder)
     compiler = shutil.which(COMPILER)
@@ -118,7 +122,7 @@ def build_device_image(
         environment = os.environ | {"LC_ALL": "C"}
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if overflow := re.search(r"region `(\w+)' overflowed by (\d+) bytes", result.stderr):
-            raise UserError(
+            raise DoesNotFitError(
                 f"the network in {folder} does not fit the ESP32: {_REGIONS[overflow[1]]} is {overflow[2]} bytes"
                 " too small; choose a smaller network"
             )

@@ -1,5 +1,6 @@
 """Captures over bad lines: whatever happens on the way, no wrong number is recorded."""
 
+import errno
 import os
 import pty
 import random
@@ -7,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import termios
 import threading
 import time
 import tty
@@ -16,9 +18,11 @@ from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import serial
 from proxy import BYTES, WHOLE, BadLine
 
 from paper2board.capture import capture as capture_module
@@ -166,6 +170,25 @@ def test_a_board_that_is_unplugged_comes_back_under_another_name(
         os.close(node)
         board.kill()
         board.wait()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), termios.error(errno.EIO, "no")])
+def test_a_port_that_goes_away_is_a_lost_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of its calls fails: pyserial lets these two through."""
+    _, tty_end = pty.openpty()
+    name = os.ttyname(tty_end)
+    with pytest.raises(LineError, match="was lost"), serial_line(name):
+        raise error
+    monkeypatch.setattr(serial.Serial, "_reconfigure_port", Mock(side_effect=error))
+    with pytest.raises(LineError, match="cannot open"), serial_line(name):
+        pass
+
+
+def test_a_port_is_for_one_host() -> None:
+    _, tty_end = pty.openpty()
+    name = os.ttyname(tty_end)
+    with serial_line(name), pytest.raises(LineError, match="cannot open"), serial_line(name):
+        pass
 
 
 def test_an_emulator_that_ends_is_started_again(

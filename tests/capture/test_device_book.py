@@ -62,7 +62,8 @@ def test_a_board_s_cycles_are_measured(network: IntegerModel) -> None:
     book = device_book(log, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
     assert book["device.paper-split.cycles"].kind is Kind.MEASURED
     latency = book["device.paper-split.latency"]
-    assert latency.kind is Kind.MEASURED and latency.value == pytest.approx(10.0)
+    # The image may have run at another clock.
+    assert latency.kind is Kind.MODELLED and latency.value == pytest.approx(10.0)
     assert latency.interval == pytest.approx((10.0, 10.0))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import serial
+from checkout import ROOT
 from scipy.special import softmax
 
 from paper2board.capture import mlperf
@@ -321,3 +322,47 @@ def test_dataset_is_the_runner_s(tmp_path: Path, images: np.ndarray) -> None:
     for index, row in enumerate(rows):
         assert (tmp_path / "ic01" / row["file"]).read_bytes() == images[index].tobytes()
         assert int(row["class"]) == index % 10
+
+
+# --- the protocol's document ------------------------------------------------------------------------------
+
+
+def document() -> list[tuple[str, list[str]]]:
+    """Return the commands of docs/protocol.md, each with the lines of its reply."""
+    found: list[tuple[str, list[str]]] = []
+    ended = True
+    for line in (ROOT / "docs" / "protocol.md").read_text().splitlines():
+        if line.startswith("    > "):
+            found.append((line[6:], []))
+            ended = False
+        elif not line:
+            ended = True
+        elif not ended:
+            found[-1][1].append(line.strip())
+    return found
+
+
+def without_numbers(reply: list[str]) -> list[str]:
+    """Return what does not depend on network, time and build."""
+    kept = [text for text in reply if not text.startswith("m-layer-")]
+    kept = [re.sub(r"^m-network-.*|[0-9a-f]{64}", "…", text) for text in kept]
+    return [text if text.startswith("~") else re.sub(r"-?\d+(\.\d+)?", "N", text) for text in kept]
+
+
+def test_the_document_shows_what_the_device_answers(application: Path) -> None:
+    commands = document()
+    assert len(commands) > 15
+    with serve(application) as line:
+        runner = Runner(line)
+        runner.listen()
+        for command, reply in commands:
+            if "more …" in reply[-1]:
+                for _ in range(int(re.findall(r"\d+", reply.pop())[0])):
+                    runner.send_command(command.rstrip("%"))
+            if reply[-1] == "~e-[Damaged frame]":
+                line.write(command.encode())
+                assert line.read_until(b"\n").decode().strip() == reply[0]
+                continue
+            assert without_numbers(runner.send_command(command.rstrip("%"))) == without_numbers(reply), (
+                command
+            )

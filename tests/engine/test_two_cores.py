@@ -12,7 +12,8 @@ from checkout import ROOT
 
 from paper2board.bench.random_networks import random_inputs, random_network
 from paper2board.convert.c_code import engine, write_engine
-from paper2board.firmware.idf import PROJECT, in_pairs
+from paper2board.convert.two_cores import in_pairs
+from paper2board.firmware.idf import PROJECT
 from paper2board.firmware.sources import WARNINGS, engine_flags, engine_sources
 
 IDF = ROOT / "tests" / "firmware" / "idf"

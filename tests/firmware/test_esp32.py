@@ -1,19 +1,32 @@
 """The ESP32's image: bytes, what it refuses, and that it boots and answers where an ESP32 would run it."""
 
+import runpy
 import shutil
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from checkout import ROOT
 from esp32_machine import WATCHDOGS, running
 from esptool.bin_image import LoadFirmwareImage
 
+from paper2board.acquire.pixels import to_int8
+from paper2board.capture import capture as capture_module
 from paper2board.capture.client import Device
+from paper2board.capture.line import serial_line
+from paper2board.capture.log import read_log
 from paper2board.convert.c_code import generate
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.energy.board import load_board
 from paper2board.errors import UserError
+from paper2board.evidence import Kind, read_book
 from paper2board.firmware.esp32 import OFFSET, write_flash_image, write_whole_flash
-from paper2board.firmware.image import Port, build_device_image, read_image
+from paper2board.firmware.flash import Board
+from paper2board.firmware.image import Port, build_device_image, image_digest, read_image
 from paper2board.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
+from paper2board.report.logits import write_logits
 from paper2board.simulate import simulate
 
 GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL = 0x3FF44024, 0x3FF44564, 0x3FF44568
@@ -81,29 +94,30 @@ def test_whole_flash_holds_the_image(image: Path, tmp_path: Path) -> None:
 def test_image_boots_and_answers(image: Path, generated: Path) -> None:
     inputs = np.random.default_rng(4).integers(-128, 128, (2, 8, 8, 3), dtype=np.int8)
     expected = np.asarray(simulate(network(), inputs)).reshape(2, -1)
-    with running(image) as (line, machine):
-        # Registers take their time here.
-        device = Device(line, timeout_s=30, inference_timeout_s=60)
-        assert device.timestamp_us() < 10e6, "its variables begin with what was in memory"
-        assert device.digest() == read_image(generated / "esp32.elf").digest
-        for one, outputs in zip(inputs, expected, strict=True):
-            device.load(one)
-            np.testing.assert_array_equal(device.infer(), outputs)
-        layers = device.layers()
-        memory = device.memory()
-        # The kernel pools as it convolves.
-        machine.stop()
+    with running(image) as machine:
+        with serial_line(machine.port) as line:
+            # Registers take their time here.
+            device = Device(line, timeout_s=30, inference_timeout_s=60)
+            assert device.timestamp_us() < 10e6, "its variables begin with what was in memory"
+            assert device.digest() == read_image(generated / "esp32.elf").digest
+            for one, outputs in zip(inputs, expected, strict=True):
+                device.load(one)
+                np.testing.assert_array_equal(device.infer(), outputs)
+            layers = device.layers()
+            memory = device.memory()
+        machine.wait()
+        assert machine.stopped == "", "the program ended"
         lap, window = [(14, False), (14, True)], [(13, True), (13, False)]
         assert machine.edges == [(13, False), (14, True), *2 * lap, *2 * [*lap, *window, *lap]]
         pads = [GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL, GPIO_13_PAD, GPIO_14_PAD]
         assert [machine.word(register) for register in pads] == [1 << 14, 256, 256, 0x2800, 0x2800]
         assert [machine.word(configuration) for configuration in WATCHDOGS.values()] == [0, 0], "it is reset"
+    # The kernel pools as it convolves.
     assert (layers.unit, layers.names) == ("cycles", ("conv",))
     assert min(layers.counts) > 0
-    assert {name: memory[name] for name in ("text", "rodata", "data", "bss")} == read_image(
-        generated / "esp32.elf"
-    ).memory
-    assert machine.stopped == "", "the program ended"
+    linked = read_image(generated / "esp32.elf").memory
+    assert memory.pop("arena") > 0 and memory.pop("stack") < linked.pop("stack")
+    assert memory == linked
 
 
 def test_weights_that_would_need_flash_are_refused(tmp_path: Path) -> None:
@@ -118,3 +132,102 @@ def test_what_esptool_refuses_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"esptool refuses .*no\.elf"):
         write_flash_image(tmp_path / "no.elf", tmp_path / "no.bin")
     assert not (tmp_path / "no.bin").exists()
+
+
+# --- the workflow's scripts -------------------------------------------------------------------------------
+
+
+def run_script(name: str, folder: Path, **given: object) -> str:
+    """Run a script of the workflow in ``folder``; return its log."""
+    snakemake = SimpleNamespace(rule=name, log=[folder / f"{name}.log"], **given)
+    runpy.run_path(
+        str(ROOT / "scripts" / f"{name}.py"), init_globals={"snakemake": snakemake}, run_name="__main__"
+    )
+    return (folder / f"{name}.log").read_text()
+
+
+def build(generated: Path, folder: Path) -> Path:
+    """Build the image as the workflow does."""
+    run_script(
+        "build_esp32_image",
+        folder,
+        input=SimpleNamespace(model=generated / "model.c", boxes=[]),
+        output=SimpleNamespace(folder=folder / "esp32", book=folder / "esp32.json"),
+        params=SimpleNamespace(split=True),
+    )
+    return folder / "esp32"
+
+
+def capture(folder: Path, port: str, logits: np.ndarray) -> str:
+    """Capture two images as the workflow does."""
+    (folder / "model.tflite").write_bytes(write_flatbuffer(network()))
+    write_logits(folder / "logits.npy", logits)
+    cpu = load_board(ROOT / "config" / "boards" / "esp32-wroom.yaml").cpu.model_dump(mode="json")
+    return run_script(
+        "capture_board",
+        folder,
+        input=SimpleNamespace(
+            data=[], image=folder / "esp32", model=folder / "model.tflite", logits=folder / "logits.npy"
+        ),
+        output=SimpleNamespace(book=folder / "board.json"),
+        params=SimpleNamespace(port=port, log=str(folder / "board.log.jsonl"), images=2, cpu=cpu),
+    )
+
+
+def test_from_the_generated_code_to_a_measured_row(
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build(generated, tmp_path)
+    book = read_book(tmp_path / "esp32.json")
+    assert book["esp32.image"].value == (folder / "device.bin").stat().st_size
+    assert book["esp32.sram"].value > 8192
+
+    images = np.random.default_rng(5).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    logits = np.asarray(simulate(network(), to_int8(images))).reshape(2, -1)
+    flashed = []
+
+    def flash(port: str, image: Path, progress: bool) -> Board:
+        """What the mock board of test_flash.py is for; it runs no program."""
+        flashed.append(image)
+        return Board("ESP32-D0WD (revision v1.0)", "24:0a:c4:00:00:01", True)
+
+    monkeypatch.setattr("paper2board.firmware.flash.flash", flash)
+    monkeypatch.setattr("paper2board.report.logits.load_test", lambda *_: images)
+    monkeypatch.setattr(capture_module, "Device", partial(Device, timeout_s=30, inference_timeout_s=60))
+    with running(folder / "device.bin") as machine:
+        said = capture(tmp_path, machine.port, logits)
+        machine.wait()
+    assert flashed == [folder / "device.bin"]
+    assert "24:0a:c4:00:00:01" in said and "2 inferences, median" in said
+    log = read_log(tmp_path / "board.log.jsonl", image_digest(folder / "device.elf"))
+    assert log.header.board == "ESP32-D0WD (revision v1.0), 24:0a:c4:00:00:01"
+    book = read_book(tmp_path / "board.json")
+    cycles, latency = book["device.board.cycles"], book["device.board.latency"]
+    assert (cycles.kind, cycles.n, cycles.value) == (Kind.MEASURED, 2, np.median(log.counts))
+    assert (latency.kind, latency.value) == (Kind.MODELLED, pytest.approx(cycles.value / 240e3))
+    assert book["device.board.differing"].value == 0
+
+    # What is there needs no board; a board that is wrong is told.
+    assert "nothing to capture" in capture(tmp_path, machine.port, logits) and len(flashed) == 1
+    with pytest.raises(SystemExit):
+        capture(tmp_path, machine.port, logits ^ 1)
+    assert "differ from the integer model's" in (tmp_path / "capture_board.log").read_text()
+
+
+def test_a_network_that_does_not_fit_leaves_the_reason(tmp_path: Path) -> None:
+    generate(network(channels=9000), tmp_path, "portable")
+    build(tmp_path, tmp_path)
+    assert "too small" in (tmp_path / "esp32" / "refused.txt").read_text()
+    assert read_book(tmp_path / "esp32.json") == {}
+    assert "nothing to capture" in capture(tmp_path, "/dev/null", np.zeros((2, 96), np.int8))
+    assert read_book(tmp_path / "board.json") == {}
+
+
+def test_without_a_compiler_nothing_is_refused(
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SystemExit):
+        build(generated, tmp_path)
+    assert not (tmp_path / "esp32" / "refused.txt").exists()
+    assert "gcc-xtensa-lx106" in (tmp_path / "build_esp32_image.log").read_text()

@@ -20,11 +20,12 @@ from paper2board.capture.client import Device
 from paper2board.capture.line import serial_line
 from paper2board.convert.c_code import engine, write_engine
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.convert.two_cores import in_pairs
 from paper2board.energy.board import load_board
 from paper2board.errors import UserError
 from paper2board.firmware.esp32 import BAUD
 from paper2board.firmware.host import HostModel, build_host
-from paper2board.firmware.idf import IMAGE, PROJECT, SKIPPED, Mode, build_idf, find_idf, in_pairs
+from paper2board.firmware.idf import IMAGE, PROJECT, SKIPPED, Mode, build_idf, find_idf
 from paper2board.firmware.image import COMPILER
 from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor, write
@@ -275,6 +276,13 @@ def test_cmake_finds_what_the_options_ask_for(tmp_path: Path) -> None:
     assert f"-DP2B_SCRATCH_BYTES={manifest.scratch_bytes}" in commands["main/cores.c"]
     assert "-DP2B_BOXES" in commands["main/camera.c"] and f"-I{tmp_path} " in commands["app/app.c"]
     assert "a.tflite" in commands["main/tflm.cc"] and "--wrap=p2b_call" in said
+    # The firmware's folder is this checkout's, whatever that is called.
+    firmware = PROJECT / ".." / ".."
+    for source, mapped in (
+        ("app/app.c", f"{firmware}=/firmware"),
+        ("model/model.c", f"{tmp_path}/model=/model"),
+    ):
+        assert f"-ffile-prefix-map={mapped}" in commands[source]
 
     (tmp_path / "least").mkdir()
     commands, said = configured(tmp_path / "least", P2B_MODEL_DIR=tmp_path / "model")
@@ -295,8 +303,8 @@ def no_idf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     tools = tmp_path / "tools"
     tools.mkdir()
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
-    for name in ("IDF_PATH", "IDF_PYTHON_ENV_PATH"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("IDF_PATH", str(tmp_path))
+    monkeypatch.delenv("IDF_PYTHON_ENV_PATH", raising=False)
     return tools
 
 
@@ -307,6 +315,8 @@ build = pathlib.Path(arguments[arguments.index("-B") + 1])
 project = pathlib.Path(arguments[arguments.index("-C") + 1])
 assert (project / "main" / "CMakeLists.txt").is_file() and arguments[-1] == "build"
 print(json.dumps(arguments))
+manifest = project / "main" / "idf_component.yml"
+print(manifest.read_text() if manifest.exists() else "no components")
 if "{failure}":
     sys.exit("{failure}")
 names = ["p2b.bin", "p2b.elf", "flash_args", "bootloader/bootloader.bin", "partition_table/partition-table.bin"]
@@ -317,6 +327,8 @@ for name in names:
 
 
 def fake(tools: Path, failure: str = "") -> None:
+    (tools / "cmake").mkdir(exist_ok=True)
+    (tools / "cmake" / "version.cmake").write_text("set(IDF_VERSION_MAJOR 5)\nset(IDF_VERSION_MINOR 5)\n")
     (tools / "idf.py").write_text(FAKE.replace("{failure}", failure))
     (tools / "idf.py").chmod(0o755)
 
@@ -327,13 +339,20 @@ def test_without_esp_idf_one_line_says_so(no_idf: Path, tmp_path: Path) -> None:
         build_idf(tmp_path, tmp_path / "out")
 
 
+@pytest.mark.parametrize("version", ["", "set(IDF_VERSION_MAJOR 4)\nset(IDF_VERSION_MINOR 9)\n"])
+def test_one_that_is_too_old_does_not_count(no_idf: Path, version: str) -> None:
+    fake(no_idf)
+    assert find_idf()
+    (no_idf / "cmake" / "version.cmake").write_text(version)
+    assert find_idf() is None
+
+
 def test_esp_idf_s_own_python_runs_its_tool(
     no_idf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("IDF_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
     fake(no_idf)
-    (no_idf / "idf.py").rename(tmp_path / "tools" / "idf.py")
-    tool = str(tmp_path / "tools" / "idf.py")
+    tool = str(no_idf / "idf.py")
     assert find_idf() == [tool]
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
@@ -357,6 +376,7 @@ def test_a_build_leaves_its_results_and_the_sources_alone(no_idf: Path, tmp_path
         "sdkconfig.live",
     )
     assert all(setting in log for setting in settings)
+    assert "esp32-camera" in log
     assert "P2B_TFLITE" not in log and sorted(PROJECT.rglob("*")) == before
 
 

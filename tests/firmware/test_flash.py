@@ -101,11 +101,11 @@ def test_image_is_written_once(
     link: Path | None, image: Path, content: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with MockBoard(link) as board:
-        assert flash(board.port, image) is True
+        assert flash(board.port, image).written
         assert board.holds(content)
         assert set(board.flash.data[:0x1000]) == set(board.flash.data[0x1000 + len(content) :]) == {0xFF}
         sent = board.traffic["board"]
-        assert flash(board.port, image) is False
+        assert not flash(board.port, image).written
         assert board.holds(content) and board.traffic["board"] - sent < WRITING
     assert capfd.readouterr() == ("", "")
 
@@ -118,7 +118,7 @@ def test_other_content_is_replaced(link: Path | None, image: Path, content: byte
                 content if change == "one bit" else make_image(2)
             )
         board.flash.data[0x1000 + len(content) // 2] ^= 4
-        assert flash(board.port, image) is True
+        assert flash(board.port, image).written
         assert board.holds(content)
 
 
@@ -126,7 +126,7 @@ def test_odd_length(tmp_path: Path) -> None:
     path = tmp_path / "odd.bin"
     path.write_bytes(make_image(3) + b"\x01\x02\x03")
     with MockBoard() as board:
-        assert flash(board.port, path)
+        assert flash(board.port, path).written
         assert board.holds(path.read_bytes() + b"\xff")
         assert set(board.flash.data[:0x1000]) == {0xFF}
 
@@ -142,7 +142,7 @@ def test_rfc2217(image: Path, content: bytes) -> None:
     with MockBoard() as board, socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        assert flash(f"rfc2217://127.0.0.1:{listener.getsockname()[1]}?ign_set_control", image)
+        assert flash(f"rfc2217://127.0.0.1:{listener.getsockname()[1]}?ign_set_control", image).written
         assert board.holds(content)
         thread.join()
 
@@ -152,7 +152,7 @@ def test_speed_is_changed_where_there_is_one_and_only_once(
 ) -> None:
     change = b"\xc0\x00\x0f\x08\x00"
     with MockBoard(link, [Fault("cut", "board", WRITING + 20_000)]) as board:
-        assert flash(board.port, image, pause_s=0.1)
+        assert flash(board.port, image, pause_s=0.1).written
         assert board.received.count(change) == (0 if link is None else 1)
 
 
@@ -160,7 +160,7 @@ def test_progress_tells_lost_connections(
     image: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with MockBoard(faults=[Fault("cut", "board", 30_000)]) as board:
-        assert flash(board.port, image, pause_s=0.1, progress=True)
+        assert flash(board.port, image, pause_s=0.1, progress=True).written
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.startswith("attempt 1 of 3: ")
     assert len(captured.err.splitlines()) == 1
@@ -175,7 +175,7 @@ def test_progress_is_a_bar_on_a_terminal(image: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(sys, "stderr", Terminal())
     with MockBoard() as board:
-        assert flash(board.port, image, progress=True)
+        assert flash(board.port, image, progress=True).written
     assert "flash: 100%" in "".join(shown) and "40.1k/40.1k" in "".join(shown)
 
 
@@ -200,14 +200,14 @@ def test_cut_line_that_heals(
     link: Path | None, image: Path, content: bytes, towards: Any, part: float
 ) -> None:
     with MockBoard(link, [Fault("cut", towards, int(part * TRAFFIC[towards]))]) as board:
-        assert flash(board.port, image, pause_s=0.1) is True
+        assert flash(board.port, image, pause_s=0.1).written
         assert board.happened and board.holds(content)
 
 
 def test_line_cut_twice(link: Path | None, image: Path, content: bytes) -> None:
     cuts = [Fault("cut", "board", 35_000), Fault("cut", "board", 80_000)]
     with MockBoard(link, cuts) as board:
-        assert flash(board.port, image, pause_s=0.1) is True
+        assert flash(board.port, image, pause_s=0.1).written
         assert len(board.happened) == 2 and board.holds(content)
 
 
@@ -221,7 +221,7 @@ def test_line_that_stays_cut(link: Path | None, image: Path, content: bytes) -> 
         assert not board.holds(content)
         half = board.flash
     with MockBoard(link, flash=half) as board:
-        assert flash(board.port, image) is True
+        assert flash(board.port, image).written
         assert board.holds(content)
 
 
@@ -242,7 +242,7 @@ def test_one_damaged_byte(
     link: Path | None, image: Path, content: bytes, towards: Any, at: int, kind: Any, hasty: None
 ) -> None:
     with MockBoard(link, [Fault(kind, towards, at)]) as board:
-        assert flash(board.port, image, attempts=5, pause_s=0.05) is True
+        assert flash(board.port, image, attempts=5, pause_s=0.05).written
         assert board.happened and board.holds(content)
 
 
@@ -250,7 +250,7 @@ def test_slow_line(link: Path | None, image: Path, content: bytes) -> None:
     stalls = [Fault("stall", "board", at, 30) for at in range(0, TRAFFIC["board"], 4_000)]
     stalls += [Fault("stall", "host", at, 30) for at in range(0, TRAFFIC["host"], 100)]
     with MockBoard(link, stalls) as board:
-        assert flash(board.port, image, attempts=1) is True
+        assert flash(board.port, image, attempts=1).written
         assert len(board.happened) > 15 and board.holds(content)
 
 

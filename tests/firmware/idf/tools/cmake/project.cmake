@@ -1,8 +1,11 @@
 # ESP-IDF's build system as far as the project's files call it; it configures and builds nothing.
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
-function(idf_build_set_property)
-endfunction()
+macro(idf_build_set_property property value)
+    if("${property}" STREQUAL "COMPILE_OPTIONS")
+        add_compile_options(${value})
+    endif()
+endmacro()
 
 function(idf_component_register)
     cmake_parse_arguments(PARSE_ARGV 0 given "" "" "SRCS;INCLUDE_DIRS;PRIV_INCLUDE_DIRS;PRIV_REQUIRES")

@@ -1,0 +1,30 @@
+"""Plans for two cores, as ``firmware/ports/esp-idf/main/cores.c`` shares them out."""
+
+from dataclasses import replace
+
+from paper2board.convert.c_code import Engine
+from paper2board.convert.memory_plan import Work, plan
+from paper2board.convert.steps import rows
+
+
+def in_pairs(ready: Engine) -> Engine:
+    """Return a streaming engine whose calls come in pairs, one for each core, where a step has rows left for two.
+
+    Rings hold the rows of the second call as well. One core runs the same C, and gives the same outputs. An engine
+    that goes layer by layer has long runs of calls already, and is returned as it is.
+    """
+    if not ready.streaming:
+        return ready
+    model, steps = ready.model, ready.steps
+    calls = [item.rows if item else 1 for item in ready.packed]
+    scratch = [item.scratch_bytes if item else 0 for item in ready.packed]
+    # The input's rows come one by one.
+    work = (Work(), *(Work(2 * n, size) for n, size in zip(calls[1:], scratch[1:], strict=True)))
+    paired = plan(model, steps, work, streaming=True)
+    left = [rows(model, step.output) for step in steps]
+    schedule: list[int] = []
+    for step in paired.schedule:
+        together = min(work[step].rows, left[step])
+        left[step] -= together
+        schedule += [step] * -(-together // calls[step])
+    return replace(ready, plan=replace(paired, schedule=tuple(schedule)))
