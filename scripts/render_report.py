@@ -63,7 +63,8 @@ if __name__ == "__main__":
             output=Path(snakemake.output.folder),
             notice=f"Data: {origin}" if origin.startswith(STAND_IN) else params.data_note,
             absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")}
-            | {"device.board.": "does not fit" if board else "no board attached", "esp32.": "does not fit"},
+            | {"device.board.": "does not fit" if board else "no board attached", "esp32.": "does not fit"}
+            | {"survey.board.": "not stated"},
         )
         for line in report.summary:
             log(line)

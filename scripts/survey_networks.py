@@ -3,7 +3,8 @@
 Inputs: the survey's configuration (``survey``), every board file (``boards``). Outputs: evidence ``book``, the same
 as a ``table`` (CSV). Method: exact counts of the architectures' definitions, traced without computing anything;
 peaks by liveness over the execution order (:mod:`paper2board.survey.memory`), latency by the engine's cost table
-(:mod:`paper2board.survey.latency`); the guide's code is looked up in the installed TensorFlow.
+(:mod:`paper2board.survey.latency`); boards' figures as their files state them; the guide's code is looked up in the
+installed TensorFlow.
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ from paper2board.evidence import write_book
 from paper2board.files import write_text
 from paper2board.scripting import running
 from paper2board.survey import guide_code
+from paper2board.survey.boards import boards_book
 from paper2board.survey.survey import book, graphs, load_survey, row, table
 
 if __name__ == "__main__":
@@ -24,4 +26,5 @@ if __name__ == "__main__":
         rows = [row(network, board, platforms) for network in graphs(survey)]
         log(f"{len(rows)} networks, {len(platforms)} boards")
         write_text(snakemake.output.table, table(rows))
-        write_book(snakemake.output.book, book(survey, rows, board) | guide_code.book())
+        answers = book(survey, rows, board) | boards_book(platforms) | guide_code.book()
+        write_book(snakemake.output.book, answers)

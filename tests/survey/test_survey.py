@@ -14,6 +14,7 @@ from paper2board.errors import UserError
 from paper2board.evidence import Kind
 from paper2board.report.survey_figures import latency_against_flash
 from paper2board.survey import guide_code
+from paper2board.survey.boards import boards_book
 from paper2board.survey.survey import Survey, book, graphs, load_survey, row, table
 
 CONFIGURED = ROOT / "config/surveys/mcu-cnn-guide.yaml"
@@ -140,3 +141,20 @@ def test_the_guides_code_is_looked_up() -> None:
     assert not guide_code.has_command("tflitec")
     assert not guide_code.parses(guide_code.EXAMPLE)
     assert guide_code.parses(("import os",))
+
+
+def test_boards_tell_what_their_files_state():
+    platforms = {name: load_platform(ROOT / f"config/boards/{name}.yaml") for name in ("rp2040", "stm32h7")}
+    found = boards_book(platforms)
+    pico = platforms["rp2040"]
+    assert found["survey.board.rp2040.clock"].value == 133
+    assert found["survey.board.rp2040.largest-block"].value == 256 * 1024
+    active = found["survey.board.rp2040.power.active"]
+    assert active.value == pytest.approx(pico.supply_V.value * pico.currents.active_mA.value)
+    assert active.kind is Kind.MODELLED and active.interval is not None
+    asleep = pico.sleep.deep.chip_mA.value + pico.sleep.board_overhead_mA.value
+    assert found["survey.board.rp2040.power.sleep"].value == pytest.approx(pico.supply_V.value * asleep)
+    # External RAM, and currents without a source, are left out.
+    assert {name.rpartition(".")[2] for name in found if "stm32h7" in name} == {
+        *("clock", "flash", "sram", "largest-block"),
+    }
