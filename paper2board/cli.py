@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "flash",
         help="write an image into a connected ESP32",
         description="Write an ESP32 image into a board's flash, unless it is there already, and start it. "
-        "docs/hardware.md has ports, failures and remedies.",
+        "docs/flashing.md has ports, failures and remedies.",
     )
     command.add_argument("image", type=Path, metavar="IMAGE.bin", help="build/<study>/esp32/device.bin")
     command.add_argument(

@@ -7,11 +7,12 @@ engine's. Phases are as the recorded trace tells; without one, the deck's detect
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from paper2board.energy.active_window import trace_book
+from paper2board.energy.active_window import Timestamps, trace_book
 from paper2board.energy.board import Board
 from paper2board.energy.book import duty_cycle_curve, energy_book
 from paper2board.energy.current_trace import Trace, read_trace, synthetic_trace, write_trace
@@ -20,6 +21,7 @@ from paper2board.energy.memory_energy import LayerTraffic, memory_energy_book
 from paper2board.energy.units import in_unit
 from paper2board.energy.wiring import MeasuredTrace
 from paper2board.energy.year import schedule_curve
+from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind, read_book, write_book
 from paper2board.files import atomic_path, digest
 from paper2board.integer_model import macs, read
@@ -39,6 +41,37 @@ def stand_in(board: Board, latency: Evidence) -> Trace:
     low, likely, high = (in_a_row * value for value in (low, latency.value, high))
     durations = np.random.default_rng(0).triangular(low, likely, high, INFERENCES_IN_TRACE)
     return synthetic_trace(board, durations.tolist())
+
+
+def with_log(trace: Trace, recorded: MeasuredTrace) -> tuple[Trace, Timestamps]:
+    """Return the trace with what the log tells noted, and the log's timestamps.
+
+    Raises:
+        UserError: the log is not one, or its commands are not of the study's number of inferences.
+    """
+    laps = read_laps(recorded.log)
+    if laps.inferences != recorded.inferences:
+        raise UserError(
+            f"{recorded.log}: each 'infer' is of {laps.inferences} inferences, the study's 'inferences' is "
+            f"{recorded.inferences}; correct the study, or name the log of this recording"
+        )
+    note = f"{laps.inferences} inferences to a window by the serial log"
+    return replace(trace, notes=(*trace.notes, note)), laps.windows_s
+
+
+def supplied(board: Board, trace: Trace, recorded: MeasuredTrace) -> Board:
+    """Return the board at the supply voltage that it had while it was recorded.
+
+    Raises:
+        UserError: a voltage is stated beside the recorded one.
+    """
+    if recorded.supply_V is None:
+        return board
+    if trace.voltage_V is not None:
+        raise UserError(
+            f"{recorded.file}: it holds the supply voltage; remove 'supply_V' from the study's trace"
+        )
+    return board.model_copy(update={"supply_V": recorded.supply_V})
 
 
 if __name__ == "__main__":
@@ -63,9 +96,11 @@ if __name__ == "__main__":
             recorded = MeasuredTrace.model_validate(params.trace)
             trace = read_trace(recorded.file, recorded)
             write_trace(path, trace)
-            laps = read_laps(recorded.log) if recorded.log else ()
-            log = {"log": digest(recorded.log)} if recorded.log else {}
-            windows = trace_book(trace, board, {"trace": digest(recorded.file)} | log, laps)
+            chain, stamps = {"trace": digest(recorded.file)}, []
+            if recorded.log:
+                chain["log"] = digest(recorded.log)
+                trace, stamps = with_log(trace, recorded)
+            windows = trace_book(trace, supplied(board, trace, recorded), chain, stamps)
             book = energy_book(board, ours, params.period_s, trace=windows, inferences=recorded.inferences)
         else:
             write_trace(path, stand_in(board, deck or ours))

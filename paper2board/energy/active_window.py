@@ -8,6 +8,9 @@ is estimated), by the device's timestamps where they are given, or by the deck's
 The detector's window is a run of samples that meet the first two conditions, τ its duration; t counts from the
 beginning of the trace. Runs that touch the end of start-up or an end of the trace, and pulses that touch the
 latter, are cut: their duration is unknown, so they are left out. So are windows with a clock gap in or at them.
+
+A pulse or pause of the pin no longer than τ_min is refused, and so is such a pause beside a detected window: to
+merge or to drop would both be guesses, the first counting a pause as inference, the second hiding a bad contact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +24,9 @@ from scipy.ndimage import find_objects, label
 
 from paper2board.energy.board import Board, Detector
 from paper2board.energy.current_trace import Trace, clock_gaps
+from paper2board.energy.derived import derive
 from paper2board.energy.median import median_interval
+from paper2board.energy.states import supply
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
 
@@ -45,17 +50,13 @@ class Window:
     std_mA: float
     """Standard deviation of the samples (n − 1)."""
     charge_mC: float
-    energy_mJ: float
+    energy_mJ: float | None
+    """None where the supply voltage was not recorded."""
 
     @property
     def cv_percent(self) -> float:
         """Coefficient of variation of the current."""
         return 100 * self.std_mA / self.mean_mA
-
-    @property
-    def power_mW(self) -> float:
-        """Energy over duration."""
-        return self.energy_mJ / self.duration_s
 
 
 class _Span(NamedTuple):
@@ -66,26 +67,29 @@ class _Span(NamedTuple):
     end_s: float
 
 
-def find_windows(
-    trace: Trace, detector: Detector, supply_V: float, timestamps: Timestamps = ()
-) -> list[Window]:
+def find_windows(trace: Trace, detector: Detector, timestamps: Timestamps = ()) -> list[Window]:
     """Return the active windows of a trace in order of time.
 
-    Their energy is the integral of voltage × current where the trace has the voltage, of ``supply_V`` × current
-    where not.
-
     Raises:
-        UserError: the pin bounces, the timestamps do not fit the current, or a window draws no current.
+        UserError: the pin bounces, an outlier breaks a window, pin or timestamps do not fit the current, or a
+            window has no supply voltage.
     """
+    return _windows(trace, _spans(trace, detector, timestamps))
+
+
+def _spans(trace: Trace, detector: Detector, timestamps: Timestamps) -> list[_Span]:
     if trace.active is not None:
-        spans = _pulses(trace, trace.active, detector)
-    elif timestamps:
-        spans = _stamped(trace, detector, timestamps)
-    else:
-        spans = [span for span in _detected(trace, detector) if _lasts(span) > detector.min_duration_s]
+        return _pulses(trace, trace.active, detector)
+    if timestamps:
+        return _stamped(trace, detector, timestamps)
+    return _detected(trace, detector)
+
+
+def _windows(trace: Trace, spans: Sequence[_Span]) -> list[Window]:
+    """Return the windows of the spans without a clock gap."""
     gaps = clock_gaps(trace.time_s)
     return [
-        _window(trace, span, supply_V)
+        _window(trace, span)
         for span in spans
         if not ((span.run.start - 1 <= gaps) & (gaps < span.run.stop)).any()
     ]
@@ -117,15 +121,20 @@ def _awake(trace: Trace, detector: Detector) -> NDArray[np.bool_]:
 def _detected(trace: Trace, detector: Detector) -> list[_Span]:
     current, awake = trace.current_mA, _awake(trace, detector)
     in_band = (detector.current_min_mA < current) & (current < detector.current_max_mA)
-    return _runs(trace, in_band & awake, len(current) - int(awake.sum()))
+    first = len(current) - int(awake.sum())
+    spans = [span for span in _runs(trace, in_band & awake, first) if _lasts(span) > detector.min_duration_s]
+    edges = {edge for span in spans for edge in (span.run.start, span.run.stop)}
+    for pause in _runs(trace, ~in_band & awake, first):
+        if _lasts(pause) <= detector.min_duration_s and edges & {pause.run.start, pause.run.stop}:
+            raise UserError(
+                f"{trace.name}: beside a window the current leaves the detector's band for only "
+                f"{_lasts(pause):.3g} s at {pause.start_s:g} s; smooth or decimate the recording, or pause longer "
+                "than the board's detector.min_duration_s"
+            )
+    return spans
 
 
 def _pulses(trace: Trace, active: NDArray[np.bool_], detector: Detector) -> list[_Span]:
-    """Return the pulses of the pin.
-
-    Pulses and pauses no longer than the detector's shortest window are refused: to merge them or to drop them would
-    both be guesses, the first counting a pause as inference, the second hiding a bad contact.
-    """
     pulses = _runs(trace, active)
     for span in sorted((*pulses, *_runs(trace, ~active)), key=lambda span: span.start_s):
         if _lasts(span) <= detector.min_duration_s:
@@ -134,6 +143,14 @@ def _pulses(trace: Trace, active: NDArray[np.bool_], detector: Detector) -> list
                 f"{trace.name}: the pin is {level} for only {_lasts(span):.3g} s at {span.start_s:g} s; keep every "
                 "pulse and pause longer than the board's detector.min_duration_s, several inferences to a pulse if "
                 "need be"
+            )
+    for pulse in pulses:
+        if not _in_band(trace, pulse, detector):
+            raise UserError(
+                f"{trace.name}: the pulse at {pulse.start_s:g} s draws "
+                f"{trace.current_mA[pulse.run].mean():.3g} mA, outside the detector's band; the pin is inverted or "
+                "marks something else (name the right one with 'gpio'), the current's probe is reversed, or the "
+                "board's detector is for another clock"
             )
     return pulses
 
@@ -144,14 +161,18 @@ def _stamped(trace: Trace, detector: Detector, timestamps: Timestamps) -> list[_
     for start_s, end_s in np.array(timestamps) + clock_offset(trace, detector, timestamps):
         first, last = np.searchsorted(trace.time_s, [start_s, end_s])
         span = _Span(slice(int(first), int(last)), float(start_s), float(end_s))
-        samples = trace.current_mA[span.run]
-        if not len(samples) or not detector.current_min_mA < samples.mean() < detector.current_max_mA:
+        if not _in_band(trace, span, detector):
             raise UserError(
                 f"{trace.name}: where the timestamps fit best, the window at {start_s:g} s has no current in the "
                 "detector's band; record the current from before the first inference to after the last"
             )
         spans.append(span)
     return spans
+
+
+def _in_band(trace: Trace, span: _Span, detector: Detector) -> bool:
+    samples = trace.current_mA[span.run]
+    return len(samples) > 0 and detector.current_min_mA < samples.mean() < detector.current_max_mA
 
 
 def clock_offset(trace: Trace, detector: Detector, timestamps: Timestamps) -> float:
@@ -217,7 +238,7 @@ def clock_offset(trace: Trace, detector: Detector, timestamps: Timestamps) -> fl
     return best_s
 
 
-def _window(trace: Trace, span: _Span, supply_V: float) -> Window:
+def _window(trace: Trace, span: _Span) -> Window:
     time = np.concatenate([[span.start_s], trace.time_s[span.run], [span.end_s]])
 
     def held(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -226,15 +247,14 @@ def _window(trace: Trace, span: _Span, supply_V: float) -> Window:
 
     samples, current = trace.current_mA[span.run], held(trace.current_mA)
     charge_mC = float(trapezoid(current, time))
-    if trace.voltage_V is None:
-        energy_mJ = charge_mC * supply_V
-    else:
+    energy_mJ = None
+    if trace.voltage_V is not None:
         energy_mJ = float(trapezoid(held(trace.voltage_V) * current, time))
-    if charge_mC <= 0 or energy_mJ <= 0:
-        raise UserError(
-            f"{trace.name}: the window at {span.start_s:g} s draws no current; swap the terminals of the probe, or "
-            "correct its zero"
-        )
+        if energy_mJ <= 0:
+            raise UserError(
+                f"{trace.name}: the window at {span.start_s:g} s has no supply voltage; swap the terminals of its "
+                "probe, or leave the column out"
+            )
     return Window(
         start_s=span.start_s,
         duration_s=_lasts(span),
@@ -250,73 +270,111 @@ def _window(trace: Trace, span: _Span, supply_V: float) -> Window:
 def trace_book(
     trace: Trace, board: Board, chain: Mapping[str, str], timestamps: Timestamps = ()
 ) -> dict[str, Evidence]:
-    """Return ``energy.trace.*`` of a trace, of the trace's kind; ``chain`` has the digests of its files.
+    """Return ``energy.trace.*`` of a trace; ``chain`` has the digests of its files.
+
+    Durations and currents are of the trace's kind. So are energy and power where the trace has the supply voltage;
+    where not, they are products with the board's, and of the weaker kind.
 
     A synthetic trace without any active window yields ``energy.trace.windows`` = 0 alone.
 
     Raises:
         UserError: as :func:`find_windows`; or a measured trace has no complete window, or one of few samples.
     """
-    windows = find_windows(trace, board.detector, board.supply_V.value, timestamps)
+    spans = _spans(trace, board.detector, timestamps)
+    windows = _windows(trace, spans)
     if trace.kind is Kind.MEASURED:
         _check(trace, windows)
 
-    def evidence(value: float, unit: str, method: str, values: Sequence[float] = ()) -> Evidence:
+    def noted(method: str) -> str:
+        return "; ".join((method, *trace.notes))
+
+    def evidence(
+        value: float, unit: str, method: str, n: int | None, values: Sequence[float] = ()
+    ) -> Evidence:
         interval, interval_method = _spread(trace, values) if values else (None, None)
         return Evidence(
             value=value,
             unit=unit,
             kind=trace.kind,
-            method="; ".join((method, *trace.notes)),
-            n=len(values or windows) or None,
+            method=noted(method),
+            n=n,
             interval=interval,
             interval_method=interval_method,
             chain=dict(chain),
         )
 
-    def median_of(attribute: str, unit: str, method: str) -> Evidence:
-        values = [getattr(window, attribute) for window in windows]
-        return evidence(float(np.median(values)), unit, method, values)
+    def median(values: Sequence[float], unit: str, method: str) -> Evidence:
+        return evidence(float(np.median(values)), unit, method, len(values), values)
 
-    if trace.active is not None:
-        finder = "the edges of the recorded pin"
-    elif timestamps:
-        finder = "the device's timestamps, offset where they correlate best with the current"
+    def supplied(values: Sequence[float], unit: str, product_unit: str, method: str) -> Evidence:
+        volts = supply(board)
+        product = derive(
+            lambda drawn, voltage_V: drawn * voltage_V,
+            product_unit,
+            noted(f"{method} × supply voltage, which was not recorded ({volts.method})"),
+            median(values, unit, method),
+            volts,
+        )
+        return product.model_copy(update={"n": len(values)})
+
+    n = len(windows)
+    found = f"active windows found by {_finder(trace, timestamps)}"
+    if not n:
+        return {"energy.trace.windows": evidence(0, "1", found, None)}
+    means_mA = [window.mean_mA for window in windows]
+    if trace.voltage_V is None:
+        method = "median over windows of the trapezoidal integral of current"
+        energy = supplied([window.charge_mC for window in windows], "mC", "mJ", method)
+        power = supplied(means_mA, "mA", "mW", "median of the windows' mean currents")
     else:
-        finder = "the detector"
-    book = {"energy.trace.windows": evidence(len(windows), "1", f"active windows found by {finder}")}
-    if not windows:
-        return book
-    power = "supply voltage × trapezoidal integral of current"
-    if trace.voltage_V is not None:
-        power = "trapezoidal integral of recorded voltage × current"
-    book |= {
-        "energy.trace.duration": median_of("duration_s", "s", "median duration of the active windows"),
-        "energy.trace.current.active": median_of("mean_mA", "mA", "median of the windows' mean currents"),
-        "energy.trace.energy": median_of("energy_mJ", "mJ", f"median over windows of {power}"),
-        "energy.trace.power.active": median_of("power_mW", "mW", "median over windows of energy / duration"),
+        energies_mJ = [window.energy_mJ for window in windows if window.energy_mJ is not None]
+        powers_mW = [mJ / window.duration_s for mJ, window in zip(energies_mJ, windows, strict=True)]
+        method = "median over windows of the trapezoidal integral of recorded voltage × current"
+        energy = median(energies_mJ, "mJ", method)
+        power = median(powers_mW, "mW", "median over windows of energy / duration")
+    book = {
+        "energy.trace.duration": median(
+            [window.duration_s for window in windows], "s", "median duration of the active windows"
+        ),
+        "energy.trace.current.active": median(means_mA, "mA", "median of the windows' mean currents"),
+        "energy.trace.energy": energy,
+        "energy.trace.power.active": power,
         "energy.trace.current.spread": evidence(
-            max(window.std_mA for window in windows), "mA", "largest standard deviation within a window"
+            max(window.std_mA for window in windows), "mA", "largest standard deviation within a window", n
         ),
         "energy.trace.current.cv": evidence(
-            max(window.cv_percent for window in windows), "%", "largest coefficient of variation in a window"
+            max(window.cv_percent for window in windows),
+            "%",
+            "largest coefficient of variation in a window",
+            n,
         ),
     }
-    waiting = _awake(trace, board.detector) & (trace.current_mA <= board.detector.current_min_mA)
-    if waiting.any():
+    idling = _idling(trace, board.detector, spans, timestamps)
+    if idling is None:
+        found += "; no pause after a window tells idling, so the board's file does"
+    else:
+        where = "" if trace.active is not None or timestamps else ", below the detector's band"
         book["energy.trace.current.idle"] = evidence(
-            float(np.median(trace.current_mA[waiting])),
+            float(np.median(idling.samples_mA)),
             "mA",
-            "median of samples below the detector's band",
+            f"median of the samples in the pauses after windows{where}",
+            len(idling.samples_mA),
         )
-        if pauses_mW := _pauses_mW(trace, windows, waiting, board.supply_V.value):
-            book["energy.trace.power.idle"] = evidence(
-                float(np.median(pauses_mW)),
-                "mW",
-                "median over the pauses after windows of their mean power below the detector's band",
-                pauses_mW,
-            )
-    return book
+        method = f"median over the pauses after windows of their mean {{}}{where}"
+        if idling.powers_mW is None:
+            idle = supplied(idling.currents_mA, "mA", "mW", method.format("current"))
+        else:
+            idle = median(idling.powers_mW, "mW", method.format("power"))
+        book["energy.trace.power.idle"] = idle
+    return {"energy.trace.windows": evidence(n, "1", found, n)} | book
+
+
+def _finder(trace: Trace, timestamps: Timestamps) -> str:
+    if trace.active is not None:
+        return "the edges of the recorded pin"
+    if timestamps:
+        return "the device's timestamps, offset where they correlate best with the current"
+    return "the detector"
 
 
 def _spread(trace: Trace, values: Sequence[float]) -> tuple[tuple[float, float], str]:
@@ -326,17 +384,49 @@ def _spread(trace: Trace, values: Sequence[float]) -> tuple[tuple[float, float],
     return (min(values), max(values)), "smallest and largest window"
 
 
-def _pauses_mW(
-    trace: Trace, windows: Sequence[Window], waiting: NDArray[np.bool_], supply_V: float
-) -> list[float]:
-    """Return the mean power of the waiting samples after each window, before the next."""
-    edges_s = [edge for each in windows for edge in (each.start_s, each.start_s + each.duration_s)]
-    passed = np.searchsorted(edges_s, trace.time_s)
-    pause = waiting & (passed > 0) & (passed % 2 == 0)
-    power_mW = trace.current_mA * (supply_V if trace.voltage_V is None else trace.voltage_V)
-    samples = np.bincount(passed[pause])
-    sums_mW = np.bincount(passed[pause], power_mW[pause])
-    return (sums_mW[samples > 0] / samples[samples > 0]).tolist()
+class _Idling(NamedTuple):
+    """The pauses after windows."""
+
+    samples_mA: NDArray[np.float64]
+    currents_mA: list[float]
+    """Mean of each."""
+    powers_mW: list[float] | None
+    """Mean of each; None where the supply voltage was not recorded."""
+
+
+def _idling(
+    trace: Trace, detector: Detector, spans: Sequence[_Span], timestamps: Timestamps
+) -> _Idling | None:
+    """Return what was drawn after each window, before the next; None if there was no pause.
+
+    All that the pin or the timestamps leave between windows counts; the detector knows only what is below its band.
+    Cut windows and clock gaps are no part of a pause, and it is longer than the shortest window.
+    """
+    edges_s = [edge for span in spans for edge in (span.start_s, span.end_s)]
+    number = np.searchsorted(edges_s, trace.time_s)
+    waiting = (number > 0) & (number % 2 == 0)
+    if trace.active is not None:
+        waiting &= ~trace.active
+    elif not timestamps:
+        waiting &= trace.current_mA <= detector.current_min_mA
+    # Every sample stands for the time up to halfway to its neighbours.
+    time_s, gaps = trace.time_s, clock_gaps(trace.time_s)
+    share_s = np.diff(np.concatenate([time_s[:1], (time_s[1:] + time_s[:-1]) / 2, time_s[-1:]]))
+    share_s[gaps] = share_s[gaps + 1] = 0
+    lasts_s = np.bincount(number[waiting], share_s[waiting])
+    pauses = np.flatnonzero(lasts_s > detector.min_duration_s)
+    if not len(pauses):
+        return None
+
+    def means(values: NDArray[np.float64]) -> list[float]:
+        totals = np.bincount(number[waiting], (share_s * values)[waiting])
+        return (totals[pauses] / lasts_s[pauses]).tolist()
+
+    return _Idling(
+        trace.current_mA[waiting & np.isin(number, pauses)],
+        means(trace.current_mA),
+        None if trace.voltage_V is None else means(trace.current_mA * trace.voltage_V),
+    )
 
 
 def _check(trace: Trace, windows: list[Window]) -> None:

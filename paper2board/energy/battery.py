@@ -1,13 +1,16 @@
 """Battery life (deck, slide 'Battery Life Estimates'), with self-discharge where it is known.
 
-Usable energy E = V · Ah · η_conv · η_discharge. Under a load P and a self-discharge in proportion to what is left,
+Usable energy E = V · Ah · η_conv · u, u the discharge efficiency. A battery that stores S loses k · S to its
+self-discharge, also of what u leaves in it in the end. Under a load P behind the converter
 
-    dE/dt = −P − k·E,    so    life = ln(1 + k·E / P) / k,
+    dS/dt = −P / η_conv − k·S    from S₀ = V · Ah until S = (1 − u) · S₀,
 
-which is the deck's E / P for k = 0. What the discharge efficiency leaves in the battery is no part of E.
+    life = ln((S₀ + P / (η_conv·k)) / ((1 − u)·S₀ + P / (η_conv·k))) / k = ln(1 + k·E / (P + r·k·E)) / k
+
+with r = (1 − u) / u, which is the deck's E / P for k = 0.
 """
 
-from math import expm1, log1p
+from math import expm1, inf, log1p
 
 YEAR_h = 8766.0
 MONTH_h = YEAR_h / 12
@@ -25,20 +28,36 @@ def loss_per_h(per_month: float) -> float:
     return -log1p(-per_month) / MONTH_h
 
 
-def life_h(energy_Wh: float, average_mW: float, loss: float = 0.0) -> float:
+def life_h(
+    energy_Wh: float, average_mW: float, loss: float = 0.0, discharge_efficiency: float = 1.0
+) -> float:
     """Return how many hours ``energy_Wh`` feeds ``average_mW`` and the self-discharge ``loss`` (1/h)."""
     hours = energy_Wh / (average_mW * 1e-3)
-    return log1p(loss * hours) / loss if loss else hours
+    return log1p(loss * hours / (1 + _left(discharge_efficiency) * loss * hours)) / loss if loss else hours
 
 
-def needed_Wh(average_mW: float, hours: float, loss: float = 0.0) -> float:
-    """Return the usable energy that feeds ``average_mW`` for ``hours``: the inverse of :func:`life_h`."""
-    return average_mW * 1e-3 * (expm1(loss * hours) / loss if loss else hours)
+def needed_Wh(average_mW: float, hours: float, loss: float = 0.0, discharge_efficiency: float = 1.0) -> float:
+    """Return the usable energy that feeds ``average_mW`` for ``hours``, the inverse of :func:`life_h`.
+
+    Infinite where the self-discharge alone takes no longer to leave what the discharge efficiency leaves.
+    """
+    if not loss:
+        return average_mW * 1e-3 * hours
+    growth = expm1(loss * hours)
+    lasting = 1 - _left(discharge_efficiency) * growth
+    return average_mW * 1e-3 * growth / (loss * lasting) if lasting > 0 else inf
 
 
-def sustained_mW(energy_Wh: float, hours: float, loss: float = 0.0) -> float:
-    """Return the average power that ``energy_Wh`` feeds for ``hours``: the other inverse."""
-    return energy_Wh / needed_Wh(1e3, hours, loss) * 1e3
+def sustained_mW(
+    energy_Wh: float, hours: float, loss: float = 0.0, discharge_efficiency: float = 1.0
+) -> float:
+    """Return the average power that ``energy_Wh`` feeds for ``hours``, the other inverse: 0 where there is none."""
+    return energy_Wh / needed_Wh(1e3, hours, loss, discharge_efficiency) * 1e3
+
+
+def _left(discharge_efficiency: float) -> float:
+    """Return what is left in the battery in the end, over what it has given."""
+    return (1 - discharge_efficiency) / discharge_efficiency
 
 
 def inferences(hours: float, period_s: float) -> int:

@@ -13,11 +13,10 @@ from paper2board.energy.board import Board
 from paper2board.energy.derived import columns, derive
 from paper2board.energy.phases import phase_book
 from paper2board.energy.power import energy_split, power_mW
-from paper2board.energy.states import active, idle, longest, states, supply, usable
+from paper2board.energy.states import active, idle, longest, period, states, supply, usable
 from paper2board.energy.units import in_unit
 from paper2board.energy.year import year_book
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind
+from paper2board.evidence import Evidence
 
 
 def energy_book(
@@ -39,7 +38,7 @@ def energy_book(
         inferences: in one window of the trace.
 
     Raises:
-        UserError: the period has no room for waking up, a picture and one inference.
+        UserError: the period has no room for waking up, a picture and one inference, modelled or recorded.
     """
     tau = in_unit(latency, "s")
     book = _power(board) | _energy(board, tau) | _battery(board, tau) | _duty_cycled(board, tau, period_s)
@@ -56,10 +55,10 @@ def duty_cycle_curve(board: Board, latency: Evidence, periods_s: Iterable[float]
     tau = in_unit(latency, "s")
     rows = []
     for period_s in periods_s:
-        for mode, (rest, wake, _) in states(board).items():
-            if longest(tau) + longest(wake) > period_s:
+        for mode, state in states(board).items():
+            if longest(tau) + longest(state.wake) > period_s:
                 continue
-            power = _average_power(board, tau, rest, wake, period_s)
+            power = _average_power(board, tau, state.rest, state.wake, period_s)
             life = _life(board, power)
             rows.append(
                 {
@@ -108,8 +107,8 @@ def _life(board: Board, power: Evidence) -> Evidence:
     return derive(battery.life_h, "h", "usable energy / average power", usable(board), power)
 
 
-def _inferences(life: Evidence, period: Evidence) -> Evidence:
-    return derive(battery.inferences, "1", "operating time / period", life, period)
+def _inferences(life: Evidence, every: Evidence) -> Evidence:
+    return derive(battery.inferences, "1", "operating time / period", life, every)
 
 
 def _battery(board: Board, tau: Evidence) -> dict[str, Evidence]:
@@ -141,20 +140,13 @@ def _average_power(board: Board, tau: Evidence, rest: Evidence, wake: Evidence, 
 
 
 def _duty_cycled(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidence]:
-    period = Evidence(
-        value=period_s, unit="s", kind=Kind.CLAIMED, method="study configuration: one inference per period"
-    )
     book = {
-        "battery.period": period,
+        "battery.period": period(period_s),
         "battery.duty-cycle": derive(lambda t: 100 * t / period_s, "%", "latency / period", tau),
     }
     for mode, state in states(board).items():
-        (rest, wake, _), awake_s = state, state.awake_s(tau)
-        if awake_s > period_s:
-            raise UserError(
-                f"energy: a period of {period_s:g} s has no room for {awake_s:g} s awake (mode {mode}); "
-                "choose a longer period in the study configuration"
-            )
+        state.require_room(mode, tau, period_s)
+        rest, wake = state.rest, state.wake
         name = f"battery.{mode}"
         power = _average_power(board, tau, rest, wake, period_s)
         life = _life(board, power)
@@ -162,7 +154,7 @@ def _duty_cycled(board: Board, tau: Evidence, period_s: float) -> dict[str, Evid
             f"{name}.current": rest,
             f"{name}.power": power,
             f"{name}.life": life,
-            f"{name}.inferences": _inferences(life, period),
+            f"{name}.inferences": _inferences(life, period(period_s)),
         }
         if mode != "idle":
             book |= {

@@ -59,7 +59,7 @@ def read_trace(path: str | Path, wiring: Wiring = NO_WIRING) -> Trace:
             increase, more than 0.1 % of the samples are missing, or the instrument was saturated.
     """
     recording = read_jls(path, wiring) if is_jls(path) else read_text(path, wiring)
-    _check(path, recording)
+    unjudged = _check(path, recording)
     notes = [f"recorded by {recording.instrument}"] if recording.instrument else []
     return Trace(
         recording.time_s,
@@ -67,12 +67,13 @@ def read_trace(path: str | Path, wiring: Wiring = NO_WIRING) -> Trace:
         Kind.MODELLED if recording.synthetic else Kind.MEASURED,
         recording.voltage_V,
         recording.active,
-        (*notes, *recording.notes, *_noted_gaps(recording.time_s)),
+        (*notes, *recording.notes, *unjudged, *_noted_gaps(recording.time_s)),
         str(path),
     )
 
 
-def _check(path: str | Path, recording: Recording) -> None:
+def _check(path: str | Path, recording: Recording) -> tuple[str, ...]:
+    """Refuse a recording that is not fit for use; return what is to be noted of another."""
     time_s = recording.time_s
     if len(time_s) < MIN_SAMPLES:
         raise UserError(f"{path}: {len(time_s)} samples, at least {MIN_SAMPLES} are needed; record longer")
@@ -94,14 +95,15 @@ def _check(path: str | Path, recording: Recording) -> None:
     if dropped > MAX_DROPPED:
         raise UserError(
             f"{path}: {dropped:.2%} of the samples are missing, at most {MAX_DROPPED:.1%} may be; "
-            "record at a lower rate"
+            "record at a lower rate, or with a finer clock"
         )
-    ceiling = _saturated(recording)
+    ceiling, notes = _saturated(recording)
     if ceiling is not None:
         raise UserError(
             f"{path}: the instrument is saturated at {recording.current_mA[ceiling]:g} mA, {time_s[ceiling]:g} s; "
             "choose a larger range, export without the start-up, or state the range as 'full_scale_mA'"
         )
+    return notes
 
 
 def _first(where: NDArray[np.bool_]) -> int:
@@ -116,17 +118,17 @@ def _dropped_share(steps: NDArray[np.float64]) -> float:
     return float(missing / (missing + len(steps) + 1)) if np.isfinite(missing) else 1.0
 
 
-def _saturated(recording: Recording) -> int | None:
-    """Return the index of the first sample at the instrument's ceiling, or None.
+def _saturated(recording: Recording) -> tuple[int | None, tuple[str, ...]]:
+    """Return the index of the first sample at the instrument's ceiling, or None, and what is to be noted.
 
     Where the full scale is unknown, a run of samples that all equal the maximum is taken for it, if no other value
-    lasts nearly as long and the noise spans several steps of the converter. A calm or coarsely quantised current is
-    not judged, nor one that is cut without any noise: both look the same.
+    lasts nearly as long and the noise spans several steps of the converter. A calm or coarsely quantised current
+    that stays at its maximum is not judged but noted: cut without any noise it would look the same.
     """
     current = recording.current_mA
     if recording.full_scale_mA is not None:
         over = np.abs(current) >= recording.full_scale_mA
-        return _first(over) - 1 if over.any() else None
+        return (_first(over) - 1 if over.any() else None), ()
     starts = np.flatnonzero(np.diff(current, prepend=np.nan))
     lengths, levels = np.diff(starts, append=len(current)), current[starts]
     highest = np.where(levels == levels.max(), lengths, 0)
@@ -134,10 +136,10 @@ def _saturated(recording: Recording) -> int | None:
     with np.errstate(over="ignore"):
         changes = np.abs(np.diff(levels))
     if highest.max() < max(_CEILING_RUN, _CEILING_LONGER * others.max()):
-        return None
+        return None, ()
     if not len(changes) or np.median(changes) <= _RESOLVED_STEPS * changes.min():
-        return None
-    return int(starts[highest.argmax()])
+        return None, ("saturation cannot be judged; state full_scale_mA",)
+    return int(starts[highest.argmax()]), ()
 
 
 def clock_gaps(time_s: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -158,13 +160,16 @@ def _noted_gaps(time_s: NDArray[np.float64]) -> tuple[str, ...]:
 
 
 def write_trace(path: str | Path, trace: Trace) -> None:
-    """Write a trace in the form that :func:`read_trace` reads (µs, µA and µV kept), atomically."""
+    """Write a trace in the form that :func:`read_trace` reads, atomically; time counts from the first sample.
+
+    Nine digits tell the times of 10⁸ samples apart, and more than an instrument resolves.
+    """
     columns: dict[str, tuple[str, NDArray[Any]]] = {
-        "time_s": (".6f", trace.time_s),
-        "current_mA": (".3f", trace.current_mA),
+        "time_s": (".9g", trace.time_s - trace.time_s[0]),
+        "current_mA": (".9g", trace.current_mA),
     }
     if trace.voltage_V is not None:
-        columns["voltage_V"] = (".6f", trace.voltage_V)
+        columns["voltage_V"] = (".9g", trace.voltage_V)
     if trace.active is not None:
         columns["gpio"] = ("d", trace.active)
     forms = [form for form, _ in columns.values()]

@@ -1,4 +1,4 @@
-"""Joulescope's recordings, JLS version 2, as far as the package pyjls serves (it is not among our dependencies).
+"""Joulescope's recordings, JLS version 2, read with the package pyjls.
 
 Signals are named ``current``, ``voltage``, ``gpi[0]`` to ``gpi[3]``, ``trigger_in``, each of one source and at a
 rate of its own; a missing sample is NaN. Sources: github.com/jetperch/jls, pyjls/binding.pyx;
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyjls
 from numpy.typing import NDArray
 
 from paper2board.energy.instrument_layouts import UNITS, Column, JOULESCOPE_FULL_SCALE_mA
@@ -43,21 +44,14 @@ def read_jls(path: str | Path, wiring: Wiring = NO_WIRING) -> Recording:
     """Read a JLS file of version 2; time counts from the first sample of the current.
 
     Raises:
-        UserError: pyjls is not installed, it does not read the file, or the signals of current or pin are in doubt.
+        UserError: pyjls does not read the file, or the signals of current or pin are in doubt.
     """
-    try:
-        import pyjls
-    except ImportError as error:
-        raise UserError(
-            f"{path}: to read a JLS file takes the package pyjls; run `pip install pyjls`, or export CSV from the "
-            "Joulescope UI"
-        ) from error
     # Opening a file that was never closed repairs it in place; the evidence names the digest of the original.
     with tempfile.TemporaryDirectory() as folder:
         copy = shutil.copyfile(path, Path(folder) / "copy.jls")
         try:
             with pyjls.Reader(str(copy)) as reader:
-                return _read(path, pyjls, reader, wiring)
+                return _read(path, reader, wiring)
         except (RuntimeError, ValueError, MemoryError) as error:
             raise UserError(
                 f"{path}: pyjls does not read it ({' '.join(str(error).split())}); open it in the Joulescope UI "
@@ -65,7 +59,7 @@ def read_jls(path: str | Path, wiring: Wiring = NO_WIRING) -> Recording:
             ) from error
 
 
-def _read(path: str | Path, pyjls: Any, reader: Any, wiring: Wiring) -> Recording:
+def _read(path: str | Path, reader: pyjls.Reader, wiring: Wiring) -> Recording:
     signals = {
         each.signal_id: each for each in reader.signals.values() if each.signal_type == pyjls.SignalType.FSR
     }
@@ -79,7 +73,7 @@ def _read(path: str | Path, pyjls: Any, reader: Any, wiring: Wiring) -> Recordin
             name = f"{reader.sources[signal.source_id].name}.{signal.name}"
             columns.append(Column(index, name, quantity, exponent))
     current = pick_current(path, columns, wiring)
-    voltage = pick_voltage(path, columns, wiring)
+    voltage = pick_voltage(path, columns, wiring, current)
     pins = pick_pins(path, columns, wiring)
 
     def time_s(column: Column) -> NDArray[np.float64]:

@@ -65,6 +65,14 @@ UNITS: dict[str, tuple[Quantity, int]] = {
 }
 """Quantity and exponent of a unit, by its casefolded spelling (which makes one of the two letters µ)."""
 
+CURRENT_KEYS = ("current", "i")
+# Not the shunt's voltage; nor the "load" voltage of Adafruit's example, which is the one before the shunt: an
+# INA219 measures the bus at the pin where the load is (datasheet SBOS448).
+VOLTAGE_KEYS = ("voltage", "v", "busvoltage", "busv", "vbus", "supplyvoltage")
+CLOCK_KEYS = (("time", "timestamp"), ("millis", "currentmillis", "micros"))
+"""Names of one clock each, which loggers write in two units."""
+_STEMS = {*CURRENT_KEYS, *VOLTAGE_KEYS, *CLOCK_KEYS[0], "t", "elapsed", "supply", "shunt"}
+"""What a unit of one letter may follow: ``ch_a`` is channel a, no ampere."""
 _IMPLIED_UNITS = {"millis": "ms", "currentmillis": "ms", "micros": "us", "busvoltage": "V"}
 """Of names that loggers take from the Arduino and Adafruit libraries, by :func:`key`."""
 _CHANNEL = re.compile(r"D\d+")
@@ -138,7 +146,11 @@ def key(name: str) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     """Split ``Current[mA]``, ``Current (mA)``, ``current_mA``; the unit is empty where there is none."""
-    match = re.fullmatch(r"(.+?)\s*[\[(]([^\])]+)[\])]", name) or re.fullmatch(r"(.+)_([^_]+)", name)
+    match = re.fullmatch(r"(.+?)\s*[\[(]([^\])]+)[\])]", name)
+    if match is None:
+        match = re.fullmatch(r"(.+)_([^_]+)", name)
+        if match and len(match[2]) == 1 and match[1].casefold().rpartition("_")[2] not in _STEMS:
+            return name, ""
     return (match[1], match[2]) if match and match[2].casefold() in UNITS else (name, "")
 
 

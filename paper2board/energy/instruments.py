@@ -8,17 +8,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paper2board.energy.instrument_layouts import UNDERSTOOD, Column, Quantity, find_layout, key
+from paper2board.energy.instrument_layouts import (
+    CLOCK_KEYS,
+    CURRENT_KEYS,
+    UNDERSTOOD,
+    VOLTAGE_KEYS,
+    Column,
+    Quantity,
+    find_layout,
+    key,
+)
 from paper2board.energy.wiring import NO_WIRING, Wiring
 from paper2board.errors import UserError
 
-SYNTHETIC = "# synthetic trace: generated from the board configuration, not measured"
+_SYNTHETIC = "# synthetic trace"
+SYNTHETIC = f"{_SYNTHETIC}: generated from the board configuration, not measured"
 """First line of a file that no instrument wrote."""
 
-_CURRENT_KEYS = ("current", "i")
-# Not the shunt's voltage; nor the "load" voltage of Adafruit's example, which is the one before the shunt: an
-# INA219 measures the bus at the pin where the load is (datasheet SBOS448).
-_VOLTAGE_KEYS = ("voltage", "v", "busvoltage", "busv", "vbus", "supplyvoltage")
 _LOGIC_SWING_V = 1.0
 """An analog channel that moves by less carries no logic level."""
 _DIGITAL: tuple[Quantity, ...] = ("digital", "bits")
@@ -46,8 +52,8 @@ def read_text(path: str | Path, wiring: Wiring = NO_WIRING) -> Recording:
     An unterminated last line is left out: it may have been cut.
 
     Raises:
-        UserError: the file cannot be read, its header is unknown, the columns of current or pin are in doubt, or
-            the rows are not numbers in as many columns as the header has.
+        UserError: the file cannot be read, its header is unknown, the columns of time, current or pin are in doubt,
+            or the rows are not numbers in as many columns as the header has.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig", errors="replace")
@@ -58,10 +64,9 @@ def read_text(path: str | Path, wiring: Wiring = NO_WIRING) -> Recording:
     if layout is None:
         raise UserError(f"{path}: its header is not understood; {UNDERSTOOD} can be read")
     current = pick_current(path, layout.columns, wiring)
-    voltage = pick_voltage(path, layout.columns, wiring)
+    voltage = pick_voltage(path, layout.columns, wiring, current)
     pins = pick_pins(path, layout.columns, wiring)
-    # The finest clock, where a logger writes two.
-    clock = min((each for each in layout.columns if each.quantity == "time"), key=lambda each: each.exponent)
+    clock = pick_clock(path, layout.columns)
 
     trailing = f" {layout.separator}"
     rows = [row for line in lines[layout.first_row :] if (row := line.rstrip(trailing))]
@@ -90,7 +95,8 @@ def read_text(path: str | Path, wiring: Wiring = NO_WIRING) -> Recording:
         voltage_V=numbers[voltage] if voltage else None,
         active=active,
         full_scale_mA=wiring.full_scale_mA or layout.full_scale_mA,
-        synthetic=lines[0] == SYNTHETIC,
+        # A spreadsheet that saves the file again adds quotes and separators.
+        synthetic=any(line.strip("\"',; \t").startswith(_SYNTHETIC) for line in lines[: layout.first_row]),
         notes=notes,
     )
 
@@ -168,7 +174,7 @@ def pick_current(path: str | Path, columns: Sequence[Column], wiring: Wiring) ->
         column = _named(path, columns, "current", wiring.current, "current", "voltage")
     else:
         currents = [each for each in columns if each.quantity == "current"]
-        called = [each for each in currents if key(each.name) in _CURRENT_KEYS]
+        called = [each for each in currents if key(each.name) in CURRENT_KEYS]
         if len(called or currents) != 1:
             usable = currents or [each for each in columns if each.quantity == "voltage"]
             raise UserError(
@@ -186,16 +192,35 @@ def pick_current(path: str | Path, columns: Sequence[Column], wiring: Wiring) ->
     return column
 
 
-def pick_voltage(path: str | Path, columns: Sequence[Column], wiring: Wiring) -> Column | None:
-    """Return the supply voltage's column: the one named, or the first called so.
+def pick_clock(path: str | Path, columns: Sequence[Column]) -> Column:
+    """Return the time's column: the finer one of those called so, or the only one in a unit of time.
+
+    Raises:
+        UserError: several qualify.
+    """
+    times = [each for each in columns if each.quantity == "time"]
+    called = [clock for names in CLOCK_KEYS if (clock := [each for each in times if key(each.name) in names])]
+    if len(called or times) != 1:
+        raise UserError(
+            f"{path}: it is open which column is the time; head the one that is by name and unit, as time_s, and "
+            f"no other, one of: {_names(times)}"
+        )
+    return min(called[0] if called else times, key=lambda each: each.exponent)
+
+
+def pick_voltage(
+    path: str | Path, columns: Sequence[Column], wiring: Wiring, current: Column
+) -> Column | None:
+    """Return the supply voltage's column: the one named, or the first called so that is neither current nor pin.
 
     Raises:
         UserError: the one named is not there.
     """
     if wiring.voltage:
         return _named(path, columns, "voltage", wiring.voltage, "voltage")
-    voltages = (each for each in columns if each.quantity == "voltage" and key(each.name) in _VOLTAGE_KEYS)
-    return next(voltages, None)
+    taken = {current.name.casefold(), (wiring.gpio or "").casefold()}
+    voltages = (each for each in columns if each.quantity == "voltage" and key(each.name) in VOLTAGE_KEYS)
+    return next((each for each in voltages if each.name.casefold() not in taken), None)
 
 
 def pick_pins(path: str | Path, columns: Sequence[Column], wiring: Wiring) -> list[Column]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from paper2board.energy.board import Board
 from paper2board.energy.derived import derive
 from paper2board.energy.power import power_mW
-from paper2board.energy.states import active, camera, idle, overhead, states, supply
+from paper2board.energy.states import active, idle, overhead, period, states, supply
 from paper2board.evidence import Evidence
 
 
@@ -26,38 +26,57 @@ def phase_book(
     Args:
         board: currents, supply, deep sleep, camera, battery.
         tau: latency of one inference, s.
-        period_s: one cycle; there is room for it.
+        period_s: one cycle.
         trace: ``energy.trace.*`` of a recorded trace, for what inference and idling drew.
         inferences: in one window of the trace.
+
+    Raises:
+        UserError: the period has no room for boot, a picture and one inference.
     """
     trace = trace or {}
-    wake, picture = states(board)["deep-sleep"].wake, camera(board)
+    deep = states(board)["deep-sleep"]
     running = derive(power_mW, "mW", "active current × supply voltage", active(board), supply(board))
     waiting = trace.get("energy.trace.power.idle") or derive(
         power_mW, "mW", "idle current × supply voltage", idle(board), supply(board)
     )
-    book = _awake(board, "boot", running, wake)
-    if picture:
-        current, time = picture
+    book = _awake(board, "boot", running, deep.wake)
+    if deep.camera:
+        current, time = deep.camera
         on = derive(power_mW, "mW", "current with the camera × supply voltage", current, supply(board))
         book |= _awake(board, "camera", on, time)
     if "energy.trace.energy" in trace:
-        power, tau, energy = (
+        power, duration, energy = (
             trace["energy.trace.power.active"],
             _share(trace["energy.trace.duration"], inferences),
             _share(trace["energy.trace.energy"], inferences),
         )
-        book |= _awake(board, "inference", power, tau, energy)
+        note = _unexpected(duration, tau)
+        tau = _noted(duration, note)
+        book |= _awake(board, "inference", _noted(power, note), tau, _noted(energy, note))
     else:
         book |= _awake(board, "inference", running, tau)
-    rest = derive(lambda t: period_s - t, "s", f"{period_s:g} s − inference, no sleep", tau)
+    deep.require_room("deep-sleep", tau, period_s)
+    whole = period(period_s)
+    rest = derive(lambda p, t: p - t, "s", f"{period_s:g} s − inference, no sleep", whole, tau)
     asleep = derive(
-        lambda *times: period_s - sum(times),
+        lambda p, *times: p - sum(times),
         "s",
         f"{period_s:g} s − all other phases, deep sleep",
-        *(tau, wake, *picture[1:]),
+        *(whole, tau, deep.wake, *deep.camera[1:]),
     )
     return book | _awake(board, "idle", waiting, rest) | _asleep(board, asleep)
+
+
+def _unexpected(duration: Evidence, modelled: Evidence) -> str:
+    """Return what to say of a measured duration outside the modelled latency's interval; else nothing."""
+    if modelled.interval is None or modelled.interval[0] <= duration.value <= modelled.interval[1]:
+        return ""
+    low, high = modelled.interval
+    return f"; outside the modelled latency of {low:.3g} to {high:.3g} s: another clock, or another network?"
+
+
+def _noted(item: Evidence, note: str) -> Evidence:
+    return item.model_copy(update={"method": item.method + note})
 
 
 def _share(item: Evidence, inferences: int) -> Evidence:

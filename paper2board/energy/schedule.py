@@ -77,9 +77,9 @@ class Schedule:
         """Mean power over whole days."""
         return self.demand.rest_mW + self.demand.extra_mJ * self.per_day / (DAY_h * HOUR_s)
 
-    def life_h(self, energy_Wh: float, loss: float = 0.0) -> float:
+    def life_h(self, energy_Wh: float, loss: float = 0.0, discharge_efficiency: float = 1.0) -> float:
         """Return the life of a battery with ``energy_Wh`` usable and the self-discharge ``loss`` (1/h)."""
-        return battery.life_h(energy_Wh, self.average_mW, loss)
+        return battery.life_h(energy_Wh, self.average_mW, loss, discharge_efficiency)
 
     def inferences(self, hours: float) -> int:
         """Return the number of inferences in ``hours``, to the nearest."""

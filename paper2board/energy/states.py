@@ -1,4 +1,4 @@
-"""A board's figures as evidence: currents, supply, battery, and the states in which it rests between inferences."""
+"""Figures of a board and of how it is used as evidence: currents, supply, battery, period, and rest states."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ from paper2board.energy import battery
 from paper2board.energy.board import Board
 from paper2board.energy.derived import derive
 from paper2board.energy.units import in_unit
+from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
 
 _NO_WAKE = Evidence(value=0.0, unit="s", kind=Kind.MODELLED, method="an idling board need not wake up")
@@ -34,15 +35,18 @@ def overhead(board: Board) -> Evidence:
 
 def usable(board: Board) -> Evidence:
     """Return the energy (Wh) of the battery that reaches the board."""
-    cell = board.battery
-    return derive(
-        battery.usable_Wh,
-        "Wh",
-        "voltage × capacity × converter efficiency × discharge efficiency",
-        cell.voltage_V.evidence("V"),
-        cell.capacity_Ah.evidence("Ah"),
-        cell.converter_efficiency.evidence("1"),
-        cell.discharge_efficiency.evidence("1"),
+    method = "voltage × capacity × converter efficiency × discharge efficiency"
+    return derive(battery.usable_Wh, "Wh", method, *cell(board))
+
+
+def cell(board: Board) -> tuple[Evidence, Evidence, Evidence, Evidence]:
+    """Return the battery's voltage (V), capacity (Ah), converter and discharge efficiency."""
+    figures = board.battery
+    return (
+        figures.voltage_V.evidence("V"),
+        figures.capacity_Ah.evidence("Ah"),
+        figures.converter_efficiency.evidence("1"),
+        figures.discharge_efficiency.evidence("1"),
     )
 
 
@@ -59,6 +63,8 @@ class State(NamedTuple):
     """Current, mA."""
     wake: Evidence
     """Time, s."""
+    active: Evidence
+    """Current (mA) while it wakes up and infers; the deck's lives take the board's in every state."""
     camera: tuple[Evidence, ...] = ()
     """Current (mA) and time (s) until the picture is there; none if the camera stays on, or there is none."""
 
@@ -66,18 +72,45 @@ class State(NamedTuple):
         """Return the longest that the board can be awake for an inference of duration ``tau``."""
         return longest(tau) + longest(self.wake) + sum(map(longest, self.camera[1:]))
 
+    def require_room(self, mode: str, tau: Evidence, period_s: float) -> None:
+        """Raise UserError if a period has no room for being awake; ``mode`` is the state's name."""
+        awake_s = self.awake_s(tau)
+        if awake_s > period_s:
+            raise UserError(
+                f"energy: a period of {period_s:g} s has no room for {awake_s:g} s awake (mode {mode}); "
+                "choose a longer period in the study configuration"
+            )
+
 
 def states(board: Board) -> dict[str, State]:
-    """Return the rest states: idle, light and deep sleep of the board, and of the module alone."""
-    found = {"idle": State(idle(board), _NO_WAKE)}
+    """Return the rest states: idle, light and deep sleep of the board, and of the module alone.
+
+    The module is alone while it infers and takes a picture, too: what the board around it draws is taken off.
+    """
+    found = {"idle": State(idle(board), _NO_WAKE, active(board))}
+    on_board = camera(board)
+    alone = tuple(_without_board(board, current) for current in on_board[:1]) + on_board[1:]
     for name, sleep in (("light-sleep", board.sleep.light), ("deep-sleep", board.sleep.deep)):
         chip, wake = sleep.chip_mA.evidence("mA"), in_unit(sleep.wake_ms.evidence("ms"), "s")
-        on_board = derive(
+        rest = derive(
             lambda c, o: c + o, "mA", "sleeping chip + regulator, USB bridge and LED", chip, overhead(board)
         )
-        found[name] = State(on_board, wake, camera(board))
-        found[f"{name}-module"] = State(chip, wake, camera(board))
+        found[name] = State(rest, wake, active(board), on_board)
+        found[f"{name}-module"] = State(chip, wake, _without_board(board, active(board)), alone)
     return found
+
+
+def _without_board(board: Board, current: Evidence) -> Evidence:
+    return derive(
+        lambda c, o: c - o, "mA", "board's current − regulator, USB bridge and LED", current, overhead(board)
+    )
+
+
+def period(period_s: float) -> Evidence:
+    """Return the study's period (s), an assumption."""
+    return Evidence(
+        value=period_s, unit="s", kind=Kind.CLAIMED, method="study configuration: one inference per period"
+    )
 
 
 def camera(board: Board) -> tuple[Evidence, ...]:

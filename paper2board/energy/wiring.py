@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from paper2board.energy.board import Positive
+from paper2board.energy.board import Figure, Positive
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -29,6 +29,15 @@ class Wiring(BaseModel):
     full_scale_mA: Positive | None = None
     """Current at which the instrument, as it was set, saturates."""
 
+    @model_validator(mode="after")
+    def _columns_differ(self) -> "Wiring":
+        named = [name.casefold() for name in (self.current, self.voltage, self.gpio) if name]
+        if len(set(named)) < len(named):
+            raise ValueError(
+                "names one column for two of current, voltage and gpio; name another, or leave one out"
+            )
+        return self
+
 
 NO_WIRING = Wiring()
 
@@ -39,6 +48,8 @@ class MeasuredTrace(Wiring):
     file: Name
     """Path of what the instrument wrote."""
     log: Name | None = None
-    """Path of the serial line's log, whose laps say when the device inferred."""
+    """Path of the serial line's log: how many inferences a command took, and when, where no pin was recorded."""
     inferences: PositiveInt = 1
     """How many make one window: of one pulse of the pin, or of one ``infer`` command."""
+    supply_V: Figure | None = None
+    """Supply voltage while it was recorded, where the file does not hold it; None: the board's."""

@@ -1,8 +1,10 @@
 """What it would take to last a year: inferences an hour, or capacity, for every state between inferences.
 
-Unlike the deck's lives, these count the battery's self-discharge and, after sleep, the camera's start.
+Unlike the deck's lives, these count the battery's self-discharge and, after sleep, the camera's start; and a module
+without its board is without it while it infers, too.
 """
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
@@ -12,7 +14,7 @@ from paper2board.energy.board import Board
 from paper2board.energy.derived import columns, derive
 from paper2board.energy.power import power_mW
 from paper2board.energy.schedule import Demand, HOUR_s, Schedule, Step
-from paper2board.energy.states import State, active, self_discharge, states, supply, usable
+from paper2board.energy.states import State, cell, self_discharge, states, supply
 from paper2board.energy.units import in_unit
 from paper2board.evidence import Evidence
 
@@ -26,19 +28,27 @@ def demand(board: Board, state: str, latency_s: float) -> Demand:
 def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidence]:
     """Return ``battery.self-discharge``, ``battery.year.power`` and ``battery.year.<state>.*`` of every rest state.
 
+    Without ``capacity`` where, at an end of the inputs' ranges, the self-discharge empties any battery sooner.
+
     Args:
         board: currents, supply, sleep modes, camera and battery.
         tau: latency of one inference, s.
         period_s: one inference per period, for life and capacity; there is room for it.
     """
-    cell, loss = board.battery, self_discharge(board)
+    loss, figures = self_discharge(board), cell(board)
+    voltage, _, converter, discharge = figures
     budget = derive(
-        lambda energy, share: battery.sustained_mW(energy, battery.YEAR_h, battery.loss_per_h(share)),
+        lambda share, *cell: battery.sustained_mW(
+            battery.usable_Wh(*cell), battery.YEAR_h, battery.loss_per_h(share), cell[-1]
+        ),
         "mW",
         f"average power that empties the battery in {battery.YEAR_h:g} h, self-discharge counted",
-        usable(board),
         loss,
+        *figures,
     )
+    fastest = battery.loss_per_h(max(loss.value, *(loss.interval or (0.0,))))
+    smallest = min(discharge.value, *(discharge.interval or (1.0,)))
+    possible = math.isfinite(battery.needed_Wh(1.0, battery.YEAR_h, fastest, smallest))
     book = {
         "battery.self-discharge": derive(lambda share: 100 * share, "%", loss.method, loss),
         "battery.year.power": budget,
@@ -64,20 +74,19 @@ def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidenc
                 budget,
                 *inputs,
             ),
-            f"battery.year.{name}.capacity": derive(
-                lambda average, share, *factors: (
-                    battery.needed_Wh(average, battery.YEAR_h, battery.loss_per_h(share))
-                    / battery.usable_Wh(factors[0], 1.0, *factors[1:])
+        }
+        if possible:
+            book[f"battery.year.{name}.capacity"] = derive(
+                lambda average, share, voltage_V, converter, discharge: (
+                    battery.needed_Wh(average, battery.YEAR_h, battery.loss_per_h(share), discharge)
+                    / battery.usable_Wh(voltage_V, 1.0, converter, discharge)
                 ),
                 "Ah",
                 f"capacity that lasts a year at one inference per {period_s:g} s",
                 power,
                 loss,
-                cell.voltage_V.evidence("V"),
-                cell.converter_efficiency.evidence("1"),
-                cell.discharge_efficiency.evidence("1"),
-            ),
-        }
+                *(voltage, converter, discharge),
+            )
     return book
 
 
@@ -107,7 +116,7 @@ def schedule_curve(board: Board, latency: Evidence, rates_per_h: Iterable[float]
 
 def _inputs(board: Board, state: State) -> tuple[Evidence, ...]:
     """Return what :func:`_demand` takes after the latency."""
-    return (active(board), state.rest, supply(board), state.wake, *state.camera)
+    return (state.active, state.rest, supply(board), state.wake, *state.camera)
 
 
 def _demand(
@@ -134,10 +143,13 @@ def _power(board: Board, tau: Evidence, state: State, per_hour: float) -> Eviden
 
 def _life(board: Board, power: Evidence) -> Evidence:
     return derive(
-        lambda energy, average, share: battery.life_h(energy, average, battery.loss_per_h(share)),
+        lambda average, share, *cell: battery.life_h(
+            battery.usable_Wh(*cell), average, battery.loss_per_h(share), cell[-1]
+        ),
         "h",
-        "ln(1 + k · usable energy / average power) / k, k the self-discharge",
-        usable(board),
+        "ln(1 + k·E / (P + k·E·(1 − u) / u)) / k: usable energy E, average power P, self-discharge k, discharge "
+        "efficiency u",
         power,
         self_discharge(board),
+        *cell(board),
     )

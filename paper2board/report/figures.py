@@ -219,22 +219,26 @@ def battery_life(path: Path) -> Drawing:
 
 
 def year(path: Path) -> Drawing:
-    """Draw battery life over inferences per hour, one line a sleep state, and where a year is."""
-    table = read_csv(path, ("inferences_per_hour", "sleep_state", "life_h"))
+    """Draw battery life and its range over inferences per hour for each sleep state, and where a year is."""
+    table = read_csv(path, ("inferences_per_hour", "sleep_state", "life_h", "life_h_low", "life_h_high"))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.subplots()
         for state, rows in table.groupby("sleep_state", sort=False):
             rows = rows.sort_values("inferences_per_hour")
-            axes.plot(rows["inferences_per_hour"], rows["life_h"] / 24, label=str(state).replace("-", " "))
+            rates, low, high = rows["inferences_per_hour"], rows["life_h_low"] / 24, rows["life_h_high"] / 24
+            (line,) = axes.plot(rates, rows["life_h"] / 24, label=str(state).replace("-", " "))
+            axes.fill_between(rates, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
         axes.axhline(YEAR_h / 24, color="#333333", linestyle="--", linewidth=1, label="a year")
         axes.set(xscale="log", yscale="log", xlabel="inferences per hour", ylabel="battery life (days)")
         _plain_logarithm(axes.xaxis, (1,))
         _plain_logarithm(axes.yaxis)
         figure.legend(title="between inferences", loc="outside lower center", ncols=3)
         caption = (
-            "Modelled life of the battery, its self-discharge and the start of a camera counted, evenly spaced"
-            " inferences around the clock. Lines that stay below a year tell that even sleep draws too much."
+            "Modelled life of the battery by the board's file, its self-discharge and the start of a camera"
+            " counted, evenly spaced inferences around the clock. Bands span the ranges of the inputs; lives of"
+            " years are upper bounds even so, for the converter's loss at microamperes, temperature and ageing are"
+            " not modelled. Lines that stay below a year tell that even sleep draws too much."
         )
         return Drawing("year", "What it would take to last a year", "energy", caption, svg_text(figure))
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paper2board.energy import battery
@@ -60,22 +60,47 @@ def test_average_lies_between_rest_and_active(duty: float, rest: float, extra: f
     assert rest * (1 - 1e-12) <= average <= (rest + extra) * (1 + 1e-12)
 
 
-@given(st.floats(0.01, 100), POWER)
-def test_without_self_discharge_life_is_the_decks(energy_Wh: float, power_mW: float) -> None:
-    assert battery.life_h(energy_Wh, power_mW, 0.0) == energy_Wh / (power_mW * 1e-3)
+@given(st.floats(0.01, 100), POWER, st.floats(0.1, 1))
+def test_without_self_discharge_life_is_the_decks(
+    energy_Wh: float, power_mW: float, discharge_efficiency: float
+) -> None:
+    assert battery.life_h(energy_Wh, power_mW, 0.0, discharge_efficiency) == energy_Wh / (power_mW * 1e-3)
 
 
-@given(st.floats(0.01, 100), POWER, st.floats(1e-4, 0.5))
-def test_life_ends_when_nothing_is_left(energy_Wh: float, power_mW: float, per_month: float) -> None:
-    """E(t) = (E₀ + P/k)·exp(−k·t) − P/k solves dE/dt = −P − k·E."""
+CELL = (st.floats(0.01, 100), POWER, st.floats(1e-4, 0.5), st.floats(0.3, 1), st.floats(0.1, 1))
+
+
+@given(*CELL)
+def test_life_ends_when_the_discharge_efficiencys_share_is_drawn(
+    stored_Wh: float, power_mW: float, per_month: float, converter: float, discharge: float
+) -> None:
+    """S(t) = (S₀ + P'/k)·exp(−k·t) − P'/k solves dS/dt = −P' − k·S, P' before the converter."""
     loss = battery.loss_per_h(per_month)
-    life_h = battery.life_h(energy_Wh, power_mW, loss)
-    load_W = power_mW * 1e-3
-    left_Wh = (energy_Wh + load_W / loss) * math.exp(-loss * life_h) - load_W / loss
-    assert left_Wh == pytest.approx(0, abs=1e-9 * (energy_Wh + load_W / loss))
+    energy_Wh = battery.usable_Wh(1.0, stored_Wh, converter, discharge)
+    life_h = battery.life_h(energy_Wh, power_mW, loss, discharge)
+    drawn_W = power_mW * 1e-3 / converter
+    left_Wh = (stored_Wh + drawn_W / loss) * math.exp(-loss * life_h) - drawn_W / loss
+    assert left_Wh == pytest.approx((1 - discharge) * stored_Wh, abs=1e-9 * (stored_Wh + drawn_W / loss))
     assert life_h < battery.life_h(energy_Wh, power_mW)
-    assert battery.needed_Wh(power_mW, life_h, loss) == pytest.approx(energy_Wh)
-    assert battery.sustained_mW(energy_Wh, life_h, loss) == pytest.approx(power_mW)
+    # Of both inverses little is left where the self-discharge takes nearly all.
+    assume(power_mW * 1e-3 * life_h > 1e-3 * energy_Wh)
+    assert battery.needed_Wh(power_mW, life_h, loss, discharge) == pytest.approx(energy_Wh)
+    assert battery.sustained_mW(energy_Wh, life_h, loss, discharge) == pytest.approx(power_mW)
+
+
+@given(*CELL, st.floats(1.01, 10))
+def test_nothing_lasts_longer_than_the_self_discharge_lets_it(
+    stored_Wh: float, power_mW: float, per_month: float, converter: float, discharge: float, factor: float
+) -> None:
+    assume(discharge < 0.99)
+    loss = battery.loss_per_h(per_month)
+    shelf_h = -math.log1p(-discharge) / loss
+    energy_Wh = battery.usable_Wh(1.0, stored_Wh, converter, discharge)
+    assert battery.life_h(energy_Wh, power_mW, loss, discharge) <= shelf_h
+    assert battery.needed_Wh(power_mW, factor * shelf_h, loss, discharge) == math.inf
+    assert battery.sustained_mW(energy_Wh, factor * shelf_h, loss, discharge) == 0
+    assert battery.needed_Wh(power_mW, 0.9 * shelf_h, loss, discharge) < math.inf
+    assert battery.sustained_mW(energy_Wh, 0.9 * shelf_h, loss, discharge) > 0
 
 
 def test_self_discharge_of_a_month_alone() -> None:

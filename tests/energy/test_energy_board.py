@@ -85,7 +85,7 @@ def test_the_esp32_cam_is_a_studys_board_with_the_articles_current() -> None:
 def test_the_esp32_cams_detector_sees_its_own_inferences() -> None:
     board = load_board(BOARDS / "esp32-cam.yaml")
     trace = synthetic_trace(board, [0.066, 0.5])
-    assert len(find_windows(trace, board.detector, board.supply_V.value)) == 2
+    assert len(find_windows(trace, board.detector)) == 2
 
 
 def _uncommented_keys(node: yaml.MappingNode, lines: list[str]) -> Iterator[str]:

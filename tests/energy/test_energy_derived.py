@@ -43,6 +43,16 @@ def test_interval_spans_the_corners() -> None:
     assert quotient.interval == (0.5, 4.0)
 
 
+def test_a_confidence_interval_is_not_called_a_worst_case() -> None:
+    ranged = _evidence(2, interval=(1, 4))
+    confident = ranged.model_copy(update={"interval_method": "order statistics of the median, 99.2 %"})
+    of_range = derive(lambda a: a, "s", "same", ranged)
+    assert of_range.interval_method == "worst case over the ranges of the inputs"
+    mixed = derive(lambda a, b: a + b, "s", "sum", ranged, confident)
+    assert "worst case" not in str(mixed.interval_method) and "confidence" in str(mixed.interval_method)
+    assert derive(lambda a, b: a + b, "s", "sum", mixed, of_range).interval_method == mixed.interval_method
+
+
 def test_no_interval_without_one() -> None:
     assert derive(lambda a: a, "s", "same", _evidence(1)).interval is None
 

@@ -1,10 +1,10 @@
 """Every format of the simulated instrument reads back to within its resolution; whatever is wrong is refused."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyjls
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -66,15 +66,20 @@ def test_a_recording_reads_back_to_its_resolution(
 
 
 @every_format
-def test_windows_and_energies_are_those_known(tmp_path: Path, name: str) -> None:
+def test_windows_and_charges_are_those_known(tmp_path: Path, name: str) -> None:
     """To 1 %: one sampling interval of the shortest window; the noise averages out."""
     of = FORMATS[name]
     trace = _read(tmp_path, of, record(WINDOWS_S, 1.2, noise_mA=0.2))
-    windows = find_windows(trace, DETECTOR, SUPPLY_V)
+    windows = find_windows(trace, DETECTOR)
     assert [window.start_s for window in windows] == pytest.approx([a for a, _ in WINDOWS_S], abs=1e-3)
     for window, (start_s, end_s) in zip(windows, WINDOWS_S, strict=True):
         assert window.duration_s == pytest.approx(end_s - start_s, abs=1e-3)
-        assert window.energy_mJ == pytest.approx(44.0 * SUPPLY_V * (end_s - start_s), rel=0.01)
+        charge_mC = 44.0 * (end_s - start_s)
+        assert window.charge_mC == pytest.approx(charge_mC, rel=0.01)
+        if of.voltage:
+            assert window.energy_mJ == pytest.approx(charge_mC * SUPPLY_V, rel=0.01)
+        else:
+            assert window.energy_mJ is None
 
 
 @pytest.mark.parametrize(
@@ -106,6 +111,16 @@ def test_a_ceiling_is_noticed_without_being_told(tmp_path: Path, name: str) -> N
         trace = replace(trace, current_mA=np.minimum(trace.current_mA * 1e3, 10_000))
     with pytest.raises(UserError, match=r"saturated at \d+(\.\d+)? mA, [\d.]+ s; .*full_scale_mA"):
         _read(tmp_path, of, trace)
+
+
+def test_a_ceiling_that_cannot_be_judged_is_noted(tmp_path: Path) -> None:
+    """The noise is below the converter's step, so a clipped current looks like a calm one."""
+    calm, of = record(WINDOWS_S, 1.2, noise_mA=0.05, step_mA=1.0), FORMATS["ours"]
+    calm.current_mA[::7] += 1.0
+    assert _read(tmp_path, of, calm).notes == ()
+    clipped = replace(calm, current_mA=np.minimum(calm.current_mA, 44.0))
+    assert _read(tmp_path, of, clipped).notes == ("saturation cannot be judged; state full_scale_mA",)
+    assert _read(tmp_path, of, clipped, Wiring(full_scale_mA=400)).notes == ()
 
 
 def test_a_stated_full_scale_is_the_ceiling(tmp_path: Path) -> None:
@@ -249,12 +264,66 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("PPK2", Wiring(gpio="D3"), "channel D3 never changes"),
         ("PPK2", Wiring(gpio="D9"), "no column 'D9'; 'gpio' can be one of: none"),
         ("PPK2, separate", Wiring(gpio="D9"), "no column 'D9'; 'gpio' can be one of: D0, D1"),
-        ("Rigol DS1000E", PROBE.model_copy(update={"gpio": "CH2"}), "channel CH2 never changes"),
+        ("Rigol DS1000E", PROBE.model_copy(update={"gpio": "CH2", "voltage": None}), "CH2 never changes"),
     ],
 )
 def test_wiring_that_does_not_fit_is_refused(tmp_path: Path, name: str, wiring: Wiring, says: str) -> None:
     with pytest.raises(UserError, match=rf"recording\.csv: .*{says}"):
         _read(tmp_path, FORMATS[name], record(WINDOWS_S, 1.2), wiring)
+
+
+@pytest.mark.parametrize(
+    "same", [{"voltage": "ch1"}, {"gpio": "CH1"}, {"current": "CH3", "voltage": "CH2", "gpio": "CH2"}]
+)
+def test_one_column_is_not_two_things(same: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="one column for two"):
+        Wiring(**{"current": "CH1"} | same)
+
+
+def test_the_voltage_of_shunt_or_pin_is_not_the_supplys(tmp_path: Path) -> None:
+    rows = "".join(f"{number},{0.3 + number % 2},{3.3 * (number < 50)}\n" for number in range(100))
+    shunt = Wiring(current="voltage_V", current_mA_per_V=100)
+    trace = _read_text(tmp_path, f"time_ms,voltage_V,pin[V]\n{rows}", shunt)
+    assert (trace.current_mA[0], trace.voltage_V) == (30, None)
+    pin = Wiring(gpio="Vbus[V]")
+    trace = _read_text(tmp_path, f"time_ms,current_mA,Vbus[V]\n{rows}", pin)
+    assert trace.voltage_V is None and trace.active is not None and trace.active.sum() == 50
+
+
+@pytest.mark.parametrize(
+    ("names", "one"),
+    [
+        ("time_s,uptime_ms", 0),
+        ("uptime_ms,timestamp_s", 1),
+        ("time_s,timestamp_ms", 1),
+        ("time_us,time_ms", 0),
+        ("millis,micros", 1),
+        ("micros,currentMillis", 0),
+    ],
+)
+def test_the_clock_is_the_one_called_so_and_the_finer_of_a_pair(tmp_path: Path, names: str, one: int) -> None:
+    unit_s = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "millis": 1e-3, "currentMillis": 1e-3, "micros": 1e-6}
+    rows = "".join(f"{number},{2 * number},36\n" for number in range(100))
+    trace = _read_text(tmp_path, f"{names},current_mA\n{rows}")
+    step_s = (1 + one) * unit_s[names.split(",")[one].rpartition("_")[2]]
+    assert np.diff(trace.time_s) == pytest.approx(step_s)
+
+
+@pytest.mark.parametrize("names", ["elapsed_ms,latency_us", "time_s,millis"])
+def test_one_of_several_clocks_has_to_be_called_time(tmp_path: Path, names: str) -> None:
+    rows = "".join(f"{number},{2 * number},36\n" for number in range(100))
+    with pytest.raises(UserError, match=rf"open which column is the time.*{names.replace(',', ', ')}"):
+        _read_text(tmp_path, f"{names},current_mA\n{rows}")
+
+
+def test_one_letter_at_a_names_end_is_a_unit_only_of_a_known_name(tmp_path: Path) -> None:
+    rows = "".join(f"{number},1,2,3,4\n" for number in range(100))
+    trace = _read_text(tmp_path, f"t_s,ch_a,phase_v,usb_current_A,bus_voltage_V\n{rows}")
+    assert trace.current_mA[0] == 3000 and trace.voltage_V is not None and trace.voltage_V[0] == 4
+    trace = _read_text(tmp_path, f"time[s],ch[a],x_s,y_s,z_v\n{rows}")
+    assert (trace.current_mA[0], trace.voltage_V) == (1000, None)
+    with pytest.raises(UserError, match="header is not understood"):
+        _read_text(tmp_path, f"time_s,ch_a,phase_v,x,y\n{rows}")
 
 
 def test_one_of_several_currents_has_to_be_named(tmp_path: Path) -> None:
@@ -292,7 +361,7 @@ def test_laps_of_a_log_are_windows(tmp_path: Path) -> None:
         "~0002:02:m-infer-start-2:01234567\r\n~0002:03:m-lap-us-1282555:01234567\r\n"
         "~0002:04:m-lap-us-1775007:01234567\r\n~0002:05:m-infer-done:01234567\r\n"
     )
-    assert read_laps(log) == [(0.282555, 0.775007), (1.282555, 1.775007)]
+    assert read_laps(log) == ([(0.282555, 0.775007), (1.282555, 1.775007)], 2)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +370,11 @@ def test_laps_of_a_log_are_windows(tmp_path: Path) -> None:
         ("m-lap-us-5\n", "no complete replies"),
         ("m-infer-start-1\nm-lap-us-5\nm-infer-done\n", "no complete replies"),
         ("m-infer-start-1\nm-lap-us-9\nm-lap-us-5\nm-infer-done\n", "clock goes back"),
+        (
+            "m-infer-start-1\nm-lap-us-5\nm-lap-us-9\nm-infer-done\n"
+            "m-infer-start-50\nm-lap-us-15\nm-lap-us-19\nm-infer-done\n",
+            "commands of 1 and of 50 inferences",
+        ),
     ],
 )
 def test_logs_without_laps_are_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -309,21 +383,12 @@ def test_logs_without_laps_are_refused(tmp_path: Path, text: str, says: str) -> 
         read_laps(tmp_path / "serial.log")
 
 
-def test_jls_without_its_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyjls", None)
-    path = tmp_path / "recording.jls"
-    path.write_bytes(bytes.fromhex("6a6c73666d740d0a200a201a2020b21c"))
-    with pytest.raises(UserError, match=r"recording\.jls: .*pip install pyjls"):
-        read_trace(path)
-
-
 class TestJls:
-    """With the package at hand."""
+    """Joulescope's binary files."""
 
     @staticmethod
     def _write(path: Path, trace: Trace, rate_Hz: int = 1000, lag_s: float = 0.0) -> None:
         """Write as the Joulescope UI does; the voltage at half the rate, the pin at full, begun ``lag_s`` later."""
-        pyjls = pytest.importorskip("pyjls")
         assert trace.voltage_V is not None and trace.active is not None
         second = pyjls.time64.SECOND
         late = round(lag_s * rate_Hz)
@@ -356,7 +421,7 @@ class TestJls:
         np.testing.assert_allclose(again.current_mA, trace.current_mA, rtol=1e-6)
         np.testing.assert_allclose(again.time_s, trace.time_s, atol=1e-9)
         np.testing.assert_allclose(again.voltage_V, SUPPLY_V, rtol=1e-6)
-        windows = find_windows(again, DETECTOR, SUPPLY_V)
+        windows = find_windows(again, DETECTOR)
         assert [window.start_s for window in windows] == pytest.approx([a for a, _ in WINDOWS_S], abs=1e-3)
 
     def test_missing_samples_are_holes(self, tmp_path: Path) -> None:
@@ -367,15 +432,23 @@ class TestJls:
             read_trace(tmp_path / "recording.jls")
 
     @pytest.mark.parametrize("length", [16, 100, 1000, 6000])
-    def test_a_cut_file_is_read_or_refused(self, tmp_path: Path, length: int) -> None:
+    def test_a_cut_file_is_refused(self, tmp_path: Path, length: int) -> None:
         path = tmp_path / "recording.jls"
         self._write(path, record(WINDOWS_S, 1.6, noise_mA=0.1))
         path.write_bytes(path.read_bytes()[:length])
         with pytest.raises(UserError, match=r"recording\.jls: "):
             read_trace(path)
 
+    def test_a_file_that_was_never_closed_is_read(self, tmp_path: Path) -> None:
+        trace = record(WINDOWS_S, 1.6, noise_mA=0.1)
+        path = tmp_path / "recording.jls"
+        self._write(path, trace)
+        path.write_bytes(path.read_bytes()[:-30])
+        again = read_trace(path)
+        np.testing.assert_allclose(again.current_mA, trace.current_mA, rtol=1e-6)
+        assert again.voltage_V is not None and again.active is not None
+
     def test_version_1_is_refused(self, tmp_path: Path) -> None:
-        pytest.importorskip("pyjls")
         path = tmp_path / "recording.jls"
         path.write_bytes(bytes.fromhex("d3746167666d74200d0a200a20201a1c") + bytes(100))
         with pytest.raises(UserError, match=r"recording\.jls: pyjls does not read it .*version 2"):

@@ -86,7 +86,38 @@ def test_a_recorded_trace_goes_before_the_boards_figures(inferences: int) -> Non
     idle = book["energy.phase.idle.power"]
     assert idle.value == pytest.approx(36 * SUPPLY_V, rel=0.01)
     assert (idle.kind, idle.n) == (Kind.MEASURED, 7)
+    # The study's period is an assumption, so nothing that follows from it was measured.
     assert book["energy.phase.idle.duration"].value == pytest.approx(60 - 0.1 / inferences)
+    for name, item in book.items():
+        if name.startswith(("energy.phase.idle", "energy.phase.sleep")) and name != "energy.phase.idle.power":
+            assert item.kind is Kind.MODELLED, name
+    assert "worst case" not in str(book["energy.phase.idle.duration"].interval_method)
     # What no trace of a board that is awake can tell.
     assert book["energy.phase.boot.energy"] == modelled["energy.phase.boot.energy"]
     assert book["energy.phase.inference.chip"].kind is Kind.MODELLED
+
+
+def _recorded(duration_s: float) -> dict[str, Evidence]:
+    windows_s = [
+        ((duration_s + 0.2) * number, (duration_s + 0.2) * number + duration_s) for number in range(1, 8)
+    ]
+    return trace_book(record(windows_s, 9 * (duration_s + 0.2)), WROOM, {"trace": "d" * 64})
+
+
+def test_a_recorded_inference_needs_room_in_the_period() -> None:
+    windows = _recorded(4.0)
+    assert phase_book(WROOM, TAU, 4, windows, 4)["energy.phase.sleep.duration"].value > 0
+    with pytest.raises(UserError, match=r"a period of 4 s has no room for 4\.361 s awake .*longer period"):
+        energy_book(WROOM, TAU, 4, trace=windows)
+
+
+@pytest.mark.parametrize(("high_s", "noted"), [(0.11, False), (0.09, True)])
+def test_a_duration_that_the_model_does_not_expect_is_noted(high_s: float, noted: bool) -> None:
+    """A trace of the 40 MHz image, say, or of another network."""
+    tau = TAU.model_copy(
+        update={"value": 0.08, "interval": (0.07, high_s), "interval_method": "range of the model"}
+    )
+    book = phase_book(WROOM, tau, 60, _recorded(0.1))
+    for part in ("power", "duration", "energy"):
+        method = book[f"energy.phase.inference.{part}"].method
+        assert (f"outside the modelled latency of 0.07 to {high_s:g} s" in method) is noted

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from instruments import FORMATS, SUPPLY_V, record
 
-from paper2board.energy.board import load_board
+from paper2board.energy.board import Board, Figure, load_board
 from paper2board.energy.current_trace import read_trace
 from paper2board.energy.wiring import MeasuredTrace, Wiring
 from paper2board.evidence import Evidence, Kind, read_book, write_book
@@ -23,14 +23,27 @@ WINDOWS_S = [(2.5 + 0.4 * number, 2.7 + 0.4 * number) for number in range(8)]
 CLAIMED = {"value_s": 0.32, "interval_s": (0.29, 0.42), "source": "deck"}
 
 
-def run(folder: Path, trace: MeasuredTrace | None) -> dict[str, Evidence]:
+def run(
+    folder: Path,
+    trace: MeasuredTrace | None,
+    board: Board = BOARD,
+    claimed: dict[str, Any] | None = CLAIMED,
+) -> dict[str, Evidence]:
     """Run the script as the rule would; return its book."""
-    latency = Evidence(value=25.0, unit="ms", kind=Kind.MODELLED, method="test", chain={"image": "a" * 64})
+    latency = Evidence(
+        value=25.0,
+        unit="ms",
+        kind=Kind.MODELLED,
+        method="test",
+        interval=(22.0, 28.0),
+        interval_method="test",
+        chain={"image": "a" * 64},
+    )
     write_book(folder / "device.json", {"device.winograd.latency": latency})
     outputs = {"book": "energy.json", "trace": "trace.csv", "curve": "curve.csv", "schedule": "schedule.csv"}
     params: dict[str, Any] = {
-        "board": BOARD.model_dump(mode="json"),
-        "claimed": CLAIMED,
+        "board": board.model_dump(mode="json"),
+        "claimed": claimed,
         "engine": "winograd",
         "memory_energy": False,
         "period_s": 60.0,
@@ -54,19 +67,35 @@ def recording(folder: Path, name: str = "PPK2") -> str:
     return str(path)
 
 
+def serial_log(folder: Path, inferences: int = 1) -> str:
+    path = folder / "serial.log"
+    path.write_text(
+        "".join(
+            f"m-infer-start-{inferences}\nm-lap-us-{(start + 9) * 1e6:.0f}\nm-lap-us-{(end + 9) * 1e6:.0f}\n"
+            "m-infer-done\n"
+            for start, end in WINDOWS_S
+        )
+    )
+    return str(path)
+
+
 @pytest.mark.parametrize("inferences", [1, 8])
-def test_a_ppk2s_recording_becomes_measured_energy(tmp_path: Path, inferences: int) -> None:
+def test_a_ppk2s_recording_becomes_energy(tmp_path: Path, inferences: int) -> None:
     file = recording(tmp_path)
     book = run(tmp_path, MeasuredTrace(file=file, inferences=inferences))
-    window = book["energy.trace.energy"]
-    # A PPK2 knows no voltage: the board's is taken.
+    duration, window = book["energy.trace.duration"], book["energy.trace.energy"]
+    assert duration.value == pytest.approx(0.2, rel=0.01)
+    assert (duration.kind, duration.n, duration.chain) == (Kind.MEASURED, 8, {"trace": digest(file)})
+    assert duration.interval_method == "order statistics of the median, 99.2 %"
+    # A PPK2 knows no voltage: the board's, which the deck claims, is taken.
     assert window.value == pytest.approx(44 * BOARD.supply_V.value * 0.2, rel=0.01)
-    assert (window.kind, window.n, window.chain) == (Kind.MEASURED, 8, {"trace": digest(file)})
-    assert window.interval_method == "order statistics of the median, 99.2 %"
+    assert (window.kind, window.n, window.chain) == (Kind.MODELLED, 8, {"trace": digest(file)})
     assert "recorded pin" in book["energy.trace.windows"].method
     energy = book["energy.phase.inference.energy"]
     assert energy.value == pytest.approx(window.value / inferences)
-    assert energy.kind is Kind.MEASURED
+    assert book["energy.phase.inference.duration"].kind is Kind.MEASURED
+    # 25 ms are what the model expects.
+    assert ("outside the modelled latency" in energy.method) is (inferences == 1)
     assert book["energy.phase.idle.power"].value == pytest.approx(36 * BOARD.supply_V.value, rel=0.01)
     assert read_trace(tmp_path / "trace.csv").kind is Kind.MEASURED
     # What the deck claims, and what the board's file says, stay what they were.
@@ -79,29 +108,60 @@ def test_a_ppk2s_recording_becomes_measured_energy(tmp_path: Path, inferences: i
     }
 
 
+def test_a_voltage_that_somebody_measured_makes_the_energy_measured(tmp_path: Path) -> None:
+    supply = Figure(value=4.9, kind=Kind.MEASURED, source="multimeter at the 5 V pin while it inferred")
+    book = run(tmp_path, MeasuredTrace(file=recording(tmp_path), supply_V=supply))
+    energy = book["energy.phase.inference.energy"]
+    assert (energy.kind, energy.value) == (Kind.MEASURED, pytest.approx(44 * 4.9 * 0.2, rel=0.01))
+    assert book["power.supply"].value == BOARD.supply_V.value
+
+
+def test_a_voltage_beside_a_recorded_one_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supply = Figure(value=4.9, kind=Kind.MEASURED, source="multimeter")
+    with pytest.raises(SystemExit):
+        run(tmp_path, MeasuredTrace(file=recording(tmp_path, "ours"), supply_V=supply))
+    assert "holds the supply voltage; remove 'supply_V'" in capsys.readouterr().err
+
+
 def test_the_voltage_of_the_recording_goes_before_the_boards(tmp_path: Path) -> None:
     book = run(tmp_path, MeasuredTrace(file=recording(tmp_path, "Joulescope, visible")))
     assert book["energy.phase.inference.energy"].value == pytest.approx(44 * SUPPLY_V * 0.2, rel=0.01)
 
 
-def test_laps_of_the_serial_line_find_the_windows(tmp_path: Path) -> None:
-    file, log = recording(tmp_path, "INA219, luca-bondi"), tmp_path / "serial.log"
-    log.write_text(
-        "".join(
-            f"m-infer-start-1\nm-lap-us-{(start + 9) * 1e6:.0f}\nm-lap-us-{(end + 9) * 1e6:.0f}\nm-infer-done\n"
-            for start, end in WINDOWS_S
-        )
+@pytest.mark.parametrize(
+    ("name", "finder"), [("INA219, luca-bondi", "device's timestamps"), ("PPK2", "recorded pin")]
+)
+def test_laps_of_the_serial_line_find_the_windows_unless_a_pin_does(
+    tmp_path: Path, name: str, finder: str
+) -> None:
+    """Either way the log tells how many inferences make one."""
+    file, log = recording(tmp_path, name), serial_log(tmp_path, 5)
+    book = run(tmp_path, MeasuredTrace(file=file, log=log, inferences=5))
+    assert finder in book["energy.trace.windows"].method
+    energy = book["energy.trace.energy"]
+    assert energy.chain == {"trace": digest(file), "log": digest(log)}
+    assert "5 inferences to a window by the serial log" in energy.method
+
+
+@pytest.mark.parametrize("name", ["INA219, luca-bondi", "PPK2"])
+def test_a_log_of_another_number_of_inferences_is_refused(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(tmp_path, MeasuredTrace(file=recording(tmp_path, name), log=serial_log(tmp_path, 50)))
+    assert (
+        "serial.log: each 'infer' is of 50 inferences, the study's 'inferences' is 1"
+        in capsys.readouterr().err
     )
-    book = run(tmp_path, MeasuredTrace(file=file, log=str(log)))
-    assert "device's timestamps" in book["energy.trace.windows"].method
-    assert book["energy.trace.energy"].chain == {"trace": digest(file), "log": digest(log)}
 
 
 def test_wiring_is_passed_on(tmp_path: Path) -> None:
     wiring = FORMATS["Rigol DS1000E"].wiring
     trace = MeasuredTrace(file=recording(tmp_path, "Rigol DS1000E"), **wiring.model_dump())
     assert run(tmp_path, trace)["energy.trace.windows"].value == len(WINDOWS_S)
-    assert set(MeasuredTrace.model_fields) == {*Wiring.model_fields, "file", "log", "inferences"}
+    assert set(MeasuredTrace.model_fields) == {*Wiring.model_fields, "file", "log", "inferences", "supply_V"}
 
 
 def test_without_a_recording_the_trace_is_synthetic(tmp_path: Path) -> None:
@@ -114,6 +174,18 @@ def test_without_a_recording_the_trace_is_synthetic(tmp_path: Path) -> None:
     }
     assert curves["curve"].startswith("sleep_state,period_s,duty_cycle,")
     assert curves["schedule"].startswith("sleep_state,inferences_per_hour,")
+
+
+@pytest.mark.parametrize(
+    "claimed", [CLAIMED, CLAIMED | {"value_s": 0.066, "interval_s": (0.0655, 0.0665)}, None]
+)
+@pytest.mark.parametrize("board", ["esp32-wroom", "esp32-cam"])
+def test_every_studys_stand_in_has_all_its_windows(
+    tmp_path: Path, board: str, claimed: dict[str, Any] | None
+) -> None:
+    book = run(tmp_path, None, load_board(ROOT / "config" / "boards" / f"{board}.yaml"), claimed)
+    assert book["energy.trace.windows"].value == 20
+    assert {item.kind for name, item in book.items() if name.startswith("energy.trace")} == {Kind.MODELLED}
 
 
 def test_a_trace_that_cannot_be_used_is_told_in_one_sentence(

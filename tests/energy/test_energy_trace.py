@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paper2board.energy.board import load_board
+from paper2board.energy.active_window import find_windows
+from paper2board.energy.board import Detector, load_board
 from paper2board.energy.current_trace import (
     HEADER,
     SYNTHETIC,
@@ -46,6 +47,40 @@ def test_written_traces_read_back(tmp_path: Path, kind: Kind) -> None:
     np.testing.assert_array_equal(again.current_mA, trace.current_mA)
 
 
+@pytest.mark.parametrize("first_s", [0.0, 1e6])
+def test_a_fast_trace_of_a_small_current_reads_back_to_the_same_windows(
+    tmp_path: Path, first_s: float
+) -> None:
+    """5 MS/s, and a current in nA."""
+    time_s = np.arange(5000) / 5e6
+    pulse = np.abs(np.arange(5000) - 2249.5) < 1250
+    noise = np.random.default_rng(0).normal(0, 1e-6, 5000)
+    trace = Trace(first_s + time_s, np.where(pulse, 44e-6, 12e-6) + noise, Kind.MEASURED, active=pulse)
+    detector = Detector(current_min_mA=3e-5, current_max_mA=6e-5, boot_s=0, min_duration_s=1e-4)
+    write_trace(tmp_path / "trace.csv", trace)
+    (window,), (again,) = (
+        find_windows(each, detector) for each in (trace, read_trace(tmp_path / "trace.csv"))
+    )
+    assert (again.samples, again.duration_s) == (2500, pytest.approx(window.duration_s, rel=1e-3))
+    assert again.duration_s == pytest.approx(5e-4, rel=1e-6)
+    assert again.mean_mA == pytest.approx(window.mean_mA, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        SYNTHETIC,
+        f'"{SYNTHETIC}",,',
+        f'  "{SYNTHETIC}"',
+        SYNTHETIC.replace(",", '","'),
+        f"exported by a spreadsheet\n{SYNTHETIC};",
+        f"\ufeff{SYNTHETIC}",
+    ],
+)
+def test_a_synthetic_trace_stays_one_however_it_is_saved(tmp_path: Path, first: str) -> None:
+    assert read_trace(_write(tmp_path, GOOD, header=f"{first}\n{HEADER}")).kind is Kind.MODELLED
+
+
 def test_a_synthetic_trace_says_so_and_repeats_for_a_seed(tmp_path: Path) -> None:
     trace = synthetic_trace(BOARD, [0.3], seed=7)
     write_trace(tmp_path / "trace.csv", trace)
@@ -63,7 +98,7 @@ def test_a_synthetic_trace_says_so_and_repeats_for_a_seed(tmp_path: Path) -> Non
         ([*GOOD[:50], "nan,36.4", *GOOD[51:]], "sample 51 is not finite"),
         ([*GOOD[:50], "0.05,1e999", *GOOD[51:]], "sample 51 is not finite"),
         ([*GOOD[:50], GOOD[49], *GOOD[51:]], "does not increase at sample 51"),
-        ([*GOOD[:50], *GOOD[52:]], "missing"),
+        ([*GOOD[:50], *GOOD[52:]], "missing, .* or with a finer clock"),
         ([*GOOD[:50], "0.05", *GOOD[51:]], "sample 51 has 1 columns, the header 2"),
         ([*GOOD[:50], "0.05,n/a", *GOOD[51:]], "not a table of numbers"),
         ([line.replace(".", ",") for line in GOOD[1:]], "has 4 columns"),

@@ -169,12 +169,13 @@ def write_run(folder: Path) -> Run:
             lines.append(f"{duty},{state},{average},{3825 / average}")
     duty_cycle = folder / "duty_cycle.csv"
     duty_cycle.write_text("\n".join(lines) + "\n")
-    lines = ["inferences_per_hour,sleep_state,average_power_mW,life_h"]
+    lines = ["inferences_per_hour,sleep_state,average_power_mW,life_h,life_h_low,life_h_high"]
     for state, power in (("idle", 183.1), ("deep-sleep-module", 0.05)):
         for step in range(13):
             rate = 10 ** (-1 + step / 4)
             average = power + rate * 69.2 / 3600
-            lines.append(f"{rate},{state},{average},{3825 / average}")
+            life_h = 3825 / average
+            lines.append(f"{rate},{state},{average},{life_h},{0.7 * life_h},{1.1 * life_h}")
     schedule = folder / "schedule.csv"
     schedule.write_text("\n".join(lines) + "\n")
     return Run(paths, Details(histories, confusion, duty_cycle, schedule))
