@@ -142,7 +142,7 @@ def test_markdown_tables_parse(output):
         if line.startswith("|") and following.startswith("|"):
             assert bars == len(re.findall(r"(?<!\\)\|", following)), line
         tables += bool(re.fullmatch(r"\|(-+\|)+", line))
-    assert tables == 24 + 2
+    assert tables == 25 + 2
 
 
 def test_verdicts_of_a_synthetic_run(run, tmp_path):
