@@ -36,7 +36,7 @@ if __name__ == "__main__":
             chain = {"c": digest(snakemake.input.model), "image": built.digest, "file": digest(image)}
             size = image.stat().st_size
             # The initial values of variables lie there as well.
-            taken = sum(built.memory.values()) + built.memory["data"]
+            taken = sum(built.memory.values()) + built.memory["data"] + built.stack_bytes
             text = "code, constants, variables, the initial values of these, stack, as linked"
             book = {
                 "esp32.image": counted(size, "B", "the file for flash address 0x1000", Kind.MEASURED, chain),

@@ -35,7 +35,7 @@ FLAGS = (
     "-fno-schedule-insns",
 )
 _ELF_LOAD = 1
-_SECTIONS = ("text", "rodata", "data", "bss", "stack")
+_SECTIONS = ("text", "rodata", "data", "bss")
 _REGIONS = {
     "rom": "flash",
     "ram": "SRAM for variables",
@@ -64,10 +64,11 @@ class Port(StrEnum):
 @dataclass(frozen=True)
 class DeviceImage:
     """What a device image loads: ``content`` (all loaded bytes, by load address) and ``memory`` (bytes of each
-    section: text, rodata, data, bss, stack)."""
+    section: text, rodata, data, bss); what it reserves: ``stack_bytes``."""
 
     content: bytes
     memory: dict[str, int]
+    stack_bytes: int
 
     @property
     def digest(self) -> str:
@@ -153,7 +154,7 @@ def read_image(elf: str | Path) -> DeviceImage:
         ]
         names = data[headers[names_index][4] :]
         memory = {names[header[0] :].split(b"\0", 1)[0].decode(): header[5] for header in headers}
-        return DeviceImage(content, {name: memory[f".{name}"] for name in _SECTIONS})
+        return DeviceImage(content, {name: memory[f".{name}"] for name in _SECTIONS}, memory[".stack"])
     except (OSError, ValueError, LookupError, struct.error) as error:
         raise UserError(f"{elf} is not a device image ({error}); build it again") from error
 
