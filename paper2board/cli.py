@@ -111,6 +111,19 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_verify_device)
 
     command = commands.add_parser(
+        "mlperf",
+        help="MLPerf Tiny's performance and accuracy runs on a study's device",
+        description="Run a study's first test images as MLPerf Tiny's runner does: five windows of at least ten "
+        "seconds and ten inferences, then each image once. Call it where `make report` has run. On an emulator, "
+        "seconds are those of its clock model. docs/protocol.md has MLCommons' own runner.",
+    )
+    command.add_argument("study", metavar="STUDY", help="a file of config/studies")
+    command.add_argument(
+        "--port", metavar="PORT", help="of a board that runs the study's image (default: emulated)"
+    )
+    command.set_defaults(run=_mlperf)
+
+    command = commands.add_parser(
         "bench-engine",
         help="what networks cost on the emulator: instructions, memory, modelled latency",
         description="Run the benchmark's networks with every back end and plan on the emulator, compare their "
@@ -238,7 +251,7 @@ def _compile(options: argparse.Namespace) -> int:
 
 
 def _ports(_: argparse.Namespace) -> int:
-    from paper2board.firmware.ports import board_ports, find_port
+    from paper2board.firmware.serial_ports import board_ports, find_port
 
     ports = board_ports()
     if not ports:
@@ -249,7 +262,7 @@ def _ports(_: argparse.Namespace) -> int:
 
 def _flash(options: argparse.Namespace) -> int:
     from paper2board.firmware.flash import flash  # with esptool: not for `--help`
-    from paper2board.firmware.ports import find_port
+    from paper2board.firmware.serial_ports import find_port
 
     port = options.port or find_port()
     board = flash(port, options.image, progress=True)
@@ -262,6 +275,12 @@ def _verify_device(options: argparse.Namespace) -> int:
     from paper2board.capture.verify import main as verify  # with numpy: not for `--help`
 
     return verify(options.study, options.engine, options.images)
+
+
+def _mlperf(options: argparse.Namespace) -> int:
+    from paper2board.capture.mlperf import main as mlperf  # with numpy: not for `--help`
+
+    return mlperf(options.study, options.port)
 
 
 def _new_study(options: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """What is installed here, what is missing, and what that disables.
 
-Imports nothing but the standard library at the top and changes nothing, so that any ``python3`` can run it
+Imports nothing beyond the standard library at the top and changes nothing, so that any ``python3`` can run it
 before set-up: ``python3 -m paper2board.doctor``, which is ``make doctor``.
 """
 
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from paper2board.firmware.idf import find_idf
 
 ROOT = Path(__file__).resolve().parent.parent
 FREE_DISK_GB = 6  # .venv takes 4 GB; data, models and results of a standard run stay below 2 GB
@@ -78,8 +80,7 @@ def _findings() -> Iterator[Finding]:
     yield _tool("npm", "the data set from its npm package; a mirror folder or the official archive remain")
     yield _rapl()
     yield _serial_ports()
-    yield _tool("idf.py", "building the ESP-IDF project")
-    yield _espressif_emulator()
+    yield _esp_idf()
     yield _disk()
     yield _cache()
     yield Finding("cores", str(len(os.sched_getaffinity(0))))
@@ -154,13 +155,13 @@ def _emulator() -> Finding:
     return tool
 
 
-def _espressif_emulator() -> Finding:
-    tools = Path(os.environ.get("IDF_TOOLS_PATH") or Path.home() / ".espressif")
-    installed = sorted(map(str, tools.glob("tools/qemu-xtensa/*/qemu/bin/qemu-system-xtensa")))
-    for emulator in ("qemu-system-xtensa", *installed):
-        if _has_machine(emulator, "esp32"):
-            return Finding("Espressif's QEMU", shutil.which(emulator) or emulator)
-    return Finding("Espressif's QEMU", "not found", "booting the ESP32 image itself without a board")
+def _esp_idf() -> Finding:
+    command = find_idf()
+    return (
+        Finding("ESP-IDF", command[-1])
+        if command
+        else Finding("ESP-IDF", "not found", "its project; 5.5 is needed")
+    )
 
 
 def _has_machine(emulator: str, machine: str) -> bool:
@@ -178,13 +179,13 @@ def _rapl() -> Finding:
 
 def _serial_ports() -> Finding:
     try:
-        from serial.tools.list_ports import comports
+        from paper2board.firmware.serial_ports import board_ports
     except ImportError:
-        return Finding("serial ports", "unknown", "looking for boards; run `make setup`")
-    ports = [port.device for port in comports() if port.vid is not None]  # USB: a board, not the PC's own
-    if ports:
-        return Finding("serial ports", ", ".join(ports))
-    return Finding("serial ports", "no USB port", "measuring on a board")
+        return Finding("boards", "unknown", "looking for boards; run `make setup`")
+    boards = ", ".join(map(str, board_ports()))
+    return (
+        Finding("boards", boards) if boards else Finding("boards", "none connected", "measuring on a board")
+    )
 
 
 def _disk() -> Finding:

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exception that a user is meant to read, and the one of them that a run survives."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
     Scripts and the command line print the message alone (no traceback) and exit with status 1;
     any other exception is a defect of ours and keeps its traceback.
     """
+
+
+class DoesNotFitError(UserError):
+    """A network is too large for a board's memory, which is a result."""

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from paper2board.configuration import validate
 from paper2board.energy.board import load_board
 from paper2board.engines import ENGINES
 from paper2board.errors import UserError
-from paper2board.firmware.idf import find_idf
+from paper2board.firmware.idf import MISSING, find_idf
 from paper2board.study import (
     Config,
     check_budget,
@@ -72,6 +73,8 @@ def stop_timers():
 
 onstart:
     lock_folder()
+    if not find_idf():
+        print(MISSING, file=sys.stderr)
 
 
 onsuccess:

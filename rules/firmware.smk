@@ -152,10 +152,6 @@ rule build_esp_idf:
         backend=lambda w: ENGINES[study(w).engine].backend,
         streaming=lambda w: ENGINES[study(w).engine].streaming,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
-        # Where ESP-IDF has come since, what was skipped is built; where it is not at hand today, what was built stays.
-        esp_idf=lambda w: (
-            bool(find_idf()) or Path(f"build/{w.study}/esp-idf/flash_args").exists()
-        ),
         code=code("build_esp_idf"),
     message:
         "{wildcards.study}: building the ESP-IDF project"

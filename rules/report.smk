@@ -426,6 +426,6 @@ rule render_report:
 rule report:
     input:
         expand("results/{study}/report", study=STUDIES),
-        expand("build/{study}/esp-idf", study=STUDIES),
+        expand("build/{study}/esp-idf", study=STUDIES if find_idf() else []),
     message:
         "Reports: {input}"

@@ -7,10 +7,11 @@ network that does not fit it leaves ``refused.txt``, which says what is missing,
 
 from pathlib import Path
 
+from paper2board.errors import DoesNotFitError
 from paper2board.evidence import Kind, counted, write_book
 from paper2board.files import digest, write_text
 from paper2board.firmware.esp32 import write_flash_image, write_whole_flash
-from paper2board.firmware.image import DoesNotFitError, Port, build_device_image, read_image
+from paper2board.firmware.image import Port, build_device_image, read_image
 from paper2board.scripting import running
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from paper2board.evidence import Kind, write_book
 from paper2board.files import digest
 from paper2board.firmware.flash import flash
 from paper2board.firmware.image import image_digest
-from paper2board.firmware.ports import find_port
+from paper2board.firmware.serial_ports import find_port
 from paper2board.report.logits import load_test, read_logits
 from paper2board.scripting import Log, running
 
@@ -70,4 +70,9 @@ if __name__ == "__main__":
             log(f"{len(expected)} inferences, median {int(np.median(device_log.counts)):,} cycles")
         write_book(snakemake.output.book, book)
         if book and (wrong := book["device.board.differing"].value):
-            raise UserError(f"{wrong} logits of the board differ from the integer model's; try another board")
+            # Out of the way of the next capture.
+            aside = Path(f"{params.log}.wrong")
+            Path(params.log).replace(aside)
+            raise UserError(
+                f"{wrong} logits of the board differ from the integer model's ({aside}); try another board"
+            )

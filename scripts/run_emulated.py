@@ -15,7 +15,7 @@ from paper2board.convert.planner import Limits, board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.energy.board import Cpu, Memory
 from paper2board.engines import ENGINES
-from paper2board.errors import UserError
+from paper2board.errors import DoesNotFitError, UserError
 from paper2board.evidence import write_book
 from paper2board.files import digest
 from paper2board.firmware import runner
@@ -37,7 +37,7 @@ if __name__ == "__main__":
             model = read_tflite(tflite)
             try:
                 ready = choose(model, engine.backend, limits)
-            except UserError as error:
+            except DoesNotFitError as error:
                 log(f"{name}: does not fit the board ({error})")
                 ready = choose(model, engine.backend, RUNNER_LIMITS)
             write_engine(ready, folder / name)

@@ -45,7 +45,7 @@ def test_required_tool_that_is_missing_fails(path: Path, capsys: pytest.CaptureF
     assert "qemu-system-xtensa    missing  not found" in printed
     summary = printed.splitlines()[-1]
     assert "xtensa-lx106-elf-gcc" in summary
-    assert "idf.py" not in summary  # optional
+    assert "ESP-IDF" not in summary  # optional
 
 
 def test_required_things_come_first_and_extras_do_not_fail(
@@ -93,16 +93,16 @@ def test_emulator_must_have_the_machine(path: Path) -> None:
     assert doctor._emulator().state == "ok"
 
 
-def test_finds_espressif_s_emulator_where_its_installer_puts_it(
+def test_esp_idf_counts_as_the_workflow_counts_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IDF_TOOLS_PATH", str(tmp_path))
-    assert doctor._espressif_emulator().state == "-"
-    folder = tmp_path / "tools/qemu-xtensa/esp_develop_9.0.0/qemu/bin"
-    put_command(folder, "qemu-system-xtensa", "esp32                Espressif ESP32 machine")
-    assert doctor._espressif_emulator() == doctor.Finding(
-        "Espressif's QEMU", str(folder / "qemu-system-xtensa")
-    )
+    monkeypatch.setenv("IDF_PATH", str(tmp_path / "idf"))
+    put_command(path, "idf.py", "ESP-IDF v4.4.1")
+    assert doctor._esp_idf().state == "-"
+    (tmp_path / "idf/tools/cmake").mkdir(parents=True)
+    version = "set(IDF_VERSION_MAJOR 5)\nset(IDF_VERSION_MINOR 5)\n"
+    (tmp_path / "idf/tools/cmake/version.cmake").write_text(version)
+    assert doctor._esp_idf() == doctor.Finding("ESP-IDF", str(path / "idf.py"))
 
 
 def test_tells_rapl_absent_from_rapl_forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,10 +38,11 @@ class LineError(UserError):
 @contextlib.contextmanager
 def serial_line(port: str | Callable[[], str], baud: int = BAUD) -> Iterator[serial.SerialBase]:
     """Open a device's line: ``/dev/ttyUSB0``, a pty, any pyserial URL (``socket://host:port``), or what a function
-    such as :func:`paper2board.firmware.ports.find_port` finds now.
+    such as :func:`paper2board.firmware.serial_ports.find_port` finds now.
 
     Raise :class:`LineError` when it cannot be opened, or is lost while it is in use.
     """
+    name = port if isinstance(port, str) else "of the board"
     try:
         name = port if isinstance(port, str) else port()
         line = serial.serial_for_url(name, baudrate=baud, timeout=1.0, exclusive=True, do_not_open=True)

@@ -19,6 +19,8 @@ import serial
 from scipy.stats import rankdata
 
 from paper2board.capture.client import DeviceError
+from paper2board.capture.line import emulated_line, serial_line
+from paper2board.capture.verify import study_subject
 from paper2board.errors import UserError
 from paper2board.files import write_bytes, write_text
 
@@ -26,6 +28,10 @@ WINDOWS = 5
 WINDOW_S = 10.0
 WINDOW_INFERENCES = 10
 WARMUPS = 5
+IMAGES = 200
+"""Of the benchmarks' accuracy runs; here a study's first test images, not MLPerf Tiny's own selection."""
+BENCHMARKS = ("ic01", "vww01")
+"""Whose results are probabilities (firmware/app/app.c)."""
 _CHUNK_BYTES = 31
 """Of the input in one command: with its name they are less than the reference's 80 characters."""
 _NAME = re.compile(r"m-name-dut-\[([^]]+)]")
@@ -35,7 +41,7 @@ _RESULTS = re.compile(r"m-results-\[([^]]+)]")
 
 
 @dataclass(frozen=True)
-class Inference:
+class Window:
     """``inferences`` on one input: the time between the two laps, and the results of the last."""
 
     inferences: int
@@ -52,7 +58,7 @@ class Inference:
 class Performance:
     """A performance run: five windows, each of another input."""
 
-    windows: tuple[Inference, ...]
+    windows: tuple[Window, ...]
 
     @property
     def throughput(self) -> float:
@@ -97,13 +103,13 @@ class DeviceUnderTest:
         if "m-load-done" not in reply:
             raise DeviceError(f"the device wants more than the {len(content)} bytes sent; check the data set")
 
-    def infer(self, inferences: int, warmups: int = 0) -> Inference:
+    def infer(self, inferences: int, warmups: int = 0) -> Window:
         """Run ``warmups``, then ``inferences`` between two laps."""
         reply = self._command(f"infer {inferences} {warmups}", self._inference_timeout_s)
         start, end = map(int, _find(_LAP, reply, count=2))
         results = tuple(map(float, _find(_RESULTS, reply)[0].split(",")))
         # The device's microseconds are 32 bits.
-        return Inference(inferences, ((end - start) % (1 << 32)) / 1e6, results)
+        return Window(inferences, ((end - start) % (1 << 32)) / 1e6, results)
 
     def _command(self, command: str, timeout_s: float | None = None) -> list[str]:
         self._send(command)
@@ -149,7 +155,7 @@ def performance(device: DeviceUnderTest, inputs: Sequence[bytes]) -> Performance
     if len(inputs) < WINDOWS:
         raise UserError(f"a performance run takes {WINDOWS} inputs, not {len(inputs)}; give it more")
     inferences = WINDOW_INFERENCES
-    windows: list[Inference] = []
+    windows: list[Window] = []
     for content in inputs[:WINDOWS]:
         device.load(content)
         while (window := device.infer(inferences, WARMUPS)).seconds < WINDOW_S:
@@ -196,3 +202,20 @@ def write_dataset(folder: str | Path, images: np.ndarray, labels: np.ndarray) ->
         write_bytes(Path(folder) / f"{index:05}.bin", np.ascontiguousarray(image, np.uint8).tobytes())
         lines.append(f"{index:05}.bin,{classes},{label}\n")
     write_text(Path(folder) / "y_labels.csv", "".join(lines))
+
+
+def main(study: str, port: str | None) -> int:
+    """Run both on the device of a study, emulated or on ``port``, and print what came out."""
+    subject = study_subject(study)
+    inputs = [(image.astype(np.int16) + 128).astype(np.uint8).tobytes() for image in subject.inputs[:IMAGES]]
+    opened = serial_line(port) if port else emulated_line(subject.image, subject.core)
+    with opened as line:
+        device = DeviceUnderTest(line)
+        run = performance(device, inputs)
+        print(
+            f"{device.name}, {device.model}: {run.throughput:.3f} inferences/s, median of {WINDOWS} windows"
+        )
+        if device.model in BENCHMARKS and subject.labels is not None:
+            found = accuracy(device, inputs, subject.labels[:IMAGES])
+            print(f"top-1 {found.top1:.2f} %, area under the ROC curve {found.auc:.3f}, {len(inputs)} images")
+    return 0

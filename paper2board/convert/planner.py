@@ -16,7 +16,7 @@ from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.steps import Step, lower
 from paper2board.energy.board import Memory
-from paper2board.errors import UserError
+from paper2board.errors import DoesNotFitError
 from paper2board.integer_model import IntegerModel
 
 
@@ -53,7 +53,7 @@ class _Option:
 def choose(model: IntegerModel, backend: Backend | str, limits: Limits) -> Engine:
     """Return the cheapest engine of ``model`` with the kernels of ``backend`` that fits ``limits``.
 
-    Raise :class:`UserError` if none does, naming the layer to shrink.
+    Raise :class:`DoesNotFitError` if none does, naming the layer to shrink.
     """
     backend = Backend(backend)
     check_size(model)
@@ -82,7 +82,7 @@ def choose(model: IntegerModel, backend: Backend | str, limits: Limits) -> Engin
     if smallest.plan.bytes <= limits.sram_bytes:
         return smallest
     _, alive = smallest.plan.peak()
-    raise UserError(
+    raise DoesNotFitError(
         f"model {model.name}: the smallest plan found takes {smallest.plan.bytes} bytes of SRAM, the limit is"
         f" {limits.sram_bytes}; shrink layer {alive[0].step}, which holds {alive[0].bytes} of them at the peak"
     )
@@ -170,7 +170,7 @@ def _refuse_flash(
     least = [min(option.flash_bytes for option in step) for step in options]
     if sum(least) > limits.flash_bytes:
         largest, step = max(zip(least, steps, strict=True), key=lambda pair: pair[0])
-        raise UserError(
+        raise DoesNotFitError(
             f"model {model.name}: its constants take {sum(least)} bytes of flash, the limit is"
             f" {limits.flash_bytes}; shrink layer {step.name}, which takes {largest} of them"
         )

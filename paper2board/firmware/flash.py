@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from paper2board.errors import UserError
 from paper2board.firmware.esp32 import OFFSET
-from paper2board.firmware.ports import board_ports
+from paper2board.firmware.serial_ports import board_ports
 
 CHIP = "ESP32"
 BAUD = 460_800
@@ -53,7 +53,7 @@ class _UnreachableError(UserError):
 
 
 @dataclass(frozen=True)
-class Board:
+class FlashedBoard:
     """A flashed board: its chip with revision, its MAC address; ``written``: the image was not there yet."""
 
     chip: str
@@ -71,7 +71,7 @@ def flash(
     attempts: int = 3,
     pause_s: float = 2.0,
     progress: bool = False,
-) -> Board:
+) -> FlashedBoard:
     """Write ``image`` into the flash of the ESP32 on ``port``, unless it is there, and start it.
 
     ``port``: a device (``/dev/ttyUSB0``), a pty or a pyserial URL (``socket://host:port``,
@@ -83,7 +83,7 @@ def flash(
     cannot be opened, nothing answers, the chip is another one or wants signed or encrypted programs, the image does
     not fit, or every attempt failed.
     """
-    content = read_image(image)
+    content = read_flash_image(image)
     flashing = _Flashing(port, content, progress)
     lost: Exception | None = None
     with _silent_esptool():
@@ -92,7 +92,7 @@ def flash(
                 time.sleep(pause_s)
             try:
                 chip, mac = flashing.run(fast=attempt == 0)
-                return Board(chip, mac, flashing.begun)
+                return FlashedBoard(chip, mac, flashing.begun)
             except _UnreachableError as error:
                 if lost is None:
                     raise
@@ -109,7 +109,7 @@ def flash(
     raise UserError(f"the line to the board on {port} failed {attempts} times ({reason}); {state}") from lost
 
 
-def read_image(path: str | Path) -> bytes:
+def read_flash_image(path: str | Path) -> bytes:
     """Return an ESP32 image's bytes, padded to whole words; raise :class:`UserError` if it is none or damaged."""
     try:
         content = Path(path).read_bytes()

@@ -11,7 +11,7 @@ import tempfile
 from enum import StrEnum
 from pathlib import Path
 
-from paper2board.errors import UserError
+from paper2board.errors import DoesNotFitError, UserError
 from paper2board.files import write_text
 from paper2board.firmware.image import PORTS
 from paper2board.firmware.sources import FIRMWARE
@@ -19,9 +19,9 @@ from paper2board.firmware.sources import FIRMWARE
 PROJECT = PORTS / "esp-idf"
 IMAGE = "p2b.bin"
 """The application in a built folder; its SHA-256 is the digest that the device reports."""
-SKIPPED = (
-    "skipped: ESP-IDF 5.5 or newer is not set up here; install it (https://docs.espressif.com/projects/esp-idf),"
-    " source its export.sh in this shell, and run again"
+MISSING = (
+    "the ESP-IDF project is not built: ESP-IDF 5.5 or newer is not set up here; install it"
+    " (https://docs.espressif.com/projects/esp-idf), source its export.sh in this shell, and run again"
 )
 _RESULTS = (
     IMAGE,
@@ -41,6 +41,9 @@ class Mode(StrEnum):
 
 
 _OLDEST = (5, 5)
+_TOO_LARGE = re.compile(r"region `\w+' overflowed by \d+ bytes|.*partition is too small.*")
+"""What the linker says, and ESP-IDF of an application that is larger than its partition."""
+_LAST_LINES = 30
 
 
 def find_idf() -> list[str] | None:
@@ -72,11 +75,11 @@ def build_idf(
 
     ``folder/flash_args`` tells esptool what goes where. ``boxes``: a detector's tables, a header called
     ``boxes.h``. ``tflite``: what TFLite Micro runs, for :attr:`Mode.TFLM`. Nothing is written beside the sources.
-    Raise :class:`UserError` without ESP-IDF, or for a network that does not fit.
+    Raise :class:`UserError` without ESP-IDF, :class:`DoesNotFitError` for a network that does not fit.
     """
     command, folder = find_idf(), Path(folder).resolve()
     if command is None:
-        raise UserError(SKIPPED)
+        raise UserError(MISSING)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         project, build = Path(name) / "project", Path(name) / "build"
@@ -96,17 +99,21 @@ def build_idf(
         }
         command += ["-C", str(project), "-B", str(build)]
         command += [f"-D{key}={value}" for key, value in settings.items() if value]
-        done = subprocess.run([*command, "build"], capture_output=True, text=True, check=False)
-        write_text(folder / "build.log", done.stdout + done.stderr)
-        if overflow := re.search(r"region `(\w+)' overflowed by (\d+) bytes", done.stdout + done.stderr):
-            raise UserError(
-                f"the network in {model_folder} does not fit the ESP32: {overflow[1]} is {overflow[2]} bytes too"
-                " small; choose a smaller network"
+        # In English, since the tools say what does not fit in words only.
+        environment = os.environ | {"LC_ALL": "C"}
+        done = subprocess.run(
+            [*command, "build"], capture_output=True, text=True, check=False, env=environment
+        )
+        said = done.stdout + done.stderr
+        write_text(folder / "build.log", said)
+        if too_large := _TOO_LARGE.search(said):
+            raise DoesNotFitError(
+                f"the network in {model_folder} does not fit the ESP32 ({too_large[0].strip()}); choose a smaller"
+                " network"
             )
         if done.returncode:
-            raise RuntimeError(
-                f"idf.py failed on the generated C in {model_folder}; see {folder / 'build.log'}"
-            )
+            last = "\n".join(said.splitlines()[-_LAST_LINES:])
+            raise RuntimeError(f"idf.py failed on the generated C in {model_folder}:\n{last}")
         for result in _RESULTS:
             (folder / result).parent.mkdir(exist_ok=True)
             shutil.copyfile(build / result, folder / result)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from paper2board.errors import UserError
+from paper2board.errors import DoesNotFitError, UserError
 from paper2board.files import atomic_path
 from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 
@@ -43,10 +43,6 @@ _REGIONS = {
     "loaded": "SRAM for constants (no flash is mapped without ESP-IDF)",
 }
 """Memory regions of the linker scripts."""
-
-
-class DoesNotFitError(UserError):
-    """A network is too large for the ESP32's memory."""
 
 
 class Port(StrEnum):

@@ -23,7 +23,7 @@ from paper2board.energy.board import load_board
 from paper2board.errors import UserError
 from paper2board.evidence import Kind, read_book
 from paper2board.firmware.esp32 import OFFSET, write_flash_image, write_whole_flash
-from paper2board.firmware.flash import Board
+from paper2board.firmware.flash import FlashedBoard
 from paper2board.firmware.image import Port, build_device_image, image_digest, read_image
 from paper2board.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
 from paper2board.report.logits import write_logits
@@ -186,10 +186,10 @@ def test_from_the_generated_code_to_a_measured_row(
     logits = np.asarray(simulate(network(), to_int8(images))).reshape(2, -1)
     flashed = []
 
-    def flash(port: str, image: Path, progress: bool) -> Board:
+    def flash(port: str, image: Path, progress: bool) -> FlashedBoard:
         """What the mock board of test_flash.py is for; it runs no program."""
         flashed.append(image)
-        return Board("ESP32-D0WD (revision v1.0)", "24:0a:c4:00:00:01", True)
+        return FlashedBoard("ESP32-D0WD (revision v1.0)", "24:0a:c4:00:00:01", True)
 
     monkeypatch.setattr("paper2board.firmware.flash.flash", flash)
     monkeypatch.setattr("paper2board.report.logits.load_test", lambda *_: images)
@@ -212,6 +212,7 @@ def test_from_the_generated_code_to_a_measured_row(
     with pytest.raises(SystemExit):
         capture(tmp_path, machine.port, logits ^ 1)
     assert "differ from the integer model's" in (tmp_path / "capture_board.log").read_text()
+    assert not (tmp_path / "board.log.jsonl").exists(), "the next run would take it"
 
 
 def test_a_network_that_does_not_fit_leaves_the_reason(tmp_path: Path) -> None:

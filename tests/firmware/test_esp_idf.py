@@ -22,10 +22,10 @@ from paper2board.convert.c_code import engine, write_engine
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.two_cores import in_pairs
 from paper2board.energy.board import load_board
-from paper2board.errors import UserError
+from paper2board.errors import DoesNotFitError, UserError
 from paper2board.firmware.esp32 import BAUD
 from paper2board.firmware.host import HostModel, build_host
-from paper2board.firmware.idf import IMAGE, PROJECT, SKIPPED, Mode, build_idf, find_idf
+from paper2board.firmware.idf import IMAGE, MISSING, PROJECT, Mode, build_idf, find_idf
 from paper2board.firmware.image import COMPILER
 from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor, write
@@ -334,7 +334,7 @@ def fake(tools: Path, failure: str = "") -> None:
 
 
 def test_without_esp_idf_one_line_says_so(no_idf: Path, tmp_path: Path) -> None:
-    assert find_idf() is None and "\n" not in SKIPPED
+    assert find_idf() is None and "\n" not in MISSING
     with pytest.raises(UserError, match=r"ESP-IDF .* is not set up here; install it"):
         build_idf(tmp_path, tmp_path / "out")
 
@@ -381,11 +381,15 @@ def test_a_build_leaves_its_results_and_the_sources_alone(no_idf: Path, tmp_path
 
 
 def test_what_does_not_build_is_told(no_idf: Path, tmp_path: Path) -> None:
-    fake(no_idf, "region `dram0_0_seg' overflowed by 1234 bytes")
-    with pytest.raises(UserError, match="does not fit the ESP32: dram0_0_seg is 1234 bytes too small"):
-        build_idf(tmp_path, tmp_path / "out")
+    for reason in (
+        "region `dram0_0_seg' overflowed by 1234 bytes",
+        "Error: app partition is too small for binary p2b.bin size 0x320000",
+    ):
+        fake(no_idf, reason)
+        with pytest.raises(DoesNotFitError, match=re.escape(f"does not fit the ESP32 ({reason})")):
+            build_idf(tmp_path, tmp_path / "out")
     fake(no_idf, "no such option")
-    with pytest.raises(RuntimeError, match=r"see .*build\.log"):
+    with pytest.raises(RuntimeError, match="no such option"):
         build_idf(tmp_path, tmp_path / "out")
     assert "no such option" in (tmp_path / "out" / "build.log").read_text()
 
@@ -405,15 +409,19 @@ def run_script(generated: Path, folder: Path) -> str:
     return Path(snakemake.log[0]).read_text()
 
 
-def test_the_workflow_s_script_skips_or_builds(no_idf: Path, tmp_path: Path) -> None:
+def test_the_workflow_s_script_builds(no_idf: Path, tmp_path: Path) -> None:
     model = network(3)
     (tmp_path / "model.tflite").write_bytes(write_flatbuffer(model))
     write(model, tmp_path / "integers")
-    assert run_script(tmp_path, tmp_path / "without") == SKIPPED + "\n"
-    assert (tmp_path / "without" / "skipped.txt").read_text() == SKIPPED + "\n"
+    with pytest.raises(SystemExit):
+        run_script(tmp_path, tmp_path / "without")
+    assert (tmp_path / "without.log").read_text() == MISSING + "\n"
     fake(no_idf)
     log = run_script(tmp_path, tmp_path / "with")
     folder = tmp_path / "with"
     assert log == f"{folder / IMAGE}: image {hashlib.sha256(IMAGE.encode()).hexdigest()}\n"
     assert CLASSES in (folder / "model" / "model.h").read_text()
     assert f"P2B_MODEL_DIR={folder / 'model'}" in (folder / "build.log").read_text()
+    fake(no_idf, "region `dram0_0_seg' overflowed by 1234 bytes")
+    assert "overflowed" in run_script(tmp_path, tmp_path / "large")
+    assert "choose a smaller network" in (tmp_path / "large" / "refused.txt").read_text()

@@ -26,7 +26,7 @@ from mock_board import Fault, MockBoard, saying
 
 from paper2board.errors import UserError
 from paper2board.firmware import flash as flash_module
-from paper2board.firmware.flash import flash, read_image
+from paper2board.firmware.flash import flash, read_flash_image
 
 MEGABYTE = 1 << 20
 TRAFFIC = {"board": 57_800, "host": 980}
@@ -515,13 +515,13 @@ def test_bad_image_is_told_before_the_board_is_touched(kind: str, content: bytes
 def test_every_flipped_byte_and_cut_of_an_image_is_seen(tmp_path: Path) -> None:
     content, path = make_image(5, size=64), tmp_path / "small.bin"
     path.write_bytes(content)
-    assert read_image(path) == content
+    assert read_flash_image(path) == content
     digest_flag = 23  # without it the image has no digest to be checked against, and is whole
     for at in range(len(content)):
         for changed in (content[:at], *([] if at == digest_flag else [damaged(content, at)])):
             path.write_bytes(changed)
             with pytest.raises(UserError, match=r"small\.bin is "):
-                read_image(path)
+                read_flash_image(path)
 
 
 def test_missing_image(tmp_path: Path) -> None:

@@ -44,6 +44,11 @@ def test_a_run_of_one_study_is_none_of_the_others_business(copy):
     assert "esp32-wroom-cifar10" not in jobs
 
 
+def test_a_board_is_captured_from_and_reported(copy):
+    copy.edit("config/config.yaml", "port: null", "port: /dev/ttyUSB0")
+    assert copy.planned() == {"capture_board", "render_report"}
+
+
 def test_another_battery_constant_runs_energy_and_report_only(copy):
     copy.edit("config/boards/esp32-wroom.yaml", "  capacity_Ah: {value: 1.0", "  capacity_Ah: {value: 2.0")
     assert copy.planned() == {"model_energy", "render_report"}

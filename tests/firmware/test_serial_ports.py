@@ -7,7 +7,7 @@ from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from paper2board.errors import UserError
-from paper2board.firmware.ports import BRIDGES, Port, board_ports, find_port
+from paper2board.firmware.serial_ports import BRIDGES, SerialPort, board_ports, find_port
 
 
 def listed(
@@ -35,7 +35,7 @@ UNRELATED = (
 def test_only_board_is_found(plug: Callable[..., None], identity: tuple[int, int]) -> None:
     plug(*UNRELATED, listed("/dev/ttyUSB0", *identity))
     assert find_port() == "/dev/ttyUSB0"
-    assert board_ports() == [Port("/dev/ttyUSB0", BRIDGES.get(identity, "Espressif"))]
+    assert board_ports() == [SerialPort("/dev/ttyUSB0", BRIDGES.get(identity, "Espressif"))]
 
 
 def test_no_board_says_what_to_check(plug: Callable[..., None]) -> None:

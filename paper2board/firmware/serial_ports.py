@@ -20,7 +20,7 @@ ESPRESSIF = 0x303A
 
 
 @dataclass(frozen=True)
-class Port:
+class SerialPort:
     """A serial port: its device (``/dev/ttyUSB0``), the bridge's name and its serial number, if it has one."""
 
     device: str
@@ -32,13 +32,13 @@ class Port:
         return f"{self.device} ({self.bridge}{number})"
 
 
-def board_ports() -> list[Port]:
+def board_ports() -> list[SerialPort]:
     """Return the serial ports that an ESP32 board may be on, by device."""
     found = []
     for port in list_ports.comports():
         bridge = "Espressif" if port.vid == ESPRESSIF else BRIDGES.get((port.vid, port.pid))
         if bridge:
-            found.append(Port(port.device, bridge, port.serial_number))
+            found.append(SerialPort(port.device, bridge, port.serial_number))
     return sorted(found, key=lambda port: port.device)
 
 
