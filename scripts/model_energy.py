@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.energy.active_window import Timestamps, trace_book
-from paper2board.energy.board import Board
+from paper2board.energy.board import Board, Figure
 from paper2board.energy.book import duty_cycle_curve, energy_book
 from paper2board.energy.current_trace import Trace, read_trace, synthetic_trace, write_trace
 from paper2board.energy.instrument_laps import read_laps
 from paper2board.energy.memory_energy import LayerTraffic, memory_energy_book
+from paper2board.energy.phases import Recorded
+from paper2board.energy.timestamps import Timestamps
+from paper2board.energy.trace_book import trace_book
 from paper2board.energy.units import in_unit
 from paper2board.energy.wiring import MeasuredTrace
 from paper2board.energy.year import schedule_curve
@@ -63,15 +65,22 @@ def supplied(board: Board, trace: Trace, recorded: MeasuredTrace) -> Board:
     """Return the board at the supply voltage that it had while it was recorded.
 
     Raises:
-        UserError: a voltage is stated beside the recorded one.
+        UserError: a voltage is stated beside the recorded one, or that is none.
     """
-    if recorded.supply_V is None:
-        return board
+    volts = recorded.supply_V or board.supply_V
     if trace.voltage_V is not None:
-        raise UserError(
-            f"{recorded.file}: it holds the supply voltage; remove 'supply_V' from the study's trace"
-        )
-    return board.model_copy(update={"supply_V": recorded.supply_V})
+        if recorded.supply_V is not None:
+            raise UserError(
+                f"{recorded.file}: it holds the supply voltage; remove 'supply_V' from the study's trace"
+            )
+        median_V = float(np.median(trace.voltage_V))
+        if median_V <= 0:
+            raise UserError(
+                f"{recorded.file}: its supply voltage is {median_V:g} V; swap the terminals of its probe, or leave "
+                "the column out"
+            )
+        volts = Figure(value=median_V, kind=trace.kind, source="median of the recorded supply voltage")
+    return board.model_copy(update={"supply_V": volts})
 
 
 if __name__ == "__main__":
@@ -100,8 +109,10 @@ if __name__ == "__main__":
             if recorded.log:
                 chain["log"] = digest(recorded.log)
                 trace, stamps = with_log(trace, recorded)
-            windows = trace_book(trace, supplied(board, trace, recorded), chain, stamps)
-            book = energy_book(board, ours, params.period_s, trace=windows, inferences=recorded.inferences)
+            bench = supplied(board, trace, recorded)
+            windows = trace_book(trace, bench, chain, stamps)
+            told = Recorded(windows, recorded.inferences, bench)
+            book = energy_book(board, ours, params.period_s, recorded=told)
         else:
             write_trace(path, stand_in(board, deck or ours))
             windows = trace_book(read_trace(path), board, {"trace": digest(path)})

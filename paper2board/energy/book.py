@@ -4,16 +4,16 @@ The same formulas serve the deck's own inputs (its 0.32 s: prefix ``deck.``) and
 latency of our engine, no prefix); currents, supply and battery are the board's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pandas as pd
 
 from paper2board.energy import battery
 from paper2board.energy.board import Board
 from paper2board.energy.derived import columns, derive
-from paper2board.energy.phases import phase_book
+from paper2board.energy.phases import Recorded, phase_book
 from paper2board.energy.power import energy_split, power_mW
-from paper2board.energy.states import active, idle, longest, period, states, supply, usable
+from paper2board.energy.states import active, idle, longest, period, require_room, states, supply, usable
 from paper2board.energy.units import in_unit
 from paper2board.energy.year import year_book
 from paper2board.evidence import Evidence
@@ -24,8 +24,7 @@ def energy_book(
     latency: Evidence,
     period_s: float,
     prefix: str = "",
-    trace: Mapping[str, Evidence] | None = None,
-    inferences: int = 1,
+    recorded: Recorded | None = None,
 ) -> dict[str, Evidence]:
     """Return the metrics ``power.*``, ``energy.*`` and ``battery.*``, names led by ``prefix``.
 
@@ -34,15 +33,14 @@ def energy_book(
         latency: of one inference, in s, ms or us.
         period_s: one inference per period in duty-cycled operation.
         prefix: of the scenario, for instance ``deck.``.
-        trace: ``energy.trace.*`` of a recorded trace, which then tells inference and idling among the phases.
-        inferences: in one window of the trace.
+        recorded: a trace, which then tells inference and idling among the phases.
 
     Raises:
-        UserError: the period has no room for waking up, a picture and one inference, modelled or recorded.
+        UserError: the period has no room for waking up and one inference, or for the recorded one.
     """
     tau = in_unit(latency, "s")
     book = _power(board) | _energy(board, tau) | _battery(board, tau) | _duty_cycled(board, tau, period_s)
-    book |= phase_book(board, tau, period_s, trace, inferences) | year_book(board, tau, period_s)
+    book |= phase_book(board, tau, period_s, recorded) | year_book(board, tau, period_s)
     return {prefix + name: item for name, item in book.items()}
 
 
@@ -145,8 +143,9 @@ def _duty_cycled(board: Board, tau: Evidence, period_s: float) -> dict[str, Evid
         "battery.duty-cycle": derive(lambda t: 100 * t / period_s, "%", "latency / period", tau),
     }
     for mode, state in states(board).items():
-        state.require_room(mode, tau, period_s)
         rest, wake = state.rest, state.wake
+        # The deck's lives know no camera.
+        require_room(longest(tau) + longest(wake), mode, period_s)
         name = f"battery.{mode}"
         power = _average_power(board, tau, rest, wake, period_s)
         life = _life(board, power)

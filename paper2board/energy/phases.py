@@ -6,65 +6,78 @@ turns to heat of their current. What the converter between battery and board los
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from paper2board.energy.board import Board
 from paper2board.energy.derived import derive
 from paper2board.energy.power import power_mW
-from paper2board.energy.states import active, idle, overhead, period, states, supply
+from paper2board.energy.states import active, idle, longest, overhead, period, require_room, states, supply
 from paper2board.evidence import Evidence
 
 
+class Recorded(NamedTuple):
+    """What a recorded trace tells of inference and idling."""
+
+    windows: Mapping[str, Evidence]
+    """``energy.trace.*``."""
+    inferences: int
+    """In one window."""
+    board: Board
+    """As it was recorded: at that supply voltage."""
+
+
 def phase_book(
-    board: Board,
-    tau: Evidence,
-    period_s: float,
-    trace: Mapping[str, Evidence] | None = None,
-    inferences: int = 1,
+    board: Board, tau: Evidence, period_s: float, recorded: Recorded | None = None
 ) -> dict[str, Evidence]:
     """Return ``energy.phase.<phase>.{power,duration,energy,chip,overhead,supply}``.
+
+    Without sleep where the period has no room for boot, a picture and one inference at their longest.
 
     Args:
         board: currents, supply, deep sleep, camera, battery.
         tau: latency of one inference, s.
         period_s: one cycle.
-        trace: ``energy.trace.*`` of a recorded trace, for what inference and idling drew.
-        inferences: in one window of the trace.
+        recorded: a trace, for what inference and idling drew.
 
     Raises:
-        UserError: the period has no room for boot, a picture and one inference.
+        UserError: the period has no room for one inference.
     """
-    trace = trace or {}
+    windows, inferences, bench = recorded or Recorded({}, 1, board)
     deep = states(board)["deep-sleep"]
     running = derive(power_mW, "mW", "active current × supply voltage", active(board), supply(board))
-    waiting = trace.get("energy.trace.power.idle") or derive(
-        power_mW, "mW", "idle current × supply voltage", idle(board), supply(board)
-    )
     book = _awake(board, "boot", running, deep.wake)
     if deep.camera:
         current, time = deep.camera
         on = derive(power_mW, "mW", "current with the camera × supply voltage", current, supply(board))
         book |= _awake(board, "camera", on, time)
-    if "energy.trace.energy" in trace:
+    if "energy.trace.energy" in windows:
         power, duration, energy = (
-            trace["energy.trace.power.active"],
-            _share(trace["energy.trace.duration"], inferences),
-            _share(trace["energy.trace.energy"], inferences),
+            windows["energy.trace.power.active"],
+            _share(windows["energy.trace.duration"], inferences),
+            _share(windows["energy.trace.energy"], inferences),
         )
         note = _unexpected(duration, tau)
         tau = _noted(duration, note)
-        book |= _awake(board, "inference", _noted(power, note), tau, _noted(energy, note))
+        book |= _awake(bench, "inference", _noted(power, note), tau, _noted(energy, note))
     else:
         book |= _awake(board, "inference", running, tau)
-    deep.require_room("deep-sleep", tau, period_s)
+    require_room(longest(tau), "idle", period_s)
     whole = period(period_s)
     rest = derive(lambda p, t: p - t, "s", f"{period_s:g} s − inference, no sleep", whole, tau)
+    if "energy.trace.power.idle" in windows:
+        book |= _awake(bench, "idle", windows["energy.trace.power.idle"], rest)
+    else:
+        waiting = derive(power_mW, "mW", "idle current × supply voltage", idle(board), supply(board))
+        book |= _awake(board, "idle", waiting, rest)
+    if deep.awake_s(tau) > period_s:
+        return book
     asleep = derive(
         lambda p, *times: p - sum(times),
         "s",
         f"{period_s:g} s − all other phases, deep sleep",
         *(whole, tau, deep.wake, *deep.camera[1:]),
     )
-    return book | _awake(board, "idle", waiting, rest) | _asleep(board, asleep)
+    return book | _asleep(board, asleep)
 
 
 def _unexpected(duration: Evidence, modelled: Evidence) -> str:

@@ -72,15 +72,6 @@ class State(NamedTuple):
         """Return the longest that the board can be awake for an inference of duration ``tau``."""
         return longest(tau) + longest(self.wake) + sum(map(longest, self.camera[1:]))
 
-    def require_room(self, mode: str, tau: Evidence, period_s: float) -> None:
-        """Raise UserError if a period has no room for being awake; ``mode`` is the state's name."""
-        awake_s = self.awake_s(tau)
-        if awake_s > period_s:
-            raise UserError(
-                f"energy: a period of {period_s:g} s has no room for {awake_s:g} s awake (mode {mode}); "
-                "choose a longer period in the study configuration"
-            )
-
 
 def states(board: Board) -> dict[str, State]:
     """Return the rest states: idle, light and deep sleep of the board, and of the module alone.
@@ -118,6 +109,15 @@ def camera(board: Board) -> tuple[Evidence, ...]:
     if board.camera is None:
         return ()
     return board.camera.current_mA.evidence("mA"), in_unit(board.camera.picture_ms.evidence("ms"), "s")
+
+
+def require_room(awake_s: float, mode: str, period_s: float) -> None:
+    """Raise UserError if a period has no room for being awake so long; ``mode`` is the state's name."""
+    if awake_s > period_s:
+        raise UserError(
+            f"energy: a period of {period_s:g} s has no room for {awake_s:g} s awake (mode {mode}); "
+            "choose a longer period in the study configuration"
+        )
 
 
 def longest(time: Evidence) -> float:

@@ -28,12 +28,13 @@ def demand(board: Board, state: str, latency_s: float) -> Demand:
 def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidence]:
     """Return ``battery.self-discharge``, ``battery.year.power`` and ``battery.year.<state>.*`` of every rest state.
 
-    Without ``capacity`` where, at an end of the inputs' ranges, the self-discharge empties any battery sooner.
+    Without ``life`` and ``capacity`` of a state where the period has no room for wake-up, picture and inference at
+    their longest; without ``capacity`` where, at the end of its range, self-discharge empties any battery sooner.
 
     Args:
         board: currents, supply, sleep modes, camera and battery.
         tau: latency of one inference, s.
-        period_s: one inference per period, for life and capacity; there is room for it.
+        period_s: one inference per period, for life and capacity.
     """
     loss, figures = self_discharge(board), cell(board)
     voltage, _, converter, discharge = figures
@@ -55,10 +56,8 @@ def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidenc
     }
     for name, state in states(board).items():
         inputs = (tau, *_inputs(board, state))
-        power = _power(board, tau, state, HOUR_s / period_s)
         resting = derive(power_mW, "mW", "rest current × supply voltage", state.rest, supply(board))
         book |= {
-            f"battery.year.{name}.life": _life(board, power),
             f"battery.year.{name}.rest-life": _life(board, resting),
             f"battery.year.{name}.rate": derive(
                 lambda average, *values: _demand(*values).most_per_hour(average),
@@ -75,6 +74,10 @@ def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidenc
                 *inputs,
             ),
         }
+        if state.awake_s(tau) > period_s:
+            continue
+        power = _power(board, tau, state, HOUR_s / period_s)
+        book[f"battery.year.{name}.life"] = _life(board, power)
         if possible:
             book[f"battery.year.{name}.capacity"] = derive(
                 lambda average, share, voltage_V, converter, discharge: (

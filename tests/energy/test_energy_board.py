@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.energy.active_window import find_windows
+from paper2board.energy.active_window import locate_windows
 from paper2board.energy.board import Board, load_board, load_platform
 from paper2board.energy.chemistry import SELF_DISCHARGE, Chemistry
 from paper2board.energy.current_trace import synthetic_trace
@@ -85,7 +85,7 @@ def test_the_esp32_cam_is_a_studys_board_with_the_articles_current() -> None:
 def test_the_esp32_cams_detector_sees_its_own_inferences() -> None:
     board = load_board(BOARDS / "esp32-cam.yaml")
     trace = synthetic_trace(board, [0.066, 0.5])
-    assert len(find_windows(trace, board.detector)) == 2
+    assert len(locate_windows(trace, board.detector)) == 2
 
 
 def _uncommented_keys(node: yaml.MappingNode, lines: list[str]) -> Iterator[str]:

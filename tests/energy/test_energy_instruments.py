@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from instruments import FORMATS, PROBE, SUPPLY_V, Format, keep, record
 
-from paper2board.energy.active_window import find_windows, trace_book
+from paper2board.energy.active_window import locate_windows, measure_windows
 from paper2board.energy.board import Detector, load_board
 from paper2board.energy.current_trace import Trace, read_trace
 from paper2board.energy.instrument_laps import read_laps
+from paper2board.energy.trace_book import trace_book
 from paper2board.energy.wiring import NO_WIRING, Wiring
 from paper2board.errors import UserError
 
@@ -70,7 +71,7 @@ def test_windows_and_charges_are_those_known(tmp_path: Path, name: str) -> None:
     """To 1 %: one sampling interval of the shortest window; the noise averages out."""
     of = FORMATS[name]
     trace = _read(tmp_path, of, record(WINDOWS_S, 1.2, noise_mA=0.2))
-    windows = find_windows(trace, DETECTOR)
+    windows = measure_windows(trace, locate_windows(trace, DETECTOR))
     assert [window.start_s for window in windows] == pytest.approx([a for a, _ in WINDOWS_S], abs=1e-3)
     for window, (start_s, end_s) in zip(windows, WINDOWS_S, strict=True):
         assert window.duration_s == pytest.approx(end_s - start_s, abs=1e-3)
@@ -421,7 +422,7 @@ class TestJls:
         np.testing.assert_allclose(again.current_mA, trace.current_mA, rtol=1e-6)
         np.testing.assert_allclose(again.time_s, trace.time_s, atol=1e-9)
         np.testing.assert_allclose(again.voltage_V, SUPPLY_V, rtol=1e-6)
-        windows = find_windows(again, DETECTOR)
+        windows = locate_windows(again, DETECTOR)
         assert [window.start_s for window in windows] == pytest.approx([a for a, _ in WINDOWS_S], abs=1e-3)
 
     def test_missing_samples_are_holes(self, tmp_path: Path) -> None:

@@ -5,19 +5,23 @@ from pathlib import Path
 import pytest
 from instruments import SUPPLY_V, record
 
-from paper2board.energy.active_window import trace_book
-from paper2board.energy.board import Detector, load_board
+from paper2board.energy.board import Detector, Figure, load_board
 from paper2board.energy.book import energy_book
-from paper2board.energy.phases import phase_book
+from paper2board.energy.phases import Recorded, phase_book
+from paper2board.energy.trace_book import trace_book
 from paper2board.errors import UserError
 from paper2board.evidence import Evidence, Kind
+from paper2board.report.metrics import read_catalogue
 
-BOARDS = Path(__file__).parents[2] / "config" / "boards"
+ROOT = Path(__file__).parents[2]
+BOARDS = ROOT / "config" / "boards"
 WROOM = load_board(BOARDS / "esp32-wroom.yaml").model_copy(
     update={"detector": Detector(current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05)}
 )
 CAM = load_board(BOARDS / "esp32-cam.yaml")
 TAU = Evidence(value=0.32, unit="s", kind=Kind.MODELLED, method="given")
+
+PARTS = ("power", "duration", "energy", "chip", "overhead", "supply")
 
 
 def phases(book: dict[str, Evidence]) -> set[str]:
@@ -29,8 +33,7 @@ def test_chip_and_board_are_all_of_a_phase(board) -> None:
     book = phase_book(board, TAU, 60)
     for phase in phases(book):
         power, duration, energy, chip, overhead, lost = (
-            book[f"energy.phase.{phase}.{part}"].value
-            for part in ("power", "duration", "energy", "chip", "overhead", "supply")
+            book[f"energy.phase.{phase}.{part}"].value for part in PARTS
         )
         assert energy == pytest.approx(power * duration)
         assert chip + overhead == pytest.approx(energy)
@@ -65,10 +68,24 @@ def test_inference_is_the_decks() -> None:
     assert format(book["energy.phase.idle.power"].value, ".1f") == "183.1"
 
 
-def test_a_period_without_room_for_the_camera_is_refused() -> None:
-    assert energy_book(WROOM, TAU, 5)
-    with pytest.raises(UserError, match="no room"):
-        energy_book(CAM, TAU, 5)
+@pytest.mark.parametrize("period_s", [1, 5])
+def test_a_period_without_room_for_the_camera_has_no_sleep(period_s: float) -> None:
+    """A picture takes up to 5 s; the deck's lives know no camera."""
+    assert "sleep" in phases(phase_book(WROOM, TAU, period_s))
+    book, long = energy_book(CAM, TAU, period_s), energy_book(CAM, TAU, 60)
+    absent = {f"energy.phase.sleep.{part}" for part in PARTS}
+    for mode in ("light-sleep", "deep-sleep", "light-sleep-module", "deep-sleep-module"):
+        absent |= {f"battery.year.{mode}.life", f"battery.year.{mode}.capacity"}
+    assert set(long) - set(book) == absent
+    assert book["energy.phase.idle.duration"].value == pytest.approx(period_s - 0.32)
+    assert book["battery.deep-sleep.life"].value < long["battery.deep-sleep.life"].value
+    assert {"battery.year.idle.life", "battery.year.deep-sleep.rate"} <= set(book)
+
+
+def test_every_metric_that_a_short_period_lacks_is_optional() -> None:
+    catalogue = read_catalogue(ROOT / "reports" / "metrics")
+    for name in set(energy_book(CAM, TAU, 60)) - set(energy_book(CAM, TAU, 1)):
+        assert catalogue[name].optional, name
 
 
 @pytest.mark.parametrize("inferences", [1, 4])
@@ -76,7 +93,10 @@ def test_a_recorded_trace_goes_before_the_boards_figures(inferences: int) -> Non
     """Seven windows of 0.1 s at 44 mA, 36 mA between, 5 V."""
     windows_s = [(0.3 * number, 0.3 * number + 0.1) for number in range(1, 8)]
     windows = trace_book(record(windows_s, 2.5, noise_mA=0.1), WROOM, {"trace": "d" * 64})
-    modelled, book = phase_book(WROOM, TAU, 60), phase_book(WROOM, TAU, 60, windows, inferences)
+    modelled, book = (
+        phase_book(WROOM, TAU, 60),
+        phase_book(WROOM, TAU, 60, Recorded(windows, inferences, WROOM)),
+    )
     inference = {part: book[f"energy.phase.inference.{part}"] for part in ("power", "duration", "energy")}
     assert inference["power"].value == pytest.approx(44 * SUPPLY_V, rel=0.01)
     assert inference["duration"].value == pytest.approx(0.1 / inferences, abs=1e-3)
@@ -106,9 +126,22 @@ def _recorded(duration_s: float) -> dict[str, Evidence]:
 
 def test_a_recorded_inference_needs_room_in_the_period() -> None:
     windows = _recorded(4.0)
-    assert phase_book(WROOM, TAU, 4, windows, 4)["energy.phase.sleep.duration"].value > 0
-    with pytest.raises(UserError, match=r"a period of 4 s has no room for 4\.361 s awake .*longer period"):
-        energy_book(WROOM, TAU, 4, trace=windows)
+    assert phase_book(WROOM, TAU, 4, Recorded(windows, 4, WROOM))["energy.phase.sleep.duration"].value > 0
+    # Room for the inference, but not for boot's 0.361 s at their longest.
+    assert "sleep" not in phases(phase_book(WROOM, TAU, 4.2, Recorded(windows, 1, WROOM)))
+    with pytest.raises(UserError, match=r"a period of 3\.9 s has no room for 4 s awake .*longer period"):
+        energy_book(WROOM, TAU, 3.9, recorded=Recorded(windows, 1, WROOM))
+
+
+def test_recorded_phases_are_at_the_voltage_that_was_recorded() -> None:
+    bench = WROOM.model_copy(
+        update={"supply_V": Figure(value=4.0, kind=Kind.MEASURED, source="multimeter at the 5 V pin")}
+    )
+    book = phase_book(WROOM, TAU, 60, Recorded(_recorded(0.1), 1, bench))
+    for phase in phases(book):
+        power_mW = book[f"energy.phase.{phase}.overhead"].value / book[f"energy.phase.{phase}.duration"].value
+        volts = 4.0 if phase in ("inference", "idle") else WROOM.supply_V.value
+        assert power_mW == pytest.approx(WROOM.sleep.board_overhead_mA.value * volts), phase
 
 
 @pytest.mark.parametrize(("high_s", "noted"), [(0.11, False), (0.09, True)])
@@ -117,7 +150,7 @@ def test_a_duration_that_the_model_does_not_expect_is_noted(high_s: float, noted
     tau = TAU.model_copy(
         update={"value": 0.08, "interval": (0.07, high_s), "interval_method": "range of the model"}
     )
-    book = phase_book(WROOM, tau, 60, _recorded(0.1))
+    book = phase_book(WROOM, tau, 60, Recorded(_recorded(0.1), 1, WROOM))
     for part in ("power", "duration", "energy"):
         method = book[f"energy.phase.inference.{part}"].method
         assert (f"outside the modelled latency of 0.07 to {high_s:g} s" in method) is noted

@@ -3,10 +3,12 @@
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from instruments import FORMATS, SUPPLY_V, record
 
@@ -114,6 +116,9 @@ def test_a_voltage_that_somebody_measured_makes_the_energy_measured(tmp_path: Pa
     energy = book["energy.phase.inference.energy"]
     assert (energy.kind, energy.value) == (Kind.MEASURED, pytest.approx(44 * 4.9 * 0.2, rel=0.01))
     assert book["power.supply"].value == BOARD.supply_V.value
+    overhead_mJ = BOARD.sleep.board_overhead_mA.value * 4.9 * book["energy.phase.inference.duration"].value
+    assert book["energy.phase.inference.overhead"].value == pytest.approx(overhead_mJ)
+    assert book["energy.phase.inference.chip"].value == pytest.approx(energy.value - overhead_mJ)
 
 
 def test_a_voltage_beside_a_recorded_one_is_refused(
@@ -128,6 +133,19 @@ def test_a_voltage_beside_a_recorded_one_is_refused(
 def test_the_voltage_of_the_recording_goes_before_the_boards(tmp_path: Path) -> None:
     book = run(tmp_path, MeasuredTrace(file=recording(tmp_path, "Joulescope, visible")))
     assert book["energy.phase.inference.energy"].value == pytest.approx(44 * SUPPLY_V * 0.2, rel=0.01)
+    overhead_mJ = BOARD.sleep.board_overhead_mA.value * SUPPLY_V * 0.2
+    assert book["energy.phase.inference.overhead"].value == pytest.approx(overhead_mJ, rel=0.01)
+
+
+def test_a_recording_without_a_supply_voltage_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "recording.csv"
+    swapped = replace(record(WINDOWS_S, 6.0, noise_mA=0.05), voltage_V=np.full(6000, -SUPPLY_V))
+    path.write_text(FORMATS["ours"].write(swapped))
+    with pytest.raises(SystemExit):
+        run(tmp_path, MeasuredTrace(file=str(path)))
+    assert "its supply voltage is -5 V; swap the terminals" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

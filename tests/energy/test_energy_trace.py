@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paper2board.energy.active_window import find_windows
+from paper2board.energy.active_window import locate_windows, measure_windows
 from paper2board.energy.board import Detector, load_board
 from paper2board.energy.current_trace import (
     HEADER,
@@ -59,7 +59,8 @@ def test_a_fast_trace_of_a_small_current_reads_back_to_the_same_windows(
     detector = Detector(current_min_mA=3e-5, current_max_mA=6e-5, boot_s=0, min_duration_s=1e-4)
     write_trace(tmp_path / "trace.csv", trace)
     (window,), (again,) = (
-        find_windows(each, detector) for each in (trace, read_trace(tmp_path / "trace.csv"))
+        measure_windows(each, locate_windows(each, detector))
+        for each in (trace, read_trace(tmp_path / "trace.csv"))
     )
     assert (again.samples, again.duration_s) == (2500, pytest.approx(window.duration_s, rel=1e-3))
     assert again.duration_s == pytest.approx(5e-4, rel=1e-6)
