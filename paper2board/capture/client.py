@@ -120,7 +120,7 @@ class Device:
 
     def load(self, image: np.ndarray) -> None:
         """Load the network's input, int8."""
-        pixels = _pixels(image)
+        pixels = pixel_bytes(image)
         self._command(f"db load {len(pixels)}")
         self._send_bytes("db64", pixels)
 
@@ -149,7 +149,7 @@ class Device:
 
     def run(self, image: np.ndarray) -> Inference:
         """Infer the network's input ``image``, int8, once, in as few round trips as its bytes take."""
-        pixels = _pixels(image)
+        pixels = pixel_bytes(image)
         reply: list[str] = []
         for start in range(0, len(pixels), _CHUNK_BYTES):
             piece = pixels[start : start + _CHUNK_BYTES]
@@ -293,6 +293,6 @@ class Device:
         return None
 
 
-def _pixels(image: np.ndarray) -> bytes:
+def pixel_bytes(image: np.ndarray) -> bytes:
     """Return an int8 input as the device takes it: pixels, 0 … 255, as in MLPerf Tiny's image classification."""
     return (image.astype(np.int16) + 128).astype(np.uint8).tobytes()

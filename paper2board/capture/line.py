@@ -42,7 +42,7 @@ def serial_line(port: str | Callable[[], str], baud: int = BAUD) -> Iterator[ser
 
     Raise :class:`LineError` when it cannot be opened, or is lost while it is in use.
     """
-    name = port if isinstance(port, str) else "of the board"
+    name = "of the board"
     try:
         name = port if isinstance(port, str) else port()
         line = serial.serial_for_url(name, baudrate=baud, timeout=1.0, exclusive=True, do_not_open=True)

@@ -18,7 +18,7 @@ import numpy as np
 import serial
 from scipy.stats import rankdata
 
-from paper2board.capture.client import DeviceError
+from paper2board.capture.client import DeviceError, pixel_bytes
 from paper2board.capture.line import emulated_line, serial_line
 from paper2board.capture.verify import study_subject
 from paper2board.errors import UserError
@@ -207,7 +207,7 @@ def write_dataset(folder: str | Path, images: np.ndarray, labels: np.ndarray) ->
 def main(study: str, port: str | None) -> int:
     """Run both on the device of a study, emulated or on ``port``, and print what came out."""
     subject = study_subject(study)
-    inputs = [(image.astype(np.int16) + 128).astype(np.uint8).tobytes() for image in subject.inputs[:IMAGES]]
+    inputs = [pixel_bytes(image) for image in subject.inputs[:IMAGES]]
     opened = serial_line(port) if port else emulated_line(subject.image, subject.core)
     with opened as line:
         device = DeviceUnderTest(line)

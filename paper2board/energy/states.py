@@ -79,7 +79,7 @@ def states(board: Board) -> dict[str, State]:
     The module is alone while it infers and takes a picture, too: what the board around it draws is taken off.
     """
     found = {"idle": State(idle(board), _NO_WAKE, active(board))}
-    on_board = camera(board)
+    on_board = _camera(board)
     alone = tuple(_without_board(board, current) for current in on_board[:1]) + on_board[1:]
     for name, sleep in (("light-sleep", board.sleep.light), ("deep-sleep", board.sleep.deep)):
         chip, wake = sleep.chip_mA.evidence("mA"), in_unit(sleep.wake_ms.evidence("ms"), "s")
@@ -104,7 +104,7 @@ def period(period_s: float) -> Evidence:
     )
 
 
-def camera(board: Board) -> tuple[Evidence, ...]:
+def _camera(board: Board) -> tuple[Evidence, ...]:
     """Return current (mA) and time (s) of a picture after sleep; nothing for a board without a camera."""
     if board.camera is None:
         return ()
