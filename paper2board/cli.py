@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from paper2board import doctor
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so")
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "config/boards/esp32-wroom.yaml"
@@ -199,7 +199,7 @@ def _classify(options: argparse.Namespace) -> int:
         raise UserError(
             f"{options.library} does not exist: run `make report` first, in the folder where you call this"
         )
-    from paper2board.convert.classify import classify_photo  # with numpy and Pillow: not for `--help`
+    from paper2board.evaluate.classify import classify_photo  # with numpy and Pillow: not for `--help`
 
     for name, probability in classify_photo(options.photo, options.library, TOP):
         print(f"{name:<12}{probability:7.1%}")
@@ -229,11 +229,11 @@ def _bench_engine(options: argparse.Namespace) -> int:
 def _compile(options: argparse.Namespace) -> int:
     from hashlib import sha256
 
+    from paper2board.boards.board import load_board
     from paper2board.convert.library import write_library
     from paper2board.convert.planner import Limits, board_limits, choose
     from paper2board.convert.tflite_import import read_bytes, read_tflite
-    from paper2board.energy.board import load_board
-    from paper2board.integer_model import renamed
+    from paper2board.model.integer_model import renamed
 
     board = board_limits(load_board(options.board).memory)
     limits = Limits(options.sram or board.sram_bytes, options.flash or board.flash_bytes)
@@ -272,19 +272,29 @@ def _flash(options: argparse.Namespace) -> int:
 
 
 def _verify_device(options: argparse.Namespace) -> int:
-    from paper2board.capture.verify import main as verify  # with numpy: not for `--help`
+    from paper2board.evaluate.verify_device import main as verify  # with numpy: not for `--help`
 
     return verify(options.study, options.engine, options.images)
 
 
 def _mlperf(options: argparse.Namespace) -> int:
-    from paper2board.capture.mlperf import main as mlperf  # with numpy: not for `--help`
+    # With numpy: not for `--help`.
+    from paper2board.capture.link import emulated_line, serial_line
+    from paper2board.capture.mlperf import benchmark
+    from paper2board.evaluate.verify_device import study_subject
 
-    return mlperf(options.study, options.port)
+    subject = study_subject(options.study)
+    opened = serial_line(options.port) if options.port else emulated_line(subject.image, subject.core)
+    with opened as line:
+        print(benchmark(line, subject.inputs, subject.labels))
+    return 0
 
 
 def _new_study(options: argparse.Namespace) -> int:
-    from paper2board.new_study import Request, new_study  # with jinja2, perhaps torch: not for `--help`
+    from paper2board.new_study.new_study import (  # with jinja2, perhaps torch: not for `--help`
+        Request,
+        new_study,
+    )
 
     print(
         new_study(

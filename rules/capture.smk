@@ -42,7 +42,7 @@ rule summarise_device:
         integers=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
     output:
-        book="results/{study}/metrics/device.json",
+        metrics="results/{study}/metrics/device.json",
     log:
         "logs/{study}/summarise_device.log",
     benchmark:
@@ -78,7 +78,7 @@ rule run_emulated:
         costs=COST_TABLE,
         templates=C_TEMPLATES,
     output:
-        book="results/{study}/metrics/emulated.json",
+        metrics="results/{study}/metrics/emulated.json",
     log:
         "logs/{study}/run_emulated.log",
     benchmark:
@@ -108,7 +108,7 @@ rule capture_board:
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
         logits=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.logits.npy",
     output:
-        book="results/{study}/metrics/board.json",
+        metrics="results/{study}/metrics/board.json",
     log:
         "logs/{study}/capture_board.log",
     benchmark:

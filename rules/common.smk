@@ -10,20 +10,20 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from paper2board.acquire.dataset import read_dataset
-from paper2board.closure import closure_digest
-from paper2board.configuration import validate
-from paper2board.energy.board import load_board
-from paper2board.engines import ENGINES
-from paper2board.errors import UserError
+from paper2board.core.closure import closure_digest
+from paper2board.core.configuration import validate
+from paper2board.boards.board import load_board
+from paper2board.study.engines import ENGINES
+from paper2board.core.errors import UserError
 from paper2board.firmware.idf import MISSING, find_idf
-from paper2board.study import (
+from paper2board.study.schema import (
     Config,
     check_budget,
     check_classes,
     check_pictures,
     load_study,
 )
-from paper2board.train.detection_settings import Grid
+from paper2board.tasks.detection.grid import Grid
 
 try:
     CONFIG = validate(config, Config, "config/config.yaml")
@@ -350,7 +350,7 @@ def has_engine(wildcards, name):
 
 
 def topics(wildcards):
-    """The evidence books of a study's report."""
+    """The metrics files of a study's report."""
     s = study(wildcards)
     tasks = {s.task_of(name) for name in s.variants}
     optional = {

@@ -7,7 +7,7 @@ rule export_onnx:
         weights="models/{study}/s{seed}/{variant}.safetensors",
     output:
         onnx="models/{study}/s{seed}/{variant}.onnx",
-        book="results/{study}/s{seed}/metrics/onnx.{variant}.json",
+        metrics="results/{study}/s{seed}/metrics/onnx.{variant}.json",
     log:
         "logs/{study}/s{seed}/export_onnx.{variant}.log",
     benchmark:
@@ -145,7 +145,7 @@ rule verify_parity:
         device=device_files("results/{study}/device/{engine}.log.jsonl"),
         image=device_files("build/{study}/device/{engine}.elf"),
     output:
-        book="results/{study}/metrics/parity.json",
+        metrics="results/{study}/metrics/parity.json",
     log:
         "logs/{study}/verify_parity.log",
     benchmark:
@@ -168,7 +168,7 @@ rule compare_compression:
         data=training_data,
         manifest=lambda w: f"{device_build(w)}/paper/manifest.json",
     output:
-        book="results/{study}/metrics/compression.json",
+        metrics="results/{study}/metrics/compression.json",
         folder=directory("results/{study}/input-compression"),
     log:
         "logs/{study}/compare_compression.log",

@@ -3,7 +3,7 @@
 import json
 
 from paper2board.acquire.dataset import delivery
-from paper2board.closure import closure_digest
+from paper2board.core.closure import closure_digest
 
 
 def datasets_of_kind(kind):

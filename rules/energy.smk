@@ -9,7 +9,7 @@ rule time_host:
             w, f"models/{w.study}/s{first_seed(w)}/{{name}}.safetensors"
         ),
     output:
-        book="results/{study}/metrics/host.json",
+        metrics="results/{study}/metrics/host.json",
         notes="results/{study}/host_notes.json",
     log:
         "logs/{study}/time_host.log",
@@ -36,7 +36,7 @@ rule model_energy:
         trace=lambda w: study(w).trace.file if study(w).trace else [],
         serial_log=lambda w: (study(w).trace and study(w).trace.log) or [],
     output:
-        book="results/{study}/metrics/energy.json",
+        metrics="results/{study}/metrics/energy.json",
         trace="results/{study}/current_trace.csv",
         curve="results/{study}/duty_cycle.csv",
         schedule="results/{study}/schedule.csv",

@@ -107,7 +107,7 @@ rule build_esp32_image:
         firmware=firmware("app", "ports/esp32", "ports/xtensa"),
     output:
         folder=directory("build/{study}/esp32"),
-        book="results/{study}/metrics/esp32.json",
+        metrics="results/{study}/metrics/esp32.json",
     log:
         "logs/{study}/build_esp32_image.log",
     benchmark:

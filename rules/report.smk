@@ -86,7 +86,7 @@ rule summarise_accuracy:
         models=scored_files("classification", model_file),
         confusion=lambda w: f"results/{w.study}/s{first_seed(w)}/{shown(w, 'classification')}.logits.npy",
     output:
-        book="results/{study}/metrics/accuracy.json",
+        metrics="results/{study}/metrics/accuracy.json",
         confusion="results/{study}/confusion.classification.json",
     log:
         "logs/{study}/summarise_accuracy.log",
@@ -116,7 +116,7 @@ rule summarise_detection:
         logits=scored_files("detection", logits_file),
         models=scored_files("detection", model_file),
     output:
-        book="results/{study}/metrics/detection.json",
+        metrics="results/{study}/metrics/detection.json",
         confusion="results/{study}/confusion.detection.json",
         curves="results/{study}/precision_recall.json",
     log:
@@ -148,7 +148,7 @@ rule summarise_centroids:
         logits=scored_files("centroids", logits_file),
         models=scored_files("centroids", model_file),
     output:
-        book="results/{study}/metrics/centroids.json",
+        metrics="results/{study}/metrics/centroids.json",
     log:
         "logs/{study}/summarise_centroids.log",
     benchmark:
@@ -174,7 +174,7 @@ rule evaluate_scenarios:
         library=lambda w: f"{device_build(w)}/libhost.so",
         model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
     output:
-        book="results/{study}/metrics/scenarios.json",
+        metrics="results/{study}/metrics/scenarios.json",
     log:
         "logs/{study}/evaluate_scenarios.log",
     benchmark:
@@ -200,7 +200,7 @@ rule cross_validate:
         test=test_data,
         pretrained=lambda w: f"data/pretrained/{study(w).variants[study(w).cross_validation.variant].pretrained}.safetensors",
     output:
-        book="results/{study}/metrics/cross-validation.json",
+        metrics="results/{study}/metrics/cross-validation.json",
     log:
         "logs/{study}/cross_validate.log",
     benchmark:
@@ -232,7 +232,7 @@ rule compare_detectors:
         counts="results/{study}/metrics/networks.json",
         costs=COST_TABLE,
     output:
-        book="results/{study}/metrics/comparison.json",
+        metrics="results/{study}/metrics/comparison.json",
     log:
         "logs/{study}/compare_detectors.log",
     benchmark:
@@ -259,7 +259,7 @@ rule measure_arena:
     input:
         tflite=released_tflite,
     output:
-        book="results/{study}/metrics/arena.json",
+        metrics="results/{study}/metrics/arena.json",
     log:
         "logs/{study}/measure_arena.log",
     benchmark:
@@ -282,7 +282,7 @@ rule survey_networks:
         boards=files_below("config/boards", ".yaml"),
         costs=COST_TABLE,
     output:
-        book="results/{study}/metrics/survey.json",
+        metrics="results/{study}/metrics/survey.json",
         table="results/{study}/survey.csv",
     log:
         "logs/{study}/survey_networks.log",
@@ -311,7 +311,7 @@ rule compare_magnitude_pruning:
             for name, percent in magnitude_models(w)
         ],
     output:
-        book="results/{study}/metrics/magnitude-pruning.json",
+        metrics="results/{study}/metrics/magnitude-pruning.json",
     log:
         "logs/{study}/compare_magnitude_pruning.log",
     benchmark:
@@ -344,7 +344,7 @@ rule count_networks:
         ],
         tflite=released_tflite,
     output:
-        book="results/{study}/metrics/networks.json",
+        metrics="results/{study}/metrics/networks.json",
     log:
         "logs/{study}/count_networks.log",
     benchmark:
@@ -365,7 +365,7 @@ rule count_networks:
 
 rule render_report:
     input:
-        books=lambda w: [
+        metrics_files=lambda w: [
             f"results/{w.study}/metrics/{topic}.json" for topic in topics(w)
         ],
         data=test_data,

@@ -6,8 +6,8 @@ chooses the deck's interior/boundary split of convolutions.
 
 from pathlib import Path
 
+from paper2board.core.scripting import running
 from paper2board.firmware.image import build_device_image
-from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake):

@@ -7,16 +7,16 @@ not fit ``refused.txt``, which says what is missing.
 
 from pathlib import Path
 
+from paper2board.boards.board import Memory
 from paper2board.convert.c_code import engine, write_engine
 from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.convert.two_cores import in_pairs
-from paper2board.energy.board import Memory
-from paper2board.errors import DoesNotFitError
-from paper2board.files import digest, write_text
+from paper2board.convert.two_cores import schedule_for_two_cores
+from paper2board.core.errors import DoesNotFitError
+from paper2board.core.files import digest, write_text
+from paper2board.core.scripting import running
 from paper2board.firmware.idf import IMAGE, build_idf
-from paper2board.integer_model import read, renamed
-from paper2board.scripting import running
+from paper2board.model.integer_model import read, renamed
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -31,7 +31,7 @@ if __name__ == "__main__":
             if params.streaming:
                 limits = board_limits(Memory.model_validate(params.memory))
                 ready = choose(model, params.backend, limits)
-                paired = in_pairs(ready)
+                paired = schedule_for_two_cores(ready)
                 # The second core has working memory of its own.
                 if paired.plan.bytes + paired.plan.scratch_bytes <= limits.sram_bytes:
                     ready = paired

@@ -5,8 +5,8 @@ Inputs: generated C, firmware sources. Output: libhost.so, which evaluation and 
 
 from pathlib import Path
 
+from paper2board.core.scripting import running
 from paper2board.firmware.host import build_host
-from paper2board.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake):

@@ -1,9 +1,9 @@
 """Flash a board, capture inferences from it, compare them with the integer model's.
 
-Inputs: test images, the ESP32 image, the .tflite that it is of, the integer model's logits. Outputs: evidence book,
+Inputs: test images, the ESP32 image, the .tflite that it is of, the integer model's logits. Outputs: metrics file,
 and the device log in params.log. Method: esptool writes the image unless the board has it; the core counts its
 cycles, which code and data in SRAM take whatever the clock is. A log that is complete already needs no board. A
-network without an ESP32 image leaves an empty book. A board whose logits differ fails the run.
+network without an ESP32 image leaves an empty metrics file. A board whose logits differ fails the run.
 """
 
 import sys
@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from paper2board.acquire.pixels import to_int8
-from paper2board.capture.book import device_book, differing
+from paper2board.boards.board import Cpu
 from paper2board.capture.capture import capture
-from paper2board.capture.line import serial_line
+from paper2board.capture.link import serial_line
 from paper2board.capture.log import DeviceLog, finished_log
+from paper2board.capture.metrics import device_metrics, differing
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.energy.board import Cpu
-from paper2board.errors import UserError
-from paper2board.evidence import Kind, write_book
-from paper2board.files import digest
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind, write_metrics
+from paper2board.core.files import digest
+from paper2board.core.scripting import Log, running
+from paper2board.evaluate.logits import load_test, read_logits
 from paper2board.firmware.flash import flash
 from paper2board.firmware.image import image_digest
 from paper2board.firmware.serial_ports import find_port
-from paper2board.report.logits import load_test, read_logits
-from paper2board.scripting import Log, running
+from paper2board.networks.pixels import to_int8
 
 
 def captured(folder: Path, inputs: np.ndarray, params: Any, log: Log) -> DeviceLog:
@@ -50,7 +50,7 @@ if __name__ == "__main__":
     with running(snakemake) as log:
         params, files = snakemake.params, snakemake.input
         folder = Path(files.image)
-        book = {}
+        metrics = {}
         if (folder / "refused.txt").exists():
             log(f"nothing to capture: {(folder / 'refused.txt').read_text().strip()}")
         else:
@@ -64,12 +64,12 @@ if __name__ == "__main__":
             }
             # Cycles are counted: no cycles per instruction to assume.
             clock_hz = Cpu.model_validate(params.cpu).clock_MHz.value * 1e6
-            book = device_book(device_log, model, 1.0, None, clock_hz, chain, "device.board")
+            metrics = device_metrics(device_log, model, 1.0, None, clock_hz, chain, "device.board")
             expected = read_logits(files.logits)[device_log.indices]
-            book["device.board.differing"] = differing(device_log.outputs, expected, Kind.MEASURED, chain)
+            metrics["device.board.differing"] = differing(device_log.outputs, expected, Kind.MEASURED, chain)
             log(f"{len(expected)} inferences, median {int(np.median(device_log.counts)):,} cycles")
-        write_book(snakemake.output.book, book)
-        if book and (wrong := book["device.board.differing"].value):
+        write_metrics(snakemake.output.metrics, metrics)
+        if metrics and (wrong := metrics["device.board.differing"].value):
             # Out of the way of the next capture.
             aside = Path(f"{params.log}.wrong")
             Path(params.log).replace(aside)

@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from paper2board.acquire.pixels import to_int8
 from paper2board.capture.capture import capture
-from paper2board.capture.line import emulated_line
+from paper2board.capture.link import emulated_line
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.report.logits import load_test
-from paper2board.scripting import running
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import load_test
+from paper2board.networks.pixels import to_int8
 
 if __name__ == "__main__":
     with running(snakemake) as log:

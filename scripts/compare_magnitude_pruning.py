@@ -1,6 +1,6 @@
 """What unstructured magnitude pruning does to the test score and to file size.
 
-Inputs: test logits and weight files of the pruned networks, test set. Output: evidence book. Method: test accuracy,
+Inputs: test logits and weight files of the pruned networks, test set. Output: metrics file. Method: test accuracy,
 or mAP@0.5 of a detector; share of zeros; bytes of the float32 file as stored and after DEFLATE (level 9).
 """
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from paper2board.acquire.examples import load_examples
 from paper2board.compress.magnitude_pruning import zero_share
-from paper2board.evidence import Kind, counted, write_book
-from paper2board.files import digest
-from paper2board.report.detection import Detections
-from paper2board.report.detection_book import Judged, found_boxes, precision_evidence, truths
-from paper2board.report.evaluate import accuracy_evidence, correct
-from paper2board.report.logits import read_logits
-from paper2board.scripting import running
-from paper2board.train.detection_settings import Grid
-from paper2board.train.network import read_weights
+from paper2board.core.evidence import Kind, counted, write_metrics
+from paper2board.core.files import digest
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import read_logits
+from paper2board.networks.network import read_weights
+from paper2board.tasks.classification.scores import accuracy_evidence, correct
+from paper2board.tasks.detection.boxes import Detections
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.metrics import Judged, found_boxes, precision_evidence, truths
 
 if __name__ == "__main__":
     with running(snakemake):
         params = snakemake.params
         examples = load_examples(snakemake.input.data, params.limit)
-        book = {}
+        metrics = {}
         for name, logits, weights, task in zip(
             params.names, snakemake.input.logits, snakemake.input.weights, params.tasks, strict=True
         ):
@@ -36,17 +36,19 @@ if __name__ == "__main__":
                 grid = Grid.of(network.spec.input, network.spec.output)
                 found = found_boxes(grid, outputs, None, logits)
                 judged = Judged.of(Detections(found, truths(examples.scenes, grid), grid.classes))
-                book[f"{prefix}.map50"] = precision_evidence([judged], "map50", [params.seed], method, chain)
+                metrics[f"{prefix}.map50"] = precision_evidence(
+                    [judged], "map50", [params.seed], method, chain
+                )
             else:
                 hits = correct(outputs[examples.shown], examples.labels[examples.shown])
-                book[f"{prefix}.accuracy"] = accuracy_evidence([hits], [params.seed], method, chain)
+                metrics[f"{prefix}.accuracy"] = accuracy_evidence([hits], [params.seed], method, chain)
             zeros = 100 * zero_share(network)
-            book[f"{prefix}.zero-weights"] = counted(
+            metrics[f"{prefix}.zero-weights"] = counted(
                 zeros, "%", "zeros among convolution weights", Kind.MEASURED
             )
-            book[f"{prefix}.size"] = counted(len(content), "B", "safetensors file", Kind.MEASURED)
+            metrics[f"{prefix}.size"] = counted(len(content), "B", "safetensors file", Kind.MEASURED)
             packed = len(zlib.compress(content, 9))
-            book[f"{prefix}.size-compressed"] = counted(
+            metrics[f"{prefix}.size-compressed"] = counted(
                 packed, "B", "safetensors after DEFLATE", Kind.MEASURED
             )
-        write_book(snakemake.output.book, book)
+        write_metrics(snakemake.output.metrics, metrics)

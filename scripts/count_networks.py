@@ -1,17 +1,17 @@
 """Count parameters, MACs and bytes of every network.
 
-Inputs: weights of each variant (their header holds the network as pruned), the .tflite files. Output: evidence
-book. Method: exact counts with batch normalisation folded; MACs count padding as the usual formula does.
+Inputs: weights of each variant (their header holds the network as pruned), the .tflite files. Output: metrics
+file. Method: exact counts with batch normalisation folded; MACs count padding as the usual formula does.
 """
 
 from pathlib import Path
 
-from paper2board.evidence import Kind, counted, write_book
-from paper2board.integer_model import Weighted, read
-from paper2board.integer_model import macs as integer_macs
-from paper2board.scripting import running
-from paper2board.train.counts import macs, parameters, resnet18_parameters
-from paper2board.train.network import read_weights
+from paper2board.core.evidence import Kind, counted, write_metrics
+from paper2board.core.scripting import running
+from paper2board.model.integer_model import Weighted, read
+from paper2board.model.integer_model import macs as integer_macs
+from paper2board.networks.counts import macs, parameters, resnet18_parameters
+from paper2board.networks.network import read_weights
 from paper2board.train.ssd import count_macs, count_parameters, is_ssd, read_ssd
 
 
@@ -26,40 +26,42 @@ def count(path: str) -> tuple[int, dict[str, int]]:
 
 if __name__ == "__main__":
     with running(snakemake):
-        book = {}
+        metrics = {}
         total = {}
         for name, path in zip(snakemake.params.variants, snakemake.input.weights, strict=True):
             total[name], by_layer = count(path)
-            book[f"parameters.{name}"] = counted(total[name], "1", "weights and biases, batch norm folded")
-            book[f"size.{name}.fp32"] = counted(4 * total[name], "B", "4 bytes a parameter")
-            book[f"macs.{name}"] = counted(
+            metrics[f"parameters.{name}"] = counted(total[name], "1", "weights and biases, batch norm folded")
+            metrics[f"size.{name}.fp32"] = counted(4 * total[name], "B", "4 bytes a parameter")
+            metrics[f"macs.{name}"] = counted(
                 sum(by_layer.values()), "1", "multiply-accumulates of one inference"
             )
             if is_ssd(path):
-                book[f"size.{name}.int8"] = counted(total[name], "B", "1 byte a parameter; not converted")
+                metrics[f"size.{name}.int8"] = counted(total[name], "B", "1 byte a parameter; not converted")
                 continue
             for layer, number in by_layer.items():
-                book[f"macs.{name}.{layer}"] = counted(number, "1", "multiply-accumulates of one layer")
+                metrics[f"macs.{name}.{layer}"] = counted(number, "1", "multiply-accumulates of one layer")
         for name, path in zip(snakemake.params.quantized, snakemake.input.models, strict=True):
             model = read(path)
             arrays = [(op.weights, op.bias) for op in model.ops if isinstance(op, Weighted)]
             size = sum(weights.nbytes + bias.nbytes for weights, bias in arrays)
             if name not in total:  # imported: there is no float network to count
                 count = sum(weights.size + bias.size for weights, bias in arrays)
-                book[f"parameters.{name}"] = counted(count, "1", "weights and biases of the int8 file")
+                metrics[f"parameters.{name}"] = counted(count, "1", "weights and biases of the int8 file")
                 multiplications = sum(integer_macs(model, op) for op in model.ops)
-                book[f"macs.{name}"] = counted(multiplications, "1", "multiply-accumulates of one inference")
-            book[f"size.{name}.int8"] = counted(size, "B", "int8 weights and int32 biases")
+                metrics[f"macs.{name}"] = counted(
+                    multiplications, "1", "multiply-accumulates of one inference"
+                )
+            metrics[f"size.{name}.int8"] = counted(size, "B", "int8 weights and int32 biases")
         for name, path in zip(snakemake.params.quantized, snakemake.input.tflite, strict=True):
-            book[f"size.{name}.tflite"] = counted(
+            metrics[f"size.{name}.tflite"] = counted(
                 Path(path).stat().st_size, "B", "the .tflite file", Kind.MEASURED
             )
         if snakemake.params.reduction:
             before, after = (total[name] for name in snakemake.params.reduction)
-            book["parameters.reduction"] = counted(
+            metrics["parameters.reduction"] = counted(
                 100 * (1 - after / before), "%", f"100 · (1 − {after} / {before})"
             )
         resnet18 = resnet18_parameters()
-        book["parameters.resnet18"] = counted(resnet18, "1", "torchvision.models.resnet18 for ImageNet")
-        book["size.resnet18.fp32"] = counted(4 * resnet18, "B", "4 bytes a parameter")
-        write_book(snakemake.output.book, book)
+        metrics["parameters.resnet18"] = counted(resnet18, "1", "torchvision.models.resnet18 for ImageNet")
+        metrics["size.resnet18.fp32"] = counted(4 * resnet18, "B", "4 bytes a parameter")
+        write_metrics(snakemake.output.metrics, metrics)

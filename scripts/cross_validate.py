@@ -1,6 +1,6 @@
 """Repeated stratified cross-validation of transfer learning over all labelled images, training and test.
 
-Inputs: training and test images; ImageNet weights of MobileNetV2. Output: evidence book. Method: the backbone
+Inputs: training and test images; ImageNet weights of MobileNetV2. Output: metrics file. Method: the backbone
 stays as ImageNet left it, so its features are computed once; in every fold a new head (the printed one, with
 dropout) is trained on the others' features and judged on the fold. Interval: corrected resampled t (Nadeau &
 Bengio 2003).
@@ -9,12 +9,13 @@ Bengio 2003).
 import numpy as np
 import torch
 
-from paper2board.acquire.examples import fit_images, load_examples
-from paper2board.evidence import Evidence, Kind, write_book
-from paper2board.files import digest
-from paper2board.scripting import running
-from paper2board.train.data import to_tensor
-from paper2board.train.inference import configure
+from paper2board.acquire.examples import load_examples
+from paper2board.core.evidence import Evidence, Kind, write_metrics
+from paper2board.core.files import digest
+from paper2board.core.scripting import running
+from paper2board.networks.inference import configure
+from paper2board.networks.pixels import fit_images
+from paper2board.networks.tensors import to_tensor
 from paper2board.train.mobilenet import (
     HeadTraining,
     corrected_interval,
@@ -43,7 +44,7 @@ if __name__ == "__main__":
             f" {params.epochs} epochs on the frozen ImageNet features of all {len(labels)} labelled images"
             f" ({splits[1].origin})"
         )
-        book = {
+        metrics = {
             f"cross-validation.{params.variant}.accuracy": Evidence(
                 value=100 * float(found.mean()),
                 unit="%",
@@ -56,4 +57,4 @@ if __name__ == "__main__":
                 chain={"weights": digest(snakemake.input.pretrained)},
             )
         }
-        write_book(snakemake.output.book, book)
+        write_metrics(snakemake.output.metrics, metrics)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paper2board.acquire.acquisition import acquire
 from paper2board.acquire.dataset import read_dataset
-from paper2board.scripting import running
+from paper2board.core.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake):

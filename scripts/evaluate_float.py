@@ -5,11 +5,11 @@ the deck's int8 round trip (slide "Quantization": symmetric, per tensor, dequant
 """
 
 from paper2board.compress.quantize import deck_round_trip
-from paper2board.report.logits import load_test, write_logits
-from paper2board.scripting import running
-from paper2board.train.data import to_tensor
-from paper2board.train.inference import configure, predict
-from paper2board.train.network import folded, read_weights
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import load_test, write_logits
+from paper2board.networks.inference import configure, predict
+from paper2board.networks.network import folded, read_weights
+from paper2board.networks.tensors import to_tensor
 
 if __name__ == "__main__":
     with running(snakemake):

@@ -8,12 +8,12 @@ from functools import partial
 
 from tqdm import tqdm
 
-from paper2board.acquire.pixels import to_int8
-from paper2board.integer_model import read
-from paper2board.report.logits import load_test, write_logits
-from paper2board.scripting import running
-from paper2board.simulate import simulate
-from paper2board.train.inference import configure
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import load_test, write_logits
+from paper2board.model.integer_model import read
+from paper2board.model.simulate import simulate
+from paper2board.networks.inference import configure
+from paper2board.networks.pixels import to_int8
 
 if __name__ == "__main__":
     with running(snakemake):

@@ -1,6 +1,6 @@
 """Detection rates and average precision of the device's detector under controlled perturbations.
 
-Inputs: test scenes, the C engine's host library, the integer model. Output: evidence book. Method: the scenes are
+Inputs: test scenes, the C engine's host library, the integer model. Output: metrics file. Method: the scenes are
 perturbed (``paper2board/acquire/perturbations.py``), the C engine answers, boxes come from the integer decoding and
 NMS that the device runs. Score thresholds are cross-fitted on the unchanged scenes: each half of the scenes gets
 that of the best F1 on the other half, whatever the perturbation.
@@ -8,19 +8,19 @@ that of the best F1 on the other half, whatever the perturbation.
 
 from tqdm import tqdm
 
-from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.acquire.examples import load_examples
 from paper2board.acquire.perturbations import perturb_set
-from paper2board.acquire.pixels import to_int8
 from paper2board.acquire.scenes import SceneSet
-from paper2board.errors import UserError
-from paper2board.evidence import write_book
-from paper2board.files import digest
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import write_metrics
+from paper2board.core.files import digest
+from paper2board.core.scripting import running
 from paper2board.firmware.host import HostModel
-from paper2board.integer_model import read
-from paper2board.report.detection import Detections
-from paper2board.report.detection_book import device_boxes, scenario_book, truths
-from paper2board.scripting import running
-from paper2board.train.detection_settings import Grid
+from paper2board.model.integer_model import read
+from paper2board.networks.pixels import fit_images, to_int8
+from paper2board.tasks.detection.boxes import Detections
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.metrics import device_boxes, scenario_metrics, truths
 
 UNCHANGED = "unchanged"
 
@@ -43,12 +43,12 @@ if __name__ == "__main__":
         chain = {"model": digest(files.model), "library": digest(files.library)}
         plain = detections(scenes)
         scores = plain.fitted_scores()
-        book = {}
+        metrics = {}
         for name in tqdm(params.scenarios, desc="scenarios", disable=None):
             result = plain
             if name != UNCHANGED:
                 result = detections(perturb_set(scenes, name.replace("-", "_"), params.seed))
             method = f"C engine on the host, integer decoding, scenario {name}"
-            book |= scenario_book(result, scores, name, params.seed, method, chain)
-            log(f"{name}: {book[f'scenario.{name}.detection-rate'].value:.1f} % found")
-        write_book(snakemake.output.book, book)
+            metrics |= scenario_metrics(result, scores, name, params.seed, method, chain)
+            log(f"{name}: {metrics[f'scenario.{name}.detection-rate'].value:.1f} % found")
+        write_metrics(snakemake.output.metrics, metrics)

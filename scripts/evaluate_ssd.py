@@ -4,11 +4,11 @@ Inputs: test images, weights. Output: its answers on its student's grid (.npy), 
 confident default box of each cell.
 """
 
-from paper2board.report.logits import load_test, write_logits
-from paper2board.scripting import running
-from paper2board.train.data import to_tensor
-from paper2board.train.detection_settings import Grid
-from paper2board.train.inference import configure, predict
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import load_test, write_logits
+from paper2board.networks.inference import configure, predict
+from paper2board.networks.tensors import to_tensor
+from paper2board.tasks.detection.grid import Grid
 from paper2board.train.ssd import read_ssd
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 """Export a float network to ONNX and check the file against torch.
 
-Inputs: weights, training images. Outputs: the ONNX file (batch norm folded) and an evidence book with the largest
+Inputs: weights, training images. Outputs: the ONNX file (batch norm folded) and a metrics file with the largest
 difference of a logit between ONNX Runtime and torch.
 """
 
 import torch
 
-from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.acquire.examples import load_examples
 from paper2board.convert.onnx_export import check_onnx, export_onnx
-from paper2board.evidence import Evidence, Kind, write_book
-from paper2board.files import digest
-from paper2board.scripting import running
-from paper2board.train.data import to_float, to_tensor
-from paper2board.train.inference import configure
-from paper2board.train.network import folded, read_weights
+from paper2board.core.evidence import Evidence, Kind, write_metrics
+from paper2board.core.files import digest
+from paper2board.core.scripting import running
+from paper2board.networks.inference import configure
+from paper2board.networks.network import folded, read_weights
+from paper2board.networks.pixels import fit_images
+from paper2board.networks.tensors import to_float, to_tensor
 
 if __name__ == "__main__":
     with running(snakemake):
@@ -32,4 +33,4 @@ if __name__ == "__main__":
             n=len(images),
             chain={"weights": digest(snakemake.input.weights), "onnx": digest(snakemake.output.onnx)},
         )
-        write_book(snakemake.output.book, {"parity.onnx.max-abs-error": error})
+        write_metrics(snakemake.output.metrics, {"parity.onnx.max-abs-error": error})

@@ -4,9 +4,9 @@ Inputs: data set, splits, the parent's weights, the teacher's if the study names
 history. Method: slide "Pre-Deployment: Fine Tuning"; ``paper2board.train.loop``.
 """
 
-from paper2board.scripting import running
-from paper2board.train.inference import configure
-from paper2board.train.network import read_weights, write_weights
+from paper2board.core.scripting import running
+from paper2board.networks.inference import configure
+from paper2board.networks.network import read_weights, write_weights
 from paper2board.train.stage import train_job, write_history
 from paper2board.train.teacher import job_teacher
 

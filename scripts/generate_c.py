@@ -7,13 +7,13 @@ kernels run layer by layer, as the deck does; any other back end gets the cheape
 
 from pathlib import Path
 
+from paper2board.boards.board import Memory
 from paper2board.convert.c_code import engine, write_engine
 from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.energy.board import Memory
-from paper2board.files import digest
-from paper2board.integer_model import read, renamed
-from paper2board.scripting import running
+from paper2board.core.files import digest
+from paper2board.core.scripting import running
+from paper2board.model.integer_model import read, renamed
 
 if __name__ == "__main__":
     with running(snakemake) as log:

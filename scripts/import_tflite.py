@@ -8,10 +8,10 @@ must take images of 1 or 3 channels, to whose size the data set's are brought, a
 import shutil
 
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.errors import UserError
-from paper2board.files import atomic_path
-from paper2board.integer_model import renamed, write
-from paper2board.scripting import running
+from paper2board.core.errors import UserError
+from paper2board.core.files import atomic_path
+from paper2board.core.scripting import running
+from paper2board.model.integer_model import renamed, write
 
 if __name__ == "__main__":
     with running(snakemake) as log:

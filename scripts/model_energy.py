@@ -1,7 +1,7 @@
 """Power, energy per inference and by phases, memory energy and battery life of the board.
 
-Inputs: the device's evidence book, IntegerModel; the study's recorded trace and serial log, where it has them.
-Outputs: evidence book, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
+Inputs: the device's metrics file, IntegerModel; the study's recorded trace and serial log, where it has them.
+Outputs: metrics file, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
 deck's formulas, once with the latency that the paper claims (``deck.…``), if it claims one, and once with our
 engine's. Phases are as the recorded trace tells; without one, the deck's detector runs on a synthetic trace.
 """
@@ -12,22 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.energy.board import Board, Figure
-from paper2board.energy.book import duty_cycle_curve, energy_book
-from paper2board.energy.current_trace import Trace, read_trace, synthetic_trace, write_trace
-from paper2board.energy.instrument_laps import read_laps
-from paper2board.energy.memory_energy import LayerTraffic, memory_energy_book
+from paper2board.boards.board import Board, Figure
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
+from paper2board.core.files import atomic_path, digest
+from paper2board.core.scripting import running
+from paper2board.energy.memory_energy import LayerTraffic, memory_energy_metrics
+from paper2board.energy.metrics import duty_cycle_curve, energy_metrics
 from paper2board.energy.phases import Recorded
-from paper2board.energy.timestamps import Timestamps
-from paper2board.energy.trace_book import trace_book
+from paper2board.energy.trace_metrics import trace_metrics
 from paper2board.energy.units import in_unit
-from paper2board.energy.wiring import MeasuredTrace
 from paper2board.energy.year import schedule_curve
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind, read_book, write_book
-from paper2board.files import atomic_path, digest
-from paper2board.integer_model import macs, read
-from paper2board.scripting import running
+from paper2board.model.integer_model import macs, read
+from paper2board.traces.columns import MeasuredTrace
+from paper2board.traces.laps import read_laps
+from paper2board.traces.timestamps import Timestamps
+from paper2board.traces.trace import Trace, read_trace, synthetic_trace, write_trace
 
 INFERENCES_IN_TRACE = 20
 FEWEST_PER_HOUR = 0.1
@@ -87,7 +87,7 @@ if __name__ == "__main__":
     with running(snakemake):
         params = snakemake.params
         board = Board.model_validate(params.board)
-        device = read_book(snakemake.input.device)
+        device = read_metrics(snakemake.input.device)
         ours = in_unit(device[f"device.{params.engine}.latency"], "s")
         deck = None
         if params.claimed:
@@ -110,16 +110,16 @@ if __name__ == "__main__":
                 chain["log"] = digest(recorded.log)
                 trace, stamps = with_log(trace, recorded)
             bench = supplied(board, trace, recorded)
-            windows = trace_book(trace, bench, chain, stamps)
+            windows = trace_metrics(trace, bench, chain, stamps)
             told = Recorded(windows, recorded.inferences, bench)
-            book = energy_book(board, ours, params.period_s, recorded=told)
+            metrics = energy_metrics(board, ours, params.period_s, recorded=told)
         else:
             write_trace(path, stand_in(board, deck or ours))
-            windows = trace_book(read_trace(path), board, {"trace": digest(path)})
-            book = energy_book(board, ours, params.period_s)
-        book |= windows
+            windows = trace_metrics(read_trace(path), board, {"trace": digest(path)})
+            metrics = energy_metrics(board, ours, params.period_s)
+        metrics |= windows
         if deck:
-            book |= energy_book(board, deck, params.period_s, prefix="deck.")
+            metrics |= energy_metrics(board, deck, params.period_s, prefix="deck.")
 
         if params.memory_energy:
             model = read(snakemake.input.model)
@@ -131,8 +131,8 @@ if __name__ == "__main__":
             latencies = {
                 layer.name: device[f"device.paper-split.layer.{layer.name}.latency"] for layer in layers
             }
-            book |= memory_energy_book(board.scratchpad, layers, latencies)
-        write_book(snakemake.output.book, book)
+            metrics |= memory_energy_metrics(board.scratchpad, layers, latencies)
+        write_metrics(snakemake.output.metrics, metrics)
 
         shortest_s = 2 * max(ours.interval or (ours.value,))
         periods = np.geomspace(shortest_s, 3600, POINTS).tolist()

@@ -10,8 +10,8 @@ from pathlib import Path
 from paper2board.acquire.dataset import SPLITS, read_dataset
 from paper2board.acquire.preparation import prepare_boxes
 from paper2board.acquire.scenes import write_scenes
-from paper2board.files import write_json
-from paper2board.scripting import running
+from paper2board.core.files import write_json
+from paper2board.core.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake) as log:

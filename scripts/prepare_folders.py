@@ -8,8 +8,8 @@ Input: the pictures. Output: ``train.safetensors`` and ``test.safetensors``, eac
 from paper2board.acquire.dataset import read_dataset
 from paper2board.acquire.folders import read_folders
 from paper2board.acquire.scenes import write_scenes
-from paper2board.files import write_json
-from paper2board.scripting import running
+from paper2board.core.files import write_json
+from paper2board.core.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake) as log:

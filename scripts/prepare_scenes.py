@@ -11,8 +11,8 @@ from paper2board.acquire.cifar10 import load_files
 from paper2board.acquire.composition import compose_scenes
 from paper2board.acquire.dataset import SPLITS, read_dataset
 from paper2board.acquire.scenes import write_scenes
-from paper2board.files import write_json
-from paper2board.scripting import running
+from paper2board.core.files import write_json
+from paper2board.core.scripting import running
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -4,8 +4,8 @@ Input: weights. Output: weights of the same size. For comparison with structured
 """
 
 from paper2board.compress.magnitude_pruning import prune_magnitude, zero_share
-from paper2board.scripting import running
-from paper2board.train.network import read_weights, write_weights
+from paper2board.core.scripting import running
+from paper2board.networks.network import read_weights, write_weights
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -1,6 +1,6 @@
 """Render the report of a study.
 
-Inputs: evidence books, claims ledger, confusion matrix, training histories, duty-cycle and schedule curves, notes,
+Inputs: metrics files, claims ledger, confusion matrix, training histories, duty-cycle and schedule curves, notes,
 templates. Output: a folder with index.html (self-contained), report.md, report.json, tables/*.csv and
 figures/*.svg. Every verdict is computed from claims and evidence here.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from paper2board.acquire.dataset import STAND_IN
 from paper2board.acquire.examples import load_examples
+from paper2board.core.scripting import running
 from paper2board.report.figures import Details
 from paper2board.report.render import render
-from paper2board.scripting import running
 
 PACKAGES = ("torch", "tensorflow", "tflite-micro", "numpy", "snakemake")
 
@@ -28,7 +28,7 @@ if __name__ == "__main__":
     with running(snakemake) as log:
         params, files = snakemake.params, snakemake.input
         origin = load_examples(files.data, 1).origin
-        board = "board" in (Path(book).stem for book in files.books)
+        board = "board" in (Path(metrics).stem for metrics in files.metrics_files)
         notes = json.loads(Path(files.notes).read_text())
         run = {
             "data": origin,
@@ -46,7 +46,7 @@ if __name__ == "__main__":
             run=run,
             claims=files.claims or None,
             tables=files.tables,
-            books=files.books,
+            metrics_files=files.metrics_files,
             details=Details(
                 histories={
                     Path(path).name.removesuffix(".history.csv"): Path(path) for path in files.histories

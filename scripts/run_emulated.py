@@ -1,6 +1,6 @@
 """Run every int8 network of a study on the emulated core and compare it with TFLite Micro bit by bit.
 
-Inputs: test images; .tflite files in the order of params.names, with TFLite Micro's outputs. Output: evidence book.
+Inputs: test images; .tflite files in the order of params.names, with TFLite Micro's outputs. Output: metrics file.
 Method: the kernels of the study's engine, planned for its board, in an image of ``firmware/runner``; instructions
 are exact. A network that the board does not hold is planned for the runner's own memory, and the log says so.
 """
@@ -8,19 +8,19 @@ are exact. A network that the board does not hold is planned for the runner's ow
 import tempfile
 from pathlib import Path
 
-from paper2board.acquire.pixels import to_int8
-from paper2board.capture.emulated_book import emulated_book
+from paper2board.boards.board import Cpu, Memory
+from paper2board.capture.emulated_metrics import emulated_metrics
 from paper2board.convert.c_code import write_engine
 from paper2board.convert.planner import Limits, board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.energy.board import Cpu, Memory
-from paper2board.engines import ENGINES
-from paper2board.errors import DoesNotFitError, UserError
-from paper2board.evidence import write_book
-from paper2board.files import digest
+from paper2board.core.errors import DoesNotFitError, UserError
+from paper2board.core.evidence import write_metrics
+from paper2board.core.files import digest
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import load_test, read_logits
 from paper2board.firmware import runner
-from paper2board.report.logits import load_test, read_logits
-from paper2board.scripting import running
+from paper2board.networks.pixels import to_int8
+from paper2board.study.engines import ENGINES
 
 RUNNER_LIMITS = Limits(sram_bytes=64 << 20, flash_bytes=48 << 20)
 """Of the memories in ``firmware/runner/runner.ld``, what code and inputs leave."""
@@ -32,7 +32,7 @@ if __name__ == "__main__":
         limits = board_limits(Memory.model_validate(params.memory))
         target = runner.Target(engine.core)
         library = runner.kernel_library(target, folder)
-        book, wrong = {}, []
+        metrics, wrong = {}, []
         for name, tflite, golden in zip(params.names, files.tflite, files.tflm, strict=True):
             model = read_tflite(tflite)
             try:
@@ -45,15 +45,15 @@ if __name__ == "__main__":
             images = load_test(files.data, len(golden_outputs), model.image_shape)
             [result] = runner.run([(folder / name, to_int8(images))], target, library, folder / "run")
             chain = {"tflite": digest(tflite), "tflm": digest(golden)}
-            book |= emulated_book(
+            metrics |= emulated_metrics(
                 name, result, golden_outputs, cpu.cpi(mac16=engine.core == "de212"), cpu, chain
             )
-            differing = book[f"parity.{name}.emulated-vs-tflm"].value
+            differing = metrics[f"parity.{name}.emulated-vs-tflm"].value
             log(f"{name}: {result.instructions:,} instructions, {differing} outputs differ")
             wrong += [name] if differing else []
-        write_book(snakemake.output.book, book)
+        write_metrics(snakemake.output.metrics, metrics)
         if wrong:
             raise UserError(
-                f"{snakemake.output.book}: {', '.join(wrong)} differ from TFLite Micro on the emulated core; this"
-                " is a defect of paper2board, report it"
+                f"{snakemake.output.metrics}: {', '.join(wrong)} differ from TFLite Micro on the emulated core;"
+                " this is a defect of paper2board, report it"
             )

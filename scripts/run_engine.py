@@ -3,10 +3,10 @@
 Inputs: test images, host library. Output: int8 logits (.npy).
 """
 
-from paper2board.acquire.pixels import to_int8
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import load_test, write_logits
 from paper2board.firmware.host import HostModel
-from paper2board.report.logits import load_test, write_logits
-from paper2board.scripting import running
+from paper2board.networks.pixels import to_int8
 
 if __name__ == "__main__":
     with running(snakemake):

@@ -7,11 +7,11 @@ from functools import partial
 
 from tqdm import tqdm
 
-from paper2board.acquire.pixels import to_int8
-from paper2board.convert.reference import run
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.report.logits import load_test, write_logits
-from paper2board.scripting import running
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import load_test, write_logits
+from paper2board.evaluate.tflite_micro import run
+from paper2board.networks.pixels import to_int8
 
 if __name__ == "__main__":
     with running(snakemake):

@@ -1,24 +1,24 @@
 """Precision, recall and F1 of FOMO networks, with intervals, from stored outputs.
 
-Inputs: test images with their boxes; outputs of every variant, scheme and seed; their weights. Output: evidence
-book. Method: cells above one half, fused where they touch, paired one to one with true centres of their class
+Inputs: test images with their boxes; outputs of every variant, scheme and seed; their weights. Output: metrics
+file. Method: cells above one half, fused where they touch, paired one to one with true centres of their class
 within a fifth of the image (Edge Impulse's distance); bootstrap over images for one seed, Student's t over several.
 """
 
 from paper2board.acquire.examples import load_examples
-from paper2board.evidence import write_book
-from paper2board.files import digest
-from paper2board.report.centroids import SCORES, Cells, counts, found_centroids, score_evidence, truths
-from paper2board.report.logits import read_logits
-from paper2board.report.schemes import METHODS
-from paper2board.scripting import running
+from paper2board.core.evidence import write_metrics
+from paper2board.core.files import digest
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import read_logits
+from paper2board.evaluate.schemes import METHODS
+from paper2board.tasks.centroids.scores import SCORES, Cells, counts, found_centroids, score_evidence, truths
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         params = snakemake.params
         scenes = load_examples(snakemake.input.data, params.limit).scenes
         files = iter(zip(snakemake.input.logits, snakemake.input.models, strict=True))
-        book = {}
+        metrics = {}
         for name, (_, scheme) in params.accuracies.items():
             paths = [next(files) for _ in params.seeds]
             tables = []
@@ -31,6 +31,6 @@ if __name__ == "__main__":
             )
             chain = {"weights": digest(paths[0][1])}
             for score in SCORES:
-                book[f"{score}.{name}"] = score_evidence(score, tables, params.seeds, method, chain)
-            log(f"{name}: F1 {book[f'f1.{name}'].value:.2f} %")
-        write_book(snakemake.output.book, book)
+                metrics[f"{score}.{name}"] = score_evidence(score, tables, params.seeds, method, chain)
+            log(f"{name}: F1 {metrics[f'f1.{name}'].value:.2f} %")
+        write_metrics(snakemake.output.metrics, metrics)

@@ -1,21 +1,26 @@
 """Average precision, gains, each class's precision and recall, and the confusion matrix, from stored outputs.
 
-Inputs: test scenes; outputs of every variant, scheme and seed; their weights or integer models. Outputs: evidence
-book, confusion matrix and precision-recall curves (JSON). Method: decoding and NMS in float, COCO's average
+Inputs: test scenes; outputs of every variant, scheme and seed; their weights or integer models. Outputs: metrics
+file, confusion matrix and precision-recall curves (JSON). Method: decoding and NMS in float, COCO's average
 precision; bootstrap over the images for one seed, Student's t over several; gains are paired over the same images.
 Precision, recall and confusions count answers from a score that each half of the images gets from the other half:
 that with the best F1 there.
 """
 
 from paper2board.acquire.examples import load_examples
-from paper2board.errors import UserError
-from paper2board.evidence import write_book
-from paper2board.files import digest, write_json
-from paper2board.integer_model import Tensor, read
-from paper2board.report.detection import Detections
-from paper2board.report.detection_book import (
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import write_metrics
+from paper2board.core.files import digest, write_json
+from paper2board.core.scripting import running
+from paper2board.evaluate.logits import read_logits
+from paper2board.evaluate.schemes import FLOAT, METHODS
+from paper2board.model.integer_model import Tensor, read
+from paper2board.networks.network import read_weights
+from paper2board.tasks.detection.boxes import Detections
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.metrics import (
     Judged,
-    class_book,
+    class_metrics,
     confusion,
     found_boxes,
     gain_evidence,
@@ -23,11 +28,6 @@ from paper2board.report.detection_book import (
     precision_recall,
     truths,
 )
-from paper2board.report.logits import read_logits
-from paper2board.report.schemes import FLOAT, METHODS
-from paper2board.scripting import running
-from paper2board.train.detection_settings import Grid
-from paper2board.train.network import read_weights
 from paper2board.train.ssd import is_ssd
 
 if __name__ == "__main__":
@@ -61,27 +61,29 @@ if __name__ == "__main__":
             return Judged.of(Detections(found, truths(scenes, grid), grid.classes))
 
         files = iter(zip(snakemake.input.logits, snakemake.input.models, strict=True))
-        runs, chains, book = {}, {}, {}
+        runs, chains, metrics = {}, {}, {}
         for name, (_, scheme) in params.accuracies.items():
             paths = [next(files) for _ in params.seeds]
             runs[name] = [judged(logits, model, scheme) for logits, model in paths]
             chains[name] = {"weights": digest(paths[0][1])}
             for what in ("map50", "map"):
                 method = f"{METHODS[scheme]}, {'mAP@0.5' if what == 'map50' else 'mAP@[.5:.95]'} on the test images"
-                book[f"{what}.{name}"] = precision_evidence(
+                metrics[f"{what}.{name}"] = precision_evidence(
                     runs[name], what, params.seeds, method, chains[name]
                 )
-            log(f"{name}: mAP@0.5 {book[f'map50.{name}'].value:.2f} %")
+            log(f"{name}: mAP@0.5 {metrics[f'map50.{name}'].value:.2f} %")
         for name, (before, after) in params.comparisons.items():
             method = f"map50.{after} − map50.{before}"
-            book[f"gain.{name}"] = gain_evidence(runs[before], runs[after], params.seeds, method)
+            metrics[f"gain.{name}"] = gain_evidence(runs[before], runs[after], params.seeds, method)
 
         # A released post-training model has two names; the last is that of the release.
         device = [name for name, its in params.accuracies.items() if ".".join(its) == params.confusion_of][-1]
         variant = params.accuracies[device][0]
         first = runs[device][0]
-        book |= class_book(first, params.classes, params.seeds[0], f"detection.{variant}", chains[device])
-        write_book(snakemake.output.book, book)
+        metrics |= class_metrics(
+            first, params.classes, params.seeds[0], f"detection.{variant}", chains[device]
+        )
+        write_metrics(snakemake.output.metrics, metrics)
         names, matrix = confusion(first, classes)
         write_json(
             snakemake.output.confusion, {"variant": params.confusion_of, "classes": names, "matrix": matrix}

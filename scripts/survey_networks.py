@@ -1,6 +1,6 @@
 """Survey published networks: memory, multiply-accumulates, modelled latency, and the boards that they fit.
 
-Inputs: the survey's configuration (``survey``), every board file (``boards``). Outputs: evidence ``book``, the same
+Inputs: the survey's configuration (``survey``), every board file (``boards``). Outputs: ``metrics`` file, the same
 as a ``table`` (CSV). Method: exact counts of the architectures' definitions, traced without computing anything;
 peaks by liveness over the execution order (:mod:`paper2board.survey.memory`), latency by the engine's cost table
 (:mod:`paper2board.survey.latency`); boards' figures as their files state them; the guide's code is looked up in the
@@ -9,13 +9,13 @@ installed TensorFlow.
 
 from pathlib import Path
 
-from paper2board.energy.board import load_board, load_platform
-from paper2board.evidence import write_book
-from paper2board.files import write_text
-from paper2board.scripting import running
+from paper2board.boards.board import load_board, load_platform
+from paper2board.core.evidence import write_metrics
+from paper2board.core.files import write_text
+from paper2board.core.scripting import running
 from paper2board.survey import guide_code
-from paper2board.survey.boards import boards_book
-from paper2board.survey.survey import book, graphs, load_survey, row, table
+from paper2board.survey.boards import boards_metrics
+from paper2board.survey.survey import graphs, load_survey, metrics, row, table
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -26,5 +26,5 @@ if __name__ == "__main__":
         rows = [row(network, board, platforms) for network in graphs(survey)]
         log(f"{len(rows)} networks, {len(platforms)} boards")
         write_text(snakemake.output.table, table(rows))
-        answers = book(survey, rows, board) | boards_book(platforms) | guide_code.book()
-        write_book(snakemake.output.book, answers)
+        answers = metrics(survey, rows, board) | boards_metrics(platforms) | guide_code.metrics()
+        write_metrics(snakemake.output.metrics, answers)

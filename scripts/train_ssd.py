@@ -9,13 +9,13 @@ import torch
 
 from paper2board.acquire.examples import load_examples
 from paper2board.acquire.splits import load_splits
-from paper2board.errors import UserError
-from paper2board.scripting import running
-from paper2board.train.detection_settings import Grid
-from paper2board.train.inference import configure
+from paper2board.core.errors import UserError
+from paper2board.core.scripting import running
+from paper2board.networks.inference import configure
+from paper2board.study.recipe import Recipe
+from paper2board.tasks.detection.grid import Grid
 from paper2board.train.loop import checkpoint_path
 from paper2board.train.pretrained_weights import read_pretrained
-from paper2board.train.recipe import Recipe
 from paper2board.train.ssd import (
     SsdDetector,
     SsdSettings,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from paper2board.integer_model import (
+from paper2board.model.integer_model import (
     INT8_MAX,
     INT8_MIN,
     SOFTMAX_MAX_DEPTH,

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from paper2board import cli, doctor
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def library(tmp_path: Path) -> Path:
 
 
 def use_classifier(monkeypatch: pytest.MonkeyPatch, classify_photo: object) -> None:
-    module = ModuleType("paper2board.convert.classify")
+    module = ModuleType("paper2board.evaluate.classify")
     module.__dict__["classify_photo"] = classify_photo
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -82,7 +82,7 @@ def test_classify_before_the_first_report_says_what_to_run(
 @pytest.mark.parametrize("status", [0, 1])
 def test_verify_device_s_verdict_is_the_exit_status(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    module = ModuleType("paper2board.capture.verify")
+    module = ModuleType("paper2board.evaluate.verify_device")
     module.__dict__["main"] = lambda *arguments: asked.append(arguments) or status
     monkeypatch.setitem(sys.modules, module.__name__, module)
     assert cli.main(["verify-device", "a-study", "--engine", "mac16", "--images", "40"]) == status

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from paper2board import closure as module
-from paper2board.closure import closure, closure_digest
+from paper2board.core import closure as module
+from paper2board.core.closure import closure, closure_digest
 
 SCRIPTS = sorted(Path("scripts").glob("*.py"))
 
@@ -14,7 +14,7 @@ def names(script):
 
 
 def test_indirect_imports_count():
-    assert "train/network_spec.py" in names("scripts/prune_channels.py")
+    assert "networks/spec.py" in names("scripts/prune_channels.py")
     assert "files.py" in names("scripts/prune_channels.py")
 
 

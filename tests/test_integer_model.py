@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
-from paper2board.errors import UserError
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import (
     Add,
     Concatenation,
     Conv2D,

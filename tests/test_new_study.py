@@ -12,12 +12,12 @@ from PIL import Image
 from paper2board import cli
 from paper2board.acquire.dataset import read_dataset
 from paper2board.acquire.folders import read_folders
-from paper2board.new_study import prunable, residual_network, small_network
+from paper2board.networks.spec import NetworkSpec
+from paper2board.new_study.new_study import prunable, residual_network, small_network
+from paper2board.report.catalogue import read_catalogue
 from paper2board.report.claims import read_ledger
-from paper2board.report.metrics import read_catalogue
 from paper2board.report.tables import read_tables
-from paper2board.study import Study, load_study
-from paper2board.train.network_spec import NetworkSpec
+from paper2board.study.schema import Study, load_study
 
 ROOT = Path(__file__).parents[1]
 MODULE = """

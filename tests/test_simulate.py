@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import inputs_for, integer_models
 
-from paper2board.convert import reference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.integer_model import (
+from paper2board.evaluate import tflite_micro as reference
+from paper2board.model.integer_model import (
     Add,
     Concatenation,
     Conv2D,
@@ -24,7 +24,7 @@ from paper2board.integer_model import (
     pad_before,
     softmax_parameters,
 )
-from paper2board.simulate import (
+from paper2board.model.simulate import (
     activations,
     exp_on_negative,
     multiply_by_quantized_multiplier,

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from paper2board import configuration
 from paper2board.acquire.dataset import ScenesDataset, read_dataset
-from paper2board.errors import UserError
-from paper2board.study import Config, check_budget, check_classes, check_pictures, load_study
-from paper2board.train.network_spec import NetworkSpec
-from paper2board.train.task import make_task
+from paper2board.core import configuration
+from paper2board.core.errors import UserError
+from paper2board.networks.spec import NetworkSpec
+from paper2board.study.schema import Config, check_budget, check_classes, check_pictures, load_study
+from paper2board.tasks.task import make_task
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [

@@ -13,7 +13,7 @@ def run(code: str) -> str:
 def test_models_and_transforms_work_as_installed() -> None:
     code = """
 import torch
-from paper2board.torchvision_guard import torchvision
+from paper2board.networks.torchvision_guard import torchvision
 from torchvision.transforms import v2
 image = v2.CenterCrop(32)(torch.zeros(1, 3, 40, 40))
 print(tuple(torchvision.models.resnet18(num_classes=10).eval()(image).shape))
@@ -23,7 +23,7 @@ print(tuple(torchvision.models.resnet18(num_classes=10).eval()(image).shape))
 
 def test_declares_operators_only_where_the_compiled_ones_are_missing() -> None:
     code = """
-from paper2board import torchvision_guard
+from paper2board.networks import torchvision_guard
 print(torchvision_guard.torchvision.extension._has_ops() != hasattr(torchvision_guard, "_declarations"))
 """
     assert run(code) == "True"
@@ -42,7 +42,7 @@ def load(path):
     for name in ("nms", "qnms"):
         compiled.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 torch.ops.load_library = load
-from paper2board import torchvision_guard
+from paper2board.networks import torchvision_guard
 print(hasattr(torchvision_guard, "_declarations"))
 """
     assert run(code) == "False"

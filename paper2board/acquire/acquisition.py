@@ -16,8 +16,8 @@ from filelock import FileLock
 
 from paper2board.acquire.dataset import Cifar10Dataset, DataFile, SourceError
 from paper2board.acquire.sources import fetch
-from paper2board.errors import UserError
-from paper2board.files import atomic_path, digest, write_json
+from paper2board.core.errors import UserError
+from paper2board.core.files import atomic_path, digest, write_json
 
 CACHE_VARIABLE = "PAPER2BOARD_CACHE"
 PROVENANCE = "provenance.json"

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from paper2board.acquire.dataset import PIXEL_BYTES, Cifar10Dataset, SourceError
-from paper2board.files import write_bytes
+from paper2board.core.files import write_bytes
 
 _BROKEN = (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, TypeError, OverflowError, SyntaxError)
 """What tarfile, Pillow (SyntaxError among them), json and numpy raise on damaged input."""

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from paper2board.acquire.dataset import Fit
 from paper2board.acquire.photo import decode
 from paper2board.acquire.scenes import HEIGHT, WIDTH, Scene, SceneSet, gather
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 GREY = 114
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".JPG", ".JPEG", ".PNG")

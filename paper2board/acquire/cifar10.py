@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper2board.acquire.dataset import RECORD_BYTES, Split
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 IMAGES_PER_FILE = 10_000
 CLASSES = 10

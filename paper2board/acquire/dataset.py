@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from paper2board.acquire.scene_recipe import SceneRecipe
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 IMAGE_SHAPE = (32, 32, 3)
 """Height, width, channels of one image."""

@@ -9,7 +9,7 @@ import requests
 from tqdm import tqdm
 
 from paper2board.acquire.dataset import SourceError
-from paper2board.files import atomic_path, digest
+from paper2board.core.files import atomic_path, digest
 
 CHUNK_BYTES = 1 << 14
 """What a cut connection loses at most."""

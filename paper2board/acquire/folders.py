@@ -9,7 +9,7 @@ from paper2board.acquire.boxes import fit_scene
 from paper2board.acquire.dataset import SPLITS, FoldersDataset, Split
 from paper2board.acquire.photo import decode
 from paper2board.acquire.scenes import SceneSet, gather
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 def read_folders(dataset: FoldersDataset) -> dict[Split, SceneSet]:

@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 from pydantic import BaseModel, ConfigDict, Field
 
 from paper2board.acquire.scenes import Scene, SceneSet, gather
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 _XYZ_TO_RGB = np.array(
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]

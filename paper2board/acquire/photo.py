@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 MAX_PIXELS = 128_000_000
 """Largest photo accepted: a 108-megapixel phone camera's fits; a decompression bomb does not."""

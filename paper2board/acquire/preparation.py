@@ -9,7 +9,7 @@ from paper2board.acquire.boxes import read_coco, read_voc, without_empty
 from paper2board.acquire.dataset import SPLITS, STAND_IN, BoxesDataset, Part, Split
 from paper2board.acquire.scenes import SceneSet, read_scenes
 from paper2board.acquire.trees import NoTreeError, find_tree
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 @dataclass(frozen=True)

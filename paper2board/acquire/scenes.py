@@ -25,8 +25,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from paper2board.acquire.scene_recipe import SceneRecipe
-from paper2board.errors import UserError
-from paper2board.files import atomic_path
+from paper2board.core.errors import UserError
+from paper2board.core.files import atomic_path
 
 WIDTH, HEIGHT = 160, 120
 """The size unless another is asked for."""

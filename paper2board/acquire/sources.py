@@ -17,7 +17,7 @@ from paper2board.acquire.dataset import (
     SourceError,
 )
 from paper2board.acquire.download import download
-from paper2board.files import write_bytes
+from paper2board.core.files import write_bytes
 
 NPM_TIMEOUT_S = 3600
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paper2board.errors import UserError
-from paper2board.files import atomic_path
+from paper2board.core.errors import UserError
+from paper2board.core.files import atomic_path
 
 _BROKEN = (
     OSError,

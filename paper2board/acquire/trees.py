@@ -21,8 +21,8 @@ from paper2board.acquire.acquisition import CACHE_VARIABLE
 from paper2board.acquire.dataset import BoxesDataset, SourceError, TreeArchives, TreeMirror
 from paper2board.acquire.download import download, download_unverified
 from paper2board.acquire.extraction import extract
-from paper2board.errors import UserError
-from paper2board.files import digest
+from paper2board.core.errors import UserError
+from paper2board.core.files import digest
 
 
 @dataclass(frozen=True)

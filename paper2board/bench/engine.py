@@ -20,20 +20,21 @@ import numpy as np
 from tqdm import tqdm
 
 from paper2board.bench.networks import NETWORKS, SHAPES, build, random_inputs
-from paper2board.convert import c_code, reference
+from paper2board.boards.board import Cpu, load_board
+from paper2board.convert import c_code
 from paper2board.convert.c_layers import weighted_layer
+from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.energy.board import Cpu, load_board
-from paper2board.errors import UserError
-from paper2board.files import write_text
+from paper2board.core.errors import UserError
+from paper2board.core.files import write_text
+from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware import runner
 from paper2board.firmware.emulator import EMULATOR
 from paper2board.firmware.image import COMPILER
 from paper2board.firmware.runner import Target
-from paper2board.firmware.sources import engine_flags
-from paper2board.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel
 
 BOARD = Path(__file__).resolve().parents[2] / "config" / "boards" / "esp32-wroom.yaml"
 INPUTS = 3

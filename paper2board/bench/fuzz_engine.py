@@ -24,12 +24,12 @@ import numpy as np
 from tqdm import tqdm
 
 from paper2board.bench.random_networks import random_inputs, random_network
-from paper2board.convert import reference
 from paper2board.convert.c_code import generate
+from paper2board.convert.engine_sources import ENGINE
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware.runner import RunError, Target, kernel_library, run
-from paper2board.firmware.sources import ENGINE
-from paper2board.integer_model import IntegerModel, renamed
+from paper2board.model.integer_model import IntegerModel, renamed
 
 BACKENDS = {
     Target.HOST_SANITIZED: ("paper", "portable", "winograd-portable"),

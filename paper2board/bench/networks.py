@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 
 from paper2board.compress.quantize import QuantizationParameters, fake_quantize, parameters_of_range
-from paper2board.errors import UserError
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import (
     Activation,
     Add,
     Concatenation,

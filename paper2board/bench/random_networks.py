@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from paper2board.integer_model import (
+from paper2board.model.integer_model import (
     INT8_MAX,
     INT8_MIN,
     SOFTMAX_MAX_DEPTH,
@@ -32,7 +32,7 @@ from paper2board.integer_model import (
     Tensor,
     pad_before,
 )
-from paper2board.simulate import activations
+from paper2board.model.simulate import activations
 
 MAX_SIDE = 14
 MAX_CHANNELS = 40

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
+from paper2board.boards.board import Memory
 from paper2board.capture.log import DeviceLog
 from paper2board.convert.manifest import Manifest
-from paper2board.energy.board import Memory
-from paper2board.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind
 
 
-def board_memory_book(
+def board_memory_metrics(
     log: DeviceLog, manifest: Manifest, memory: Memory, chain: Mapping[str, str]
 ) -> dict[str, Evidence]:
     """Return ``memory.{dram,iram}.{total,free}``, ``memory.buffers``, shares of DRAM, and what the whole image
@@ -49,7 +49,7 @@ def board_memory_book(
     }
 
 
-def engine_memory_book(
+def engine_memory_metrics(
     log: DeviceLog, manifest: Manifest, chain: Mapping[str, str], prefix: str
 ) -> dict[str, Evidence]:
     """Return ``<prefix>.{arena,activations,scratch,constants,text}``: what one engine takes, in bytes."""
@@ -62,20 +62,20 @@ def engine_memory_book(
             "weights as the kernels read them, channels' requantization",
         ),
     }
-    book = {
+    metrics = {
         f"{prefix}.{name}": Evidence(
             value=value, unit="B", kind=Kind.MODELLED, method=method, chain=dict(chain)
         )
         for name, (value, method) in planned.items()
     }
-    book[f"{prefix}.text"] = Evidence(
+    metrics[f"{prefix}.text"] = Evidence(
         value=log.footer.memory["text"],
         unit="B",
         kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
         method="code of the device application, linked size, reported by the device",
         chain=dict(chain),
     )
-    return book
+    return metrics
 
 
 def accuracy(outputs: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float], int]:

@@ -13,9 +13,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from paper2board.capture.client import Device
-from paper2board.capture.line import LineError, LineFactory, emulated_line
+from paper2board.capture.link import LineError, LineFactory, emulated_line
 from paper2board.capture.log import DeviceLog, Header, Record, footer, inputs_digest, read_log
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware.image import image_digest
 
 _PAUSE_S = 0.2

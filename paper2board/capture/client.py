@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import serial
 
-from paper2board.capture.line import LineError
+from paper2board.capture.link import LineError
 from paper2board.capture.log import Box
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 PROTOCOL = 2
 _CHUNK_BYTES = 768

@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from paper2board.errors import UserError
-from paper2board.evidence import Sha256
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Sha256
 
 Box = tuple[int, int, int, int, int, int]
 """Class, score (Q15), x1, y1, x2, y2 (units of ``firmware/app/p2b_boxes.h``)."""

@@ -19,10 +19,8 @@ import serial
 from scipy.stats import rankdata
 
 from paper2board.capture.client import DeviceError, pixel_bytes
-from paper2board.capture.line import emulated_line, serial_line
-from paper2board.capture.verify import study_subject
-from paper2board.errors import UserError
-from paper2board.files import write_bytes, write_text
+from paper2board.core.errors import UserError
+from paper2board.core.files import write_bytes, write_text
 
 WINDOWS = 5
 WINDOW_S = 10.0
@@ -204,18 +202,18 @@ def write_dataset(folder: str | Path, images: np.ndarray, labels: np.ndarray) ->
     write_text(Path(folder) / "y_labels.csv", "".join(lines))
 
 
-def main(study: str, port: str | None) -> int:
-    """Run both on the device of a study, emulated or on ``port``, and print what came out."""
-    subject = study_subject(study)
-    inputs = [pixel_bytes(image) for image in subject.inputs[:IMAGES]]
-    opened = serial_line(port) if port else emulated_line(subject.image, subject.core)
-    with opened as line:
-        device = DeviceUnderTest(line)
-        run = performance(device, inputs)
-        print(
-            f"{device.name}, {device.model}: {run.throughput:.3f} inferences/s, median of {WINDOWS} windows"
+def benchmark(line: serial.SerialBase, inputs: np.ndarray, labels: np.ndarray | None) -> str:
+    """Run both on the device at the end of ``line`` and return what came out, a line each.
+
+    ``inputs``: int8, N × H × W × C; ``labels``: (N,), None unless the network is a classifier.
+    """
+    contents = [pixel_bytes(image) for image in inputs[:IMAGES]]
+    device = DeviceUnderTest(line)
+    run = performance(device, contents)
+    lines = [f"{device.name}, {device.model}: {run.throughput:.3f} inferences/s, median of {WINDOWS} windows"]
+    if device.model in BENCHMARKS and labels is not None:
+        found = accuracy(device, contents, labels[:IMAGES])
+        lines.append(
+            f"top-1 {found.top1:.2f} %, area under the ROC curve {found.auc:.3f}, {len(contents)} images"
         )
-        if device.model in BENCHMARKS and subject.labels is not None:
-            found = accuracy(device, inputs, subject.labels[:IMAGES])
-            print(f"top-1 {found.top1:.2f} %, area under the ROC curve {found.auc:.3f}, {len(inputs)} images")
-    return 0
+    return "\n".join(lines)

@@ -10,8 +10,8 @@ from paper2board.compress.quantize import (
     fake_quantize,
     weight_scales,
 )
-from paper2board.train.network import ACTIVATIONS, ConvLayer, LinearLayer, Network
-from paper2board.train.network_spec import AveragePool
+from paper2board.networks.network import ACTIVATIONS, ConvLayer, LinearLayer, Network
+from paper2board.networks.spec import AveragePool
 
 
 class AwareNetwork(nn.Module):

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.acquire.examples import load_examples
 from paper2board.acquire.splits import load_splits
-from paper2board.files import digest
-from paper2board.train.data import to_tensor
-from paper2board.train.network_spec import NetworkSpec
+from paper2board.core.files import digest
+from paper2board.networks.pixels import fit_images
+from paper2board.networks.spec import NetworkSpec
+from paper2board.networks.tensors import to_tensor
 
 
 def calibration_pixels(files: Sequence[str], splits_path: str | Path, spec: NetworkSpec) -> torch.Tensor:

@@ -13,8 +13,8 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
-from paper2board.errors import UserError
-from paper2board.train.network import ConvLayer, LinearLayer, Network
+from paper2board.core.errors import UserError
+from paper2board.networks.network import ConvLayer, LinearLayer, Network
 
 
 def prune_channels(network: Network, ratios: dict[str, float]) -> Network:

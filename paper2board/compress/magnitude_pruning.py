@@ -6,7 +6,7 @@ Single weights are zeroed; shapes, files and integer kernels stay as large as th
 import torch
 from torch import nn
 
-from paper2board.train.network import Network
+from paper2board.networks.network import Network
 
 
 def prune_magnitude(network: Network, ratio: float) -> Network:

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from paper2board.acquire.pixels import PIXEL_SCALE
-from paper2board.integer_model import Activation as FusedActivation
-from paper2board.integer_model import Add as AddOp
-from paper2board.integer_model import (
+from paper2board.model.integer_model import Activation as FusedActivation
+from paper2board.model.integer_model import Add as AddOp
+from paper2board.model.integer_model import (
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
@@ -26,9 +25,10 @@ from paper2board.integer_model import (
     Reshape,
     Tensor,
 )
-from paper2board.train.data import to_float
-from paper2board.train.network import ConvLayer, LinearLayer, Network
-from paper2board.train.network_spec import Add, AveragePool, Concat, Conv, Depthwise, Flatten, Linear, MaxPool
+from paper2board.networks.network import ConvLayer, LinearLayer, Network
+from paper2board.networks.pixels import PIXEL_SCALE
+from paper2board.networks.spec import Add, AveragePool, Concat, Conv, Depthwise, Flatten, Linear, MaxPool
+from paper2board.networks.tensors import to_float
 
 WEIGHT_MAX = 127
 _BIAS_MAX = 1 << 30

@@ -19,12 +19,12 @@ from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
 from paper2board.convert.kernels.catalogue import Backend, candidates
 from paper2board.convert.kernels.layer import Packed
-from paper2board.convert.manifest import MANIFEST, File, Layer, Manifest, Place, Section
-from paper2board.convert.memory_plan import MemoryPlan, Work, plan
+from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
+from paper2board.convert.memory_plan import KernelMemory, MemoryPlan, plan
 from paper2board.convert.steps import Step, lower, row_bytes, rows, storage
-from paper2board.errors import UserError
-from paper2board.files import digest, write_bytes, write_json, write_text
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.core.files import digest, write_bytes, write_json, write_text
+from paper2board.model.integer_model import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
@@ -86,7 +86,7 @@ def assemble(
     streaming: bool,
 ) -> Engine:
     """Return the engine of chosen kernels, planned."""
-    work = tuple(Work(item.rows, item.scratch_bytes) if item else Work() for item in packed)
+    work = tuple(KernelMemory(item.rows, item.scratch_bytes) if item else KernelMemory() for item in packed)
     return Engine(model, backend, streaming, steps, packed, plan(model, steps, work, streaming=streaming))
 
 
@@ -146,7 +146,7 @@ def write_engine(ready: Engine, folder: str | Path) -> Manifest:
         activation_bytes=ready.plan.activation_bytes,
         scratch_bytes=ready.plan.scratch_bytes,
         weight_flash_bytes=sum(layer.weight_bytes for layer in layers),
-        segments=tuple(ready.steps[border].name for border in ready.plan.borders[:-1]),
+        segments=tuple(ready.steps[border].name for border in ready.plan.segment_bounds[:-1]),
         places=tuple(_places(ready)),
     )
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
@@ -250,7 +250,9 @@ def _tables(ready: Engine, names: list[str], layers: list[CLayer]) -> dict[str, 
         "arena_bytes": placement.bytes,
         "scratch": [
             placement.scratch[s].offset if s in placement.scratch else 0
-            for s, (start, end) in enumerate(zip(placement.borders, placement.borders[1:], strict=False))
+            for s, (start, end) in enumerate(
+                zip(placement.segment_bounds, placement.segment_bounds[1:], strict=False)
+            )
             for _ in range(start, end)
         ],
         "largest_in": max(largest_in, 1),
@@ -312,12 +314,12 @@ def _layers(ready: Engine, layers: list[CLayer]) -> Iterator[Layer]:
         )
 
 
-def _places(ready: Engine) -> Iterator[Place]:
+def _places(ready: Engine) -> Iterator[ArenaBlock]:
     for item in sorted(ready.plan.items, key=lambda i: (i.first, i.offset)):
         name, of_rows = f"{item.step} (working memory)", 0
         if item.tensor is not None:
             name, of_rows = ready.model.tensors[item.tensor].name, rows(ready.model, item.tensor)
-        yield Place(
+        yield ArenaBlock(
             name=name,
             offset=item.offset,
             bytes=item.bytes,

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, Product
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
 from paper2board.convert.kernels.requantization import channels
 from paper2board.convert.steps import Step, output_range, row_bytes
-from paper2board.integer_model import (
+from paper2board.model.integer_model import (
     ADD_LEFT_SHIFT,
     Add,
     Concatenation,
@@ -58,11 +58,11 @@ class CLayer:
         return sum(array.nbytes for array in self.arrays.values())
 
 
-def weighted_layer(model: IntegerModel, step: Step) -> Convolution | Product | None:
+def weighted_layer(model: IntegerModel, step: Step) -> Convolution | FullyConnectedWeights | None:
     """Return a layer with weights as a kernel's packer sees it, None for other layers."""
     op = step.op
     if isinstance(op, FullyConnected):
-        return Product(model.tensors[op.inputs[0]].zero_point, op.weights, op.bias)
+        return FullyConnectedWeights(model.tensors[op.inputs[0]].zero_point, op.weights, op.bias)
     if not isinstance(op, Conv2D | DepthwiseConv2D):
         return None
     source = model.tensors[step.operands[0].tensor]
@@ -112,7 +112,7 @@ def c_layer(model: IntegerModel, step: Step, packed: Packed | None) -> CLayer:
 
 
 def _weighted(
-    model: IntegerModel, step: Step, layer: Convolution | Product, packed: Packed
+    model: IntegerModel, step: Step, layer: Convolution | FullyConnectedWeights, packed: Packed
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     op = step.op
     assert isinstance(op, Conv2D | DepthwiseConv2D | FullyConnected)
@@ -123,7 +123,7 @@ def _weighted(
         largest_accumulators(layer.weights, layer.bias, layer.input_zero_point),
         model.tensors[step.output].zero_point,
         low,
-        exact_only=packed.exact_only,
+        requires_tflite_rounding=packed.requires_tflite_rounding,
     )
     fields: dict[str, Any] = {"input_zero_point": layer.input_zero_point}
     if isinstance(layer, Convolution):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from paper2board.convert.manifest import Manifest
-from paper2board.files import write_bytes, write_text
+from paper2board.core.files import write_bytes, write_text
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 from paper2board.convert.c_code import Engine, environment, write_engine
+from paper2board.convert.engine_sources import ENGINE, KERNELS, engine_sources
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import MANIFEST, Manifest
-from paper2board.errors import UserError
-from paper2board.files import write_text
-from paper2board.firmware.sources import ENGINE, KERNELS, engine_sources
+from paper2board.core.errors import UserError
+from paper2board.core.files import write_text
 
 _OWN_FILES = ("CMakeLists.txt", "example.c", "README.md")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 MANIFEST = "manifest.json"
 
@@ -45,7 +45,7 @@ class Layer(_Record):
     scratch_bytes: int
 
 
-class Place(_Record):
+class ArenaBlock(_Record):
     """Something in the arena: a tensor (``rows`` of ``of_rows`` rows held at a time) or a segment's working
     memory (``rows`` 0), alive from segment ``first`` to ``last``."""
 
@@ -79,7 +79,7 @@ class Manifest(_Record):
     scratch_bytes: int
     weight_flash_bytes: int
     segments: tuple[str, ...]
-    places: tuple[Place, ...]
+    places: tuple[ArenaBlock, ...]
 
     @classmethod
     def read(cls, folder: str | Path) -> "Manifest":
@@ -115,7 +115,7 @@ class Manifest(_Record):
             )
         return "\n".join(lines)
 
-    def _alive(self, segment: int) -> list[Place]:
+    def _alive(self, segment: int) -> list[ArenaBlock]:
         return [place for place in self.places if place.first <= segment <= place.last]
 
     def _alive_bytes(self, segment: int) -> int:

@@ -6,7 +6,7 @@ someone still needs (a ring buffer; for a residual sum, a delay line). A tensor 
 segments is there as a whole. Two plans over the same steps:
 
 * **layer by layer**: every step is a segment of its own. This is what TFLite Micro does.
-* **streaming**: the segments whose largest needs least memory (dynamic programming over the borders). One
+* **streaming**: the segments whose largest needs least memory (dynamic programming over the segment_bounds). One
   segment is not always best: two convolutions on a small image may need less one after the other than
   together, for each then has the memory of both.
 
@@ -19,14 +19,14 @@ from functools import cached_property
 from itertools import pairwise
 
 from paper2board.convert.steps import Operand, Step, row_bytes, rows, storage
-from paper2board.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel
 
 ALIGNMENT = 16
 """Bytes; every tensor starts at a multiple of it, so that kernels may load words."""
 
 
 @dataclass(frozen=True)
-class Work:
+class KernelMemory:
     """What a step's kernel adds: output rows of one call, and bytes of working memory during it."""
 
     rows: int = 1
@@ -34,7 +34,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Item:
+class ArenaBuffer:
     """A tensor or the working memory of a segment in the arena: it lives from segment ``first`` to ``last``.
 
     ``tensor`` is None for working memory, of which ``step`` names the step that needs most. ``capacity`` is the
@@ -55,8 +55,8 @@ class MemoryPlan:
     """Schedule (index of the step of each call), segments (first step of each, and the end), arena items."""
 
     schedule: tuple[int, ...]
-    borders: tuple[int, ...]
-    items: tuple[Item, ...]
+    segment_bounds: tuple[int, ...]
+    items: tuple[ArenaBuffer, ...]
 
     @cached_property
     def bytes(self) -> int:
@@ -71,51 +71,53 @@ class MemoryPlan:
     @cached_property
     def activation_bytes(self) -> int:
         """Most bytes of activations that are alive at a time."""
-        segments = range(len(self.borders) - 1)
+        segments = range(len(self.segment_bounds) - 1)
         return max(
             sum(_aligned(item.bytes) for item in self.tensors.values() if item.first <= s <= item.last)
             for s in segments
         )
 
     @cached_property
-    def tensors(self) -> dict[int, Item]:
-        """Item of each tensor that has bytes of its own."""
+    def tensors(self) -> dict[int, ArenaBuffer]:
+        """ArenaBuffer of each tensor that has bytes of its own."""
         return {item.tensor: item for item in self.items if item.tensor is not None}
 
     @cached_property
-    def scratch(self) -> dict[int, Item]:
+    def scratch(self) -> dict[int, ArenaBuffer]:
         """Working memory of each segment that has some."""
         return {item.first: item for item in self.items if item.tensor is None}
 
-    def peak(self) -> tuple[int, list[Item]]:
+    def peak(self) -> tuple[int, list[ArenaBuffer]]:
         """Return the segment that needs most memory and the items that live in it, largest first."""
         alive = [
             sorted((item for item in self.items if item.first <= s <= item.last), key=lambda i: -i.bytes)
-            for s in range(len(self.borders) - 1)
+            for s in range(len(self.segment_bounds) - 1)
         ]
         segment = max(range(len(alive)), key=lambda s: sum(item.bytes for item in alive[s]))
         return segment, alive[segment]
 
 
 def plan(
-    model: IntegerModel, steps: tuple[Step, ...], work: tuple[Work, ...], *, streaming: bool
+    model: IntegerModel, steps: tuple[Step, ...], work: tuple[KernelMemory, ...], *, streaming: bool
 ) -> MemoryPlan:
     """Return the plan of ``steps`` (:func:`~paper2board.convert.steps.lower`) with their kernels' ``work``."""
     flow = _Flow(model, steps, work)
     each = tuple(range(len(steps) + 1))
-    # The placement may lose to gaps what the best borders saved.
+    # The placement may lose to gaps what the best segment_bounds saved.
     choices = [_best_borders(flow), each] if streaming else [each]
-    return min((_planned(flow, borders) for borders in choices), key=lambda planned: planned.bytes)
+    return min(
+        (_planned(flow, segment_bounds) for segment_bounds in choices), key=lambda planned: planned.bytes
+    )
 
 
-def _planned(flow: "_Flow", borders: tuple[int, ...]) -> MemoryPlan:
+def _planned(flow: "_Flow", segment_bounds: tuple[int, ...]) -> MemoryPlan:
     schedule: list[int] = []
     capacities: dict[int, int] = {}
-    for start, end in pairwise(borders):
+    for start, end in pairwise(segment_bounds):
         calls, held = flow.stream(start, end)
         schedule += calls
         capacities |= held
-    return MemoryPlan(tuple(schedule), borders, _place(_items(flow, borders, capacities)))
+    return MemoryPlan(tuple(schedule), segment_bounds, _place(_items(flow, segment_bounds, capacities)))
 
 
 # --- one segment --------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ def _planned(flow: "_Flow", borders: tuple[int, ...]) -> MemoryPlan:
 class _Flow:
     """Steps, and who reads what."""
 
-    def __init__(self, model: IntegerModel, steps: tuple[Step, ...], work: tuple[Work, ...]) -> None:
+    def __init__(self, model: IntegerModel, steps: tuple[Step, ...], work: tuple[KernelMemory, ...]) -> None:
         self.model, self.steps, self.work = model, steps, work
         self.store = storage(model)
         self.producer = {step.output: index for index, step in enumerate(steps)}
@@ -194,18 +196,18 @@ class _Flow:
         return oldest
 
 
-# --- borders ------------------------------------------------------------------------------------------
+# --- segment_bounds ------------------------------------------------------------------------------------------
 
 
 def _best_borders(flow: _Flow) -> tuple[int, ...]:
-    """Return the borders whose most demanding segment needs least; of equals, the fewest segments."""
+    """Return the segment_bounds whose most demanding segment needs least; of equals, the fewest segments."""
     count = len(flow.steps)
     best: list[tuple[int, int, tuple[int, ...]]] = [(0, 0, (0,))]
     for end in range(1, count + 1):
         options = []
         for start in range(end - 1, -1, -1):
-            peak, segments, borders = best[start]
-            options.append((max(peak, _need(flow, start, end)), segments + 1, (*borders, end)))
+            peak, segments, segment_bounds = best[start]
+            options.append((max(peak, _need(flow, start, end)), segments + 1, (*segment_bounds, end)))
         best.append(min(options))
     return best[count][2]
 
@@ -223,11 +225,11 @@ def _need(flow: _Flow, start: int, end: int) -> int:
 # --- arena --------------------------------------------------------------------------------------------
 
 
-def _items(flow: _Flow, borders: tuple[int, ...], capacities: dict[int, int]) -> list[Item]:
-    segment = {i: s for s, (start, end) in enumerate(pairwise(borders)) for i in range(start, end)}
-    segment[len(flow.steps)] = len(borders) - 2
+def _items(flow: _Flow, segment_bounds: tuple[int, ...], capacities: dict[int, int]) -> list[ArenaBuffer]:
+    segment = {i: s for s, (start, end) in enumerate(pairwise(segment_bounds)) for i in range(start, end)}
+    segment[len(flow.steps)] = len(segment_bounds) - 2
     items = [
-        Item(
+        ArenaBuffer(
             tensor,
             flow.steps[flow.producer[tensor]].name,
             flow.bytes(tensor, capacity),
@@ -237,15 +239,15 @@ def _items(flow: _Flow, borders: tuple[int, ...], capacities: dict[int, int]) ->
         )
         for tensor, capacity in capacities.items()
     ]
-    for s, (start, end) in enumerate(pairwise(borders)):
+    for s, (start, end) in enumerate(pairwise(segment_bounds)):
         largest = max(range(start, end), key=lambda i: flow.work[i].scratch_bytes)
         if scratch_bytes := flow.work[largest].scratch_bytes:
-            items.append(Item(None, flow.steps[largest].name, scratch_bytes, s, s))
+            items.append(ArenaBuffer(None, flow.steps[largest].name, scratch_bytes, s, s))
     return items
 
 
-def _place(items: list[Item]) -> tuple[Item, ...]:
-    placed: list[Item] = []
+def _place(items: list[ArenaBuffer]) -> tuple[ArenaBuffer, ...]:
+    placed: list[ArenaBuffer] = []
     for item in sorted(items, key=lambda i: -i.bytes):
         offset = 0
         for other in sorted(placed, key=lambda i: i.offset):

@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 import torch
 
-from paper2board.errors import UserError
-from paper2board.files import write_bytes
+from paper2board.core.errors import UserError
+from paper2board.core.files import write_bytes
 
 
 def export_onnx(module: torch.nn.Module, example: torch.Tensor, path: str | Path) -> None:

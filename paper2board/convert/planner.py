@@ -9,15 +9,15 @@ The streaming plan is never the dearer one and never needs more memory than laye
 from dataclasses import dataclass
 from itertools import product
 
+from paper2board.boards.board import Memory
 from paper2board.convert.c_code import Engine, assemble, check_size
 from paper2board.convert.c_layers import c_layer, weighted_layer
 from paper2board.convert.kernels.catalogue import Backend, candidates
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.steps import Step, lower
-from paper2board.energy.board import Memory
-from paper2board.errors import DoesNotFitError
-from paper2board.integer_model import IntegerModel
+from paper2board.core.errors import DoesNotFitError
+from paper2board.model.integer_model import IntegerModel
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _squeeze(
     while improved and smallest.plan.bytes > limits.sram_bytes:
         improved = False
         segment, _ = smallest.plan.peak()
-        start, end = smallest.plan.borders[segment : segment + 2]
+        start, end = smallest.plan.segment_bounds[segment : segment + 2]
         for step, other in ((i, option) for i in range(start, end) for option in options[i]):
             changed = [*kernels[:step], other, *kernels[step + 1 :]]
             if sum(option.flash_bytes for option in changed) > limits.flash_bytes:

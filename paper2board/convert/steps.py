@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from paper2board.integer_model import (
+from paper2board.model.integer_model import (
     Concatenation,
     Conv2D,
     DepthwiseConv2D,

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.convert.stderr import captured_stderr
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.errors import UserError
-from paper2board.files import write_bytes
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.core.files import write_bytes
+from paper2board.core.stderr import captured_stderr
+from paper2board.model.integer_model import (
     INT8_MAX,
     INT8_MIN,
     Activated,

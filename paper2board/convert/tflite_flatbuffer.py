@@ -4,7 +4,7 @@ import flatbuffers
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.integer_model import (
+from paper2board.model.integer_model import (
     Add,
     Concatenation,
     Conv2D,

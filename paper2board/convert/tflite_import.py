@@ -17,8 +17,8 @@ from typing import NoReturn
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.errors import UserError
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import (
     CONCATENATION_MAX_INPUTS,
     Activation,
     Add,

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from paper2board.convert.c_code import Engine
-from paper2board.convert.memory_plan import Work, plan
+from paper2board.convert.memory_plan import KernelMemory, plan
 from paper2board.convert.steps import rows
 
 
-def in_pairs(ready: Engine) -> Engine:
+def schedule_for_two_cores(ready: Engine) -> Engine:
     """Return a streaming engine whose calls come in pairs, one for each core, where a step has rows left for two.
 
     Rings hold the rows of the second call as well. One core runs the same C, and gives the same outputs. An engine
@@ -19,7 +19,10 @@ def in_pairs(ready: Engine) -> Engine:
     calls = [item.rows if item else 1 for item in ready.packed]
     scratch = [item.scratch_bytes if item else 0 for item in ready.packed]
     # The input's rows come one by one.
-    work = (Work(), *(Work(2 * n, size) for n, size in zip(calls[1:], scratch[1:], strict=True)))
+    work = (
+        KernelMemory(),
+        *(KernelMemory(2 * n, size) for n, size in zip(calls[1:], scratch[1:], strict=True)),
+    )
     paired = plan(model, steps, work, streaming=True)
     left = [rows(model, step.output) for step in steps]
     schedule: list[int] = []

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from paper2board.core.evidence import Evidence, Kind
 from paper2board.energy.rapl import POWERCAP, NotMeasurableError, Rapl
-from paper2board.evidence import Evidence, Kind
 
 MIN_INFERENCES = 1000
 BATCHES = 10
@@ -90,7 +90,7 @@ def _timed(infer: Callable[[], object], times: int) -> list[int]:
     return durations
 
 
-def host_book(subject: str, measurement: HostMeasurement) -> dict[str, Evidence]:
+def host_metrics(subject: str, measurement: HostMeasurement) -> dict[str, Evidence]:
     """Return ``host.latency.<subject>``, ``host.energy.<subject>`` and ``host.power.<subject>``.
 
     Latency is the median with its 5th to 95th percentile, and ``.mean``, ``.std``, ``.p95``, ``.p99``.
@@ -105,7 +105,7 @@ def host_book(subject: str, measurement: HostMeasurement) -> dict[str, Evidence]
         return Evidence(value=value, unit="ms", kind=Kind.MEASURED, method=method, n=n)
 
     name = f"host.latency.{subject}"
-    book = {
+    metrics = {
         name: latency_item(float(np.median(latency)), "median").model_copy(
             update={"interval": (p5, p95), "interval_method": "5th to 95th percentile"}
         ),
@@ -122,14 +122,14 @@ def host_book(subject: str, measurement: HostMeasurement) -> dict[str, Evidence]
             ("", "mean", values.mean()),
             (".std", "standard deviation", values.std(ddof=1)),
         ):
-            book[f"host.{quantity}.{subject}{suffix}"] = Evidence(
+            metrics[f"host.{quantity}.{subject}{suffix}"] = Evidence(
                 value=float(value),
                 unit=unit,
                 kind=Kind.MEASURED,
                 method=f"{statistic} over {len(values)} batches: {measurement.energy_note}",
                 n=n,
             )
-    return book
+    return metrics
 
 
 def processor_name() -> str:

@@ -13,10 +13,10 @@ it out of its energies; here it stands beside them, as leakage power × latency 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from paper2board.energy.board import Scratchpad
-from paper2board.energy.derived import derive
+from paper2board.boards.board import Scratchpad
+from paper2board.core.derived import derive
+from paper2board.core.evidence import Evidence, Kind
 from paper2board.energy.units import in_unit
-from paper2board.evidence import Evidence, Kind
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def leakage_energy_uJ(leakage_mW: float, latency_s: float) -> float:
     return leakage_mW * latency_s * 1e3
 
 
-def memory_energy_book(
+def memory_energy_metrics(
     scratchpad: Scratchpad, layers: Sequence[LayerTraffic], latencies: Mapping[str, Evidence]
 ) -> dict[str, Evidence]:
     """Return ``memory-energy.<layer>.{accesses,energy,leakage}`` and the same of ``total``.
@@ -57,16 +57,16 @@ def memory_energy_book(
     elements = scratchpad.elements_per_block
     read, write = scratchpad.read_nJ.evidence("nJ"), scratchpad.write_nJ.evidence("nJ")
     leakage = scratchpad.leakage_mW.evidence("mW")
-    book: dict[str, Evidence] = {}
+    metrics: dict[str, Evidence] = {}
     for layer in layers:
         name = f"memory-energy.{layer.name}"
-        book[f"{name}.accesses"] = Evidence(
+        metrics[f"{name}.accesses"] = Evidence(
             value=physical_accesses(layer.macs, elements),
             unit="1",
             kind=Kind.MODELLED,
             method=f"{layer.macs} MACs / {elements} elements per block",
         )
-        book[f"{name}.energy"] = derive(
+        metrics[f"{name}.energy"] = derive(
             lambda read_nJ, write_nJ, layer=layer: dynamic_energy_uJ(
                 layer.macs, layer.outputs, elements, read_nJ, write_nJ
             ),
@@ -76,7 +76,7 @@ def memory_energy_book(
             write,
         )
         if layer.name in latencies:
-            book[f"{name}.leakage"] = derive(
+            metrics[f"{name}.leakage"] = derive(
                 leakage_energy_uJ,
                 "uJ",
                 "leakage power × latency of the layer; the deck leaves it out of its energies",
@@ -84,10 +84,10 @@ def memory_energy_book(
                 in_unit(latencies[layer.name], "s"),
             )
     for quantity, unit in (("accesses", "1"), ("energy", "uJ"), ("leakage", "uJ")):
-        parts = [book.get(f"memory-energy.{layer.name}.{quantity}") for layer in layers]
+        parts = [metrics.get(f"memory-energy.{layer.name}.{quantity}") for layer in layers]
         known = [part for part in parts if part is not None]
         if known and len(known) == len(parts):
-            book[f"memory-energy.total.{quantity}"] = derive(
+            metrics[f"memory-energy.total.{quantity}"] = derive(
                 lambda *values: sum(values), unit, "sum over layers", *known
             )
-    return book
+    return metrics

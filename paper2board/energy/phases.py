@@ -8,11 +8,11 @@ turns to heat of their current. What the converter between battery and board los
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from paper2board.energy.board import Board
-from paper2board.energy.derived import derive
+from paper2board.boards.board import Board
+from paper2board.core.derived import derive
+from paper2board.core.evidence import Evidence
 from paper2board.energy.power import power_mW
 from paper2board.energy.states import active, idle, longest, overhead, period, require_room, states, supply
-from paper2board.evidence import Evidence
 
 
 class Recorded(NamedTuple):
@@ -26,7 +26,7 @@ class Recorded(NamedTuple):
     """As it was recorded: at that supply voltage."""
 
 
-def phase_book(
+def phase_metrics(
     board: Board, tau: Evidence, period_s: float, recorded: Recorded | None = None
 ) -> dict[str, Evidence]:
     """Return ``energy.phase.<phase>.{power,duration,energy,chip,overhead,supply}``.
@@ -45,11 +45,11 @@ def phase_book(
     windows, inferences, bench = recorded or Recorded({}, 1, board)
     deep = states(board)["deep-sleep"]
     running = derive(power_mW, "mW", "active current × supply voltage", active(board), supply(board))
-    book = _awake(board, "boot", running, deep.wake)
+    metrics = _awake(board, "boot", running, deep.wake)
     if deep.camera:
         current, time = deep.camera
         on = derive(power_mW, "mW", "current with the camera × supply voltage", current, supply(board))
-        book |= _awake(board, "camera", on, time)
+        metrics |= _awake(board, "camera", on, time)
     if "energy.trace.energy" in windows:
         power, duration, energy = (
             windows["energy.trace.power.active"],
@@ -58,26 +58,26 @@ def phase_book(
         )
         note = _unexpected(duration, tau)
         tau = _noted(duration, note)
-        book |= _awake(bench, "inference", _noted(power, note), tau, _noted(energy, note))
+        metrics |= _awake(bench, "inference", _noted(power, note), tau, _noted(energy, note))
     else:
-        book |= _awake(board, "inference", running, tau)
+        metrics |= _awake(board, "inference", running, tau)
     require_room(longest(tau), "idle", period_s)
     whole = period(period_s)
     rest = derive(lambda p, t: p - t, "s", f"{period_s:g} s − inference, no sleep", whole, tau)
     if "energy.trace.power.idle" in windows:
-        book |= _awake(bench, "idle", windows["energy.trace.power.idle"], rest)
+        metrics |= _awake(bench, "idle", windows["energy.trace.power.idle"], rest)
     else:
         waiting = derive(power_mW, "mW", "idle current × supply voltage", idle(board), supply(board))
-        book |= _awake(board, "idle", waiting, rest)
+        metrics |= _awake(board, "idle", waiting, rest)
     if deep.awake_s(tau) > period_s:
-        return book
+        return metrics
     asleep = derive(
         lambda p, *times: p - sum(times),
         "s",
         f"{period_s:g} s − all other phases, deep sleep",
         *(whole, tau, deep.wake, *deep.camera[1:]),
     )
-    return book | _asleep(board, asleep)
+    return metrics | _asleep(board, asleep)
 
 
 def _unexpected(duration: Evidence, modelled: Evidence) -> str:

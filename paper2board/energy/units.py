@@ -1,6 +1,6 @@
 """Times in one unit, whatever unit they come in."""
 
-from paper2board.evidence import Evidence
+from paper2board.core.evidence import Evidence
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 

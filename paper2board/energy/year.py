@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from paper2board.boards.board import Board
+from paper2board.core.derived import columns, derive
+from paper2board.core.evidence import Evidence
 from paper2board.energy import battery
-from paper2board.energy.board import Board
-from paper2board.energy.derived import columns, derive
 from paper2board.energy.power import power_mW
 from paper2board.energy.schedule import Demand, HOUR_s, Schedule, Step
 from paper2board.energy.states import State, cell, self_discharge, states, supply
 from paper2board.energy.units import in_unit
-from paper2board.evidence import Evidence
 
 
 def demand(board: Board, state: str, latency_s: float) -> Demand:
@@ -25,7 +25,7 @@ def demand(board: Board, state: str, latency_s: float) -> Demand:
     return _demand(latency_s, *(item.value for item in inputs))
 
 
-def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidence]:
+def year_metrics(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidence]:
     """Return ``battery.self-discharge``, ``battery.year.power`` and ``battery.year.<state>.*`` of every rest state.
 
     Without ``life`` and ``capacity`` of a state where the period has no room for wake-up, picture and inference at
@@ -50,14 +50,14 @@ def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidenc
     fastest = battery.loss_per_h(max(loss.value, *(loss.interval or (0.0,))))
     smallest = min(discharge.value, *(discharge.interval or (1.0,)))
     possible = math.isfinite(battery.needed_Wh(1.0, battery.YEAR_h, fastest, smallest))
-    book = {
+    metrics = {
         "battery.self-discharge": derive(lambda share: 100 * share, "%", loss.method, loss),
         "battery.year.power": budget,
     }
     for name, state in states(board).items():
         inputs = (tau, *_inputs(board, state))
         resting = derive(power_mW, "mW", "rest current × supply voltage", state.rest, supply(board))
-        book |= {
+        metrics |= {
             f"battery.year.{name}.rest-life": _life(board, resting),
             f"battery.year.{name}.rate": derive(
                 lambda average, *values: _demand(*values).most_per_hour(average),
@@ -77,9 +77,9 @@ def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidenc
         if state.awake_s(tau) > period_s:
             continue
         power = _power(board, tau, state, HOUR_s / period_s)
-        book[f"battery.year.{name}.life"] = _life(board, power)
+        metrics[f"battery.year.{name}.life"] = _life(board, power)
         if possible:
-            book[f"battery.year.{name}.capacity"] = derive(
+            metrics[f"battery.year.{name}.capacity"] = derive(
                 lambda average, share, voltage_V, converter, discharge: (
                     battery.needed_Wh(average, battery.YEAR_h, battery.loss_per_h(share), discharge)
                     / battery.usable_Wh(voltage_V, 1.0, converter, discharge)
@@ -90,7 +90,7 @@ def year_book(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidenc
                 loss,
                 *(voltage, converter, discharge),
             )
-    return book
+    return metrics
 
 
 def schedule_curve(board: Board, latency: Evidence, rates_per_h: Iterable[float]) -> pd.DataFrame:

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from paper2board.errors import UserError
-from paper2board.files import atomic_path
+from paper2board.core.errors import UserError
+from paper2board.core.files import atomic_path
 
 BAUD = 115_200
 """Speed at which the ROM, and so the application, talks."""

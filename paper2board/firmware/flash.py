@@ -25,7 +25,7 @@ from esptool.targets import CHIP_DEFS
 from esptool.util import FatalError, flash_size_bytes
 from tqdm import tqdm
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware.esp32 import OFFSET
 from paper2board.firmware.serial_ports import board_ports
 

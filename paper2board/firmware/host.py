@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.errors import UserError
-from paper2board.files import atomic_path
-from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
+from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
+from paper2board.core.errors import UserError
+from paper2board.core.files import atomic_path
 
 RESIZE = APPLICATION / "p2b_resize.c"
 PORT = FIRMWARE / "ports" / "host" / "p2b_host.c"

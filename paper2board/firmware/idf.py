@@ -11,10 +11,10 @@ import tempfile
 from enum import StrEnum
 from pathlib import Path
 
-from paper2board.errors import DoesNotFitError, UserError
-from paper2board.files import write_text
+from paper2board.convert.engine_sources import FIRMWARE
+from paper2board.core.errors import DoesNotFitError, UserError
+from paper2board.core.files import write_text
 from paper2board.firmware.image import PORTS
-from paper2board.firmware.sources import FIRMWARE
 
 PROJECT = PORTS / "esp-idf"
 IMAGE = "p2b.bin"

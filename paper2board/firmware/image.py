@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from paper2board.errors import DoesNotFitError, UserError
-from paper2board.files import atomic_path
-from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
+from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
+from paper2board.core.errors import DoesNotFitError, UserError
+from paper2board.core.files import atomic_path
 
 COMPILER = "xtensa-lx106-elf-gcc"
 PORTS = FIRMWARE / "ports"
@@ -84,9 +84,9 @@ def build_device_image(
 
     ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked.
     ``boxes``: a detector's tables, a header called ``boxes.h`` that
-    :func:`paper2board.report.detection.tables_header` writes. The same sources and compiler give the same bytes
-    wherever they lie. Raise :class:`UserError` without compiler or generated C, :class:`DoesNotFitError` for a
-    network that does not fit the ESP32's memory.
+    :func:`paper2board.tasks.detection.boxes.tables_header` writes. The same sources and compiler give the same
+    bytes wherever they lie. Raise :class:`UserError` without compiler or generated C, :class:`DoesNotFitError` for
+    a network that does not fit the ESP32's memory.
     """
     folder = Path(model_folder)
     compiler = shutil.which(COMPILER)

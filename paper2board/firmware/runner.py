@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.errors import UserError
+from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
+from paper2board.core.errors import UserError
 from paper2board.firmware.emulator import EMULATOR, emulator_command
 from paper2board.firmware.image import COMPILER, FLAGS, PORTS, XTENSA, Port
-from paper2board.firmware.sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 
 RUNNER = FIRMWARE / "runner"
 TIMEOUT_S = 900.0

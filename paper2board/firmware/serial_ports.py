@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from serial.tools import list_ports
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 BRIDGES = {
     (0x10C4, 0xEA60): "CP210x",  # "Silicon Labs factory default" in Linux's drivers/usb/serial/cp210x.c

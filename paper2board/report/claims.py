@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from paper2board.configuration import validate
-from paper2board.errors import UserError
+from paper2board.core.configuration import validate
+from paper2board.core.errors import UserError
 from paper2board.report.arithmetic import FormulaError, Interval, evaluate, exact, names
 
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence
 from paper2board.report.claims import Claim
-from paper2board.report.detection import RECALLS
 from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
+from paper2board.tasks.detection.boxes import RECALLS
 
 SCENARIOS = (
     "unchanged",

@@ -7,8 +7,8 @@ from typing import Any
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from paper2board.evidence import Evidence
-from paper2board.report.metrics import Stage
+from paper2board.core.evidence import Evidence
+from paper2board.report.catalogue import Stage
 
 COLOURS = (
     *("#0b6fb8", "#d9730d", "#2a8a57", "#8a4fb0", "#b8336a"),

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence
 from paper2board.energy.battery import YEAR_h
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence
 from paper2board.report.claims import Claim
 from paper2board.report.csv_file import read_csv
-from paper2board.report.detection_book import BACKGROUND
 from paper2board.report.detection_figures import precision_recall, scenario_bars
 from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
 from paper2board.report.survey_figures import latency_against_flash
+from paper2board.tasks.detection.metrics import BACKGROUND
 
 PARETO_MARKERS = {"fp32": "o", "int8": "s"}
 SCORES = {"accuracy": "Accuracy", "map50": "mAP@0.5"}

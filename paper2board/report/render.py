@@ -1,4 +1,4 @@
-"""Renders a study's report: HTML, Markdown, CSV, JSON and SVG from evidence books and a claims ledger."""
+"""Renders a study's report: HTML, Markdown, CSV, JSON and SVG from metrics files and a claims ledger."""
 
 import csv
 from base64 import b64encode
@@ -10,11 +10,11 @@ from typing import Any, get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from paper2board.evidence import Evidence, Kind, read_books
-from paper2board.files import write_json, write_text
+from paper2board.core.evidence import Evidence, Kind, merge_metrics
+from paper2board.core.files import write_json, write_text
+from paper2board.report.catalogue import Catalogue, Stage, read_catalogue
 from paper2board.report.claims import read_ledger
 from paper2board.report.figures import Details, Drawing, draw_all
-from paper2board.report.metrics import Catalogue, Stage, read_catalogue
 from paper2board.report.tables import (
     Cell,
     Table,
@@ -54,7 +54,7 @@ class Report:
     notice: str | None
     """What must be said at every table: that the data are not the paper's, for instance."""
     not_produced: Sequence[str]
-    """Metrics that the tables and claims name, a run should have, and no book holds."""
+    """Metrics that the tables and claims name, a run should have, and no metrics file holds."""
 
     @property
     def slides(self) -> dict[str, list[Judgement]]:
@@ -99,7 +99,7 @@ def render(
     run: Mapping[str, str],
     claims: str | Path | None,
     tables: str | Path,
-    books: Sequence[str | Path],
+    metrics_files: Sequence[str | Path],
     details: Details,
     templates: str | Path,
     output: str | Path,
@@ -114,12 +114,12 @@ def render(
     data are not the paper's, so no score is judged.
 
     Raises:
-        UserError: the ledger, the tables, a book or a details file is malformed.
+        UserError: the ledger, the tables, a metrics or a details file is malformed.
     """
     templates, output = Path(templates), Path(output)
     ledger, catalogue = read_ledger(claims), read_catalogue(templates / "metrics")
     specs = read_tables(tables, ledger, catalogue)
-    evidence = read_books(books)
+    evidence = merge_metrics(metrics_files)
     judgements = judge_all(ledger, evidence, claims or "claims", notice)
     by_name = {judgement.name: judgement for judgement in judgements}
     report = Report(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.report.csv_file import read_csv
 from paper2board.report.drawing import STYLE, Drawing, svg_text
 

@@ -1,4 +1,4 @@
-"""Tables: declared as data, filled from the ledger's judgements and the evidence books."""
+"""Tables: declared as data, filled from the ledger's judgements and the metrics files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paper2board.configuration import load_yaml
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence
+from paper2board.core.configuration import load_yaml
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence
+from paper2board.core.units import factor, symbol
 from paper2board.report.arithmetic import exact
+from paper2board.report.catalogue import Catalogue, Stage
 from paper2board.report.claims import Ledger
-from paper2board.report.metrics import Catalogue, Stage
-from paper2board.report.units import factor, symbol
 from paper2board.report.verdict import Judgement
 
 NOT_PRODUCED = "—, not produced"
@@ -107,7 +107,7 @@ def fill(
     evidence: Mapping[str, Evidence],
     absent: Mapping[str, str] | None = None,
 ) -> Table:
-    """Return the table with every cell looked up; what no book holds stays visibly empty.
+    """Return the table with every cell looked up; what no metrics file holds stays visibly empty.
 
     ``absent`` says why metrics are missing: the beginning of their names → the reason, shown in the cell.
     """

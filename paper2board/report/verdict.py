@@ -7,10 +7,10 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
-from paper2board.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.units import factor
 from paper2board.report.arithmetic import Interval, exact
 from paper2board.report.claims import Better, Claim, Derived, Ledger
-from paper2board.report.units import factor
 
 SCORES = {
     *("accuracy", "cross-validation", "detection", "f1", "gain", "loss"),
@@ -88,7 +88,7 @@ def judge(
     if derived is not None and not derived.interval.intersects(claim.interval):
         return (
             Verdict.INCONSISTENT,
-            f"the paper's own numbers give {spell(derived.interval)}, not {claim.value}",
+            f"the paper's own numbers give {format_interval(derived.interval)}, not {claim.value}",
         )
     if claim.metric is None:
         return Verdict.REPRODUCED, "follows from the paper's own numbers"
@@ -101,7 +101,10 @@ def judge(
     assert claim.better is not None  # Claim's own validator
     ours = evidence_interval(evidence, factor(evidence.unit, claim.unit, where))
     verdict = compare(claim.interval, ours, claim.better)
-    return verdict, f"ours, {evidence.kind}: {spell(ours)} against {spell(claim.interval)}"
+    return (
+        verdict,
+        f"ours, {evidence.kind}: {format_interval(ours)} against {format_interval(claim.interval)}",
+    )
 
 
 def judge_all(
@@ -130,7 +133,7 @@ def counts(judgements: Sequence[Judgement]) -> dict[Verdict, int]:
     return {verdict: tally[verdict] for verdict in Verdict}
 
 
-def spell(interval: Interval) -> str:
+def format_interval(interval: Interval) -> str:
     """Return an interval as text, six significant digits."""
     bounds = [f"{float(bound):.6g}" for bound in (interval.lower, interval.upper)]
     return bounds[0] if bounds[0] == bounds[1] else f"{bounds[0]} to {bounds[1]}"

@@ -2,23 +2,23 @@
 
 from collections.abc import Mapping
 
-from paper2board.energy.board import Platform
-from paper2board.energy.derived import derive
+from paper2board.boards.board import Platform
+from paper2board.core.derived import derive
+from paper2board.core.evidence import Evidence
 from paper2board.energy.power import power_mW
-from paper2board.evidence import Evidence
 
 
-def boards_book(platforms: Mapping[str, Platform]) -> dict[str, Evidence]:
+def boards_metrics(platforms: Mapping[str, Platform]) -> dict[str, Evidence]:
     """Return ``survey.board.<name>.{clock,flash,sram,largest-block,psram}`` and ``.power.{idle,active,sleep}``.
 
     What a board's file does not state is left out. Power is that of the whole board where it is supplied; asleep,
     deeply so.
     """
-    book: dict[str, Evidence] = {}
+    metrics: dict[str, Evidence] = {}
     for name, platform in platforms.items():
         figures = _memories(platform) | _powers(platform)
-        book |= {f"survey.board.{name}.{quantity}": item for quantity, item in figures.items()}
-    return book
+        metrics |= {f"survey.board.{name}.{quantity}": item for quantity, item in figures.items()}
+    return metrics
 
 
 def _memories(platform: Platform) -> dict[str, Evidence]:

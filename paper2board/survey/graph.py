@@ -1,7 +1,7 @@
 """A network as a microcontroller runs it: layers in their order, what each reads, holds and costs.
 
 Two sources: a PyTorch module (traced, shapes propagated on the meta device, so nothing is computed) and an
-:class:`~paper2board.integer_model.IntegerModel`. In both a layer is what TFLite runs as one op: batch
+:class:`~paper2board.model.integer_model.IntegerModel`. In both a layer is what TFLite runs as one op: batch
 normalisation is folded into the convolution before it, ReLU and ReLU6 are the last act of a convolution, a linear
 layer, a pooling or a sum, and a convolution pads by itself. Sizes are those of int8: one byte an element, four
 bytes a bias.
@@ -21,10 +21,10 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from paper2board.convert.c_layers import weighted_layer
-from paper2board.convert.kernels.layer import Convolution, Product
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights
 from paper2board.convert.steps import Operand, Step, lower, row_bytes, rows, storage
-from paper2board.errors import UserError
-from paper2board.integer_model import IntegerModel, Op, Pool2D, Weighted, macs
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import IntegerModel, Op, Pool2D, Weighted, macs
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Layer:
     macs: int = 0
     weights: int = 0
     biases: int = 0
-    weighted: Convolution | Product | None = None
+    weighted: Convolution | FullyConnectedWeights | None = None
     groups: int = 1
     max_pool: bool = False
     """Whether it is the largest value of each window, which a convolution before it can take in."""
@@ -222,7 +222,7 @@ class _Tracer:
             case nn.Linear():
                 inputs = Operand(self.at[source], height=0)
                 weights = np.broadcast_to(np.int8(0), (module.out_features, module.in_features))
-                product = Product(0, weights, np.broadcast_to(np.int32(0), module.out_features))
+                product = FullyConnectedWeights(0, weights, np.broadcast_to(np.int32(0), module.out_features))
                 self._layer(
                     node, (inputs,), weights.size, weights.size, module.out_features, product, fusable=True
                 )
@@ -341,7 +341,7 @@ class _Tracer:
         macs: int = 0,
         weights: int = 0,
         biases: int = 0,
-        weighted: Convolution | Product | None = None,
+        weighted: Convolution | FullyConnectedWeights | None = None,
         groups: int = 1,
         *,
         fusable: bool = False,

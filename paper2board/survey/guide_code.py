@@ -5,7 +5,7 @@ import importlib
 from importlib.metadata import entry_points, version
 from shutil import which
 
-from paper2board.evidence import Evidence, Kind, counted
+from paper2board.core.evidence import Evidence, Kind, counted
 
 EXAMPLE = (
     "import tensorflow as tf",
@@ -63,7 +63,7 @@ def parses(lines: tuple[str, ...]) -> bool:
     return True
 
 
-def book() -> dict[str, Evidence]:
+def metrics() -> dict[str, Evidence]:
     """Return ``guide.code.<name>``, 1 where a name exists and 0 where not, how many do not, and whether the example
     parses."""
     here = f"TensorFlow {version('tensorflow')}"

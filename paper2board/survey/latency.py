@@ -7,9 +7,9 @@ concatenation, shuffling) are not in the table and count nothing, so the model i
 move much data. No flash cache miss is modelled but what the board file's cycles per instruction hold.
 """
 
+from paper2board.boards.board import Board
 from paper2board.convert.kernels.cost import features, instructions
-from paper2board.convert.kernels.layer import Packed, Product
-from paper2board.energy.board import Board
+from paper2board.convert.kernels.layer import FullyConnectedWeights, Packed
 from paper2board.survey.graph import Graph, Layer
 
 
@@ -18,7 +18,7 @@ def layer_instructions(layer: Layer) -> float:
     weighted = layer.weighted
     if weighted is None:
         return 0.0
-    if isinstance(weighted, Product):
+    if isinstance(weighted, FullyConnectedWeights):
         function = "p2b_fully_connected_mac16"
     elif weighted.weights.ndim == 3:
         function = "p2b_depthwise_conv2d_mac16"

@@ -38,7 +38,7 @@ def layer_by_layer(graph: Graph) -> Peak:
 def streamed(graph: Graph) -> Peak:
     """Return the peak of the best segments.
 
-    The path of borders with the least bottleneck, found lazily: lower bounds first, and a segment's need is worked
+    The path of bounds with the least bottleneck, found lazily: lower bounds first, and a segment's need is worked
     out only when the best path by what is known goes through it. A path whose segments are all known is the best.
     """
     graph = graph.pooled()
@@ -46,17 +46,17 @@ def streamed(graph: Graph) -> Peak:
     needs = flow.least()
     known = np.eye(len(needs), k=1, dtype=bool)  # of one layer the bound is the need
     while True:
-        borders = _path(needs)
-        unknown = [edge for edge in pairwise(borders) if not known[edge]]
+        segment_bounds = _path(needs)
+        unknown = [edge for edge in pairwise(segment_bounds) if not known[edge]]
         if not unknown:
-            peak = max(needs[edge] for edge in pairwise(borders))
-            return Peak(int(peak), tuple(graph.layers[border].name for border in borders[:-1]))
+            peak = max(needs[edge] for edge in pairwise(segment_bounds))
+            return Peak(int(peak), tuple(graph.layers[border].name for border in segment_bounds[:-1]))
         for edge in unknown:
             needs[edge], known[edge] = flow.need(*edge), True
 
 
 def _path(needs: np.ndarray) -> tuple[int, ...]:
-    """Return the borders, first and end included, whose largest ``needs[start, end]`` is least; of equals, those
+    """Return the bounds, first and end included, whose largest ``needs[start, end]`` is least; of equals, those
     with the shortest last segments."""
     count = len(needs) - 1
     best, before = np.zeros(count + 1), [0] * (count + 1)
@@ -64,10 +64,10 @@ def _path(needs: np.ndarray) -> tuple[int, ...]:
         options = np.maximum(best[:end], needs[:end, end])
         before[end] = end - 1 - int(options[::-1].argmin())
         best[end] = options[before[end]]
-    borders = [count]
-    while borders[-1]:
-        borders.append(before[borders[-1]])
-    return tuple(reversed(borders))
+    segment_bounds = [count]
+    while segment_bounds[-1]:
+        segment_bounds.append(before[segment_bounds[-1]])
+    return tuple(reversed(segment_bounds))
 
 
 class _Flow:
@@ -85,7 +85,7 @@ class _Flow:
 
     def least(self) -> np.ndarray:
         """Return what the need of the segment from each layer to before each other cannot be below, float64
-        (count + 1, count + 1): whole tensors at its borders and before what reads all of them, of others the first
+        (count + 1, count + 1): whole tensors at its bounds and before what reads all of them, of others the first
         window."""
         count, last = len(self.layers), np.array(self.last)
         whole = np.array([layer.bytes for layer in self.layers])

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from paper2board.bench.networks import NETWORKS, build
-from paper2board.errors import UserError
-from paper2board.integer_model import renamed
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import renamed
+from paper2board.networks.torchvision_guard import torchvision
 from paper2board.survey.graph import Graph, of_integer_model, of_module
-from paper2board.torchvision_guard import torchvision
 
 
 def _divisible(value: float, divisor: int) -> int:

@@ -10,16 +10,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from paper2board.configuration import load_yaml
-from paper2board.energy.board import Board, Platform
-from paper2board.energy.fit import Fit, fits
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind, counted
+from paper2board.boards.board import Board, Platform
+from paper2board.boards.fit import Fit, fits
+from paper2board.core.configuration import load_yaml
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind, counted
+from paper2board.study.recipe import Name
 from paper2board.survey.graph import Graph
 from paper2board.survey.latency import graph_instructions, latency_ms
 from paper2board.survey.memory import layer_by_layer, streamed
 from paper2board.survey.networks import FAMILIES, graph, own
-from paper2board.train.recipe import Name
 
 Quantity = Literal["parameters", "macs", "flash", "peak-layer-by-layer", "peak-streamed", "latency"]
 _BOARD_FIGURES = ("fits", "fits-layer-by-layer")
@@ -112,7 +112,7 @@ def row(network: Graph, board: Board, platforms: Mapping[str, Platform]) -> Row:
     )
 
 
-def book(survey: Survey, rows: Sequence[Row], board: Board) -> dict[str, Evidence]:
+def metrics(survey: Survey, rows: Sequence[Row], board: Board) -> dict[str, Evidence]:
     """Return every figure as evidence, ``survey.<network>.…``, and the survey's counts and ratios."""
     result: dict[str, Evidence] = {}
     for each in rows:

@@ -18,11 +18,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from paper2board.files import atomic_path
-from paper2board.train.data import Moves, draw_moves, move, to_float
-from paper2board.train.inference import predict
-from paper2board.train.recipe import Recipe
-from paper2board.train.task import Boxes, Classification, Hits, Task
+from paper2board.core.files import atomic_path
+from paper2board.networks.inference import predict
+from paper2board.networks.tensors import to_float
+from paper2board.study.recipe import Recipe
+from paper2board.tasks.augmentation import Moves, draw_moves, move
+from paper2board.tasks.task import Boxes, Classification, Hits, Task
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def train(
 ) -> pd.DataFrame:
     """Train ``network`` in place for ``task`` (default: classification); return its history, one row an epoch.
 
-    Scores are shares of right answers (:meth:`paper2board.train.task.Task.hits`), on the training images as
+    Scores are shares of right answers (:meth:`paper2board.tasks.task.Task.hits`), on the training images as
     augmented.
 
     ``checkpoint`` is written after each epoch and resumed from when it belongs to the same training: same

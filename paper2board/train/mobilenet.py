@@ -16,11 +16,11 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from scipy import stats
 from torch import Tensor, nn
 
-from paper2board.acquire.pixels import PIXEL_SCALE
-from paper2board.errors import UserError
-from paper2board.train.data import to_float
-from paper2board.train.network import Network
-from paper2board.train.network_spec import NetworkSpec
+from paper2board.core.errors import UserError
+from paper2board.networks.network import Network
+from paper2board.networks.pixels import PIXEL_SCALE
+from paper2board.networks.spec import NetworkSpec
+from paper2board.networks.tensors import to_float
 
 Head = Literal["classifier", "centroids"]
 STRIDE = 8

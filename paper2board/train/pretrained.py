@@ -26,8 +26,8 @@ from safetensors.torch import save
 from paper2board.acquire.acquisition import CACHE_VARIABLE
 from paper2board.acquire.dataset import SourceError
 from paper2board.acquire.download import download
-from paper2board.errors import UserError
-from paper2board.files import digest, write_bytes
+from paper2board.core.errors import UserError
+from paper2board.core.files import digest, write_bytes
 
 PIP_TIMEOUT_S = 1800
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 def read_pretrained(path: str | Path) -> dict[str, torch.Tensor]:

@@ -28,16 +28,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from paper2board.acquire.pixels import PIXEL_SCALE
 from paper2board.acquire.scenes import SceneSet
-from paper2board.errors import UserError
-from paper2board.files import write_bytes
-from paper2board.torchvision_guard import torchvision
-from paper2board.train.data import move_boxes, to_float, to_tensor
-from paper2board.train.detection import Grid, tell
+from paper2board.core.errors import UserError
+from paper2board.core.files import write_bytes
+from paper2board.networks.pixels import PIXEL_SCALE
+from paper2board.networks.tensors import to_float, to_tensor
+from paper2board.networks.torchvision_guard import torchvision
+from paper2board.study.recipe import Recipe
+from paper2board.tasks.augmentation import move_boxes
+from paper2board.tasks.detection.grid_detector import Grid, tell
+from paper2board.tasks.task import Boxes, Detection
 from paper2board.train.loop import Descent
-from paper2board.train.recipe import Recipe
-from paper2board.train.task import Boxes, Detection
 
 STRIDES = (16, 32)
 """Of the two feature maps."""
@@ -115,10 +116,10 @@ class _Backbone(nn.Module):
 class SsdDetector(nn.Module):
     """torchvision's SSD for one size of image.
 
-    Its own ``forward`` (N×3×H×W as our networks see them, ``paper2board.train.data.to_float``) gives the raw
+    Its own ``forward`` (N×3×H×W as our networks see them, ``paper2board.tasks.augmentation.to_float``) gives the raw
     answers for A default boxes: ``bbox_regression`` N×A×4 and ``cls_logits`` N×A×(1 + classes), background
     first. torchvision's SSD.forward is not used: its last step needs an operator that is not compiled
-    everywhere (see :mod:`paper2board.torchvision_guard`).
+    everywhere (see :mod:`paper2board.networks.torchvision_guard`).
     """
 
     default_boxes: Tensor
@@ -202,7 +203,8 @@ class SsdDetector(nn.Module):
 
 
 class SsdGrid(nn.Module):
-    """A detector that answers as ``paper2board.train.detection`` describes: N×3×H×W → N×channels×rows×columns.
+    """A detector that answers as ``paper2board.tasks.detection.grid_detector`` describes: N×3×H×W →
+    N×channels×rows×columns.
 
     A cell tells the most confident default box whose decoded centre lies in it: its box; the classes'
     log-probabilities without background, the largest at most ``logit_range``; as confidence the logit of
@@ -414,7 +416,7 @@ def _restored(features: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _score(network: SsdGrid, features: Tensor, truth: Annotated, recipe: Recipe) -> float:
-    """Return the share of right answers, as :class:`paper2board.train.task.Detection` counts them."""
+    """Return the share of right answers, as :class:`paper2board.tasks.task.Detection` counts them."""
     network.eval()
     answers = []
     for part in features.split(BATCH):

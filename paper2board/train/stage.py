@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from paper2board.acquire.examples import Examples, fit_images, load_examples
+from paper2board.acquire.examples import Examples, load_examples
 from paper2board.acquire.splits import load_splits
-from paper2board.errors import UserError
-from paper2board.files import atomic_path
-from paper2board.train.data import to_tensor
+from paper2board.core.errors import UserError
+from paper2board.core.files import atomic_path
+from paper2board.networks.network import Network
+from paper2board.networks.pixels import fit_images
+from paper2board.networks.spec import NetworkSpec
+from paper2board.networks.tensors import to_tensor
+from paper2board.study.recipe import Recipe
+from paper2board.tasks.task import Boxes, make_task
 from paper2board.train.loop import Images, Teacher, checkpoint_path, train
-from paper2board.train.network import Network
-from paper2board.train.network_spec import NetworkSpec
-from paper2board.train.recipe import Recipe
-from paper2board.train.task import Boxes, make_task
 
 
 def images_of(examples: Examples, indices: np.ndarray, spec: NetworkSpec, task: str) -> Images:

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 
-from paper2board.train.detection_settings import Grid
+from paper2board.networks.network import read_weights
+from paper2board.networks.spec import NetworkSpec
+from paper2board.study.recipe import Distillation
+from paper2board.tasks.detection.grid import Grid
 from paper2board.train.loop import Teacher
-from paper2board.train.network import read_weights
-from paper2board.train.network_spec import NetworkSpec
-from paper2board.train.recipe import Distillation
 from paper2board.train.ssd import is_ssd, read_ssd
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from paper2board.acquire.dataset import delivery, read_dataset, read_datasets
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 CIFAR10 = Path(__file__).parents[2] / "config/datasets/cifar10.yaml"
 

@@ -13,7 +13,7 @@ import pytest
 from tarballs import tar
 
 from paper2board.acquire.acquisition import acquire
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 MIRROR = {"kind": "mirror", "environment": "PAPER2BOARD_MIRROR"}
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from paper2board.acquire.boxes import fit_scene, read_coco, read_voc, without_empty
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 def _picture(path, size=(80, 80), box=(20, 40, 60, 80), orientation=1):

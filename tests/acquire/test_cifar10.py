@@ -3,7 +3,7 @@ import pytest
 
 from paper2board.acquire import cifar10
 from paper2board.acquire.dataset import RECORD_BYTES
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 IMAGES = 3
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from paper2board.acquire import cifar10
 from paper2board.acquire.dataset import RECORD_BYTES
-from paper2board.acquire.examples import fit_images, load_examples
+from paper2board.acquire.examples import load_examples
 from paper2board.acquire.scenes import Scene, gather, write_scenes
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
+from paper2board.networks.pixels import fit_images
 
 RNG = np.random.default_rng(0)
 

@@ -14,7 +14,7 @@ from paper2board.acquire.perturbations import (
     shrink,
 )
 from paper2board.acquire.scenes import Scene, gather, make_scene, make_scenes
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)

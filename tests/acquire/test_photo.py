@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from paper2board.acquire import photo
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 

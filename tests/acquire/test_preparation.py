@@ -16,7 +16,7 @@ from paper2board.acquire.folders import read_folders
 from paper2board.acquire.preparation import prepare_boxes
 from paper2board.acquire.scenes import Scene, gather, write_scenes
 from paper2board.acquire.trees import tree_digest
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 LABELS = {"train/one": "cat", "train/two": "dog", "train/three": "cow", "test/four": "dog"}
 """Object by picture; nobody asks for cows."""

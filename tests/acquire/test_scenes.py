@@ -18,7 +18,7 @@ from paper2board.acquire.scenes import (
     read_scenes,
     write_scenes,
 )
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
@@ -82,7 +82,7 @@ def test_box_and_class_are_those_of_the_object():
 
 
 def test_visible_is_what_later_objects_leave():
-    """White below, black above: the white that is left is the visible fraction, within the soft borders."""
+    """White below, black above: the white that is left is the visible fraction, within the soft segment_bounds."""
     pair = np.stack([np.full((32, 32, 3), 255, np.uint8), np.zeros((32, 32, 3), np.uint8)])
     recipe = PLAIN.model_copy(
         update={"objects": (2, 2), "side_px": (70, 90), "occluding_scenes": 1.0, "feather": (0.02, 0.02)}

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paper2board.acquire.splits import load_splits, make_splits, save_splits
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 @st.composite

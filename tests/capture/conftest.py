@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from paper2board.capture.client import Device
-from paper2board.capture.line import EMULATOR, emulated_line
+from paper2board.capture.link import EMULATOR, emulated_line
 from paper2board.convert.c_code import generate
+from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import build_device_image
-from paper2board.firmware.sources import APPLICATION, engine_flags, engine_sources
-from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor
-from paper2board.simulate import simulate
+from paper2board.model.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor
+from paper2board.model.simulate import simulate
 
 
 @pytest.fixture(scope="session")

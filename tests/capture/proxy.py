@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 BOOT = b"\xff\x00ets Jun  8 2016 00:22:57\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n~\x80"
 """What an ESP32's ROM prints before the program starts."""

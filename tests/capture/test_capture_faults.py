@@ -28,8 +28,8 @@ from proxy import BYTES, WHOLE, BadLine
 from paper2board.capture import capture as capture_module
 from paper2board.capture.capture import capture
 from paper2board.capture.client import Device
-from paper2board.capture.line import LineError, emulated_line, serial_line
-from paper2board.errors import UserError
+from paper2board.capture.link import LineError, emulated_line, serial_line
+from paper2board.core.errors import UserError
 from paper2board.firmware.emulator import emulator_command
 
 FAULTS = 1000

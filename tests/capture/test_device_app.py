@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paper2board.capture.client import Device
-from paper2board.capture.line import serial_line
+from paper2board.capture.link import serial_line
 
 WORDS = st.sampled_from(
     [

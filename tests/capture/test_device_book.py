@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from checkout import ROOT
 
-from paper2board.capture.board_fit import accuracy_on_device, board_memory_book, engine_memory_book
-from paper2board.capture.book import device_book, engine_gain, memory_book, split_gain
+from paper2board.boards.board import load_board
+from paper2board.capture.board_fit import accuracy_on_device, board_memory_metrics, engine_memory_metrics
 from paper2board.capture.log import DeviceLog, Header, Record, footer
+from paper2board.capture.metrics import device_metrics, engine_gain, memory_metrics, split_gain
 from paper2board.convert.c_code import generate
-from paper2board.energy.board import load_board
-from paper2board.errors import UserError
-from paper2board.evidence import Kind
-from paper2board.integer_model import IntegerModel
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind
+from paper2board.model.integer_model import IntegerModel
 
 CHAIN = {"image": "a" * 64}
 CLOCK_HZ = 240e6
@@ -39,37 +39,37 @@ LOG = make_log([(2_000_000, 300_000, 100_000), (2_000_400, 300_000, 99_600), (1_
 
 
 def test_counts_and_modelled_latency(network: IntegerModel) -> None:
-    book = device_book(LOG, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
-    total = book["device.paper-split.instructions"]
+    metrics = device_metrics(LOG, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
+    total = metrics["device.paper-split.instructions"]
     assert (total.value, total.unit, total.kind, total.n) == (2_400_000, "instructions", Kind.EMULATED, 3)
     assert total.interval == (2_400_000, 2_400_000) and total.chain == CHAIN
-    assert book["device.paper-split.instructions.std"].value == 0
-    assert book["device.paper-split.instructions-per-mac"].value == pytest.approx(2_400_000 / MACS)
-    latency = book["device.paper-split.latency"]
+    assert metrics["device.paper-split.instructions.std"].value == 0
+    assert metrics["device.paper-split.instructions-per-mac"].value == pytest.approx(2_400_000 / MACS)
+    latency = metrics["device.paper-split.latency"]
     assert latency.kind is Kind.MODELLED and latency.unit == "ms"
     assert latency.value == pytest.approx(12.5)
     assert latency.interval == pytest.approx((11.0, 14.0))
-    conv = book["device.paper-split.layer.conv1.instructions"]
+    conv = metrics["device.paper-split.layer.conv1.instructions"]
     assert conv.value == 2_000_000 and conv.interval == (1_999_000, 2_000_400)
-    assert book["device.paper-split.layer.conv1.latency"].interval == pytest.approx(
+    assert metrics["device.paper-split.layer.conv1.latency"].interval == pytest.approx(
         (1_999_000 * 1.1 / 240e3, 2_000_400 * 1.4 / 240e3)
     )
-    assert book["device.paper-split.convolution-share"].value == pytest.approx(100 * 2_000_000 / 2_400_000)
+    assert metrics["device.paper-split.convolution-share"].value == pytest.approx(100 * 2_000_000 / 2_400_000)
 
 
 def test_a_board_s_cycles_are_measured(network: IntegerModel) -> None:
     log = make_log([(2_000_000, 300_000, 100_000)], unit="cycles")
-    book = device_book(log, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
-    assert book["device.paper-split.cycles"].kind is Kind.MEASURED
-    latency = book["device.paper-split.latency"]
+    metrics = device_metrics(log, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
+    assert metrics["device.paper-split.cycles"].kind is Kind.MEASURED
+    latency = metrics["device.paper-split.latency"]
     # The image may have run at another clock.
     assert latency.kind is Kind.MODELLED and latency.value == pytest.approx(10.0)
     assert latency.interval == pytest.approx((10.0, 10.0))
 
 
 def test_memory(network: IntegerModel) -> None:
-    book = memory_book(LOG, network, CHAIN)
-    assert {name: item.value for name, item in book.items()} == {
+    metrics = memory_metrics(LOG, network, CHAIN)
+    assert {name: item.value for name, item in metrics.items()} == {
         "memory.device.text": 5000,
         "memory.device.bss": 800,
         "memory.device.stack": 300,
@@ -77,17 +77,17 @@ def test_memory(network: IntegerModel) -> None:
         "memory.layer.pool1.output": 80,
         "memory.layer.fc1.output": 10,
     }
-    assert {item.unit for item in book.values()} == {"B"}
+    assert {item.unit for item in metrics.values()} == {"B"}
 
 
 def test_what_the_image_takes_together(network: IntegerModel, tmp_path: Path) -> None:
     used = {"text": 5000, "rodata": 2000, "data": 30, "bss": 800, "arena": 700, "stack": 300}
     log = replace(LOG, footer=footer(b"", len(LOG.records), used))
     board = load_board(ROOT / "config/boards/esp32-wroom.yaml")
-    book = board_memory_book(log, generate(network, tmp_path, "portable"), board.memory, CHAIN)
-    assert book["memory.device.flash"].value == 7030
-    assert book["memory.device.ram"].value == 1130, "the arena is part of bss"
-    assert book["memory.dram.free"].value == board.memory.dram_B.value - 3130
+    metrics = board_memory_metrics(log, generate(network, tmp_path, "portable"), board.memory, CHAIN)
+    assert metrics["memory.device.flash"].value == 7030
+    assert metrics["memory.device.ram"].value == 1130, "the arena is part of bss"
+    assert metrics["memory.dram.free"].value == board.memory.dram_B.value - 3130
 
 
 def test_only_images_with_an_object_count_for_accuracy() -> None:
@@ -107,7 +107,9 @@ def test_logs_that_do_not_belong_together(network: IntegerModel) -> None:
     with pytest.raises(UserError, match="not of the same images"):
         split_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
     with pytest.raises(UserError, match="has layers fc9, model tiny has conv1, pool1, flatten, fc1"):
-        device_book(make_log([(1,)], layers=("fc9",)), network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.x")
+        device_metrics(
+            make_log([(1,)], layers=("fc9",)), network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.x"
+        )
 
 
 def test_an_engine_s_gain_is_the_median_ratio() -> None:
@@ -121,8 +123,11 @@ def test_an_engine_s_gain_is_the_median_ratio() -> None:
 
 def test_an_engine_s_memory_is_the_manifest_s(network: IntegerModel, tmp_path: Path) -> None:
     manifest = generate(network, tmp_path, "portable")
-    book = engine_memory_book(LOG, manifest, CHAIN, "device.portable")
-    assert book["device.portable.arena"].value == manifest.arena_bytes
-    assert book["device.portable.constants"].value == manifest.weight_flash_bytes
-    assert (book["device.portable.text"].value, book["device.portable.text"].kind) == (5000, Kind.EMULATED)
-    assert 0 < book["device.portable.scratch"].value < book["device.portable.arena"].value
+    metrics = engine_memory_metrics(LOG, manifest, CHAIN, "device.portable")
+    assert metrics["device.portable.arena"].value == manifest.arena_bytes
+    assert metrics["device.portable.constants"].value == manifest.weight_flash_bytes
+    assert (metrics["device.portable.text"].value, metrics["device.portable.text"].kind) == (
+        5000,
+        Kind.EMULATED,
+    )
+    assert 0 < metrics["device.portable.scratch"].value < metrics["device.portable.arena"].value

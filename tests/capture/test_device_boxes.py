@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from paper2board.bench.networks import build
-from paper2board.capture.boxes_book import boxes_parity
+from paper2board.capture.boxes_metrics import boxes_parity
 from paper2board.capture.capture import capture
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.line import emulated_line
+from paper2board.capture.link import emulated_line
 from paper2board.capture.log import DeviceLog
 from paper2board.convert.c_code import generate
 from paper2board.firmware.image import build_device_image
-from paper2board.report.detection import Quantization, int8_tables, tables_header
-from paper2board.train.detection_settings import Grid
+from paper2board.tasks.detection.boxes import Quantization, int8_tables, tables_header
+from paper2board.tasks.detection.grid import Grid
 
 IMAGES = 3
 

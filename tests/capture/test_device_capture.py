@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from paper2board.capture.capture import capture
-from paper2board.capture.line import emulated_line
+from paper2board.capture.link import emulated_line
 from paper2board.capture.log import read_log
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware.image import image_digest
 
 INDICES = (3, 1, 4, 15, 9, 2, 6, 5)

@@ -16,11 +16,11 @@ import pytest
 import serial
 
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.line import LineError, emulated_line, serial_line
-from paper2board.errors import UserError
+from paper2board.capture.link import LineError, emulated_line, serial_line
+from paper2board.core.errors import UserError
 from paper2board.firmware.host import HostModel
 from paper2board.firmware.image import read_image
-from paper2board.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel
 
 
 class NoisyLine:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paper2board.capture.log import Header, Record, footer, read_log
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 IMAGE = "a" * 64
 MEMORY = {"text": 100, "stack": 32}

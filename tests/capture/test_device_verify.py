@@ -10,10 +10,10 @@ import pytest
 from checkout import ROOT
 from statsmodels.stats.proportion import proportion_confint
 
-from paper2board.capture import verify as module
-from paper2board.capture.verify import Subject, study_subject, verify
-from paper2board.errors import UserError
-from paper2board.report.logits import write_logits
+from paper2board.core.errors import UserError
+from paper2board.evaluate import verify_device as module
+from paper2board.evaluate.logits import write_logits
+from paper2board.evaluate.verify_device import Subject, study_subject, verify
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from scipy.special import softmax
 
 from paper2board.capture import mlperf
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.line import serial_line
+from paper2board.capture.link import serial_line
 from paper2board.convert.c_code import generate
-from paper2board.errors import UserError
-from paper2board.firmware.sources import APPLICATION, engine_flags, engine_sources
-from paper2board.integer_model import FullyConnected, IntegerModel, Pool2D, Reshape, Softmax, Tensor
-from paper2board.simulate import simulate
+from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import FullyConnected, IntegerModel, Pool2D, Reshape, Softmax, Tensor
+from paper2board.model.simulate import simulate
 
 LOGITS = Tensor("logits", (10,), 0.05, 4)
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paper2board.compress.channel_pruning import importance, prune_channels, weight_module
-from paper2board.errors import UserError
-from paper2board.study import load_study
-from paper2board.train.network import Network
-from paper2board.train.network_spec import NetworkSpec
+from paper2board.core.errors import UserError
+from paper2board.networks.network import Network
+from paper2board.networks.spec import NetworkSpec
+from paper2board.study.schema import load_study
 
 STUDY = load_study("config/studies/esp32-wroom-cifar10.yaml")
 SMALL = {

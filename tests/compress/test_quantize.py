@@ -4,7 +4,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paper2board.acquire.pixels import to_int8
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.magnitude_pruning import prune_magnitude, zero_share
 from paper2board.compress.quantize import (
@@ -17,11 +16,12 @@ from paper2board.compress.quantize import (
     to_integer_model,
     weight_scales,
 )
-from paper2board.simulate import simulate
-from paper2board.study import load_study
-from paper2board.train.data import to_tensor
-from paper2board.train.inference import predict
-from paper2board.train.network import Network, folded
+from paper2board.model.simulate import simulate
+from paper2board.networks.inference import predict
+from paper2board.networks.network import Network, folded
+from paper2board.networks.pixels import to_int8
+from paper2board.networks.tensors import to_tensor
+from paper2board.study.schema import load_study
 
 STUDY = load_study("config/studies/esp32-wroom-cifar10.yaml")
 

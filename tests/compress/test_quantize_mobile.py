@@ -5,19 +5,19 @@ import pytest
 import torch
 from torch import nn
 
-from paper2board.acquire.pixels import to_int8
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.magnitude_pruning import prune_magnitude
 from paper2board.compress.quantize import INPUT, Observer, to_integer_model
-from paper2board.convert import reference
 from paper2board.convert.tflite import Route, export
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.integer_model import Concatenation, DepthwiseConv2D
-from paper2board.simulate import activations, simulate
-from paper2board.train.data import to_tensor
-from paper2board.train.inference import predict
-from paper2board.train.network import Network, folded
-from paper2board.train.network_spec import NetworkSpec
+from paper2board.evaluate import tflite_micro as reference
+from paper2board.model.integer_model import Concatenation, DepthwiseConv2D
+from paper2board.model.simulate import activations, simulate
+from paper2board.networks.inference import predict
+from paper2board.networks.network import Network, folded
+from paper2board.networks.pixels import to_int8
+from paper2board.networks.spec import NetworkSpec
+from paper2board.networks.tensors import to_tensor
 
 
 def conv(name, out, **keys):

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper2board.convert.arena import arena_book, needs
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.errors import UserError
-from paper2board.evidence import Kind
-from paper2board.files import digest
-from paper2board.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, Tensor
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind
+from paper2board.core.files import digest
+from paper2board.evaluate.arena import arena_metrics, needs
+from paper2board.model.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, Tensor
 
 INPUT = 120 * 160 * 3
 LARGEST_PAIR = 60 * 80 * 16 + 30 * 40 * 16
@@ -64,12 +64,12 @@ def test_layer_by_layer_holds_the_largest_pair_and_streaming_does_not(path: Path
 
 
 def test_the_book_says_what_was_measured_and_on_what(path: Path) -> None:
-    book = arena_book("printed", path)
-    assert list(book) == [f"arena.printed.{name}" for name in ("tflm", "layer-by-layer", "streamed")]
-    measured, *planned = book.values()
+    metrics = arena_metrics("printed", path)
+    assert list(metrics) == [f"arena.printed.{name}" for name in ("tflm", "layer-by-layer", "streamed")]
+    measured, *planned = metrics.values()
     assert measured.kind is Kind.MEASURED and "64-bit host" in measured.method
     assert {item.kind for item in planned} == {Kind.MODELLED}
-    assert {(item.unit, item.chain["tflite"]) for item in book.values()} == {("B", digest(path))}
+    assert {(item.unit, item.chain["tflite"]) for item in metrics.values()} == {("B", digest(path))}
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:

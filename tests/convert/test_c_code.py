@@ -13,12 +13,12 @@ from strategies import integer_models
 
 from paper2board.convert.c_code import MAX_STEPS, engine, generate
 from paper2board.convert.compression import compress_input, weight_compression
+from paper2board.convert.engine_sources import engine_flags, engine_sources
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import Manifest
-from paper2board.errors import UserError
-from paper2board.files import digest
-from paper2board.firmware.sources import engine_flags, engine_sources
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.core.files import digest
+from paper2board.model.integer_model import (
     Add,
     Conv2D,
     FullyConnected,
@@ -241,7 +241,7 @@ def test_manifest_places_what_the_plan_places(
         assert (place.first, place.last) == (item.first, item.last)
         assert place.bytes * place.of_rows == place.rows * model.tensors[tensor].size
     assert len(manifest.places) == len(ready.plan.items)
-    assert len(manifest.segments) == len(ready.plan.borders) - 1
+    assert len(manifest.segments) == len(ready.plan.segment_bounds) - 1
 
 
 def test_layer_by_layer_needs_the_largest_neighbours(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from paper2board import cli
 from paper2board.bench.networks import build
-from paper2board.convert.reference import run
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.evaluate.tflite_micro import run
 
 BOARD = Path(__file__).parents[2] / "config/boards/esp32-wroom.yaml"
 

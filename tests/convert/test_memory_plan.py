@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from strategies import integer_models
 
 from paper2board.convert import memory_plan
-from paper2board.convert.memory_plan import ALIGNMENT, MemoryPlan, Work, plan
+from paper2board.convert.memory_plan import ALIGNMENT, KernelMemory, MemoryPlan, plan
 from paper2board.convert.steps import Step, lower, row_bytes, rows, storage
-from paper2board.integer_model import Add, Conv2D, IntegerModel, Op, Tensor
+from paper2board.model.integer_model import Add, Conv2D, IntegerModel, Op, Tensor
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 GARBAGE = -2
@@ -24,7 +24,7 @@ class Case:
 
     model: IntegerModel
     steps: tuple[Step, ...]
-    work: tuple[Work, ...]
+    work: tuple[KernelMemory, ...]
 
     def plan(self, *, streaming: bool) -> MemoryPlan:
         return plan(self.model, self.steps, self.work, streaming=streaming)
@@ -36,8 +36,8 @@ def cases(draw: st.DrawFn) -> Case:
     model = draw(integer_models(max_ops=8))
     steps = lower(model, fuse=draw(st.booleans()))
     scratch = st.one_of(st.just(0), st.integers(0, 300))
-    kernels = st.builds(Work, rows=st.integers(1, 4), scratch_bytes=scratch)
-    work = [Work()] + [draw(kernels) if step.op else Work() for step in steps[1:]]
+    kernels = st.builds(KernelMemory, rows=st.integers(1, 4), scratch_bytes=scratch)
+    work = [KernelMemory()] + [draw(kernels) if step.op else KernelMemory() for step in steps[1:]]
     return Case(model, steps, tuple(work))
 
 
@@ -74,7 +74,7 @@ def replay(case: Case, planned: MemoryPlan) -> int:
             if not np.array_equal(arena[place(tensor, row)], elements(tensor, row)):
                 raise ClobberedError(f"row {row} of {model.tensors[tensor].name}")
 
-    for segment, (start, end) in enumerate(pairwise(planned.borders)):
+    for segment, (start, end) in enumerate(pairwise(planned.segment_bounds)):
         share = [call for call in planned.schedule if start <= call < end]
         for index in share:
             step, work = case.steps[index], case.work[index]
@@ -132,14 +132,14 @@ def test_every_call_finds_what_it_needs(case: Case, streaming: bool) -> None:
 def test_segments_follow_each_other(case: Case) -> None:
     for streaming in (False, True):
         planned = case.plan(streaming=streaming)
-        assert (planned.borders[0], planned.borders[-1]) == (0, len(case.steps))
+        assert (planned.segment_bounds[0], planned.segment_bounds[-1]) == (0, len(case.steps))
         segments = [
-            next(s for s, (start, end) in enumerate(pairwise(planned.borders)) if start <= call < end)
+            next(s for s, (start, end) in enumerate(pairwise(planned.segment_bounds)) if start <= call < end)
             for call in planned.schedule
         ]
         assert segments == sorted(segments)
         if not streaming:
-            assert planned.borders == tuple(range(len(case.steps) + 1))
+            assert planned.segment_bounds == tuple(range(len(case.steps) + 1))
             assert list(planned.schedule) == sorted(planned.schedule)
 
 
@@ -156,15 +156,15 @@ def test_borders_are_the_best_of_all(case: Case) -> None:
     count = min(len(case.steps), 7)
     flow = memory_plan._Flow(case.model, case.steps[:count], case.work[:count])
 
-    def peak(borders: tuple[int, ...]) -> int:
-        items = memory_plan._planned(flow, borders).items
+    def peak(segment_bounds: tuple[int, ...]) -> int:
+        items = memory_plan._planned(flow, segment_bounds).items
         sizes = [
             sum(
                 item.bytes if item.tensor is None else -(-item.bytes // ALIGNMENT) * ALIGNMENT
                 for item in items
                 if item.first <= segment <= item.last
             )
-            for segment in range(len(borders) - 1)
+            for segment in range(len(segment_bounds) - 1)
         ]
         return max(sizes)
 
@@ -192,7 +192,7 @@ def test_what_the_plan_says_about_itself(case: Case, streaming: bool) -> None:
     planned = case.plan(streaming=streaming)
     alive = [
         [item for item in planned.items if item.first <= segment <= item.last]
-        for segment in range(len(planned.borders) - 1)
+        for segment in range(len(planned.segment_bounds) - 1)
     ]
     assert planned.scratch_bytes == max(work.scratch_bytes for work in case.work)
     assert planned.activation_bytes == max(
@@ -223,7 +223,7 @@ def convolutions(count: int, *, size: tuple[int, int] = (32, 8), residual: bool)
 
 def planned_rows(model: IntegerModel, *, streaming: bool = True) -> dict[str, int]:
     steps = lower(model, fuse=True)
-    planned = plan(model, steps, (Work(),) * len(steps), streaming=streaming)
+    planned = plan(model, steps, (KernelMemory(),) * len(steps), streaming=streaming)
     return {model.tensors[tensor].name: item.capacity for tensor, item in planned.tensors.items()}
 
 
@@ -246,14 +246,19 @@ def test_layer_by_layer_holds_whole_neighbours() -> None:
     assert set(planned_rows(model, streaming=False).values()) == {32}
     steps = lower(model, fuse=True)
     # The input, kept for the sum, and the two tensors of the layer that runs.
-    assert plan(model, steps, (Work(),) * 5, streaming=False).bytes == 3 * 32 * 8 * 16
+    assert plan(model, steps, (KernelMemory(),) * 5, streaming=False).bytes == 3 * 32 * 8 * 16
 
 
 def test_working_memory_is_shared_within_a_segment() -> None:
     model = convolutions(3, residual=False)
-    work = (Work(), Work(scratch_bytes=20_000), Work(), Work(scratch_bytes=20_000))
+    work = (
+        KernelMemory(),
+        KernelMemory(scratch_bytes=20_000),
+        KernelMemory(),
+        KernelMemory(scratch_bytes=20_000),
+    )
     planned = plan(model, lower(model, fuse=True), work, streaming=True)
-    assert planned.borders == (0, 4)
+    assert planned.segment_bounds == (0, 4)
     # Three rows of each tensor but the last, which is the output.
     assert planned.bytes == 20_000 + 3 * 3 * 128 + 32 * 128
 
@@ -261,7 +266,7 @@ def test_working_memory_is_shared_within_a_segment() -> None:
 def test_a_kernel_of_several_rows_holds_them_at_once() -> None:
     model = convolutions(2, residual=False)
     steps = lower(model, fuse=True)
-    planned = plan(model, steps, (Work(), Work(rows=4), Work()), streaming=True)
+    planned = plan(model, steps, (KernelMemory(), KernelMemory(rows=4), KernelMemory()), streaming=True)
     # Six input rows make four; of those, the second convolution has kept two when the next four come.
     assert planned.tensors[0].capacity == 6
     assert planned.tensors[1].capacity == 6

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from paper2board.convert.onnx_export import check_onnx, export_onnx
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 
 
 def network(seed: int = 0) -> torch.nn.Module:

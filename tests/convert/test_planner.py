@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
+from paper2board.boards.board import load_board
 from paper2board.convert.c_code import Engine, assemble, write_engine
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.planner import Limits, board_limits, choose
 from paper2board.convert.steps import lower
-from paper2board.energy.board import load_board
-from paper2board.errors import UserError
-from paper2board.integer_model import Conv2D, IntegerModel, Op, Tensor
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import Conv2D, IntegerModel, Op, Tensor
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 AMPLE = Limits(1 << 20, 1 << 22)

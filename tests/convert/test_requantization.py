@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from paper2board.convert.engine_sources import ENGINE, WARNINGS, engine_flags
 from paper2board.convert.kernels.requantization import LIMIT, Mode, channels
-from paper2board.firmware.sources import ENGINE, WARNINGS, engine_flags
-from paper2board.simulate import multiply_by_quantized_multiplier
+from paper2board.model.simulate import multiply_by_quantized_multiplier
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 MAIN = """
@@ -93,10 +93,15 @@ def tflite(output: Output, pair: tuple[int, int], sums: np.ndarray) -> np.ndarra
     return (scaled + output.zero_point).clip(output.low, output.high)
 
 
-def agrees(program: Path, output: Output, seed: int, *, exact_only: bool = False) -> Mode:
+def agrees(program: Path, output: Output, seed: int, *, requires_tflite_rounding: bool = False) -> Mode:
     bias = np.zeros(len(output.pairs), np.int64)
     mode, records = channels(
-        output.pairs, bias, np.array(output.largest), output.zero_point, output.low, exact_only=exact_only
+        output.pairs,
+        bias,
+        np.array(output.largest),
+        output.zero_point,
+        output.low,
+        requires_tflite_rounding=requires_tflite_rounding,
     )
     sums = [
         accumulators(*pair, largest, output.zero_point, seed)
@@ -140,7 +145,7 @@ def outputs(draw: st.DrawFn, pairs: st.SearchStrategy, largest: st.SearchStrateg
 @settings(SLOW, max_examples=100)
 def test_fast_is_tflites_rounding(program: Path, output: Output, seed: int) -> None:
     assert agrees(program, output, seed) is Mode.FAST
-    agrees(program, output, seed, exact_only=True)
+    agrees(program, output, seed, requires_tflite_rounding=True)
 
 
 @given(output=outputs(FAST_PAIRS, FAST_LARGEST, relu=False), seed=st.integers(0, 2**32 - 1))
@@ -149,7 +154,7 @@ def test_fast_is_tflites_rounding(program: Path, output: Output, seed: int) -> N
 @settings(SLOW, max_examples=100)
 def test_fast_signed_is_tflites_rounding(program: Path, output: Output, seed: int) -> None:
     assert agrees(program, output, seed) is Mode.FAST_SIGNED
-    agrees(program, output, seed, exact_only=True)
+    agrees(program, output, seed, requires_tflite_rounding=True)
 
 
 @st.composite
@@ -164,7 +169,7 @@ def any_output(draw: st.DrawFn) -> Output:
 @given(output=any_output(), seed=st.integers(0, 2**32 - 1))
 @settings(SLOW, max_examples=100)
 def test_exact_is_tflites_rounding(program: Path, output: Output, seed: int) -> None:
-    assert agrees(program, output, seed, exact_only=True) is Mode.EXACT
+    assert agrees(program, output, seed, requires_tflite_rounding=True) is Mode.EXACT
 
 
 @pytest.mark.parametrize("relu", [False, True])

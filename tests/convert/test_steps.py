@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import integer_models
 
 from paper2board.convert.steps import Step, lower, output_range, row_bytes, rows, storage
-from paper2board.integer_model import (
+from paper2board.model.integer_model import (
     Activated,
     Activation,
     Add,

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import inputs_for, integer_models
 
-from paper2board.convert import reference, tflite
+from paper2board.convert import tflite
 from paper2board.convert.tflite import Route, convert, difference, export, fake_quant_range
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.errors import UserError
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.evaluate import tflite_micro as reference
+from paper2board.model.integer_model import (
     Add,
     Concatenation,
     Conv2D,
@@ -30,7 +31,7 @@ from paper2board.integer_model import (
     Softmax,
     Tensor,
 )
-from paper2board.simulate import simulate
+from paper2board.model.simulate import simulate
 
 
 def residual_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:

@@ -9,12 +9,13 @@ from strategies import inputs_for
 from test_tflite import mobile_model, residual_model
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.convert import reference, tflite_import
+from paper2board.convert import tflite_import
 from paper2board.convert.tflite import convert, difference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.errors import UserError
-from paper2board.integer_model import IntegerModel
+from paper2board.core.errors import UserError
+from paper2board.evaluate import tflite_micro as reference
+from paper2board.model.integer_model import IntegerModel
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from strategies import inputs_for
 from test_tflite import residual_model
 from test_tflite_import import edited
 
-from paper2board.convert import reference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.errors import UserError
-from paper2board.simulate import simulate
+from paper2board.core.errors import UserError
+from paper2board.evaluate import tflite_micro as reference
+from paper2board.model.simulate import simulate
 
 MODEL = residual_model()
 CONTENT = write_flatbuffer(MODEL)

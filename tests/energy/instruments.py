@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from paper2board.energy.current_trace import Trace
-from paper2board.energy.wiring import NO_WIRING, Wiring
-from paper2board.evidence import Kind
+from paper2board.core.evidence import Kind
+from paper2board.traces.columns import UNSTATED, TraceColumns
+from paper2board.traces.trace import Trace
 
 SUPPLY_V = 5.0
-PROBE = Wiring(current="CH1", current_mA_per_V=100.0, voltage="CH2", gpio="CH3")
+PROBE = TraceColumns(current="CH1", current_mA_per_V=100.0, voltage="CH2", gpio="CH3")
 
 
 def record(
@@ -56,12 +56,12 @@ def keep(trace: Trace, samples: NDArray[np.bool_] | NDArray[np.intp] | slice) ->
 
 @dataclass(frozen=True)
 class Format:
-    """How an instrument writes, how finely, and what its owner has to say about its wiring."""
+    """How an instrument writes, how finely, and what its owner has to say about its stated."""
 
     write: Callable[[Trace], str]
     current_step_mA: float
     time_step_s: float = 1e-6
-    wiring: Wiring = NO_WIRING
+    stated: TraceColumns = UNSTATED
     voltage: bool = True
     pin: bool = True
 
@@ -239,23 +239,23 @@ FORMATS = {
     "Rigol DS1000E": Format(
         _rows("X,CH1,CH2,CH3,\nSecond,Volt,Volt,Volt,", _volts("{t:.7e},{i:.5e},{v:.5e},{pin:.5e},"), "\r\n"),
         1e-3,
-        wiring=PROBE,
+        stated=PROBE,
     ),
     "Rigol DS1000B": Format(
         _rows(",CH1,CH2,CH3\nSecond,Volt,Volt,Volt", _volts("{t:.6e},{i:.4e},{v:.2e},{pin:.2e}, "), "\r\n"),
         1e-2,
-        wiring=PROBE,
+        stated=PROBE,
     ),
-    "Rigol DS1000Z": Format(_counted, 1e-4, wiring=PROBE),
+    "Rigol DS1000Z": Format(_counted, 1e-4, stated=PROBE),
     "Keysight": Format(
         _rows(
             "x-axis,1,2,3\nsecond,Ampere,Volt,Volt",
             lambda t, i, v, pin: f"{t:+.6E},{i / 1e3:+.6E},{v:+.3E},{3.3 * pin:+.3E}",
         ),
         1e-4,
-        wiring=Wiring(voltage="2", gpio="3"),
+        stated=TraceColumns(voltage="2", gpio="3"),
     ),
-    "Siglent": Format(_rows(_SIGLENT, _volts("{t:+.6E},{i:+.6E},{v:+.6E},{pin:+.6E}")), 1e-4, wiring=PROBE),
+    "Siglent": Format(_rows(_SIGLENT, _volts("{t:+.6E},{i:+.6E},{v:+.6E},{pin:+.6E}")), 1e-4, stated=PROBE),
     "Siglent, converted": Format(
         _rows(
             "Record Length,Analog:1000\nSample Rate,1000.0\nVertical Scale,CH1: 0.05\nHorizontal Scale, 0.01\n"
@@ -263,7 +263,7 @@ FORMATS = {
             _volts("{t:.11f},{i:.5f},{v:.5f},{pin:.5f}"),
         ),
         1e-3,
-        wiring=PROBE,
+        stated=PROBE,
     ),
     "PicoScope": Format(
         _rows(
@@ -271,14 +271,16 @@ FORMATS = {
             lambda t, i, v, pin: f"{t * 1e3:.8f},{i * 10:.8f},{v:.8f},{3.3 * pin:.8f}",
         ),
         1e-6,
-        wiring=Wiring(current="Channel A", current_mA_per_V=100.0, voltage="Channel B", gpio="Channel C"),
+        stated=TraceColumns(
+            current="Channel A", current_mA_per_V=100.0, voltage="Channel B", gpio="Channel C"
+        ),
     ),
     "Tektronix TDS": Format(
-        _tds, 1e-4, wiring=Wiring(current="CH1", current_mA_per_V=100.0), voltage=False, pin=False
+        _tds, 1e-4, stated=TraceColumns(current="CH1", current_mA_per_V=100.0), voltage=False, pin=False
     ),
     "Tektronix MDO": Format(
         _rows(_MSO, lambda t, i, v, pin: f"{t:.6e},{i / 1e3:.8f},{v:g},,{t:.6e},{pin:d},0"),
         1e-5,
-        wiring=Wiring(voltage="CH2"),
+        stated=TraceColumns(voltage="CH2"),
     ),
 }

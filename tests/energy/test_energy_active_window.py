@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from instruments import keep, record
 
-from paper2board.energy.active_window import Window, locate_windows, measure_windows
-from paper2board.energy.board import Detector, Figure, load_board
-from paper2board.energy.current_trace import Trace, synthetic_trace
-from paper2board.energy.timestamps import Timestamps, clock_offset
-from paper2board.energy.trace_book import trace_book
-from paper2board.errors import UserError
-from paper2board.evidence import Kind
+from paper2board.boards.board import Detector, Figure, load_board
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind
+from paper2board.energy.trace_metrics import trace_metrics
+from paper2board.traces.active_window import Window, locate_windows, measure_windows
+from paper2board.traces.timestamps import Timestamps, clock_offset
+from paper2board.traces.trace import Trace, synthetic_trace
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
 DETECTOR = Detector(current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05)
@@ -126,44 +126,44 @@ def test_exactly_the_generated_windows_are_found(
 
 
 def test_book_of_a_synthetic_trace_reproduces_the_deck_and_is_modelled() -> None:
-    book = trace_book(synthetic_trace(BOARD, [0.29, 0.32, 0.32, 0.32, 0.42]), BOARD, CHAIN)
-    assert {item.kind for item in book.values()} == {Kind.MODELLED}
-    idle = book.pop("energy.trace.current.idle")
+    metrics = trace_metrics(synthetic_trace(BOARD, [0.29, 0.32, 0.32, 0.32, 0.42]), BOARD, CHAIN)
+    assert {item.kind for item in metrics.values()} == {Kind.MODELLED}
+    idle = metrics.pop("energy.trace.current.idle")
     assert (idle.value, idle.n) == (pytest.approx(36.4, abs=0.05), 5000)
-    assert {item.n for item in book.values()} == {5}
-    assert book["energy.trace.windows"].value == 5
-    assert book["energy.trace.duration"].value == pytest.approx(0.32)
-    assert book["energy.trace.duration"].interval == (pytest.approx(0.29), pytest.approx(0.42))
-    assert book["energy.trace.power.idle"].value == pytest.approx(183.1, abs=0.1)
-    assert book["energy.trace.current.active"].value == pytest.approx(43.0, abs=0.05)
-    assert book["energy.trace.energy"].value == pytest.approx(69.2, abs=0.1)
-    assert 0.08 < book["energy.trace.current.spread"].value < 0.13
-    assert book["energy.trace.current.cv"].unit == "%"
-    assert book["energy.trace.energy"].chain == CHAIN
+    assert {item.n for item in metrics.values()} == {5}
+    assert metrics["energy.trace.windows"].value == 5
+    assert metrics["energy.trace.duration"].value == pytest.approx(0.32)
+    assert metrics["energy.trace.duration"].interval == (pytest.approx(0.29), pytest.approx(0.42))
+    assert metrics["energy.trace.power.idle"].value == pytest.approx(183.1, abs=0.1)
+    assert metrics["energy.trace.current.active"].value == pytest.approx(43.0, abs=0.05)
+    assert metrics["energy.trace.energy"].value == pytest.approx(69.2, abs=0.1)
+    assert 0.08 < metrics["energy.trace.current.spread"].value < 0.13
+    assert metrics["energy.trace.current.cv"].unit == "%"
+    assert metrics["energy.trace.energy"].chain == CHAIN
 
 
 def test_book_of_an_empty_trace_counts_no_windows() -> None:
-    book = trace_book(synthetic_trace(BOARD, []), BOARD, CHAIN)
-    assert {name: item.value for name, item in book.items()} == {"energy.trace.windows": 0}
+    metrics = trace_metrics(synthetic_trace(BOARD, []), BOARD, CHAIN)
+    assert {name: item.value for name, item in metrics.items()} == {"energy.trace.windows": 0}
 
 
 def test_book_of_a_measured_trace_is_measured_where_the_voltage_was() -> None:
     """Else energy and power are the product with a voltage that the board's file claims."""
     trace = record([(0.3 * number, 0.3 * number + 0.1) for number in range(1, 8)], 2.5, noise_mA=0.1)
-    book = trace_book(trace, BOOK_BOARD, CHAIN)
-    assert {item.kind for item in book.values()} == {Kind.MEASURED}
-    assert book["energy.trace.energy"].value == pytest.approx(44 * 0.1 * SUPPLY_V, rel=0.01)
-    without = trace_book(replace(trace, voltage_V=None), BOOK_BOARD, CHAIN)
-    assert set(without) == set(book)
+    metrics = trace_metrics(trace, BOOK_BOARD, CHAIN)
+    assert {item.kind for item in metrics.values()} == {Kind.MEASURED}
+    assert metrics["energy.trace.energy"].value == pytest.approx(44 * 0.1 * SUPPLY_V, rel=0.01)
+    without = trace_metrics(replace(trace, voltage_V=None), BOOK_BOARD, CHAIN)
+    assert set(without) == set(metrics)
     modelled = {name for name, item in without.items() if item.kind is Kind.MODELLED}
     assert modelled == {f"energy.trace.{name}" for name in ("energy", "power.active", "power.idle")}
     for name in modelled:
         item, supply_V = without[name], BOARD.supply_V.value
-        assert item.value == pytest.approx(book[name].value * supply_V / SUPPLY_V)
+        assert item.value == pytest.approx(metrics[name].value * supply_V / SUPPLY_V)
         assert (item.n, item.chain) == (7, CHAIN)
         assert "not recorded" in item.method and "ranges" in (item.interval_method or "")
     supply = Figure(value=5.1, interval=(5.0, 5.2), kind=Kind.MEASURED, source="multimeter")
-    stated = trace_book(
+    stated = trace_metrics(
         replace(trace, voltage_V=None), BOOK_BOARD.model_copy(update={"supply_V": supply}), CHAIN
     )
     assert {item.kind for item in stated.values()} == {Kind.MEASURED}
@@ -178,14 +178,14 @@ def test_book_of_a_measured_trace_is_measured_where_the_voltage_was() -> None:
 def test_a_measured_trace_without_a_complete_window_is_refused() -> None:
     trace = replace(_trace({(900, 1000): 43.0}), name="bench/ppk.csv")
     with pytest.raises(UserError, match=r"bench/ppk\.csv: it holds no complete active window"):
-        trace_book(trace, BOARD, CHAIN)
+        trace_metrics(trace, BOARD, CHAIN)
 
 
 def test_a_measured_window_of_few_samples_is_refused() -> None:
     synthetic = synthetic_trace(BOARD, [0.32], rate_Hz=20)
     trace = Trace(synthetic.time_s, synthetic.current_mA, Kind.MEASURED)
     with pytest.raises(UserError, match=r"the window at \d\.\d+ s has [67] samples, at least 10"):
-        trace_book(trace, BOARD, CHAIN)
+        trace_metrics(trace, BOARD, CHAIN)
 
 
 def test_start_up_is_counted_from_the_beginning_of_the_trace() -> None:
@@ -201,8 +201,8 @@ def test_recorded_voltage_is_integrated_with_the_current() -> None:
     droop_V = np.linspace(5.0, 4.0, 1000)
     (window,) = _windows(replace(trace, voltage_V=droop_V), DETECTOR)
     assert window.energy_mJ == pytest.approx(43.0 * 0.320 * (5.0 - 0.4595 * 1000 / 999), rel=1e-5)
-    book = trace_book(replace(trace, voltage_V=droop_V), BOOK_BOARD, CHAIN)
-    assert "recorded voltage" in book["energy.trace.energy"].method
+    metrics = trace_metrics(replace(trace, voltage_V=droop_V), BOOK_BOARD, CHAIN)
+    assert "recorded voltage" in metrics["energy.trace.energy"].method
 
 
 class TestPin:
@@ -244,9 +244,9 @@ class TestPin:
     def test_pulses_below_the_detectors_band_are_noted(self, scale: float) -> None:
         """The bare image runs at 40 MHz, where an inference draws what the board idles at."""
         trace = record([(0.2, 0.4), (0.6, 0.8)], 1.0)
-        book = trace_book(replace(trace, current_mA=trace.current_mA * scale), BOOK_BOARD, CHAIN)
-        assert book["energy.trace.current.active"].value == pytest.approx(44 * scale)
-        for name, item in book.items():
+        metrics = trace_metrics(replace(trace, current_mA=trace.current_mA * scale), BOOK_BOARD, CHAIN)
+        assert metrics["energy.trace.current.active"].value == pytest.approx(44 * scale)
+        for name, item in metrics.items():
             assert ("outside the board's detector band" in item.method) is (scale < 1), name
 
     def test_pulses_that_the_ends_cut_are_left_out(self) -> None:
@@ -288,26 +288,26 @@ class TestPin:
         trace.current_mA[600:700] = 90.0  # a fifth of the first pause after a window
         there = np.ones(2500, bool)
         there[1300:1320] = False
-        book = trace_book(keep(trace, there), BOOK_BOARD, CHAIN)
-        power = book["energy.trace.power.idle"]
+        metrics = trace_metrics(keep(trace, there), BOOK_BOARD, CHAIN)
+        power = metrics["energy.trace.power.idle"]
         assert (power.n, power.interval) == (3, (pytest.approx(36 * 5.0), pytest.approx((36 + 54 / 5) * 5.0)))
         assert power.value == pytest.approx(36 * 5.0)
-        assert book["energy.trace.current.idle"].value == 36.0
-        assert book["energy.trace.current.idle"].n == 500 + 500 + 480
+        assert metrics["energy.trace.current.idle"].value == 36.0
+        assert metrics["energy.trace.current.idle"].n == 500 + 500 + 480
 
     def test_uneven_samples_of_a_pause_count_for_their_time(self) -> None:
         trace = record([(0.2, 0.4), (1.0, 1.2), (1.7, 1.9)], 2.0)
         trace.current_mA[600:800] = 90.0
         thinned = np.ones(2000, bool)
         thinned[601:800:2] = False
-        book = trace_book(keep(trace, thinned), BOOK_BOARD, CHAIN)
-        interval = book["energy.trace.power.idle"].interval
+        metrics = trace_metrics(keep(trace, thinned), BOOK_BOARD, CHAIN)
+        interval = metrics["energy.trace.power.idle"].interval
         assert interval is not None and interval[1] == pytest.approx((36 + 54 / 3) * 5.0, rel=1e-3)
 
     def test_no_pause_is_noted(self) -> None:
-        book = trace_book(record([(0.2, 0.95)], 1.0), BOOK_BOARD, CHAIN)
-        assert not {"energy.trace.power.idle", "energy.trace.current.idle"} & set(book)
-        assert "no pause after a window tells idling" in book["energy.trace.windows"].method
+        metrics = trace_metrics(record([(0.2, 0.95)], 1.0), BOOK_BOARD, CHAIN)
+        assert not {"energy.trace.power.idle", "energy.trace.current.idle"} & set(metrics)
+        assert "no pause after a window tells idling" in metrics["energy.trace.windows"].method
 
     @pytest.mark.parametrize("hole", [(380, 420), (500, 540), (690, 720)])
     def test_a_window_with_a_clock_gap_is_left_out(self, hole: tuple[int, int]) -> None:
@@ -377,9 +377,9 @@ class TestTimestamps:
             assert window.energy_mJ == pytest.approx(44 * SUPPLY_V * (end_s - start_s), rel=0.01)
         trace = self._unmarked()
         trace.current_mA[1400:1500] = 90.0  # a third of the second pause, 0.3 s
-        book = trace_book(trace, BOOK_BOARD, CHAIN, self._stamps(31.0))
-        assert "device's timestamps" in book["energy.trace.windows"].method
-        interval = book["energy.trace.power.idle"].interval
+        metrics = trace_metrics(trace, BOOK_BOARD, CHAIN, self._stamps(31.0))
+        assert "device's timestamps" in metrics["energy.trace.windows"].method
+        interval = metrics["energy.trace.power.idle"].interval
         assert interval is not None and interval[1] == pytest.approx((36 + 54 / 3) * SUPPLY_V, rel=0.02)
 
     def test_start_up_and_radio_do_not_attract_them(self) -> None:

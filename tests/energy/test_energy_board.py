@@ -12,12 +12,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.energy.active_window import locate_windows
-from paper2board.energy.board import Board, load_board, load_platform
-from paper2board.energy.chemistry import SELF_DISCHARGE, Chemistry
-from paper2board.energy.current_trace import synthetic_trace
-from paper2board.errors import UserError
-from paper2board.evidence import Kind
+from paper2board.boards.board import Board, load_board, load_platform
+from paper2board.boards.chemistry import SELF_DISCHARGE, Chemistry
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind
+from paper2board.traces.active_window import locate_windows
+from paper2board.traces.trace import synthetic_trace
 
 BOARDS = Path(__file__).parents[2] / "config" / "boards"
 SHIPPED = BOARDS / "esp32-wroom.yaml"
@@ -256,7 +256,7 @@ def test_no_current_is_zero_negative_or_infinite(current: float) -> None:
 
 def test_loading_a_board_imports_nothing_heavy() -> None:
     code = (
-        "import sys, paper2board.energy.board, paper2board.energy.fit;"
+        "import sys, paper2board.boards.board, paper2board.boards.fit;"
         "sys.exit(bool({'numpy','pandas','scipy','torch','tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

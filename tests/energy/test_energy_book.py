@@ -1,4 +1,4 @@
-"""The evidence book: the deck's printed numbers, kinds, intervals, scenarios, sleep modes."""
+"""The metrics file: the deck's printed numbers, kinds, intervals, scenarios, sleep modes."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.energy.board import load_board
-from paper2board.energy.book import duty_cycle_curve, energy_book
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind, read_book, write_book
+from paper2board.boards.board import load_board
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
+from paper2board.energy.metrics import duty_cycle_curve, energy_metrics
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
 DECK = Evidence(
@@ -57,66 +57,66 @@ MODES = ("light-sleep", "deep-sleep", "light-sleep-module", "deep-sleep-module")
     ],
 )
 def test_the_decks_inputs_give_the_decks_numbers(name: str, form: str, printed: str) -> None:
-    item = energy_book(BOARD, DECK, 60, "deck.")[f"deck.{name}"]
+    item = energy_metrics(BOARD, DECK, 60, "deck.")[f"deck.{name}"]
     assert format(item.value, form) == printed
     assert item.kind is Kind.MODELLED
 
 
 def test_inputs_of_the_paper_are_claimed() -> None:
-    book = energy_book(BOARD, DECK, 60)
+    metrics = energy_metrics(BOARD, DECK, 60)
     for name in ("power.supply", "power.current.idle", "power.current.active", "energy.latency"):
-        assert book[name].kind is Kind.CLAIMED, name
+        assert metrics[name].kind is Kind.CLAIMED, name
 
 
 def test_our_latency_gives_our_energy_with_its_interval_and_chain() -> None:
-    book = energy_book(BOARD, OURS, 60)
-    energy = book["energy.per-inference"]
+    metrics = energy_metrics(BOARD, OURS, 60)
+    energy = metrics["energy.per-inference"]
     assert energy.value == pytest.approx(43.0 * 5.03 * 0.3)
     assert energy.interval == (pytest.approx(42.9 * 5.03 * 0.264), pytest.approx(43.1 * 5.03 * 0.336))
     assert energy.chain == OURS.chain
-    assert book["energy.latency"].unit == "s"
-    assert book["energy.latency"].value == pytest.approx(0.3)
+    assert metrics["energy.latency"].unit == "s"
+    assert metrics["energy.latency"].value == pytest.approx(0.3)
 
 
 def test_scenarios_have_the_same_metrics_under_their_prefix(tmp_path: Path) -> None:
-    deck, ours = energy_book(BOARD, DECK, 60, "deck."), energy_book(BOARD, OURS, 60)
+    deck, ours = energy_metrics(BOARD, DECK, 60, "deck."), energy_metrics(BOARD, OURS, 60)
     assert {name.removeprefix("deck.") for name in deck} == set(ours)
-    write_book(tmp_path / "book.json", deck | ours)
-    assert read_book(tmp_path / "book.json") == deck | ours
+    write_metrics(tmp_path / "metrics.json", deck | ours)
+    assert read_metrics(tmp_path / "metrics.json") == deck | ours
 
 
 def test_every_value_lies_in_its_interval() -> None:
-    for name, item in energy_book(BOARD, OURS, 60).items():
+    for name, item in energy_metrics(BOARD, OURS, 60).items():
         if item.interval:
             assert item.interval[0] <= item.value <= item.interval[1], name
 
 
 def test_sleeping_buys_life_and_states_what_waking_costs() -> None:
-    book = energy_book(BOARD, DECK, 60)
+    metrics = energy_metrics(BOARD, DECK, 60)
     for mode in MODES:
-        gain = book[f"battery.{mode}.life"].value / book["battery.idle.life"].value
-        assert book[f"battery.{mode}.life-gain"].value == pytest.approx(gain)
+        gain = metrics[f"battery.{mode}.life"].value / metrics["battery.idle.life"].value
+        assert metrics[f"battery.{mode}.life-gain"].value == pytest.approx(gain)
         assert gain > 1
-    wake_ms = book["battery.deep-sleep.wake-time"]
+    wake_ms = metrics["battery.deep-sleep.wake-time"]
     assert (wake_ms.value, wake_ms.unit) == (pytest.approx(250), "ms")
-    assert book["battery.deep-sleep.wake-energy"].value == pytest.approx(43.0 * 5.03 * 0.25)
-    assert book["battery.deep-sleep.life"].value < book["battery.deep-sleep-module.life"].value
+    assert metrics["battery.deep-sleep.wake-energy"].value == pytest.approx(43.0 * 5.03 * 0.25)
+    assert metrics["battery.deep-sleep.life"].value < metrics["battery.deep-sleep-module.life"].value
 
 
 def test_a_period_too_short_for_waking_up_is_refused() -> None:
     with pytest.raises(UserError, match=r"0\.5 s.*study configuration"):
-        energy_book(BOARD, DECK, 0.5)
+        energy_metrics(BOARD, DECK, 0.5)
 
 
 @given(st.floats(1e-3, 1.0), st.floats(1.0, 2.0))
 def test_energy_and_duty_cycle_grow_with_latency(latency_s: float, factor: float) -> None:
-    books = [
-        energy_book(BOARD, Evidence(value=t, unit="s", kind=Kind.MODELLED, method="given"), 60)
+    metrics_files = [
+        energy_metrics(BOARD, Evidence(value=t, unit="s", kind=Kind.MODELLED, method="given"), 60)
         for t in (latency_s, latency_s * factor)
     ]
     for name in ("energy.per-inference", "battery.duty-cycle", "battery.idle.power"):
-        assert books[0][name].value <= books[1][name].value
-    assert books[0]["battery.idle.life"].value >= books[1]["battery.idle.life"].value
+        assert metrics_files[0][name].value <= metrics_files[1][name].value
+    assert metrics_files[0]["battery.idle.life"].value >= metrics_files[1]["battery.idle.life"].value
 
 
 def test_curve_rises_with_the_period_and_leaves_out_what_cannot_be() -> None:
@@ -130,9 +130,9 @@ def test_curve_rises_with_the_period_and_leaves_out_what_cannot_be() -> None:
     assert curve.loc[curve["sleep_state"] == "deep-sleep", "period_s"].min() > 0.42 + 0.361
 
 
-def test_curve_agrees_with_the_book() -> None:
+def test_curve_agrees_with_the_metrics() -> None:
     (row,) = duty_cycle_curve(BOARD, DECK, [60]).query("sleep_state == 'idle'").to_dict("records")
-    book = energy_book(BOARD, DECK, 60)
-    assert row["life_h"] == book["battery.idle.life"].value
-    assert row["inferences"] == book["battery.idle.inferences"].value
-    assert 100 * row["duty_cycle"] == pytest.approx(book["battery.duty-cycle"].value)
+    metrics = energy_metrics(BOARD, DECK, 60)
+    assert row["life_h"] == metrics["battery.idle.life"].value
+    assert row["inferences"] == metrics["battery.idle.inferences"].value
+    assert 100 * row["duty_cycle"] == pytest.approx(metrics["battery.duty-cycle"].value)

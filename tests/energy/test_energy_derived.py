@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.energy.board import load_board
-from paper2board.energy.derived import derive
+from paper2board.boards.board import load_board
+from paper2board.core.derived import derive
+from paper2board.core.evidence import Evidence, Kind
 from paper2board.energy.units import in_unit
-from paper2board.evidence import Evidence, Kind
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
 

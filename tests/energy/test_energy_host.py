@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper2board.energy.host_latency import BATCHES, HostMeasurement, host_book, measure
+from paper2board.core.evidence import Kind
+from paper2board.energy.host_latency import BATCHES, HostMeasurement, host_metrics, measure
 from paper2board.energy.rapl import NotMeasurableError, Rapl
-from paper2board.evidence import Kind
 
 
 def _zone(powercap: Path, zone: str, name: str, energy_uJ: str, range_uJ: int = 1000) -> Path:
@@ -76,7 +76,7 @@ def test_latency_is_timed_call_by_call_after_warm_up(tmp_path: Path) -> None:
     assert (measurement.latency_ms > 0).all()
     assert measurement.energy_uJ is None
     assert measurement.energy_note.startswith("not measurable here: no RAPL")
-    assert set(host_book("engine", measurement)) == {
+    assert set(host_metrics("engine", measurement)) == {
         "host.latency.engine",
         "host.latency.engine.mean",
         "host.latency.engine.std",
@@ -101,10 +101,10 @@ def test_energy_is_divided_among_the_inferences_of_a_batch(tmp_path: Path) -> No
     mean_ms = measurement.latency_ms.reshape(BATCHES, -1).mean(axis=1)
     # µJ / ms = mW; the clock of a batch runs a little longer than its calls.
     assert (measurement.power_W <= 300 / mean_ms * 1e-3).all()
-    book = host_book("torch", measurement)
-    assert (book["host.energy.torch"].value, book["host.energy.torch"].unit) == (300.0, "uJ")
-    assert book["host.energy.torch.std"].value == 0
-    assert book["host.power.torch"].unit == "W"
+    metrics = host_metrics("torch", measurement)
+    assert (metrics["host.energy.torch"].value, metrics["host.energy.torch"].unit) == (300.0, "uJ")
+    assert metrics["host.energy.torch.std"].value == 0
+    assert metrics["host.power.torch"].unit == "W"
 
 
 @pytest.mark.parametrize("inferences", [10, 999, 1001])
@@ -115,8 +115,10 @@ def test_too_few_inferences_are_refused(inferences: int, tmp_path: Path) -> None
 
 def test_statistics_are_those_of_the_sample() -> None:
     latency = np.arange(1, 1001) / 1000
-    book = host_book("engine", HostMeasurement(latency, np.array([1.0, 3.0]), np.array([0.5, 0.7]), "RAPL"))
-    median = book["host.latency.engine"]
+    metrics = host_metrics(
+        "engine", HostMeasurement(latency, np.array([1.0, 3.0]), np.array([0.5, 0.7]), "RAPL")
+    )
+    median = metrics["host.latency.engine"]
     assert (median.value, median.unit, median.n, median.kind) == (
         pytest.approx(0.5005),
         "ms",
@@ -124,6 +126,6 @@ def test_statistics_are_those_of_the_sample() -> None:
         Kind.MEASURED,
     )
     assert median.interval == (pytest.approx(0.05095), pytest.approx(0.95005))
-    assert book["host.latency.engine.std"].value == pytest.approx(np.std(latency, ddof=1))
-    assert book["host.energy.engine"].value == 2
-    assert book["host.power.engine"].value == pytest.approx(0.6)
+    assert metrics["host.latency.engine.std"].value == pytest.approx(np.std(latency, ddof=1))
+    assert metrics["host.energy.engine"].value == 2
+    assert metrics["host.power.engine"].value == pytest.approx(0.6)

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from instruments import FORMATS, PROBE, SUPPLY_V, Format, keep, record
 
-from paper2board.energy.active_window import locate_windows, measure_windows
-from paper2board.energy.board import Detector, load_board
-from paper2board.energy.current_trace import Trace, read_trace
-from paper2board.energy.instrument_laps import read_laps
-from paper2board.energy.trace_book import trace_book
-from paper2board.energy.wiring import NO_WIRING, Wiring
-from paper2board.errors import UserError
+from paper2board.boards.board import Detector, load_board
+from paper2board.core.errors import UserError
+from paper2board.energy.trace_metrics import trace_metrics
+from paper2board.traces.active_window import locate_windows, measure_windows
+from paper2board.traces.columns import UNSTATED, TraceColumns
+from paper2board.traces.laps import read_laps
+from paper2board.traces.trace import Trace, read_trace
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
 DETECTOR = Detector(current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05)
@@ -28,14 +28,14 @@ in_one_folder = settings(
 )
 
 
-def _read(folder: Path, of: Format, trace: Trace, wiring: Wiring | None = None) -> Trace:
-    return _read_text(folder, of.write(trace), wiring or of.wiring)
+def _read(folder: Path, of: Format, trace: Trace, stated: TraceColumns | None = None) -> Trace:
+    return _read_text(folder, of.write(trace), stated or of.stated)
 
 
-def _read_text(folder: Path, text: str | bytes, wiring: Wiring = NO_WIRING) -> Trace:
+def _read_text(folder: Path, text: str | bytes, stated: TraceColumns = UNSTATED) -> Trace:
     path = folder / "recording.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_trace(path, wiring)
+    return read_trace(path, stated)
 
 
 @every_format
@@ -107,7 +107,7 @@ def test_missing_samples_are_refused(tmp_path: Path, name: str) -> None:
 def test_a_ceiling_is_noticed_without_being_told(tmp_path: Path, name: str) -> None:
     of = FORMATS[name]
     trace = record(WINDOWS_S, 1.2, noise_mA=0.5, ceiling_mA=43.5)
-    if of.wiring == Wiring() and name.startswith(("PPK2", "Joulescope,")):
+    if of.stated == TraceColumns() and name.startswith(("PPK2", "Joulescope,")):
         # These change ranges by themselves, and saturate at currents that are known.
         trace = replace(trace, current_mA=np.minimum(trace.current_mA * 1e3, 10_000))
     with pytest.raises(UserError, match=r"saturated at \d+(\.\d+)? mA, [\d.]+ s; .*full_scale_mA"):
@@ -121,14 +121,14 @@ def test_a_ceiling_that_cannot_be_judged_is_noted(tmp_path: Path) -> None:
     assert _read(tmp_path, of, calm).notes == ()
     clipped = replace(calm, current_mA=np.minimum(calm.current_mA, 44.0))
     assert _read(tmp_path, of, clipped).notes == ("saturation cannot be judged; state full_scale_mA",)
-    assert _read(tmp_path, of, clipped, Wiring(full_scale_mA=400)).notes == ()
+    assert _read(tmp_path, of, clipped, TraceColumns(full_scale_mA=400)).notes == ()
 
 
 def test_a_stated_full_scale_is_the_ceiling(tmp_path: Path) -> None:
     cut, of = record(WINDOWS_S, 1.2, noise_mA=0.5, ceiling_mA=43.5), FORMATS["ours"]
     with pytest.raises(UserError, match=r"saturated at 43\.5 mA"):
-        _read(tmp_path, of, cut, Wiring(full_scale_mA=43.5))
-    assert len(_read(tmp_path, of, cut, Wiring(full_scale_mA=400)).time_s) == 1200
+        _read(tmp_path, of, cut, TraceColumns(full_scale_mA=43.5))
+    assert len(_read(tmp_path, of, cut, TraceColumns(full_scale_mA=400)).time_s) == 1200
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -149,10 +149,10 @@ def test_a_clock_gap_is_noted_carried_to_the_evidence_and_costs_its_window(tmp_p
     present[5100:5120] = False
     trace = _read(tmp_path, FORMATS["PPK2"], keep(trace, present))
     assert trace.notes == ("recorded by Nordic PPK2", "clock gaps: 1, the longest 21 ms at 5.099 s")
-    book = trace_book(trace, BOARD, {"trace": "d" * 64})
-    assert book["energy.trace.windows"].value == 2
-    assert "recorded pin" in book["energy.trace.windows"].method
-    assert book["energy.trace.energy"].method.endswith(
+    metrics = trace_metrics(trace, BOARD, {"trace": "d" * 64})
+    assert metrics["energy.trace.windows"].value == 2
+    assert "recorded pin" in metrics["energy.trace.windows"].method
+    assert metrics["energy.trace.energy"].method.endswith(
         "recorded by Nordic PPK2; clock gaps: 1, the longest 21 ms at 5.099 s"
     )
 
@@ -166,7 +166,7 @@ def test_a_cut_file_gives_a_shorter_trace_or_a_user_error(
     of, trace = FORMATS[name], record(WINDOWS_S, 1.2, noise_mA=0.2)
     text = of.write(trace)
     try:
-        again = _read_text(tmp_path, text[: data.draw(st.integers(0, len(text)))], of.wiring)
+        again = _read_text(tmp_path, text[: data.draw(st.integers(0, len(text)))], of.stated)
     except UserError as error:
         assert "recording.csv" in str(error)
     else:
@@ -189,7 +189,7 @@ def test_damage_gives_a_trace_or_a_user_error(tmp_path: Path, name: str, data: s
     )
     try:
         trace = _read_text(
-            tmp_path, text[:at] + damage + text[at + data.draw(st.integers(0, 40)) :], of.wiring
+            tmp_path, text[:at] + damage + text[at + data.draw(st.integers(0, 40)) :], of.stated
         )
     except UserError as error:
         assert "recording.csv" in str(error)
@@ -211,13 +211,13 @@ def _is_valid(trace: Trace) -> None:
         [*(of.write(record([], 0.001)) for of in FORMATS.values() if of.write.__name__ == "write"), ""]
     ),
     tail=st.binary(max_size=200) | st.text(alphabet="0123456789.,;\t\n-eX ", max_size=400).map(str.encode),
-    wiring=st.sampled_from([Wiring(), PROBE, Wiring(gpio="D0"), Wiring(voltage="CH2")]),
+    stated=st.sampled_from([TraceColumns(), PROBE, TraceColumns(gpio="D0"), TraceColumns(voltage="CH2")]),
 )
 def test_garbage_gives_a_trace_or_a_user_error(
-    tmp_path: Path, head: str, tail: bytes, wiring: Wiring
+    tmp_path: Path, head: str, tail: bytes, stated: TraceColumns
 ) -> None:
     try:
-        trace = _read_text(tmp_path, head.encode() + tail, wiring)
+        trace = _read_text(tmp_path, head.encode() + tail, stated)
     except UserError as error:
         assert "recording.csv" in str(error)
     else:
@@ -246,7 +246,7 @@ def test_what_is_wrong_is_told(tmp_path: Path, name: str, old: str, new: str, sa
     text = of.write(record([(0.08, 0.3)], 0.4))
     assert old in text
     with pytest.raises(UserError, match=rf"recording\.csv: .*{says}"):
-        _read_text(tmp_path, text.replace(old, new), of.wiring)
+        _read_text(tmp_path, text.replace(old, new), of.stated)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -255,22 +255,28 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wiring", "says"),
+    ("name", "stated", "says"),
     [
-        ("Rigol DS1000E", Wiring(), "open which column is the current; .* one of: CH1, CH2, CH3"),
-        ("Rigol DS1000E", Wiring(current="CH1"), "CH1 is a voltage; state 'current_mA_per_V'"),
-        ("Rigol DS1000E", Wiring(current="CH9"), "no column 'CH9'; 'current' can be one of: CH1, CH2, CH3"),
-        ("Keysight", Wiring(current_mA_per_V=10), "1 is in ampere already; remove"),
-        ("ours", Wiring(voltage="CH2"), "no column 'CH2'; 'voltage' can be one of: voltage_V"),
-        ("PPK2", Wiring(gpio="D3"), "channel D3 never changes"),
-        ("PPK2", Wiring(gpio="D9"), "no column 'D9'; 'gpio' can be one of: none"),
-        ("PPK2, separate", Wiring(gpio="D9"), "no column 'D9'; 'gpio' can be one of: D0, D1"),
+        ("Rigol DS1000E", TraceColumns(), "open which column is the current; .* one of: CH1, CH2, CH3"),
+        ("Rigol DS1000E", TraceColumns(current="CH1"), "CH1 is a voltage; state 'current_mA_per_V'"),
+        (
+            "Rigol DS1000E",
+            TraceColumns(current="CH9"),
+            "no column 'CH9'; 'current' can be one of: CH1, CH2, CH3",
+        ),
+        ("Keysight", TraceColumns(current_mA_per_V=10), "1 is in ampere already; remove"),
+        ("ours", TraceColumns(voltage="CH2"), "no column 'CH2'; 'voltage' can be one of: voltage_V"),
+        ("PPK2", TraceColumns(gpio="D3"), "channel D3 never changes"),
+        ("PPK2", TraceColumns(gpio="D9"), "no column 'D9'; 'gpio' can be one of: none"),
+        ("PPK2, separate", TraceColumns(gpio="D9"), "no column 'D9'; 'gpio' can be one of: D0, D1"),
         ("Rigol DS1000E", PROBE.model_copy(update={"gpio": "CH2", "voltage": None}), "CH2 never changes"),
     ],
 )
-def test_wiring_that_does_not_fit_is_refused(tmp_path: Path, name: str, wiring: Wiring, says: str) -> None:
+def test_wiring_that_does_not_fit_is_refused(
+    tmp_path: Path, name: str, stated: TraceColumns, says: str
+) -> None:
     with pytest.raises(UserError, match=rf"recording\.csv: .*{says}"):
-        _read(tmp_path, FORMATS[name], record(WINDOWS_S, 1.2), wiring)
+        _read(tmp_path, FORMATS[name], record(WINDOWS_S, 1.2), stated)
 
 
 @pytest.mark.parametrize(
@@ -278,15 +284,15 @@ def test_wiring_that_does_not_fit_is_refused(tmp_path: Path, name: str, wiring: 
 )
 def test_one_column_is_not_two_things(same: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="one column for two"):
-        Wiring(**{"current": "CH1"} | same)
+        TraceColumns(**{"current": "CH1"} | same)
 
 
 def test_the_voltage_of_shunt_or_pin_is_not_the_supplys(tmp_path: Path) -> None:
     rows = "".join(f"{number},{0.3 + number % 2},{3.3 * (number < 50)}\n" for number in range(100))
-    shunt = Wiring(current="voltage_V", current_mA_per_V=100)
+    shunt = TraceColumns(current="voltage_V", current_mA_per_V=100)
     trace = _read_text(tmp_path, f"time_ms,voltage_V,pin[V]\n{rows}", shunt)
     assert (trace.current_mA[0], trace.voltage_V) == (30, None)
-    pin = Wiring(gpio="Vbus[V]")
+    pin = TraceColumns(gpio="Vbus[V]")
     trace = _read_text(tmp_path, f"time_ms,current_mA,Vbus[V]\n{rows}", pin)
     assert trace.voltage_V is None and trace.active is not None and trace.active.sum() == 50
 
@@ -332,7 +338,7 @@ def test_one_of_several_currents_has_to_be_named(tmp_path: Path) -> None:
     text = f"time_ms,board_mA,usb_mA\n{rows}"
     with pytest.raises(UserError, match="one of: board_mA, usb_mA"):
         _read_text(tmp_path, text)
-    assert _read_text(tmp_path, text, Wiring(current="usb_mA")).current_mA[0] == 1
+    assert _read_text(tmp_path, text, TraceColumns(current="usb_mA")).current_mA[0] == 1
 
 
 @pytest.mark.parametrize("name", ["PPK2", "PPK2, separate"])
@@ -345,7 +351,7 @@ def test_one_of_several_channels_that_change_has_to_be_named(tmp_path: Path, nam
     with pytest.raises(UserError, match="the channels D2, D5 change; name the one"):
         _read_text(tmp_path, text)
     for channel in ("D2", "D5"):
-        np.testing.assert_array_equal(_read_text(tmp_path, text, Wiring(gpio=channel)).active, pin)
+        np.testing.assert_array_equal(_read_text(tmp_path, text, TraceColumns(gpio=channel)).active, pin)
 
 
 def test_a_pin_that_is_not_connected_is_noted(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.energy.board import load_board
+from paper2board.boards.board import load_board
+from paper2board.core.evidence import Evidence, Kind
 from paper2board.energy.memory_energy import (
     LayerTraffic,
     dynamic_energy_uJ,
     leakage_energy_uJ,
-    memory_energy_book,
+    memory_energy_metrics,
     physical_accesses,
 )
-from paper2board.evidence import Evidence, Kind
 
 PAD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml").scratchpad
 CONV1 = LayerTraffic("conv1", macs=691_200, outputs=25 * 32 * 32)
@@ -23,26 +23,27 @@ LATENCY = Evidence(value=55.1, unit="ms", kind=Kind.CLAIMED, method="deck")
 
 
 def test_tables_as_printed() -> None:
-    book = memory_energy_book(PAD, [CONV1, CONV2], {})
-    assert book["memory-energy.conv1.accesses"].value == 43_200
-    assert book["memory-energy.conv2.accesses"].value == 183_600
-    assert f"{book['memory-energy.conv1.energy'].value:.2f}" == "8.23"
-    assert f"{book['memory-energy.conv2.energy'].value:.2f}" == "33.89"
+    metrics = memory_energy_metrics(PAD, [CONV1, CONV2], {})
+    assert metrics["memory-energy.conv1.accesses"].value == 43_200
+    assert metrics["memory-energy.conv2.accesses"].value == 183_600
+    assert f"{metrics['memory-energy.conv1.energy'].value:.2f}" == "8.23"
+    assert f"{metrics['memory-energy.conv2.energy'].value:.2f}" == "33.89"
     assert (
-        f"{book['memory-energy.conv2.energy'].value / book['memory-energy.conv1.energy'].value:.1f}" == "4.1"
+        f"{metrics['memory-energy.conv2.energy'].value / metrics['memory-energy.conv1.energy'].value:.1f}"
+        == "4.1"
     )
-    assert book["memory-energy.total.energy"].value == pytest.approx(42.12, abs=0.005)
-    assert {item.kind for item in book.values()} == {Kind.MODELLED}
+    assert metrics["memory-energy.total.energy"].value == pytest.approx(42.12, abs=0.005)
+    assert {item.kind for item in metrics.values()} == {Kind.MODELLED}
 
 
 def test_leakage_stands_apart() -> None:
-    without = memory_energy_book(PAD, [CONV1, CONV2], {})
-    book = memory_energy_book(PAD, [CONV1, CONV2], {"conv1": LATENCY})
-    assert book["memory-energy.conv1.leakage"].value == pytest.approx(65.41 * 55.1)
-    assert book["memory-energy.conv1.energy"] == without["memory-energy.conv1.energy"]
-    assert "memory-energy.conv2.leakage" not in book
-    assert "memory-energy.total.leakage" not in book
-    both = memory_energy_book(PAD, [CONV1, CONV2], {"conv1": LATENCY, "conv2": LATENCY})
+    without = memory_energy_metrics(PAD, [CONV1, CONV2], {})
+    metrics = memory_energy_metrics(PAD, [CONV1, CONV2], {"conv1": LATENCY})
+    assert metrics["memory-energy.conv1.leakage"].value == pytest.approx(65.41 * 55.1)
+    assert metrics["memory-energy.conv1.energy"] == without["memory-energy.conv1.energy"]
+    assert "memory-energy.conv2.leakage" not in metrics
+    assert "memory-energy.total.leakage" not in metrics
+    both = memory_energy_metrics(PAD, [CONV1, CONV2], {"conv1": LATENCY, "conv2": LATENCY})
     assert both["memory-energy.total.leakage"].value == pytest.approx(2 * 65.41 * 55.1)
 
 

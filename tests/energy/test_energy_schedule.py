@@ -7,21 +7,21 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from paper2board.boards.board import Board, Fraction, load_board
+from paper2board.boards.chemistry import Chemistry
+from paper2board.core.evidence import Evidence, Kind
 from paper2board.energy import battery
-from paper2board.energy.board import Board, Fraction, load_board
-from paper2board.energy.book import energy_book
-from paper2board.energy.chemistry import Chemistry
+from paper2board.energy.metrics import energy_metrics
 from paper2board.energy.schedule import Demand, Schedule, Step
 from paper2board.energy.states import states, usable
-from paper2board.energy.year import demand, schedule_curve, year_book
-from paper2board.evidence import Evidence, Kind
-from paper2board.report.metrics import read_catalogue
+from paper2board.energy.year import demand, schedule_curve, year_metrics
+from paper2board.report.catalogue import read_catalogue
 
 ROOT = Path(__file__).parents[2]
 WROOM = load_board(ROOT / "config" / "boards" / "esp32-wroom.yaml")
 CAM = load_board(ROOT / "config" / "boards" / "esp32-cam.yaml")
 DECK = Evidence(value=0.32, unit="s", kind=Kind.CLAIMED, method="deck, slide 'Energy'")
-BOOK = energy_book(WROOM, DECK, 60)
+BOOK = energy_metrics(WROOM, DECK, 60)
 USABLE_Wh = usable(WROOM).value
 
 STEPS = st.lists(st.builds(Step, st.floats(1, 1000), st.floats(1e-3, 10)), min_size=1, max_size=3)
@@ -144,23 +144,23 @@ def test_the_most_inferences_keep_the_average_and_one_more_does_not(needs: Deman
 @pytest.mark.parametrize("board", [WROOM, CAM], ids=["wroom", "cam"])
 def test_a_year_at_the_rate_that_a_year_takes(board: Board) -> None:
     tau = DECK
-    book = year_book(board, tau, 60)
+    metrics = year_metrics(board, tau, 60)
     loss = battery.loss_per_h(0.02)
-    assert book["battery.self-discharge"].value == pytest.approx(2)
+    assert metrics["battery.self-discharge"].value == pytest.approx(2)
     energy_Wh, discharge = usable(board).value, board.battery.discharge_efficiency.value
     for state in states(board):
         name = f"battery.year.{state}"
-        rate, resting = book[f"{name}.rate"].value, book[f"{name}.rest-life"].value
+        rate, resting = metrics[f"{name}.rate"].value, metrics[f"{name}.rest-life"].value
         assert (rate == 0) == (resting <= battery.YEAR_h)
         if rate:
             schedule = Schedule(demand(board, state, tau.value), rate)
             assert schedule.life_h(energy_Wh, loss, discharge) == pytest.approx(battery.YEAR_h)
-            assert book[f"{name}.duty-cycle"].value == pytest.approx(100 * rate * tau.value / 3600)
+            assert metrics[f"{name}.duty-cycle"].value == pytest.approx(100 * rate * tau.value / 3600)
         schedule = Schedule(demand(board, state, tau.value), 60)
-        assert schedule.life_h(energy_Wh, loss, discharge) == pytest.approx(book[f"{name}.life"].value)
-        larger_Wh = energy_Wh * book[f"{name}.capacity"].value / board.battery.capacity_Ah.value
+        assert schedule.life_h(energy_Wh, loss, discharge) == pytest.approx(metrics[f"{name}.life"].value)
+        larger_Wh = energy_Wh * metrics[f"{name}.capacity"].value / board.battery.capacity_Ah.value
         assert schedule.life_h(larger_Wh, loss, discharge) == pytest.approx(battery.YEAR_h)
-    for name, item in book.items():
+    for name, item in metrics.items():
         if item.interval:
             assert item.interval[0] <= item.value <= item.interval[1], name
 
@@ -172,10 +172,10 @@ def test_only_a_sleeping_module_lasts_a_year_on_the_decks_battery() -> None:
 
 def test_without_self_discharge_lives_are_the_decks() -> None:
     cell = WROOM.battery.model_copy(update={"chemistry": None})
-    book = year_book(WROOM.model_copy(update={"battery": cell}), DECK, 60)
-    assert book["battery.self-discharge"].value == 0
+    metrics = year_metrics(WROOM.model_copy(update={"battery": cell}), DECK, 60)
+    assert metrics["battery.self-discharge"].value == 0
     for state in ("idle", "light-sleep", "deep-sleep"):
-        life_h = book[f"battery.year.{state}.life"].value
+        life_h = metrics[f"battery.year.{state}.life"].value
         assert life_h == pytest.approx(BOOK[f"battery.{state}.life"].value, rel=1e-12)
 
 
@@ -183,26 +183,30 @@ def test_without_self_discharge_lives_are_the_decks() -> None:
 def test_a_year_that_no_battery_lasts(chemistry: str, possible: bool) -> None:
     """NiMH loses up to 30 % a month: 1.4 % are left of any capacity, less than the 10 % that stay in it."""
     cell = WROOM.battery.model_copy(update={"chemistry": Chemistry(chemistry)})
-    book = year_book(WROOM.model_copy(update={"battery": cell}), DECK, 60)
-    assert {name.rpartition(".")[2] for name in book if name.startswith("battery.year.idle")} == {
+    metrics = year_metrics(WROOM.model_copy(update={"battery": cell}), DECK, 60)
+    assert {name.rpartition(".")[2] for name in metrics if name.startswith("battery.year.idle")} == {
         "life",
         "rest-life",
         "rate",
         "duty-cycle",
         *(["capacity"] if possible else []),
     }
-    assert (min(book["battery.year.power"].interval or ()) > 0) is possible
+    assert (min(metrics["battery.year.power"].interval or ()) > 0) is possible
 
 
 def test_a_year_that_the_self_discharge_alone_does_not_leave() -> None:
     loss = Fraction(value=0.3, kind=Kind.MEASURED, source="a cell from the drawer")
     cell = WROOM.battery.model_copy(update={"self_discharge_per_month": loss})
-    book = year_book(WROOM.model_copy(update={"battery": cell}), DECK, 60)
-    assert book["battery.year.power"].value == 0
+    metrics = year_metrics(WROOM.model_copy(update={"battery": cell}), DECK, 60)
+    assert metrics["battery.year.power"].value == 0
     for state in states(WROOM):
-        assert book[f"battery.year.{state}.rate"].value == book[f"battery.year.{state}.duty-cycle"].value == 0
-        assert 0 < book[f"battery.year.{state}.rest-life"].value < battery.YEAR_h
-        assert f"battery.year.{state}.capacity" not in book
+        assert (
+            metrics[f"battery.year.{state}.rate"].value
+            == metrics[f"battery.year.{state}.duty-cycle"].value
+            == 0
+        )
+        assert 0 < metrics[f"battery.year.{state}.rest-life"].value < battery.YEAR_h
+        assert f"battery.year.{state}.capacity" not in metrics
 
 
 def test_the_curve_passes_through_the_book_and_leaves_out_what_has_no_room() -> None:
@@ -224,6 +228,6 @@ def test_the_curve_passes_through_the_book_and_leaves_out_what_has_no_room() -> 
 def test_metrics_are_catalogued_in_their_units() -> None:
     catalogue = read_catalogue(ROOT / "reports" / "metrics")
     for board in (WROOM, CAM):
-        for name, item in energy_book(board, DECK, 60, "deck.").items():
+        for name, item in energy_metrics(board, DECK, 60, "deck.").items():
             if name.startswith(("deck.battery.year", "deck.battery.self", "deck.energy.phase")):
                 assert catalogue[name].unit == item.unit, name

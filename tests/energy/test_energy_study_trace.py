@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from instruments import FORMATS, SUPPLY_V, record
 
-from paper2board.energy.board import Board, Figure, load_board
-from paper2board.energy.current_trace import read_trace
-from paper2board.energy.wiring import MeasuredTrace, Wiring
-from paper2board.evidence import Evidence, Kind, read_book, write_book
-from paper2board.files import digest
+from paper2board.boards.board import Board, Figure, load_board
+from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
+from paper2board.core.files import digest
+from paper2board.traces.columns import MeasuredTrace, TraceColumns
+from paper2board.traces.trace import read_trace
 
 ROOT = Path(__file__).parents[2]
 BOARD = load_board(ROOT / "config" / "boards" / "esp32-wroom.yaml")
@@ -31,7 +31,7 @@ def run(
     board: Board = BOARD,
     claimed: dict[str, Any] | None = CLAIMED,
 ) -> dict[str, Evidence]:
-    """Run the script as the rule would; return its book."""
+    """Run the script as the rule would; return its metrics."""
     latency = Evidence(
         value=25.0,
         unit="ms",
@@ -41,8 +41,13 @@ def run(
         interval_method="test",
         chain={"image": "a" * 64},
     )
-    write_book(folder / "device.json", {"device.winograd.latency": latency})
-    outputs = {"book": "energy.json", "trace": "trace.csv", "curve": "curve.csv", "schedule": "schedule.csv"}
+    write_metrics(folder / "device.json", {"device.winograd.latency": latency})
+    outputs = {
+        "metrics": "energy.json",
+        "trace": "trace.csv",
+        "curve": "curve.csv",
+        "schedule": "schedule.csv",
+    }
     params: dict[str, Any] = {
         "board": board.model_dump(mode="json"),
         "claimed": claimed,
@@ -60,7 +65,7 @@ def run(
     )
     script = str(ROOT / "scripts" / "model_energy.py")
     runpy.run_path(script, init_globals={"snakemake": snakemake}, run_name="__main__")
-    return read_book(folder / "energy.json")
+    return read_metrics(folder / "energy.json")
 
 
 def recording(folder: Path, name: str = "PPK2") -> str:
@@ -84,41 +89,41 @@ def serial_log(folder: Path, inferences: int = 1) -> str:
 @pytest.mark.parametrize("inferences", [1, 8])
 def test_a_ppk2s_recording_becomes_energy(tmp_path: Path, inferences: int) -> None:
     file = recording(tmp_path)
-    book = run(tmp_path, MeasuredTrace(file=file, inferences=inferences))
-    duration, window = book["energy.trace.duration"], book["energy.trace.energy"]
+    metrics = run(tmp_path, MeasuredTrace(file=file, inferences=inferences))
+    duration, window = metrics["energy.trace.duration"], metrics["energy.trace.energy"]
     assert duration.value == pytest.approx(0.2, rel=0.01)
     assert (duration.kind, duration.n, duration.chain) == (Kind.MEASURED, 8, {"trace": digest(file)})
     assert duration.interval_method == "order statistics of the median, 99.2 %"
     # A PPK2 knows no voltage: the board's, which the deck claims, is taken.
     assert window.value == pytest.approx(44 * BOARD.supply_V.value * 0.2, rel=0.01)
     assert (window.kind, window.n, window.chain) == (Kind.MODELLED, 8, {"trace": digest(file)})
-    assert "recorded pin" in book["energy.trace.windows"].method
-    energy = book["energy.phase.inference.energy"]
+    assert "recorded pin" in metrics["energy.trace.windows"].method
+    energy = metrics["energy.phase.inference.energy"]
     assert energy.value == pytest.approx(window.value / inferences)
-    assert book["energy.phase.inference.duration"].kind is Kind.MEASURED
+    assert metrics["energy.phase.inference.duration"].kind is Kind.MEASURED
     # 25 ms are what the model expects.
     assert ("outside the modelled latency" in energy.method) is (inferences == 1)
-    assert book["energy.phase.idle.power"].value == pytest.approx(36 * BOARD.supply_V.value, rel=0.01)
+    assert metrics["energy.phase.idle.power"].value == pytest.approx(36 * BOARD.supply_V.value, rel=0.01)
     assert read_trace(tmp_path / "trace.csv").kind is Kind.MEASURED
     # What the deck claims, and what the board's file says, stay what they were.
-    assert format(book["deck.energy.per-inference"].value, ".1f") == "69.2"
-    assert format(book["deck.energy.phase.inference.energy"].value, ".1f") == "69.2"
+    assert format(metrics["deck.energy.per-inference"].value, ".1f") == "69.2"
+    assert format(metrics["deck.energy.phase.inference.energy"].value, ".1f") == "69.2"
     without = run(tmp_path, None)
     new = ("energy.trace.", "energy.phase.")
-    assert {name: item for name, item in book.items() if not name.startswith(new)} == {
+    assert {name: item for name, item in metrics.items() if not name.startswith(new)} == {
         name: item for name, item in without.items() if not name.startswith(new)
     }
 
 
 def test_a_voltage_that_somebody_measured_makes_the_energy_measured(tmp_path: Path) -> None:
     supply = Figure(value=4.9, kind=Kind.MEASURED, source="multimeter at the 5 V pin while it inferred")
-    book = run(tmp_path, MeasuredTrace(file=recording(tmp_path), supply_V=supply))
-    energy = book["energy.phase.inference.energy"]
+    metrics = run(tmp_path, MeasuredTrace(file=recording(tmp_path), supply_V=supply))
+    energy = metrics["energy.phase.inference.energy"]
     assert (energy.kind, energy.value) == (Kind.MEASURED, pytest.approx(44 * 4.9 * 0.2, rel=0.01))
-    assert book["power.supply"].value == BOARD.supply_V.value
-    overhead_mJ = BOARD.sleep.board_overhead_mA.value * 4.9 * book["energy.phase.inference.duration"].value
-    assert book["energy.phase.inference.overhead"].value == pytest.approx(overhead_mJ)
-    assert book["energy.phase.inference.chip"].value == pytest.approx(energy.value - overhead_mJ)
+    assert metrics["power.supply"].value == BOARD.supply_V.value
+    overhead_mJ = BOARD.sleep.board_overhead_mA.value * 4.9 * metrics["energy.phase.inference.duration"].value
+    assert metrics["energy.phase.inference.overhead"].value == pytest.approx(overhead_mJ)
+    assert metrics["energy.phase.inference.chip"].value == pytest.approx(energy.value - overhead_mJ)
 
 
 def test_a_voltage_beside_a_recorded_one_is_refused(
@@ -131,10 +136,10 @@ def test_a_voltage_beside_a_recorded_one_is_refused(
 
 
 def test_the_voltage_of_the_recording_goes_before_the_boards(tmp_path: Path) -> None:
-    book = run(tmp_path, MeasuredTrace(file=recording(tmp_path, "Joulescope, visible")))
-    assert book["energy.phase.inference.energy"].value == pytest.approx(44 * SUPPLY_V * 0.2, rel=0.01)
+    metrics = run(tmp_path, MeasuredTrace(file=recording(tmp_path, "Joulescope, visible")))
+    assert metrics["energy.phase.inference.energy"].value == pytest.approx(44 * SUPPLY_V * 0.2, rel=0.01)
     overhead_mJ = BOARD.sleep.board_overhead_mA.value * SUPPLY_V * 0.2
-    assert book["energy.phase.inference.overhead"].value == pytest.approx(overhead_mJ, rel=0.01)
+    assert metrics["energy.phase.inference.overhead"].value == pytest.approx(overhead_mJ, rel=0.01)
 
 
 def test_a_recording_without_a_supply_voltage_is_refused(
@@ -156,9 +161,9 @@ def test_laps_of_the_serial_line_find_the_windows_unless_a_pin_does(
 ) -> None:
     """Either way the log tells how many inferences make one."""
     file, log = recording(tmp_path, name), serial_log(tmp_path, 5)
-    book = run(tmp_path, MeasuredTrace(file=file, log=log, inferences=5))
-    assert finder in book["energy.trace.windows"].method
-    energy = book["energy.trace.energy"]
+    metrics = run(tmp_path, MeasuredTrace(file=file, log=log, inferences=5))
+    assert finder in metrics["energy.trace.windows"].method
+    energy = metrics["energy.trace.energy"]
     assert energy.chain == {"trace": digest(file), "log": digest(log)}
     assert "5 inferences to a window by the serial log" in energy.method
 
@@ -176,17 +181,23 @@ def test_a_log_of_another_number_of_inferences_is_refused(
 
 
 def test_wiring_is_passed_on(tmp_path: Path) -> None:
-    wiring = FORMATS["Rigol DS1000E"].wiring
-    trace = MeasuredTrace(file=recording(tmp_path, "Rigol DS1000E"), **wiring.model_dump())
+    stated = FORMATS["Rigol DS1000E"].stated
+    trace = MeasuredTrace(file=recording(tmp_path, "Rigol DS1000E"), **stated.model_dump())
     assert run(tmp_path, trace)["energy.trace.windows"].value == len(WINDOWS_S)
-    assert set(MeasuredTrace.model_fields) == {*Wiring.model_fields, "file", "log", "inferences", "supply_V"}
+    assert set(MeasuredTrace.model_fields) == {
+        *TraceColumns.model_fields,
+        "file",
+        "log",
+        "inferences",
+        "supply_V",
+    }
 
 
 def test_without_a_recording_the_trace_is_synthetic(tmp_path: Path) -> None:
-    book = run(tmp_path, None)
-    assert book["energy.trace.windows"].value == 20
-    assert book["energy.trace.energy"].kind is Kind.MODELLED
-    assert book["energy.phase.inference.duration"].value == pytest.approx(0.025)
+    metrics = run(tmp_path, None)
+    assert metrics["energy.trace.windows"].value == 20
+    assert metrics["energy.trace.energy"].kind is Kind.MODELLED
+    assert metrics["energy.phase.inference.duration"].value == pytest.approx(0.025)
     curves = {
         name: (tmp_path / f"{name}.csv").read_text().partition("\n")[0] for name in ("curve", "schedule")
     }
@@ -201,9 +212,9 @@ def test_without_a_recording_the_trace_is_synthetic(tmp_path: Path) -> None:
 def test_every_studys_stand_in_has_all_its_windows(
     tmp_path: Path, board: str, claimed: dict[str, Any] | None
 ) -> None:
-    book = run(tmp_path, None, load_board(ROOT / "config" / "boards" / f"{board}.yaml"), claimed)
-    assert book["energy.trace.windows"].value == 20
-    assert {item.kind for name, item in book.items() if name.startswith("energy.trace")} == {Kind.MODELLED}
+    metrics = run(tmp_path, None, load_board(ROOT / "config" / "boards" / f"{board}.yaml"), claimed)
+    assert metrics["energy.trace.windows"].value == 20
+    assert {item.kind for name, item in metrics.items() if name.startswith("energy.trace")} == {Kind.MODELLED}
 
 
 def test_a_trace_that_cannot_be_used_is_told_in_one_sentence(
@@ -216,7 +227,7 @@ def test_a_trace_that_cannot_be_used_is_told_in_one_sentence(
 
 def test_a_study_names_its_trace_without_anything_heavy() -> None:
     code = (
-        "import sys, paper2board.study as s;"
+        "import sys, paper2board.study.schema as s;"
         "t = s.Study.model_fields['trace'].annotation;"
         "assert 'MeasuredTrace' in str(t), t;"
         "sys.exit(bool({'numpy','pandas','scipy','torch','tensorflow'} & set(sys.modules)))"

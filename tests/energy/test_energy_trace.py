@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paper2board.energy.active_window import locate_windows, measure_windows
-from paper2board.energy.board import Detector, load_board
-from paper2board.energy.current_trace import (
+from paper2board.boards.board import Detector, load_board
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind
+from paper2board.traces.active_window import locate_windows, measure_windows
+from paper2board.traces.trace import (
     HEADER,
     SYNTHETIC,
     Trace,
@@ -17,8 +19,6 @@ from paper2board.energy.current_trace import (
     synthetic_trace,
     write_trace,
 )
-from paper2board.errors import UserError
-from paper2board.evidence import Kind
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
 GOOD = [f"{i / 1000},36.4" for i in range(200)]

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.energy.board import Platform, load_platform
-from paper2board.energy.fit import Fit, Room, fits, room
+from paper2board.boards.board import Platform, load_platform
+from paper2board.boards.fit import Fit, Room, fits, room
 
 BOARDS = Path(__file__).parents[2] / "config" / "boards"
 RAW: dict[str, Any] = yaml.safe_load((BOARDS / "rp2040.yaml").read_text())

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from paper2board.bench import networks
-from paper2board.convert import reference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.errors import UserError
-from paper2board.integer_model import (
+from paper2board.core.errors import UserError
+from paper2board.evaluate import tflite_micro as reference
+from paper2board.model.integer_model import (
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
@@ -17,7 +17,7 @@ from paper2board.integer_model import (
     Pad,
     macs,
 )
-from paper2board.simulate import activations, simulate
+from paper2board.model.simulate import activations, simulate
 
 WEIGHTED = (Conv2D, DepthwiseConv2D, FullyConnected)
 

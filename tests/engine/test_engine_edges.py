@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from paper2board.convert.c_code import generate
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware.runner import Target, run
-from paper2board.integer_model import (
+from paper2board.model.integer_model import (
     Conv2D,
     DepthwiseConv2D,
     IntegerModel,
@@ -17,7 +17,7 @@ from paper2board.integer_model import (
     Pool2D,
     Tensor,
 )
-from paper2board.simulate import simulate
+from paper2board.model.simulate import simulate
 
 SCALE = np.full(1, 0.01, np.float32)
 

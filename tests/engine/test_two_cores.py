@@ -12,9 +12,9 @@ from checkout import ROOT
 
 from paper2board.bench.random_networks import random_inputs, random_network
 from paper2board.convert.c_code import engine, write_engine
-from paper2board.convert.two_cores import in_pairs
+from paper2board.convert.engine_sources import WARNINGS, engine_flags, engine_sources
+from paper2board.convert.two_cores import schedule_for_two_cores
 from paper2board.firmware.idf import PROJECT
-from paper2board.firmware.sources import WARNINGS, engine_flags, engine_sources
 
 IDF = ROOT / "tests" / "firmware" / "idf"
 BACKENDS = ("paper", "portable", "winograd-portable")
@@ -49,7 +49,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
                 plans = {
                     "layers": engine(model, backend, streaming=False),
                     "streaming": streaming,
-                    "pairs": in_pairs(streaming),
+                    "pairs": schedule_for_two_cores(streaming),
                 }
                 for plan, ready in plans.items():
                     place = folder / f"{seed}-{backend}-{plan}"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper2board.firmware.sources import APPLICATION, ENGINE, WARNINGS
-from paper2board.report.detection import (
+from paper2board.convert.engine_sources import APPLICATION, ENGINE, WARNINGS
+from paper2board.tasks.detection.boxes import (
     IntegerBoxes,
     Quantization,
     Tables,
@@ -19,7 +19,7 @@ from paper2board.report.detection import (
     suppress_int8,
     tables_header,
 )
-from paper2board.train.detection import Grid
+from paper2board.tasks.detection.grid_detector import Grid
 
 PORT = """
 #include "tables.h"

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.line import emulated_line
+from paper2board.capture.link import emulated_line
 from paper2board.convert.c_code import generate
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware.image import XTENSA, build_device_image, image_digest, read_image
-from paper2board.integer_model import Add, Conv2D, IntegerModel, Tensor
+from paper2board.model.integer_model import Add, Conv2D, IntegerModel, Tensor
 
 MODEL_H = """
 #include "p2b_engine.h"

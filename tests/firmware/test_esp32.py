@@ -12,22 +12,22 @@ from checkout import ROOT
 from esp32_machine import WATCHDOGS, running
 from esptool.bin_image import LoadFirmwareImage
 
-from paper2board.acquire.pixels import to_int8
+from paper2board.boards.board import load_board
 from paper2board.capture import capture as capture_module
 from paper2board.capture.client import Device
-from paper2board.capture.line import serial_line
+from paper2board.capture.link import serial_line
 from paper2board.capture.log import read_log
 from paper2board.convert.c_code import generate
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.energy.board import load_board
-from paper2board.errors import UserError
-from paper2board.evidence import Kind, read_book
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind, read_metrics
+from paper2board.evaluate.logits import write_logits
 from paper2board.firmware.esp32 import OFFSET, write_flash_image, write_whole_flash
 from paper2board.firmware.flash import FlashedBoard
 from paper2board.firmware.image import Port, build_device_image, image_digest, read_image
-from paper2board.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
-from paper2board.report.logits import write_logits
-from paper2board.simulate import simulate
+from paper2board.model.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
+from paper2board.model.simulate import simulate
+from paper2board.networks.pixels import to_int8
 
 GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL = 0x3FF44024, 0x3FF44564, 0x3FF44568
 GPIO_13_PAD, GPIO_14_PAD = 0x3FF49038, 0x3FF49030
@@ -152,7 +152,7 @@ def build(generated: Path, folder: Path) -> Path:
         "build_esp32_image",
         folder,
         input=SimpleNamespace(model=generated / "model.c", boxes=[]),
-        output=SimpleNamespace(folder=folder / "esp32", book=folder / "esp32.json"),
+        output=SimpleNamespace(folder=folder / "esp32", metrics=folder / "esp32.json"),
         params=SimpleNamespace(split=True),
     )
     return folder / "esp32"
@@ -169,7 +169,7 @@ def capture(folder: Path, port: str, logits: np.ndarray) -> str:
         input=SimpleNamespace(
             data=[], image=folder / "esp32", model=folder / "model.tflite", logits=folder / "logits.npy"
         ),
-        output=SimpleNamespace(book=folder / "board.json"),
+        output=SimpleNamespace(metrics=folder / "board.json"),
         params=SimpleNamespace(port=port, log=str(folder / "board.log.jsonl"), images=2, cpu=cpu),
     )
 
@@ -178,9 +178,9 @@ def test_from_the_generated_code_to_a_measured_row(
     generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = build(generated, tmp_path)
-    book = read_book(tmp_path / "esp32.json")
-    assert book["esp32.image"].value == (folder / "device.bin").stat().st_size
-    assert book["esp32.sram"].value > 8192
+    metrics = read_metrics(tmp_path / "esp32.json")
+    assert metrics["esp32.image"].value == (folder / "device.bin").stat().st_size
+    assert metrics["esp32.sram"].value > 8192
 
     images = np.random.default_rng(5).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     logits = np.asarray(simulate(network(), to_int8(images))).reshape(2, -1)
@@ -192,7 +192,7 @@ def test_from_the_generated_code_to_a_measured_row(
         return FlashedBoard("ESP32-D0WD (revision v1.0)", "24:0a:c4:00:00:01", True)
 
     monkeypatch.setattr("paper2board.firmware.flash.flash", flash)
-    monkeypatch.setattr("paper2board.report.logits.load_test", lambda *_: images)
+    monkeypatch.setattr("paper2board.evaluate.logits.load_test", lambda *_: images)
     monkeypatch.setattr(capture_module, "Device", partial(Device, timeout_s=30, inference_timeout_s=60))
     with running(folder / "device.bin") as machine:
         said = capture(tmp_path, machine.port, logits)
@@ -201,11 +201,11 @@ def test_from_the_generated_code_to_a_measured_row(
     assert "24:0a:c4:00:00:01" in said and "2 inferences, median" in said
     log = read_log(tmp_path / "board.log.jsonl", image_digest(folder / "device.elf"))
     assert log.header.board == "ESP32-D0WD (revision v1.0), 24:0a:c4:00:00:01"
-    book = read_book(tmp_path / "board.json")
-    cycles, latency = book["device.board.cycles"], book["device.board.latency"]
+    metrics = read_metrics(tmp_path / "board.json")
+    cycles, latency = metrics["device.board.cycles"], metrics["device.board.latency"]
     assert (cycles.kind, cycles.n, cycles.value) == (Kind.MEASURED, 2, np.median(log.counts))
     assert (latency.kind, latency.value) == (Kind.MODELLED, pytest.approx(cycles.value / 240e3))
-    assert book["device.board.differing"].value == 0
+    assert metrics["device.board.differing"].value == 0
 
     # What is there needs no board; a board that is wrong is told.
     assert "nothing to capture" in capture(tmp_path, machine.port, logits) and len(flashed) == 1
@@ -219,9 +219,9 @@ def test_a_network_that_does_not_fit_leaves_the_reason(tmp_path: Path) -> None:
     generate(network(channels=9000), tmp_path, "portable")
     build(tmp_path, tmp_path)
     assert "too small" in (tmp_path / "esp32" / "refused.txt").read_text()
-    assert read_book(tmp_path / "esp32.json") == {}
+    assert read_metrics(tmp_path / "esp32.json") == {}
     assert "nothing to capture" in capture(tmp_path, "/dev/null", np.zeros((2, 96), np.int8))
-    assert read_book(tmp_path / "board.json") == {}
+    assert read_metrics(tmp_path / "board.json") == {}
 
 
 def test_without_a_compiler_nothing_is_refused(

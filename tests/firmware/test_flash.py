@@ -24,7 +24,7 @@ from esptool.cmds import detect_chip
 from esptool.reset import ResetStrategy, UnixTightReset
 from mock_board import Fault, MockBoard, saying
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware import flash as flash_module
 from paper2board.firmware.flash import flash, read_flash_image
 

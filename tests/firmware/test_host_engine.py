@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from strategies import inputs_for, integer_models
 
 from paper2board.convert.c_code import generate
+from paper2board.convert.engine_sources import APPLICATION, ENGINE, WARNINGS, engine_flags, engine_sources
 from paper2board.convert.kernels.catalogue import Backend
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware import host
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import FLAGS
-from paper2board.firmware.sources import APPLICATION, ENGINE, WARNINGS, engine_flags, engine_sources
-from paper2board.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
-from paper2board.simulate import multiply_by_quantized_multiplier, simulate
+from paper2board.model.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
+from paper2board.model.simulate import multiply_by_quantized_multiplier, simulate
 
 _numbers = itertools.count()
 BACKENDS = [backend for backend in Backend if not backend.needs_mac16]
@@ -99,7 +99,7 @@ def test_c_equals_the_simulation(
 def test_convolution_with_both_regions(
     tmp_path: Path, kernel: int, stride: int, padding: str, backend: Backend, split: bool
 ) -> None:
-    """Interior and all four borders at once, on an input that is larger than the random ones."""
+    """Interior and all four segment_bounds at once, on an input that is larger than the random ones."""
     rng = np.random.default_rng(1)
     weights = rng.integers(-127, 128, (7, kernel, kernel, 3)).astype(np.int8)
     bias = rng.integers(-3000, 3000, 7).astype(np.int32)

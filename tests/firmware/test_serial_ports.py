@@ -6,7 +6,7 @@ import pytest
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.firmware.serial_ports import BRIDGES, SerialPort, board_ports, find_port
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from paper2board.evidence import Evidence, Kind, write_book
+from paper2board.core.evidence import Evidence, Kind, write_metrics
+from paper2board.report.catalogue import Metric, read_catalogue
 from paper2board.report.claims import read_ledger
 from paper2board.report.figures import Details
-from paper2board.report.metrics import Metric, read_catalogue
 from paper2board.report.tables import parse_cell, read_tables
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ VALUES: dict[str, float] = {
 class Run:
     """Where a synthetic run's files lie."""
 
-    books: list[Path]
+    metrics_files: list[Path]
     details: Details
 
 
@@ -139,16 +139,16 @@ def shown_metrics() -> list[str]:
 
 
 def write_run(folder: Path) -> Run:
-    """Write books and detail files into ``folder``; the RAPL metrics are left out, as on most machines."""
+    """Write metrics_files and detail files into ``folder``; the RAPL metrics are left out, as on most machines."""
     catalogue = read_catalogue(TEMPLATES / "metrics")
-    books: dict[str, dict[str, Evidence]] = {}
+    metrics_files: dict[str, dict[str, Evidence]] = {}
     for name in shown_metrics():
         if not (metric := catalogue[name]).optional:
-            books.setdefault(metric.stage, {})[name] = synthetic(name, metric)
+            metrics_files.setdefault(metric.stage, {})[name] = synthetic(name, metric)
     paths = []
-    for stage, book in books.items():
+    for stage, metrics in metrics_files.items():
         paths.append(folder / "metrics" / f"{stage}.json")
-        write_book(paths[-1], book)
+        write_metrics(paths[-1], metrics)
     histories = {}
     for number, variant in enumerate(("teacher", "distilled", "deployed")):
         lines = ["epoch,learning_rate,train_loss,train_score,validation_score,seconds"]

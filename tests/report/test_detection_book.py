@@ -11,37 +11,37 @@ import pytest
 import torch
 
 from paper2board.acquire.scenes import Scene, SceneSet, gather, write_scenes
+from paper2board.boards.board import load_board
 from paper2board.convert.c_code import generate
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.energy.board import load_board
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind, counted, read_book, write_book
-from paper2board.files import write_json
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind, counted, read_metrics, write_metrics
+from paper2board.core.files import write_json
+from paper2board.evaluate.comparison import Modelled, comparison_metrics
+from paper2board.evaluate.logits import write_logits
 from paper2board.firmware.host import build_host
-from paper2board.integer_model import Conv2D, IntegerModel, Tensor, write
-from paper2board.report.comparison import Modelled, comparison_book
-from paper2board.report.detection import Boxes, Detections, true_boxes
-from paper2board.report.detection_book import (
+from paper2board.model.integer_model import Conv2D, IntegerModel, Tensor, write
+from paper2board.networks.network import Network, write_weights
+from paper2board.networks.spec import NetworkSpec
+from paper2board.report.detection_figures import SCENARIOS, Curves, scenario_bars
+from paper2board.report.detection_figures import precision_recall as draw_precision_recall
+from paper2board.report.figures import Confusion
+from paper2board.tasks.detection.boxes import Boxes, Detections, true_boxes
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.grid_detector import encode_boxes
+from paper2board.tasks.detection.metrics import (
     Judged,
-    class_book,
+    class_metrics,
     confusion,
     device_boxes,
     found_boxes,
     gain_evidence,
     precision_evidence,
     precision_recall,
-    scenario_book,
+    scenario_metrics,
     slug,
     truths,
 )
-from paper2board.report.detection_figures import SCENARIOS, Curves, scenario_bars
-from paper2board.report.detection_figures import precision_recall as draw_precision_recall
-from paper2board.report.figures import Confusion
-from paper2board.report.logits import write_logits
-from paper2board.train.detection import encode_boxes
-from paper2board.train.detection_settings import Grid
-from paper2board.train.network import Network, write_weights
-from paper2board.train.network_spec import NetworkSpec
 
 ROOT = Path(__file__).parents[2]
 GRID = Grid(width=64, height=48, classes=2)
@@ -160,13 +160,13 @@ def test_several_seeds_get_students_t(scenes: SceneSet) -> None:
 
 def test_each_class_and_the_confusions(scenes: SceneSet) -> None:
     run = judged(scenes, 0.75)
-    book = class_book(run, CLASSES, 0, "detection.net", {})
-    assert set(book) == {
+    metrics = class_metrics(run, CLASSES, 0, "detection.net", {})
+    assert set(metrics) == {
         f"detection.net.{name}.{what}"
         for name in ("traffic-light", "cat")
         for what in ("ap50", "precision", "recall")
     }
-    recall = book["detection.net.cat.recall"]
+    recall = metrics["detection.net.cat.recall"]
     assert (recall.value, recall.n) == (75, 40)
     assert recall.interval == pytest.approx((59.81, 85.81), abs=0.01)  # Wilson, 30 of 40
     names, matrix = confusion(run, CLASSES)
@@ -179,7 +179,7 @@ def test_each_class_and_the_confusions(scenes: SceneSet) -> None:
 def test_classes_that_nobody_has_or_says_make_no_numbers() -> None:
     truth = [true_boxes(np.array([[0.0, 0, 9, 9]]), np.array([0]))]
     run = Judged.of(Detections([true_boxes(np.zeros((0, 4)), np.zeros(0))], truth, 2))
-    assert set(class_book(run, CLASSES, 0, "detection.net", {})) == {
+    assert set(class_metrics(run, CLASSES, 0, "detection.net", {})) == {
         "detection.net.traffic-light.ap50",
         "detection.net.traffic-light.recall",
     }
@@ -189,13 +189,13 @@ def test_thresholds_are_those_of_the_other_half() -> None:
     box = np.array([[0.0, 0, 10, 10]])
     found = [Boxes(box, np.array([0]), np.array([score])) for score in (0.9, 0.6, 0.9, 0.6)]
     run = Judged.of(Detections(found, [true_boxes(box, np.array([0]))] * 4, 2))
-    recall = class_book(run, CLASSES, 0, "detection.net", {})["detection.net.traffic-light.recall"]
+    recall = class_metrics(run, CLASSES, 0, "detection.net", {})["detection.net.traffic-light.recall"]
     assert (recall.value, recall.n) == (50, 4)  # 0.6 is below 0.9
     told = "a score of at least 0.600 or 0.900, for images at even or odd positions: the best F1"
     assert told in recall.method and recall.method.endswith("on the other half")
     assert confusion(run, CLASSES)[1] == [[2, 0, 2], [0, 0, 0], [0, 0, 0]]
     weaker = [Boxes(its.boxes, its.labels, its.scores - 0.1) for its in found]
-    book = scenario_book(
+    metrics = scenario_metrics(
         Detections(weaker, [true_boxes(box, np.array([0]))] * 4, 2),
         run.detections.fitted_scores(),
         "dim",
@@ -203,7 +203,7 @@ def test_thresholds_are_those_of_the_other_half() -> None:
         "m",
         {},
     )
-    rate = book["scenario.dim.detection-rate"]
+    rate = metrics["scenario.dim.detection-rate"]
     assert (rate.value, rate.n) == (50, 4)  # 0.8 is above 0.6, 0.5 below 0.9
     assert told in rate.method and rate.method.endswith("on the other half of the unchanged scenes, m")
 
@@ -217,24 +217,26 @@ def test_latencies_by_instructions_and_by_macs() -> None:
         "small": Modelled(2.4e6, 1_000_000, 1000, True),
         "large": Modelled(24e6, 20_000_000, 5000, False),
     }
-    book = comparison_book(
+    metrics = comparison_metrics(
         networks, {"teacher": 100_000_000}, "portable", cpu, {"small": {"tflite": "0" * 64}}
     )
     # 1.25 (1.10 to 1.40) cycles an instruction at 240 MHz
-    assert book["compare.small.latency"].value == pytest.approx(12.5)
-    assert book["compare.small.latency"].interval == pytest.approx((11, 14))
-    assert book["compare.small.frames-per-second"].value == pytest.approx(80)
-    assert book["compare.small.frames-per-second"].interval == pytest.approx((1000 / 14, 1000 / 11))
-    assert book["compare.large.arena"].value == 5000
-    assert "the board does not hold it" in book["compare.large.latency"].method
+    assert metrics["compare.small.latency"].value == pytest.approx(12.5)
+    assert metrics["compare.small.latency"].interval == pytest.approx((11, 14))
+    assert metrics["compare.small.frames-per-second"].value == pytest.approx(80)
+    assert metrics["compare.small.frames-per-second"].interval == pytest.approx((1000 / 14, 1000 / 11))
+    assert metrics["compare.large.arena"].value == 5000
+    assert "the board does not hold it" in metrics["compare.large.latency"].method
     # median of 2.4 and 1.2 instructions a MAC
-    assert book["compare.teacher.latency"].value == pytest.approx(1e8 * 1.8 * 1.25 / 240e3)
-    assert book["compare.teacher.latency"].interval == pytest.approx(
+    assert metrics["compare.teacher.latency"].value == pytest.approx(1e8 * 1.8 * 1.25 / 240e3)
+    assert metrics["compare.teacher.latency"].interval == pytest.approx(
         (1e8 * 1.2 * 1.1 / 240e3, 1e8 * 2.4 * 1.4 / 240e3)
     )
-    assert {item.kind for item in book.values()} == {Kind.MODELLED} and "compare.teacher.arena" not in book
+    assert {item.kind for item in metrics.values()} == {
+        Kind.MODELLED
+    } and "compare.teacher.arena" not in metrics
     with pytest.raises(UserError, match="no network"):
-        comparison_book({}, {"teacher": 1}, "portable", cpu, {})
+        comparison_metrics({}, {"teacher": 1}, "portable", cpu, {})
 
 
 # --- figures --------------------------------------------------------------------------------------------
@@ -316,7 +318,7 @@ def test_summarise_detection(tmp_path: Path, scenes: SceneSet) -> None:
             "logits": [str(tmp_path / "float.npy"), *[str(tmp_path / "int8.npy")] * 2],
             "models": [str(tmp_path / "float"), *[str(tmp_path / "integer")] * 2],
         },
-        ["book", "confusion", "curves"],
+        ["metrics", "confusion", "curves"],
         {
             "accuracies": {
                 "net.fp32": ("net", "fp32"),
@@ -331,11 +333,11 @@ def test_summarise_detection(tmp_path: Path, scenes: SceneSet) -> None:
             "confusion_of": "net.ptq",
         },
     )
-    book = read_book(tmp_path / "book.json")
-    assert book["map50.net.fp32"].value == pytest.approx(100 * 51 / 101)
-    assert book["map.net.fp32"].value == pytest.approx(100 * 51 / 101)  # its boxes are exact
-    assert book["map50.net.int8"].value == book["detection.net.cat.recall"].value == 0
-    assert book["gain.quantization"].value == pytest.approx(-100 * 51 / 101)
+    metrics = read_metrics(tmp_path / "metrics.json")
+    assert metrics["map50.net.fp32"].value == pytest.approx(100 * 51 / 101)
+    assert metrics["map.net.fp32"].value == pytest.approx(100 * 51 / 101)  # its boxes are exact
+    assert metrics["map50.net.int8"].value == metrics["detection.net.cat.recall"].value == 0
+    assert metrics["gain.quantization"].value == pytest.approx(-100 * 51 / 101)
     content = json.loads((tmp_path / "confusion.json").read_text())
     assert content["variant"] == "net.ptq" and content["matrix"] == [[0, 0, 40], [0, 0, 40], [0, 0, 0]]
     assert Curves.model_validate_json((tmp_path / "curves.json").read_bytes()).device == "net.int8"
@@ -364,13 +366,13 @@ def test_evaluate_scenarios(tmp_path: Path) -> None:
             "library": str(tmp_path / "libhost.so"),
             "model": str(tmp_path / "model"),
         },
-        ["book"],
+        ["metrics"],
         {"scenarios": ["unchanged", "low-light", "occlusion-50"], "seed": 0, "limit": None},
     )
-    book = read_book(tmp_path / "book.json")
-    assert len(book) == 6
+    metrics = read_metrics(tmp_path / "metrics.json")
+    assert len(metrics) == 6
     for name in ("unchanged", "low-light", "occlusion-50"):  # it says the same whatever it sees
-        rate = book[f"scenario.{name}.detection-rate"]
+        rate = metrics[f"scenario.{name}.detection-rate"]
         assert (rate.value, rate.n) == (75, 4)
         assert rate.interval == pytest.approx((30.06, 95.44), abs=0.01)  # Wilson, 3 of 4
 
@@ -378,7 +380,7 @@ def test_evaluate_scenarios(tmp_path: Path) -> None:
 def test_compare_detectors_and_measure_arena(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(write_flatbuffer(constant_model()))
-    write_book(tmp_path / "counts.json", {"macs.teacher": counted(10_000_000, "1", "m")})
+    write_metrics(tmp_path / "counts.json", {"macs.teacher": counted(10_000_000, "1", "m")})
     board = load_board(ROOT / "config" / "boards" / "esp32-wroom.yaml")
     params = {
         "names": ["net"],
@@ -388,15 +390,15 @@ def test_compare_detectors_and_measure_arena(tmp_path: Path) -> None:
         "cpu": board.cpu.model_dump(mode="json"),
     }
     inputs = {"tflite": [str(path)], "counts": str(tmp_path / "counts.json")}
-    run_script("compare_detectors", tmp_path, inputs, ["book"], params)
-    book = read_book(tmp_path / "book.json")
+    run_script("compare_detectors", tmp_path, inputs, ["metrics"], params)
+    metrics = read_metrics(tmp_path / "metrics.json")
     macs = 2 * 2 * 7 * 16 * 16 * 3
-    ratio = book["compare.teacher.latency"].value / book["compare.net.latency"].value
+    ratio = metrics["compare.teacher.latency"].value / metrics["compare.net.latency"].value
     assert ratio == pytest.approx(10_000_000 / macs)
     with pytest.raises(SystemExit):
-        run_script("compare_detectors", tmp_path, inputs, ["book"], params | {"without_int8": ["nobody"]})
+        run_script("compare_detectors", tmp_path, inputs, ["metrics"], params | {"without_int8": ["nobody"]})
     assert "lacks macs.nobody" in (tmp_path / "script.log").read_text()
-    run_script("measure_arena", tmp_path, {"tflite": [str(path)]}, ["book"], {"names": ["net"]})
-    assert set(read_book(tmp_path / "book.json")) == {
+    run_script("measure_arena", tmp_path, {"tflite": [str(path)]}, ["metrics"], {"names": ["net"]})
+    assert set(read_metrics(tmp_path / "metrics.json")) == {
         f"arena.net.{what}" for what in ("tflm", "layer-by-layer", "streamed")
     }

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from paper2board.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.units import factor
+from paper2board.report.catalogue import Catalogue, read_catalogue
 from paper2board.report.claims import Ledger, read_ledger
 from paper2board.report.detection_figures import metric_names
-from paper2board.report.metrics import Catalogue, read_catalogue
 from paper2board.report.tables import TableSpec, parse_cell, read_tables
-from paper2board.report.units import factor
 from paper2board.report.verdict import Verdict, judge_all
 
 ROOT = Path(__file__).parents[2]

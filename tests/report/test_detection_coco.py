@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from paper2board.report.detection import Boxes, Detections, true_boxes
+from paper2board.tasks.detection.boxes import Boxes, Detections, true_boxes
 
 CLASSES = 3
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.errors import UserError
-from paper2board.report.detection import (
+from paper2board.core.errors import UserError
+from paper2board.tasks.detection.boxes import (
     Boxes,
     Detections,
     Quantization,
@@ -20,7 +20,7 @@ from paper2board.report.detection import (
     suppress_int8,
     true_boxes,
 )
-from paper2board.train.detection import Grid
+from paper2board.tasks.detection.grid_detector import Grid
 
 A, B, C = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 30.0, 10.0), (40.0, 0.0, 50.0, 10.0)
 FAR = (80.0, 80.0, 90.0, 90.0)

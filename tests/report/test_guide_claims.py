@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from paper2board.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.units import factor
+from paper2board.report.catalogue import read_catalogue
 from paper2board.report.claims import Ledger, read_ledger
-from paper2board.report.metrics import read_catalogue
-from paper2board.report.units import factor
 from paper2board.report.verdict import Verdict, judge_all
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,13 @@ import pytest
 from scipy import stats
 
 from paper2board.acquire.scenes import Scene, gather, write_scenes
-from paper2board.evidence import read_book
-from paper2board.integer_model import Conv2D, IntegerModel, Tensor, write
-from paper2board.report.centroids import (
+from paper2board.core.evidence import read_metrics
+from paper2board.evaluate.logits import write_logits
+from paper2board.model.integer_model import Conv2D, IntegerModel, Tensor, write
+from paper2board.networks.network import Network, write_weights
+from paper2board.networks.spec import NetworkSpec
+from paper2board.tasks.centroids.cells import Centroids
+from paper2board.tasks.centroids.scores import (
     Cells,
     counts,
     f1,
@@ -23,11 +27,7 @@ from paper2board.report.centroids import (
     true_centroids,
     truths,
 )
-from paper2board.report.logits import write_logits
-from paper2board.train.centroids import Centroids
-from paper2board.train.network import Network, write_weights
-from paper2board.train.network_spec import NetworkSpec
-from paper2board.train.task import make_task
+from paper2board.tasks.task import make_task
 
 SIZE = (100, 50)
 
@@ -212,7 +212,7 @@ def test_networks_of_different_grids_are_summarised_together(tmp_path):
             logits=[str(tmp_path / f"{name}.npy") for name in grids],
             models=[str(tmp_path / name) for name in grids],
         ),
-        output=SimpleNamespace(book=tmp_path / "book.json"),
+        output=SimpleNamespace(metrics=tmp_path / "metrics.json"),
         params=SimpleNamespace(
             accuracies={
                 "wide.fp32": ("wide", "fp32"),
@@ -227,5 +227,5 @@ def test_networks_of_different_grids_are_summarised_together(tmp_path):
     )
     script = Path(__file__).parents[2] / "scripts/summarise_centroids.py"
     runpy.run_path(str(script), {"snakemake": job}, "__main__")
-    book = read_book(tmp_path / "book.json")
-    assert [book[f"f1.{name}"].value for name in job.params.accuracies] == [100, 100, 100]
+    metrics = read_metrics(tmp_path / "metrics.json")
+    assert [metrics[f"f1.{name}"].value for name in job.params.accuracies] == [100, 100, 100]

@@ -7,10 +7,10 @@ from conftest import LEDGER, TEMPLATES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
+from paper2board.core.units import factor
+from paper2board.report.catalogue import read_catalogue
 from paper2board.report.claims import Claim, read_ledger
-from paper2board.report.metrics import read_catalogue
-from paper2board.report.units import factor
 
 GOOD = """
 constants:

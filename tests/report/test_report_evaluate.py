@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from paper2board.report.evaluate import accuracy_evidence, gain_evidence, loss_evidence
+from paper2board.tasks.classification.scores import accuracy_evidence, gain_evidence, loss_evidence
 
 RIGHT, LESS = (np.arange(40) < count for count in (30, 20))
 LOSSES = np.linspace(0.1, 0.9, 40)

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from conftest import LEDGER, TABLES, TEMPLATES, Run, write_run
 
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind, write_book
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind, write_metrics
 from paper2board.report.claims import read_ledger
 from paper2board.report.figures import Details
 from paper2board.report.render import Report, render
@@ -30,7 +30,7 @@ def render_run(run: Run, output: Path, notice: str | None = None) -> Report:
         run={"budget": "smoke", "seeds": "0, 1"},
         claims=LEDGER,
         tables=TABLES,
-        books=run.books,
+        metrics_files=run.metrics_files,
         details=run.details,
         templates=TEMPLATES,
         output=output,
@@ -170,8 +170,8 @@ def test_the_summary_says_that_no_board_was_attached(output):
 
 def test_the_summary_says_when_a_board_was_measured(tmp_path):
     latency = Evidence(value=300.0, unit="ms", kind=Kind.MEASURED, method="board")
-    write_book(tmp_path / "book.json", {"device.paper-split.latency": latency})
-    report = render_run(Run([tmp_path / "book.json"], Details()), tmp_path / "out")
+    write_metrics(tmp_path / "metrics.json", {"device.paper-split.latency": latency})
+    report = render_run(Run([tmp_path / "metrics.json"], Details()), tmp_path / "out")
     assert "measured on a board" in " ".join(report.summary)
 
 

@@ -6,12 +6,12 @@ import pytest
 import yaml
 from conftest import LEDGER, TABLES, TEMPLATES
 
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.units import factor
+from paper2board.report.catalogue import expand, read_catalogue
 from paper2board.report.claims import read_ledger
-from paper2board.report.metrics import expand, read_catalogue
 from paper2board.report.tables import NOT_PRODUCED, fill, number, quantity, read_tables
-from paper2board.report.units import factor
 from paper2board.report.verdict import judge_all
 
 

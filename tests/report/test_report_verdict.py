@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.errors import UserError
-from paper2board.evidence import Evidence, Kind
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind
 from paper2board.report.arithmetic import Interval, exact
 from paper2board.report.claims import Better, Claim, Derived
 from paper2board.report.verdict import Verdict, compare, evidence_interval, judge

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from checkout import ROOT
 
-from paper2board.energy.board import load_board, load_platform
-from paper2board.errors import UserError
-from paper2board.evidence import Kind
+from paper2board.boards.board import load_board, load_platform
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind
 from paper2board.report.survey_figures import latency_against_flash
 from paper2board.survey import guide_code
-from paper2board.survey.boards import boards_book
-from paper2board.survey.survey import Survey, book, graphs, load_survey, row, table
+from paper2board.survey.boards import boards_metrics
+from paper2board.survey.survey import Survey, graphs, load_survey, metrics, row, table
 
 CONFIGURED = ROOT / "config/surveys/mcu-cnn-guide.yaml"
 SMALL = {
@@ -41,7 +41,7 @@ def surveyed():
     platforms = {path.stem: load_platform(path) for path in sorted((ROOT / "config/boards").glob("*.yaml"))}
     board = load_board(ROOT / "config/boards/esp32-wroom.yaml")
     rows = [row(network, board, platforms) for network in graphs(survey)]
-    return rows, book(survey, rows, board)
+    return rows, metrics(survey, rows, board)
 
 
 def written(folder: Path, **changes: object) -> Path:
@@ -145,7 +145,7 @@ def test_the_guides_code_is_looked_up() -> None:
 
 def test_boards_tell_what_their_files_state():
     platforms = {name: load_platform(ROOT / f"config/boards/{name}.yaml") for name in ("rp2040", "stm32h7")}
-    found = boards_book(platforms)
+    found = boards_metrics(platforms)
     pico = platforms["rp2040"]
     assert found["survey.board.rp2040.clock"].value == 133
     assert found["survey.board.rp2040.largest-block"].value == 256 * 1024

@@ -11,10 +11,10 @@ from paper2board.convert.c_code import engine
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.kernels.cost import features, instructions
-from paper2board.convert.memory_plan import Work, plan
+from paper2board.convert.memory_plan import KernelMemory, plan
 from paper2board.convert.steps import lower
-from paper2board.errors import UserError
-from paper2board.integer_model import IntegerModel, Weighted, macs
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import IntegerModel, Weighted, macs
 from paper2board.survey.graph import Graph, of_integer_model, of_module
 from paper2board.survey.latency import graph_instructions
 from paper2board.survey.memory import layer_by_layer, streamed
@@ -207,10 +207,10 @@ def test_a_graph_agrees_with_the_engines_counts(name: str) -> None:
 def test_a_graphs_peaks_agree_with_the_engines_plans(name: str) -> None:
     model, network = build(name), own(name)
     steps = lower(model, fuse=True)
-    planned = plan(model, steps, (Work(),) * len(steps), streaming=True)
+    planned = plan(model, steps, (KernelMemory(),) * len(steps), streaming=True)
     assert streamed(network).bytes == pytest.approx(planned.bytes, rel=0.15)
     unfused = lower(model, fuse=False)
-    whole = plan(model, unfused, (Work(),) * len(unfused), streaming=False).bytes
+    whole = plan(model, unfused, (KernelMemory(),) * len(unfused), streaming=False).bytes
     # TFLite's PAD ops, which the graph has not, and gaps between tensors.
     assert layer_by_layer(network).bytes <= whole
     if not any(op.type == "PAD" for op in model.ops):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from paper2board.train.centroids import (
+from paper2board.tasks.centroids.cells import (
     OBJECT_WEIGHT,
     assign_centroids,
     centroid_loss,

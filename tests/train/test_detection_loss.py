@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from paper2board.train.detection import (
+from paper2board.tasks.detection.grid_detector import (
     DetectionDistillation,
     DetectionLoss,
     Grid,

@@ -4,10 +4,17 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from paper2board.train.data import MIN_VISIBLE, Moves, move_boxes
-from paper2board.train.detection import Grid, assign, decode_boxes, encode_boxes, iou, move_answers
-from paper2board.train.detection_settings import BOX
-from paper2board.train.task import Boxes, moved_boxes
+from paper2board.tasks.augmentation import MIN_VISIBLE, Moves, move_boxes
+from paper2board.tasks.detection.grid import BOX
+from paper2board.tasks.detection.grid_detector import (
+    Grid,
+    assign,
+    decode_boxes,
+    encode_boxes,
+    iou,
+    move_answers,
+)
+from paper2board.tasks.task import Boxes, moved_boxes
 
 GRID = Grid()
 SIDE = st.floats(10, 80)

@@ -9,10 +9,12 @@ import yaml
 from scipy import stats
 from torch import nn
 
-from paper2board.errors import UserError
-from paper2board.torchvision_guard import torchvision
-from paper2board.train.counts import macs, parameters
-from paper2board.train.data import to_float
+from paper2board.core.errors import UserError
+from paper2board.networks.counts import macs, parameters
+from paper2board.networks.network import Network, folded
+from paper2board.networks.spec import NetworkSpec
+from paper2board.networks.tensors import to_float
+from paper2board.networks.torchvision_guard import torchvision
 from paper2board.train.mobilenet import (
     MEAN,
     SHIFT,
@@ -28,8 +30,6 @@ from paper2board.train.mobilenet import (
     stratified_folds,
     train_head,
 )
-from paper2board.train.network import Network, folded
-from paper2board.train.network_spec import NetworkSpec
 
 ROOT = Path(__file__).parents[2]
 

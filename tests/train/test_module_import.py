@@ -3,10 +3,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from paper2board.errors import UserError
-from paper2board.train.module_import import read_module, spec_of, transfer
-from paper2board.train.network import Network, folded
-from paper2board.train.network_spec import NetworkSpec
+from paper2board.core.errors import UserError
+from paper2board.networks.module_import import read_module, spec_of, transfer
+from paper2board.networks.network import Network, folded
+from paper2board.networks.spec import NetworkSpec
 
 
 class LeNet(nn.Module):
@@ -300,7 +300,7 @@ def test_what_the_format_cannot_say_is_refused_with_what_to_write(module, messag
 
 
 def test_torchvision_s_mobilenet_is_read():
-    from paper2board.torchvision_guard import torchvision
+    from paper2board.networks.torchvision_guard import torchvision
 
     spec = spec_of(torchvision.models.mobilenet_v2(width_mult=0.35, num_classes=10), (3, 96, 96))
     assert sum(layer.op == "depthwise" for layer in spec.layers) == 17

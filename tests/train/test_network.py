@@ -6,11 +6,11 @@ import yaml
 from pydantic import ValidationError
 from torch import nn
 
-from paper2board.errors import UserError
-from paper2board.integer_model import CONCATENATION_MAX_INPUTS
-from paper2board.train.counts import macs, parameters
-from paper2board.train.network import ConvLayer, Network, folded
-from paper2board.train.network_spec import CONCAT_MAX, NetworkSpec
+from paper2board.core.errors import UserError
+from paper2board.model.integer_model import CONCATENATION_MAX_INPUTS
+from paper2board.networks.counts import macs, parameters
+from paper2board.networks.network import ConvLayer, Network, folded
+from paper2board.networks.spec import CONCAT_MAX, NetworkSpec
 
 DETECTOR = NetworkSpec.model_validate(
     yaml.safe_load(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from paper2board.errors import UserError
+from paper2board.core.errors import UserError
 from paper2board.train import pretrained
 from paper2board.train.pretrained import (
     PretrainedConfig,

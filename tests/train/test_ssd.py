@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save_file
 
 from paper2board.acquire.scenes import Scene, SceneSet, gather, write_scenes
-from paper2board.errors import UserError
-from paper2board.report.detection import decode
-from paper2board.torchvision_guard import torchvision
-from paper2board.train.data import to_float
-from paper2board.train.detection import BOX, Grid, decode_boxes
-from paper2board.train.recipe import Recipe
+from paper2board.core.errors import UserError
+from paper2board.networks.tensors import to_float
+from paper2board.networks.torchvision_guard import torchvision
+from paper2board.study.recipe import Recipe
+from paper2board.tasks.detection.boxes import decode
+from paper2board.tasks.detection.grid_detector import BOX, Grid, decode_boxes
 from paper2board.train.ssd import (
     Annotated,
     SsdDetector,
@@ -354,7 +354,7 @@ def test_a_wrong_grid_is_refused_before_training(tmp_path) -> None:
 def job(tmp_path, monkeypatch) -> SimpleNamespace:
     """Snakemake's object for scripts/train_ssd.py; the backbone's weights are not read."""
     monkeypatch.setattr("paper2board.train.pretrained_weights.read_pretrained", lambda path: None)
-    monkeypatch.setattr("paper2board.train.inference.configure", lambda threads: None)
+    monkeypatch.setattr("paper2board.networks.inference.configure", lambda threads: None)
     write_scenes(tmp_path / "train.safetensors", scene_set(6))
     parts = {"train": [0, 1, 2, 3], "validation": [4, 5], "calibration": [0]}
     np.savez(tmp_path / "splits.npz", **{name: np.int32(part) for name, part in parts.items()})

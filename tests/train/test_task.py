@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paper2board.networks.network import Network
+from paper2board.networks.spec import NetworkSpec
+from paper2board.study.recipe import Recipe
+from paper2board.tasks.augmentation import Moves, draw_moves, move, move_boxes
+from paper2board.tasks.detection.grid_detector import encode_boxes
+from paper2board.tasks.task import Boxes, Centroids, Classification, Detection, make_task
 from paper2board.train import loop
-from paper2board.train.data import Moves, draw_moves, move, move_boxes
-from paper2board.train.detection import encode_boxes
 from paper2board.train.loop import Images, Teacher, train
-from paper2board.train.network import Network
-from paper2board.train.network_spec import NetworkSpec
-from paper2board.train.recipe import Recipe
-from paper2board.train.task import Boxes, Centroids, Classification, Detection, make_task
 
 RECIPE = Recipe(epochs={"standard": 1}, learning_rate=0.1, batch_size=8, crop_padding=3)
 

@@ -11,13 +11,14 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.acquire.pixels import to_int8
-from paper2board.train.data import draw_moves, move, to_float, to_tensor
+from paper2board.networks.network import Network, read_weights, same_padding, write_weights
+from paper2board.networks.pixels import to_int8
+from paper2board.networks.spec import NetworkSpec
+from paper2board.networks.tensors import to_float, to_tensor
+from paper2board.study.recipe import Recipe
+from paper2board.tasks.augmentation import draw_moves, move
+from paper2board.tasks.task import distillation_loss
 from paper2board.train.loop import Images, Teacher, one_cycle, train
-from paper2board.train.network import Network, read_weights, same_padding, write_weights
-from paper2board.train.network_spec import NetworkSpec
-from paper2board.train.recipe import Recipe
-from paper2board.train.task import distillation_loss
 
 SPEC = NetworkSpec.model_validate(
     {

@@ -110,19 +110,21 @@ def test_the_device_finds_the_boxes_that_python_finds(evidence):
 
 
 def test_a_detector_is_judged_with_intervals(evidence):
-    book = evidence["boxes"]
+    metrics = evidence["boxes"]
     names = [f"map50.{name}" for name in ("teacher.fp32", "model.fp32", "model.int8-ptq", "model.int8")]
     names += [f"scenario.{name}.map50" for name in ("unchanged", "low-light")]
     for name in [*names, "gain.quantization", "magnitude-pruning.model.30.map50"]:
-        low, high = book[name]["interval"]
-        assert low <= book[name]["value"] <= high, name
-    assert np.isclose(book["scenario.unchanged.map50"]["value"], book["map50.model.int8"]["value"], atol=3)
-    assert book["compare.model.latency"]["kind"] == "modelled"
-    assert book["arena.model.streamed"]["value"] < book["arena.model.layer-by-layer"]["value"]
+        low, high = metrics[name]["interval"]
+        assert low <= metrics[name]["value"] <= high, name
+    assert np.isclose(
+        metrics["scenario.unchanged.map50"]["value"], metrics["map50.model.int8"]["value"], atol=3
+    )
+    assert metrics["compare.model.latency"]["kind"] == "modelled"
+    assert metrics["arena.model.streamed"]["value"] < metrics["arena.model.layer-by-layer"]["value"]
 
 
 def test_centres_and_classes_live_in_one_study(evidence):
-    book = evidence["centres"]
-    assert {"f1.model.fp32", "f1.model.int8", "accuracy.whole.fp32"} <= set(book)
-    assert "accuracy.model.fp32" not in book and "f1.whole.fp32" not in book
-    assert book["cross-validation.whole.accuracy"]["n"] == 180
+    metrics = evidence["centres"]
+    assert {"f1.model.fp32", "f1.model.int8", "accuracy.whole.fp32"} <= set(metrics)
+    assert "accuracy.model.fp32" not in metrics and "f1.whole.fp32" not in metrics
+    assert metrics["cross-validation.whole.accuracy"]["n"] == 180

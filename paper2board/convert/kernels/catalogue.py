@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 from paper2board.convert.kernels import mac16, paper, portable, winograd
-from paper2board.convert.kernels.layer import Convolution, Packed, Product
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
 
 
 class Backend(StrEnum):
@@ -41,13 +41,13 @@ _BASES = {
 }
 
 
-def candidates(backend: Backend, layer: Convolution | Product) -> Iterator[Packed]:
+def candidates(backend: Backend, layer: Convolution | FullyConnectedWeights) -> Iterator[Packed]:
     """Yield ``layer`` prepared for each kernel of ``backend`` that does it, the most specialised first.
 
     There is at least one.
     """
     packs: tuple[Callable, ...]
-    if isinstance(layer, Product):
+    if isinstance(layer, FullyConnectedWeights):
         packs = tuple(module.fully_connected for module in _BASES[backend])
     elif layer.weights.ndim == 3:
         packs = tuple(module.depthwise_conv2d for module in _BASES[backend])

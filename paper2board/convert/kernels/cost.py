@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from paper2board.convert.kernels.layer import Convolution, Packed, Product
-from paper2board.files import write_text
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
+from paper2board.core.files import write_text
 
 TABLE = Path(__file__).with_name("cost_table.csv")
 
@@ -69,12 +69,12 @@ class Cost:
         return sum(a * b for a, b in zip(each, astuple(features), strict=True))
 
 
-def features(layer: Convolution | Product, packed: Packed) -> Features:
+def features(layer: Convolution | FullyConnectedWeights, packed: Packed) -> Features:
     """Return the features of a layer prepared for a kernel."""
-    if isinstance(layer, Product):
+    if isinstance(layer, FullyConnectedWeights):
         outputs, inputs = layer.weights.shape
         return Features(layer.weights.size, outputs, outputs, inputs, outputs, 1)
-    # A kernel of several rows a call does square tiles (Winograd), whole ones at the borders too.
+    # A kernel of several rows a call does square tiles (Winograd), whole ones at the segment_bounds too.
     side = packed.rows * layer.pool_h if packed.rows > 1 else 1
     calls = -(-layer.pooled_h // packed.rows)
     height = calls * packed.rows * layer.pool_h

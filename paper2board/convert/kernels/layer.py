@@ -1,9 +1,9 @@
 """What a kernel is told about a layer, and what it answers.
 
 A back end (:mod:`~paper2board.convert.kernels.paper`, ``portable``, ``mac16``, ``winograd``) has a function for
-each kind of layer with weights. It takes a :class:`Convolution` or :class:`Product` and returns :class:`Packed`, or
-None for a layer that it does not do. The same numbers go to C as ``p2b_conv2d_t`` and ``p2b_fully_connected_t``
-(``firmware/engine/p2b_kernels.h``, where they are explained).
+each kind of layer with weights. It takes a :class:`Convolution` or :class:`FullyConnectedWeights` and returns
+:class:`Packed`, or None for a layer that it does not do. The same numbers go to C as ``p2b_conv2d_t`` and
+``p2b_fully_connected_t`` (``firmware/engine/p2b_kernels.h``, where they are explained).
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Product:
+class FullyConnectedWeights:
     """A FULLY_CONNECTED layer: ``weights`` int8 (out, in), ``bias`` int32 (out,)."""
 
     input_zero_point: int
@@ -60,10 +60,10 @@ class Product:
 class Packed:
     """A layer prepared for a kernel.
 
-    ``function``: the C kernel. ``weights``: int8, int16 or int32, as C reads them. ``bias``: int64
-    (out,), taken modulo 2^32, with all that the kernel's zero-point handling adds. ``scratch_bytes``: working
-    memory of one call. ``rows``: output rows of one call. ``exact_only``: the kernel requantizes as TFLite does
-    (mode ``P2B_EXACT``) whatever the multipliers allow.
+    ``function``: the C kernel. ``weights``: int8, int16 or int32, as C reads them. ``bias``: int64 (out,), taken
+    modulo 2^32, with all that the kernel's zero-point handling adds. ``scratch_bytes``: working memory of one call.
+    ``rows``: output rows of one call. ``requires_tflite_rounding``: the kernel requantizes as TFLite does (mode
+    ``P2B_EXACT``) whatever the multipliers allow.
     """
 
     function: str
@@ -71,10 +71,10 @@ class Packed:
     bias: np.ndarray
     scratch_bytes: int = 0
     rows: int = 1
-    exact_only: bool = False
+    requires_tflite_rounding: bool = False
 
 
-def byte_bias(layer: Convolution | Product, sums: np.ndarray) -> np.ndarray:
+def byte_bias(layer: Convolution | FullyConnectedWeights, sums: np.ndarray) -> np.ndarray:
     """Return the bias, int64 (out,), of a kernel that reads inputs as bytes q + 128 instead of q − zero point.
 
     ``sums``: of each output's weights, int64 (out,).

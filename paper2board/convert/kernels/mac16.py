@@ -5,7 +5,7 @@ The kernels widen inputs to q + 128; the biases take that back.
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, Product, byte_bias
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed, byte_bias
 
 _SLACK = 12
 """Bytes behind the last value in scratch that the dot products load and do not use: what makes a vector a multiple
@@ -30,7 +30,7 @@ def depthwise_conv2d(layer: Convolution) -> Packed:
     return Packed(function, weights.reshape(-1), bias, scratch_bytes=12 * layer.columns)
 
 
-def fully_connected(layer: Product) -> Packed:
+def fully_connected(layer: FullyConnectedWeights) -> Packed:
     """Prepare any FULLY_CONNECTED: weights int16 (out, in, a multiple of 4), flat."""
     weights = _padded(_interleaved(layer.weights), 4)
     return Packed(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, Product
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
 
 
 def conv2d(layer: Convolution) -> Packed:
@@ -15,10 +15,10 @@ def depthwise_conv2d(layer: Convolution) -> Packed:
     return _as_in_the_file("p2b_depthwise_conv2d_paper", layer)
 
 
-def fully_connected(layer: Product) -> Packed:
+def fully_connected(layer: FullyConnectedWeights) -> Packed:
     """Pack a FULLY_CONNECTED layer for ``p2b_fully_connected_paper``."""
     return _as_in_the_file("p2b_fully_connected_paper", layer)
 
 
-def _as_in_the_file(function: str, layer: Convolution | Product) -> Packed:
-    return Packed(function, layer.weights, layer.bias.astype(np.int64), exact_only=True)
+def _as_in_the_file(function: str, layer: Convolution | FullyConnectedWeights) -> Packed:
+    return Packed(function, layer.weights, layer.bias.astype(np.int64), requires_tflite_rounding=True)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, Product, byte_bias
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed, byte_bias
 
 _GROUP = 6
 _UNROLLED = 8
@@ -23,7 +23,7 @@ def conv2d(layer: Convolution) -> Packed:
     return Packed("p2b_conv2d_portable", weights, bias, scratch)
 
 
-def fully_connected(layer: Product) -> Packed:
+def fully_connected(layer: FullyConnectedWeights) -> Packed:
     """Pack a fully connected layer: int32 words, scratch for its input."""
     weights, offsets = _words(layer.weights)
     bias = byte_bias(layer, layer.weights.sum(1, dtype=np.int64)) - offsets

@@ -33,14 +33,14 @@ def channels(
     zero_point: int,
     low: int,
     *,
-    exact_only: bool = False,
+    requires_tflite_rounding: bool = False,
 ) -> tuple[Mode, np.ndarray]:
     """Return the mode of a layer and its channels, int32 (out, 4): bias, multiplier, rounding, shift.
 
     ``pairs``: TFLite's (multiplier, shift) of each channel; ``bias``: int64, taken modulo 2^32; ``largest``: the
     greatest magnitude that each channel's accumulator can have; ``zero_point``, ``low``: of the output.
     """
-    fits = not exact_only and all(
+    fits = not requires_tflite_rounding and all(
         multiplier > 0 and 1 <= -shift <= 16 and int(magnitude) < LIMIT
         for (multiplier, shift), magnitude in zip(pairs, largest, strict=True)
     )

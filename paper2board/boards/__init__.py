@@ -1,0 +1,1 @@
+"""Boards and their figures: memories, clock, currents, battery, and what fits them."""

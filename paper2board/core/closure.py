@@ -1,0 +1,57 @@
+"""The digest of a script and every library module that it imports, directly or not.
+
+Snakemake's own code trigger sees only a rule's script file. Given as a parameter of the rule, this digest
+makes an edited library module re-run exactly the rules whose scripts import it.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def closure(script: Path) -> list[Path]:
+    """Return the package's modules that ``script`` imports, directly or not, sorted."""
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        for module in _imports(waiting.pop()) - found:
+            found.add(module)
+            waiting.append(module)
+    return sorted(found)
+
+
+def closure_digest(script: str | Path) -> str:
+    """Return the sha256 over ``script`` and its :func:`closure`."""
+    script = Path(script)
+    digest = hashlib.sha256(script.read_bytes())
+    for module in closure(script):
+        digest.update(module.relative_to(PACKAGE).as_posix().encode() + b"\0" + module.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _imports(source: Path) -> set[Path]:
+    """Return the package's modules that one file imports, anywhere in it, with their packages."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(), source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    modules: set[Path] = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == PACKAGE.name:
+            modules |= {file for depth in range(1, len(parts) + 1) if (file := _file(parts[1:depth]))}
+    return modules
+
+
+def _file(parts: list[str]) -> Path | None:
+    base = PACKAGE.joinpath(*parts)
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None

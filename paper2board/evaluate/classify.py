@@ -1,0 +1,31 @@
+"""Answer for one photo, with the C engine: the deck's top-3 demonstration."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+from paper2board.acquire.photo import decode
+from paper2board.core.errors import UserError
+from paper2board.firmware.host import MAX_SIDE, HostModel
+
+
+def classify_photo(photo: str | Path, library: str | Path, top: int = 3) -> list[tuple[str, float]]:
+    """Return the ``top`` most probable classes of a photo with their probabilities, best first.
+
+    The photo is cropped to the input's shape and averaged by area in C, run through the int8 engine, and the
+    dequantized logits go through a softmax. Equal probabilities keep the order of the classes. Raise
+    :class:`UserError` for a file that is no photo, or a library that takes no RGB images.
+    """
+    model = HostModel(library)
+    if model.input_shape[2] != 3:
+        raise UserError(f"{library} takes inputs of {model.input_shape}, not RGB photos; use another model")
+    pixels = decode(photo)
+    if max(pixels.shape) > MAX_SIDE:
+        raise UserError(
+            f"{photo} is {pixels.shape[1]} x {pixels.shape[0]} pixels; crop it to {MAX_SIDE} a side or less"
+        )
+    logits = model.run(model.resize(pixels)[np.newaxis])[0].astype(np.int64)
+    probabilities = softmax(model.output_scale * (logits - model.output_zero_point))
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return [(model.classes[index], float(probabilities[index])) for index in best]

@@ -1,0 +1,156 @@
+"""A study's test images through its emulated device, compared with the integer model image by image."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.examples import load_examples
+from paper2board.capture.board_fit import accuracy
+from paper2board.capture.capture import capture
+from paper2board.capture.link import emulated_line
+from paper2board.capture.log import DeviceLog, finished_log
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.core.configuration import load_yaml
+from paper2board.core.errors import UserError
+from paper2board.evaluate.logits import read_logits
+from paper2board.firmware.image import image_digest
+from paper2board.networks.pixels import fit_images, to_int8
+from paper2board.study.engines import ENGINES
+from paper2board.study.schema import Config, check_budget, load_study
+
+_BLOCK = 250
+"""Images that an emulator runs one after another, into a log of their own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A device image, what it is given and what it must answer."""
+
+    image: Path
+    core: str
+    inputs: np.ndarray
+    """int8, N × H × W × C: the data set's first."""
+    logits: np.ndarray
+    """int8, N × outputs: the integer model's."""
+    labels: np.ndarray | None = None
+    """(N,), negative for no object; None unless the network is a classifier."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How many images ran, which of them the device answers otherwise than the integer model, and the accuracy in
+    % with its 95 % interval (None unless the network is a classifier)."""
+
+    images: int
+    differing: tuple[int, ...]
+    accuracy: tuple[float, tuple[float, float]] | None
+
+    def __str__(self) -> str:
+        text = f"{len(self.differing)} of {self.images} images differ from the integer model"
+        if self.differing:
+            text += f", the first is image {self.differing[0]}"
+        if self.accuracy:
+            value, (low, high) = self.accuracy
+            text = f"accuracy {value:.2f} % (Wilson 95 %: {low:.2f} to {high:.2f}); {text}"
+        return text
+
+
+def study_subject(name: str, engine: str | None = None, images: int | None = None) -> Subject:
+    """Return the device of a study in this folder that the workflow has run, with its first ``images`` test images
+    (default: all that the integer model has answered). ``engine``: default the study's own.
+
+    Raise :class:`UserError` if there is no such study, engine or image, or if the workflow has not run.
+    """
+    path = f"config/studies/{name}.yaml"
+    config, study = load_yaml("config/config.yaml", Config), load_study(path)
+    check_budget(study, path, config.budget)
+    engine = engine or study.engine
+    if engine not in study.engines:
+        raise UserError(f"{path} has no engine {engine}; choose one of {', '.join(study.engines)}")
+    variant, seed = study.device_variant, study.budgets[config.budget].seeds[0]
+    model = f"s{seed}/{variant}.{study.int8_scheme(variant)}"
+    image = Path(f"build/{name}/device/{engine}.elf")
+    if not image.exists():
+        raise UserError(f"{image} does not exist: run `make report` first, in the folder where you call this")
+    logits = read_logits(f"results/{name}/{model}.logits.npy")
+    count = len(logits) if images is None else images
+    if not 1 <= count <= len(logits):
+        raise UserError(
+            f"the integer model has answered {len(logits)} images, not {count}; name 1 to {len(logits)}"
+        )
+    examples = load_examples(read_dataset(f"config/datasets/{study.dataset}.yaml").files_of("test"), count)
+    shape = read_tflite(f"models/{name}/{model}.tflite").image_shape
+    return Subject(
+        image,
+        ENGINES[engine].core,
+        to_int8(fit_images(examples.images, shape)),
+        logits[:count],
+        examples.labels if study.task_of(variant) == "classification" else None,
+    )
+
+
+def verify(
+    subject: Subject,
+    folder: str | Path,
+    advance: Callable[[int], object] = lambda _: None,
+    emulators: int | None = None,
+) -> Verification:
+    """Run the images on ``emulators`` devices side by side (default: one a core) and compare their outputs.
+
+    Logs go to ``folder``; those that are there, whole or in part, are gone on with. ``advance`` is told how many
+    more images there are. Raise :class:`UserError` as :func:`paper2board.capture.capture.capture` does.
+    """
+    digest = image_digest(subject.image)
+    lock, stopped = threading.Lock(), threading.Event()
+
+    def tell(more: int) -> None:
+        if stopped.is_set():
+            raise UserError("another emulator failed, or all were stopped; run again to go on")
+        with lock:
+            advance(more)
+
+    def run(start: int) -> DeviceLog:
+        inputs = subject.inputs[start : start + _BLOCK]
+        indices = np.arange(start, start + len(inputs))
+        path = Path(folder) / f"{start}-{start + len(inputs)}.log.jsonl"
+        if log := finished_log(path, digest, inputs, indices):
+            tell(len(inputs))
+            return log
+        line = partial(emulated_line, subject.image, subject.core)
+        return capture(subject.image, inputs, indices, path, advance=tell, line=line)
+
+    with ThreadPoolExecutor(emulators or len(os.sched_getaffinity(0))) as pool:
+        try:
+            logs = list(pool.map(run, range(0, len(subject.inputs), _BLOCK)))
+        except BaseException:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    outputs = np.concatenate([log.outputs for log in logs])
+    differing = np.flatnonzero((outputs != subject.logits).any(axis=1))
+    judged = None if subject.labels is None else accuracy(outputs, subject.labels)[:2]
+    return Verification(len(outputs), tuple(differing.tolist()), judged)
+
+
+def main(study: str, engine: str | None, images: int | None) -> int:
+    """Verify with a progress bar, print the outcome, return the exit status."""
+    subject = study_subject(study, engine, images)
+    count = len(subject.inputs)
+    with tqdm(total=count, desc=subject.image.stem, unit=" images") as bar:
+        try:
+            found = verify(subject, subject.image.with_suffix(".verify"), bar.update)
+        except KeyboardInterrupt:
+            done = int(bar.n)
+            bar.close()
+            print(f"{done} of {count} images are captured; run again to go on there")
+            return 130
+    print(f"{subject.image}: {found}")
+    return 1 if found.differing else 0

@@ -1,0 +1,1 @@
+"""IntegerModel: the quantized network as integers, its arithmetic and its exact simulation."""

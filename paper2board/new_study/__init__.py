@@ -1,0 +1,1 @@
+"""A new study's files: ``paper2board new-study``."""

@@ -1,0 +1,78 @@
+"""The catalogue of metrics: which names the report may use, their units and who produces them."""
+
+import re
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from paper2board.core.configuration import load_yaml
+from paper2board.core.errors import UserError
+
+Stage = Literal["acquire", "train", "compress", "convert", "firmware", "capture", "energy", "report"]
+
+
+class Metric(BaseModel):
+    """One line of the catalogue; ``name`` may hold ``{a,b}`` alternatives and ``*``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    unit: str
+    stage: Stage
+    meaning: str
+    optional: bool = False
+    """A run may lack it without a fault."""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: tuple[Metric, ...]
+
+
+class Catalogue:
+    """All metrics that a report may name; ``*`` in a catalogued name stands for any one part between dots."""
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self._metrics = dict(metrics)
+        self._patterns = [
+            (re.compile(re.escape(name).replace(r"\*", "[a-z0-9_-]+")), metric)
+            for name, metric in metrics.items()
+            if "*" in name
+        ]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    def __getitem__(self, name: str) -> Metric:
+        if (metric := self.find(name)) is None:
+            raise KeyError(name)
+        return metric
+
+    def find(self, name: str) -> Metric | None:
+        """Return the metric called ``name``, an exact name before a pattern; None if there is none."""
+        if name in self._metrics:
+            return self._metrics[name]
+        return next((metric for pattern, metric in self._patterns if pattern.fullmatch(name)), None)
+
+
+def read_catalogue(folder: str | Path) -> Catalogue:
+    """Read all ``*.yaml`` of a folder; raise :class:`UserError` if one is malformed or a name comes twice."""
+    catalogue: dict[str, Metric] = {}
+    for path in sorted(Path(folder).glob("*.yaml")):
+        for metric in load_yaml(path, _File).metrics:
+            for name in expand(metric.name):
+                if name in catalogue:
+                    raise UserError(f"{path}: the metric {name} is listed twice; remove one")
+                catalogue[name] = metric
+    return Catalogue(catalogue)
+
+
+def expand(pattern: str) -> list[str]:
+    """Return the names that ``pattern`` stands for, as a shell expands braces: ``a.{b,c}`` → a.b, a.c."""
+    parts = re.split(r"\{([^}]*)\}", pattern)
+    choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
+    return ["".join(combination) for combination in product(*choices)]

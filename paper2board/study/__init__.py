@@ -1,0 +1,1 @@
+"""Study: the typed configuration of one reproduction."""

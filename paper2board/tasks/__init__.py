@@ -1,0 +1,1 @@
+"""What networks answer: a package a task, found through one registry."""

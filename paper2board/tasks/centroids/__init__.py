@@ -1,0 +1,1 @@
+"""Objects' centres among cells (FOMO)."""

@@ -1,0 +1,92 @@
+"""How a single-scale grid detector's output is laid out, and the settings of its losses.
+
+Imports neither torch nor numpy: the mathematics is in :mod:`paper2board.tasks.detection.grid_detector`.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+BOX = 4
+"""Channels of the box; the classes follow, the confidence is last."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Grid(_Model):
+    """Where the cells lie and what their numbers mean. Sides, stride and sizes are pixels.
+
+    ``stride`` is the network's true one, also where the image is no multiple of it (120 = 7.5 · 16): cells of
+    120 / 8 pixels would make the same weights mean another offset in every row.
+    """
+
+    width: PositiveInt = 160
+    height: PositiveInt = 120
+    stride: PositiveInt = 16
+    classes: int = Field(default=10, ge=1, le=255)
+    min_size: float = Field(default=4.0, gt=0)
+    """Smallest side that can be told; the largest is the image's."""
+    logit_range: float = Field(default=8.0, gt=0)
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "Grid":
+        if self.min_size >= min(self.width, self.height):
+            raise ValueError("min_size must be smaller than the image; choose a few pixels")
+        return self
+
+    @classmethod
+    def of(cls, input_shape: Sequence[int], output_shape: Sequence[int]) -> "Grid":
+        """Return the grid of a network from (C, H, W) images to (channels, rows, columns) cells.
+
+        Raise ValueError if such an output is no grid over such images.
+        """
+        if len(output_shape) != 3:
+            raise ValueError(f"a detector ends in rows and columns of cells, not {tuple(output_shape)}")
+        channels, _, columns = output_shape
+        _, height, width = input_shape
+        grid = cls(width=width, height=height, stride=-(-width // columns), classes=channels - BOX - 1)
+        if (grid.channels, grid.rows, grid.columns) != tuple(output_shape):
+            raise ValueError(f"an output of {tuple(output_shape)} is no grid over {width} × {height} pixels")
+        return grid
+
+    @property
+    def rows(self) -> int:
+        """Number of cells from top to bottom."""
+        return -(-self.height // self.stride)
+
+    @property
+    def columns(self) -> int:
+        """Number of cells from left to right."""
+        return -(-self.width // self.stride)
+
+    @property
+    def channels(self) -> int:
+        """Numbers a cell: box, classes, confidence."""
+        return BOX + self.classes + 1
+
+
+class DetectionLoss(_Model):
+    """Weights and kinds of the loss's parts."""
+
+    box_weight: float = Field(default=2.0, ge=0)
+    confidence_weight: float = Field(default=4.0, ge=0)
+    class_weight: float = Field(default=1.0, ge=0)
+    box: Literal["ciou", "smooth-l1"] = "ciou"
+    """smooth-l1 compares the encoded values, as shares of ``logit_range``."""
+    confidence: Literal["iou", "one"] = "iou"
+    """What a cell with a box should say: the IoU of its present box (ranks NMS by box quality), or 1."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    neighbours: bool = True
+    """Also train the two cells nearest to the box's centre; see :func:`assign`."""
+
+
+class DetectionDistillation(_Model):
+    """loss = alpha · soft + (1 − alpha) · hard; the soft part's weights are the hard part's."""
+
+    temperature: float = Field(default=3.0, gt=0)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    mask_confidence: float = Field(default=0.3, ge=0, lt=1)
+    """Box and class are learned only from cells in which the teacher's confidence is larger."""
