@@ -116,7 +116,7 @@ class _Backbone(nn.Module):
 class SsdDetector(nn.Module):
     """torchvision's SSD for one size of image.
 
-    Its own ``forward`` (N×3×H×W as our networks see them, ``paper2board.tasks.augmentation.to_float``) gives the raw
+    Its own ``forward`` (N×3×H×W as our networks see them, ``paper2board.networks.tensors.to_float``) gives the raw
     answers for A default boxes: ``bbox_regression`` N×A×4 and ``cls_logits`` N×A×(1 + classes), background
     first. torchvision's SSD.forward is not used: its last step needs an operator that is not compiled
     everywhere (see :mod:`paper2board.networks.torchvision_guard`).

@@ -13,7 +13,6 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -370,15 +369,13 @@ def test_the_document_shows_what_the_device_answers(application: Path) -> None:
 
 
 def test_the_command_prints_both_runs(
-    application: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    application: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = (images.astype(np.int16) - 128).astype(np.int8)
-    subject = SimpleNamespace(inputs=pixels, labels=np.arange(len(images)) % 10)
-    monkeypatch.setattr(mlperf, "study_subject", lambda _: subject)
+    labels = np.arange(len(images)) % 10
     monkeypatch.setattr(mlperf, "WINDOW_S", 0.001)
     with serve(application) as line:
-        monkeypatch.setattr(mlperf, "serial_line", lambda _: contextlib.nullcontext(line))
-        assert mlperf.main("any", "/dev/ttyUSB0") == 0
-    first, second = capsys.readouterr().out.splitlines()
+        said = mlperf.benchmark(line, pixels, labels)
+    first, second = said.splitlines()
     assert re.fullmatch(r"paper2board, ic01: [0-9.]+ inferences/s, median of 5 windows", first)
     assert re.fullmatch(r"top-1 [0-9.]+ %, area under the ROC curve 0\.\d{3}, 20 images", second)
