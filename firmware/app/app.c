@@ -58,9 +58,11 @@ static void timestamp(void)
 static char *next_word(char **rest)
 {
     char *word = *rest;
-    while (*word == ' ') word++;
+    while (*word == ' ')
+        ++word;
     char *end = word;
-    while (*end != ' ' && *end != '\0') end++;
+    while (*end != ' ' && *end != '\0')
+        ++end;
     *rest = *end == '\0' ? end : end + 1;
     *end = '\0';
     return word;
@@ -107,7 +109,7 @@ static void store_input(const uint8_t *pixels, uint32_t length)
         line_send("e-[More bytes than expected]");
         return;
     }
-    for (uint32_t i = 0; i < length; i++) {
+    for (uint32_t i = 0; i < length; ++i) {
         /* Pixels 0 … 255 are −128 … 127 to the network. */
         network_input[input_loaded++] = (int8_t)(pixels[i] - 128);
     }
@@ -128,11 +130,10 @@ static void forget_input(void)
 
 static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(const uint8_t *, uint32_t))
 {
-    if (length == CODEC_ERROR) {
+    if (length == CODEC_ERROR)
         line_send("e-[Not hexadecimal or base64 digits]");
-    } else {
+    else
         store(bytes, length);
-    }
 }
 
 static void command_db(char *words)
@@ -197,7 +198,7 @@ static void store_photo(const uint8_t *rgb, uint32_t length)
         photo_row_left -= part;
         if (photo_row_left == 0) {
             photo_row_left = photo_row_bytes;
-            photo_rows_left--;
+            --photo_rows_left;
         }
     }
     if (length > 0) {
@@ -227,7 +228,8 @@ static void command_row64(char *words)
 /* Refuse a command that tells of an inference if there is none. */
 static int refused(void)
 {
-    if (!has_results) line_send("e-[No inference has run on this input]");
+    if (!has_results)
+        line_send("e-[No inference has run on this input]");
     return !has_results;
 }
 
@@ -235,9 +237,10 @@ static void send_outputs(const char *tag)
 {
     const int8_t *output = p2b_output(&p2b_model);
     line_text(tag);
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i) {
         line_text(i == 0 ? "-[" : ",");
-        if (output[i] < 0) line_text("-");
+        if (output[i] < 0)
+            line_text("-");
         line_number((uint32_t)(output[i] < 0 ? -output[i] : output[i]));
     }
     line_send("]");
@@ -246,7 +249,8 @@ static void send_outputs(const char *tag)
 static void command_outputs(char *words)
 {
     (void)words;
-    if (refused()) return;
+    if (refused())
+        return;
     send_outputs("m-outputs");
 }
 
@@ -259,8 +263,10 @@ static uint32_t class_weight(int32_t output, int32_t largest)
     int32_t weight = INT32_MAX;
 
     /* TFLite gives every softmax these units: the network has done it. */
-    if (P2B_OUTPUT_SCALE == 1.0 / 256 && P2B_OUTPUT_ZERO_POINT == -128) return (uint32_t)(output + 128) << 12;
-    for (; output < largest; output++) weight = p2b_multiply_high(weight, one_below);
+    if (P2B_OUTPUT_SCALE == 1.0 / 256 && P2B_OUTPUT_ZERO_POINT == -128)
+        return (uint32_t)(output + 128) << 12;
+    for (; output < largest; ++output)
+        weight = p2b_multiply_high(weight, one_below);
     return (uint32_t)weight >> 11;
 }
 
@@ -271,12 +277,13 @@ static void send_probabilities(void)
     int32_t largest = INT8_MIN;
     uint32_t sum = 1; /* too little to show, and never 0 */
 
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
-        if (output[i] > largest) largest = output[i];
-    }
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) sum += class_weight(output[i], largest);
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i)
+        if (output[i] > largest)
+            largest = output[i];
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i)
+        sum += class_weight(output[i], largest);
     line_text("m-results");
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i) {
         const uint32_t thousandths = (1000u * class_weight(output[i], largest) + sum / 2) / sum;
 
         line_text(i == 0 ? "-[" : ",");
@@ -293,7 +300,8 @@ static void send_probabilities(void)
 static void command_results(char *words)
 {
     (void)words;
-    if (refused()) return;
+    if (refused())
+        return;
 #ifdef BENCHMARK
     send_probabilities();
 #else
@@ -305,7 +313,8 @@ static void command_results(char *words)
 static void infer(uint32_t inferences)
 {
     port_pin(PORT_PIN_RUNNING, 1);
-    for (uint32_t i = 0; i < inferences; i++) network_infer();
+    for (uint32_t i = 0; i < inferences; ++i)
+        network_infer();
     port_pin(PORT_PIN_RUNNING, 0);
 }
 
@@ -313,8 +322,7 @@ static void command_infer(char *words)
 {
     uint32_t inferences = 1, warmups = 10;
     const char *first = next_word(&words), *second = next_word(&words);
-    if (*first != '\0' &&
-        (!codec_parse_decimal(first, &inferences) || inferences < 1 || inferences > MAX_INFERENCES)) {
+    if (*first != '\0' && (!codec_parse_decimal(first, &inferences) || inferences < 1 || inferences > MAX_INFERENCES)) {
         line_send("e-[Inference iterations must be 1 to 100000]");
         return;
     }
@@ -327,7 +335,8 @@ static void command_infer(char *words)
         return;
     }
     line_numbered("m-warmup-start", warmups);
-    for (uint32_t i = 0; i < warmups; i++) network_infer();
+    for (uint32_t i = 0; i < warmups; ++i)
+        network_infer();
     line_send("m-warmup-done");
     line_numbered("m-infer-start", inferences);
     timestamp();
@@ -342,16 +351,18 @@ static void command_infer(char *words)
 static void command_boxes(char *words)
 {
     (void)words;
-    if (!refused()) network_send_boxes();
+    if (!refused())
+        network_send_boxes();
 }
 #endif
 
 static void command_layers(char *words)
 {
     (void)words;
-    if (refused()) return;
+    if (refused())
+        return;
     tagged("m-counter", port_counter_unit());
-    for (uint32_t i = 0; i < P2B_LAYER_COUNT; i++) {
+    for (uint32_t i = 0; i < P2B_LAYER_COUNT; ++i) {
         line_text("m-layer-[");
         line_text(p2b_model.layer_names[i]);
         line_numbered("]", network_counts[i]);
@@ -375,7 +386,8 @@ static void command_batch(char *words)
     input_loaded = offset;
     input_expected = 1;
     store_input((uint8_t *)piece, length);
-    if (input_expected) return;
+    if (input_expected)
+        return;
     infer(1);
     has_results = 1;
     command_outputs(words);
@@ -404,7 +416,8 @@ static void command_digest(char *words)
     uint32_t digest[8];
     sha256(port_image_byte, port_image_bytes(), digest);
     line_text("m-digest-[");
-    for (uint32_t i = 0; i < 8; i++) line_hex(digest[i]);
+    for (uint32_t i = 0; i < 8; ++i)
+        line_hex(digest[i]);
     line_send("]");
 }
 
@@ -453,12 +466,13 @@ static void command_help(char *words)
 {
     (void)words;
     line_send(APP_PROFILE);
-    for (uint32_t i = 0; i < COMMAND_COUNT; i++) line_send(commands[i].help);
+    for (uint32_t i = 0; i < COMMAND_COUNT; ++i)
+        line_send(commands[i].help);
 }
 
 static void execute(const char *name, char *words)
 {
-    for (uint32_t i = 0; i < COMMAND_COUNT; i++) {
+    for (uint32_t i = 0; i < COMMAND_COUNT; ++i) {
         if (strcmp(name, commands[i].name) == 0) {
             commands[i].execute(words);
             return;
@@ -484,7 +498,8 @@ void app_receive(uint8_t byte)
 {
     (void)clock_us();
     char *words = line_receive(byte);
-    if (words == 0) return;
+    if (words == 0)
+        return;
     const char *name = next_word(&words);
     execute(name, words);
     line_ready();

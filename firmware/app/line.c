@@ -31,7 +31,7 @@ static int stored_whole;
 
 static void append(const char *bytes, uint32_t length)
 {
-    for (uint32_t i = 0; i < length && reply_length < sizeof reply; i++) {
+    for (uint32_t i = 0; i < length && reply_length < sizeof reply; ++i) {
         /* Whatever came in with an unknown command, a reply is one line of printable text. */
         reply[reply_length++] = bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '?';
     }
@@ -130,8 +130,7 @@ static char *unframe(void)
     const uint32_t crc_at = command_length - CRC_DIGITS;
     if (command_overflow || command_length < smallest || command[1 + SEQUENCE_DIGITS] != ':' ||
         command[crc_at - 1] != ':' || !codec_parse_hex(command + 1, SEQUENCE_DIGITS, &number) ||
-        !codec_parse_hex(command + crc_at, CRC_DIGITS, &received) ||
-        received != codec_crc32(command + 1, crc_at - 2)) {
+        !codec_parse_hex(command + crc_at, CRC_DIGITS, &received) || received != codec_crc32(command + 1, crc_at - 2)) {
         /* Not one of the numbered replies: the command that it answers cannot be known. */
         static const char damaged[] = "~e-[Damaged frame]\r\n";
         port_write(damaged, sizeof damaged - 1);
@@ -154,12 +153,12 @@ char *line_receive(uint8_t byte)
         command_overflow = 0;
     }
     if (byte != TERMINATOR) {
-        if (command_length == 0 && (byte == '\r' || byte == '\n' || byte == ' ')) return 0;
-        if (command_length < LINE_COMMAND_BYTES) {
+        if (command_length == 0 && (byte == '\r' || byte == '\n' || byte == ' '))
+            return 0;
+        if (command_length < LINE_COMMAND_BYTES)
             command[command_length++] = (char)byte;
-        } else {
+        else
             command_overflow = 1;
-        }
         return 0;
     }
 
@@ -171,7 +170,8 @@ char *line_receive(uint8_t byte)
         /* A host that connects anew does not know that the line is framed: answer in plain what ours and EnergyRunner
          * start with. */
         complete = strcmp(command, "crc on") == 0 || strcmp(command, "name") == 0 ? command : 0;
-        if (complete) line_set_framed(0);
+        if (complete)
+            line_set_framed(0);
     } else {
         begin_reply(NO_SEQUENCE);
         if (command_overflow) {

@@ -55,10 +55,10 @@ uint32_t p2b_boxes_decode(const p2b_box_tables_t *tables, const int8_t *output, 
 
             if (score < tables->score_threshold)
                 continue;
-            span(column * tables->stride + tables->offset[index_of(output[0])],
-                 tables->half_width[index_of(output[2])], tables->width, &box->x1, &box->x2);
-            span(row * tables->stride + tables->offset[index_of(output[1])],
-                 tables->half_height[index_of(output[3])], tables->height, &box->y1, &box->y2);
+            span(column * tables->stride + tables->offset[index_of(output[0])], tables->half_width[index_of(output[2])],
+                 tables->width, &box->x1, &box->x2);
+            span(row * tables->stride + tables->offset[index_of(output[1])], tables->half_height[index_of(output[3])],
+                 tables->height, &box->y1, &box->y2);
             box->score = (uint16_t)score;
             box->kind = (uint16_t)kind;
             if (box->x2 > box->x1 && box->y2 > box->y1)

@@ -42,7 +42,7 @@ uint32_t port_image_bytes(void);
 uint8_t port_image_byte(uint32_t index);
 
 /* The application (app.c), which the port's start-up code calls once. */
-void app_start(void);          /* say that the device is ready */
+void app_start(void);           /* say that the device is ready */
 void app_receive(uint8_t byte); /* take one byte from the host; a whole command is executed at once */
 
 #endif

@@ -26,9 +26,9 @@ typedef struct {
     const void *op;
     const p2b_operand_t *operands;
     int16_t operand_count;
-    int16_t output; /* tensor */
-    int16_t rows;   /* computed by one call (the last one may have fewer) */
-    int16_t layer;  /* into layer_names; -1: the input */
+    int16_t output;  /* tensor */
+    int16_t rows;    /* computed by one call (the last one may have fewer) */
+    int16_t layer;   /* into layer_names; -1: the input */
     int32_t scratch; /* offset of the kernel's working memory in the arena */
 } p2b_step_t;
 
@@ -40,9 +40,9 @@ typedef struct {
     int32_t layer_count, step_count, tensor_count, schedule_length;
     int32_t output; /* tensor */
     int8_t *arena;
-    int16_t *progress;    /* rows computed so far, one a step */
-    int16_t *turns;       /* first row of each tensor's current turn through its ring */
-    const int8_t **in;    /* room for the largest call's row pointers */
+    int16_t *progress; /* rows computed so far, one a step */
+    int16_t *turns;    /* first row of each tensor's current turn through its ring */
+    const int8_t **in; /* room for the largest call's row pointers */
     int8_t **out;
 } p2b_model_t;
 

@@ -24,8 +24,7 @@
 
 #include <stdint.h>
 
-typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                          void *scratch);
+typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch);
 
 /* How an accumulator becomes an output value, before the clamp. */
 enum {
@@ -75,8 +74,8 @@ typedef struct {
     p2b_window_t window; /* of the convolution; out_h, out_w before pooling */
     int32_t out_c;
     int32_t pool_h, pool_w, pool_stride_h, pool_stride_w;
-    int32_t pooled_w;         /* pixels of an output row */
-    int32_t left, right;      /* convolution columns left .. right - 1 see no padding */
+    int32_t pooled_w;    /* pixels of an output row */
+    int32_t left, right; /* convolution columns left .. right - 1 see no padding */
     int32_t input_zero_point;
     p2b_output_t output;
     const void *weights; /* in the kernel's layout; depthwise: output channel c reads input c / (out_c / in_c) */
@@ -114,9 +113,9 @@ typedef struct {
 
 /* PAD of a row: in[0] is NULL where the whole row is padding. */
 typedef struct {
-    int32_t left, width, right;    /* pixels */
-    int32_t before, depth, after;  /* channels */
-    int32_t value;                 /* the zero point */
+    int32_t left, width, right;   /* pixels */
+    int32_t before, depth, after; /* channels */
+    int32_t value;                /* the zero point */
 } p2b_pad_t;
 
 /* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values. */

@@ -91,6 +91,9 @@ __asm__(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n .set .Lp2b_a\\n, \\n\n.
 
 #endif
 
+/* Assembly, one instruction a line. */
+/* clang-format off */
+
 /* [a] . [t1] for vectors of 4 * [groups] values. m0, m1 and m2 hold the first words, [a] and [t1] point at the last
  * loaded. The loop reads no M register again after loading it. In the end m0 and m1 hold the words behind [a]'s
  * vector, m2 the word behind [t1]'s. */
@@ -207,6 +210,8 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     " add %[y], %[y], %[t2]\n"
 #endif
 
+/* clang-format on */
+
 /* The jump from a vector to one that starts at its end. */
 enum { P2B_MAC16_FOLLOWING = -8 };
 
@@ -231,7 +236,7 @@ void p2b_mac16_products(const p2b_mac16_row_t *row, int32_t first, int32_t outpu
 void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitch, int32_t pixels, int32_t n);
 
 /* `outputs` output channels from `first` of a row of a convolution, of `inputs` input channels from `input`. */
-void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input,
-                        int32_t inputs, int32_t first, int32_t outputs, void *scratch);
+void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input, int32_t inputs,
+                        int32_t first, int32_t outputs, void *scratch);
 
 #endif

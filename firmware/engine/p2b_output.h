@@ -6,8 +6,7 @@
 #include "p2b_kernels.h"
 
 /* Requantization by the layer's mode and the channel's constants, then the clamp. accumulator: bias included. */
-static inline int8_t p2b_output_value(int32_t accumulator, const p2b_channel_t *channel,
-                                      const p2b_output_t *output)
+static inline int8_t p2b_output_value(int32_t accumulator, const p2b_channel_t *channel, const p2b_output_t *output)
 {
     int32_t y;
 

@@ -96,12 +96,12 @@ P2B_PORTABLE_INLINE void p2b_portable_unpack(int32_t words, uint32_t p, uint32_t
     }
 }
 
-#define P2B_PORTABLE_WORD(tap, i)                \
-    if (words > (i)) {                           \
-        const uint32_t v = w[(tap)*words + (i)]; \
-        a##i += x * v;                           \
-        if (two)                                 \
-            b##i += y * v;                       \
+#define P2B_PORTABLE_WORD(tap, i)                  \
+    if (words > (i)) {                             \
+        const uint32_t v = w[(tap) * words + (i)]; \
+        a##i += x * v;                             \
+        if (two)                                   \
+            b##i += y * v;                         \
     }
 
 #define P2B_PORTABLE_TAP(tap)                              \
@@ -147,14 +147,14 @@ P2B_PORTABLE_INLINE void p2b_portable_sums(int32_t words, bool two, const uint8_
 }
 
 /* The same for a number of words; not inlined, since nothing else may take registers. */
-typedef void p2b_portable_sums_t(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, int32_t taps,
-                                 int32_t segment, int32_t *sums);
+typedef void p2b_portable_sums_t(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, int32_t taps, int32_t segment,
+                                 int32_t *sums);
 
-#define P2B_PORTABLE_SUMS(name, words, two)                                                             \
-    static __attribute__((noinline)) void name(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, \
-                                               int32_t taps, int32_t segment, int32_t *sums)            \
-    {                                                                                                   \
-        p2b_portable_sums(words, two, x0, x1, w, taps, segment, sums);                                  \
+#define P2B_PORTABLE_SUMS(name, words, two)                                                                           \
+    static __attribute__((noinline)) void name(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, int32_t taps, \
+                                               int32_t segment, int32_t *sums)                                        \
+    {                                                                                                                 \
+        p2b_portable_sums(words, two, x0, x1, w, taps, segment, sums);                                                \
     }
 
 P2B_PORTABLE_SUMS(p2b_portable_one_1, 1, false)
@@ -163,13 +163,12 @@ P2B_PORTABLE_SUMS(p2b_portable_one_3, 3, false)
 P2B_PORTABLE_SUMS(p2b_portable_one_4, 4, false)
 
 /* For one window: by words - 1. */
-static p2b_portable_sums_t *const p2b_portable_one[] = {p2b_portable_one_1, p2b_portable_one_2,
-                                                        p2b_portable_one_3, p2b_portable_one_4};
+static p2b_portable_sums_t *const p2b_portable_one[] = {p2b_portable_one_1, p2b_portable_one_2, p2b_portable_one_3,
+                                                        p2b_portable_one_4};
 
 /* Requantize n sums, or twice n. sums: P2B_PORTABLE_OUTPUTS from pixel to pixel; out: pitch. */
 P2B_PORTABLE_INLINE void p2b_portable_requantize(const p2b_output_t *output, const int32_t *sums, bool two,
-                                                 const p2b_channel_t *channel, int32_t n, int8_t *out,
-                                                 int32_t pitch)
+                                                 const p2b_channel_t *channel, int32_t n, int8_t *out, int32_t pitch)
 {
     for (const int32_t *const end = sums + n; sums != end; ++sums, ++channel, ++out) {
         const p2b_channel_t constants = *channel; /* which no store to out can change */
@@ -177,15 +176,13 @@ P2B_PORTABLE_INLINE void p2b_portable_requantize(const p2b_output_t *output, con
 
         out[0] = p2b_output_value((int32_t)((uint32_t)sums[0] + bias), &constants, output);
         if (two)
-            out[pitch] =
-                p2b_output_value((int32_t)((uint32_t)sums[P2B_PORTABLE_OUTPUTS] + bias), &constants, output);
+            out[pitch] = p2b_output_value((int32_t)((uint32_t)sums[P2B_PORTABLE_OUTPUTS] + bias), &constants, output);
     }
 }
 
 /* The same, with code of its own for the usual mode. */
-static __attribute__((noinline, unused)) void p2b_portable_finish(const p2b_output_t *output,
-                                                                  const int32_t *sums, bool two,
-                                                                  const p2b_channel_t *channel, int32_t n,
+static __attribute__((noinline, unused)) void p2b_portable_finish(const p2b_output_t *output, const int32_t *sums,
+                                                                  bool two, const p2b_channel_t *channel, int32_t n,
                                                                   int8_t *out, int32_t pitch)
 {
     const p2b_output_t fast = {P2B_FAST, output->low, output->high, channel};

@@ -58,6 +58,7 @@ int main(void)
     int byte;
     setvbuf(stdout, 0, _IOLBF, 1 << 16);
     app_start();
-    while ((byte = getchar()) != EOF) app_receive((uint8_t)byte);
+    while ((byte = getchar()) != EOF)
+        app_receive((uint8_t)byte);
     return 0;
 }

@@ -70,8 +70,7 @@ static inline int32_t divide(uint32_t x, uint32_t count, uint32_t reciprocal)
     return (int32_t)(estimate + (x - estimate * count >= count));
 }
 
-void p2b_average_pool2d(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                        void *scratch)
+void p2b_average_pool2d(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_pool2d_t *const op = layer;
     const int32_t channels = op->window.in_c;

@@ -14,30 +14,31 @@ static void widen(const int8_t *in, word_t *out, int32_t columns, int32_t depth)
     uint32_t values;
 
     if (depth % 4)
-        __asm__ volatile(
-            " p2b_loop %[columns], .Lend%=\n"
-            " l8ui %[values], %[in], 0\n"
-            " add %[in], %[in], %[depth]\n"
-            " xor %[values], %[values], %[sign]\n"
-            " s8i %[values], %[out], 0\n"
-            " addi %[out], %[out], 12\n"
-            ".Lend%=:\n"
-            : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
-            : [columns] "r"(columns), [depth] "r"(depth), [sign] "r"(0x80)
-            : "memory");
+        __asm__ volatile(" p2b_loop %[columns], .Lend%=\n"
+                         " l8ui %[values], %[in], 0\n"
+                         " add %[in], %[in], %[depth]\n"
+                         " xor %[values], %[values], %[sign]\n"
+                         " s8i %[values], %[out], 0\n"
+                         " addi %[out], %[out], 12\n"
+                         ".Lend%=:\n"
+                         : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
+                         : [columns] "r"(columns), [depth] "r"(depth), [sign] "r"(0x80)
+                         : "memory");
     else
-        __asm__ volatile(
-            " p2b_loop %[columns], .Lend%=\n"
-            " l32i %[values], %[in], 0\n"
-            " add %[in], %[in], %[depth]\n"
-            " xor %[values], %[values], %[signs]\n"
-            " s32i %[values], %[out], 0\n"
-            " addi %[out], %[out], 12\n"
-            ".Lend%=:\n"
-            : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
-            : [columns] "r"(columns), [depth] "r"(depth), [signs] "r"(0x80808080u)
-            : "memory");
+        __asm__ volatile(" p2b_loop %[columns], .Lend%=\n"
+                         " l32i %[values], %[in], 0\n"
+                         " add %[in], %[in], %[depth]\n"
+                         " xor %[values], %[values], %[signs]\n"
+                         " s32i %[values], %[out], 0\n"
+                         " addi %[out], %[out], 12\n"
+                         ".Lend%=:\n"
+                         : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
+                         : [columns] "r"(columns), [depth] "r"(depth), [signs] "r"(0x80808080u)
+                         : "memory");
 }
+
+/* Assembly, one instruction a line. */
+/* clang-format off */
 
 /* A row of `channels` output channels from `first`. values: those of the first one, the next one's `lane` bytes on. */
 static void channel_rows(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,
@@ -112,6 +113,8 @@ static void channel_rows(const p2b_conv2d_t *layer, const uint8_t *values, int32
           [mode] "m"(mode)
         : "memory");
 }
+
+/* clang-format on */
 
 /* The same in any mode. */
 static void channel_rows_exactly(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,

@@ -2,6 +2,9 @@
 #include "p2b_mac16.h"
 #include "p2b_output.h"
 
+/* Assembly, one instruction a line. */
+/* clang-format off */
+
 /* gcc has registers for 13 operands at -O0: constants wait in memory where that costs nothing, t1 is the weights'
  * pointer as well and t2 [groups]. `next`: what follows the last pixel. */
 #define OUTPUT(name, next) \
@@ -138,6 +141,8 @@ static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32
     }
 }
 
+/* clang-format on */
+
 /* Any mode. */
 static void exactly(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
@@ -192,33 +197,31 @@ void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitc
         uint32_t t1, t2;
 
         if (fours)
-            __asm__ volatile(
-                " p2b_loop %[pixels], .Lfours%=\n"
-                " l32i %[t1], %[from], 0\n"
-                " add %[from], %[from], %[depth]\n"
-                " xor %[t1], %[t1], %[signs]\n"
-                " srli %[t2], %[t1], 8\n"
-                " and %[t1], %[t1], %[evens]\n"
-                " and %[t2], %[t2], %[evens]\n"
-                " s32i %[t1], %[to], 0\n"
-                " s32i %[t2], %[to], 4\n"
-                " add %[to], %[to], %[pitch]\n"
-                ".Lfours%=:\n"
-                : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1), [t2] "=&r"(t2)
-                : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [signs] "r"(signs),
-                  [evens] "r"(evens)
-                : "memory");
+            __asm__ volatile(" p2b_loop %[pixels], .Lfours%=\n"
+                             " l32i %[t1], %[from], 0\n"
+                             " add %[from], %[from], %[depth]\n"
+                             " xor %[t1], %[t1], %[signs]\n"
+                             " srli %[t2], %[t1], 8\n"
+                             " and %[t1], %[t1], %[evens]\n"
+                             " and %[t2], %[t2], %[evens]\n"
+                             " s32i %[t1], %[to], 0\n"
+                             " s32i %[t2], %[to], 4\n"
+                             " add %[to], %[to], %[pitch]\n"
+                             ".Lfours%=:\n"
+                             : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1), [t2] "=&r"(t2)
+                             : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [signs] "r"(signs),
+                               [evens] "r"(evens)
+                             : "memory");
         else
-            __asm__ volatile(
-                " p2b_loop %[pixels], .Lones%=\n"
-                " l8ui %[t1], %[from], 0\n"
-                " add %[from], %[from], %[depth]\n"
-                " xor %[t1], %[t1], %[sign]\n"
-                " s16i %[t1], %[to], 0\n"
-                " add %[to], %[to], %[pitch]\n"
-                ".Lones%=:\n"
-                : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1)
-                : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [sign] "r"(0x80)
-                : "memory");
+            __asm__ volatile(" p2b_loop %[pixels], .Lones%=\n"
+                             " l8ui %[t1], %[from], 0\n"
+                             " add %[from], %[from], %[depth]\n"
+                             " xor %[t1], %[t1], %[sign]\n"
+                             " s16i %[t1], %[to], 0\n"
+                             " add %[to], %[to], %[pitch]\n"
+                             ".Lones%=:\n"
+                             : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1)
+                             : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [sign] "r"(0x80)
+                             : "memory");
     }
 }

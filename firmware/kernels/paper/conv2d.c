@@ -80,8 +80,8 @@ static int32_t depthwise_checked(const p2b_conv2d_t *op, const int8_t *const *in
     return sum;
 }
 
-static int32_t depthwise_interior(const p2b_conv2d_t *op, const int8_t *const *in, const int8_t *weights,
-                                  int32_t x, int32_t channel)
+static int32_t depthwise_interior(const p2b_conv2d_t *op, const int8_t *const *in, const int8_t *weights, int32_t x,
+                                  int32_t channel)
 {
     const p2b_window_t *const window = &op->window;
     const int32_t in_c = window->in_c, offset = -op->input_zero_point;
@@ -107,8 +107,7 @@ static inline void finish(const p2b_conv2d_t *op, int8_t *out, int32_t c, int32_
         out[c] = value;
 }
 
-static inline void conv2d_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out,
-                                int32_t x)
+static inline void conv2d_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out, int32_t x)
 {
     const int32_t filter = op->window.kernel_h * op->window.kernel_w * op->window.in_c;
     const int8_t *weights = op->weights;
@@ -117,8 +116,7 @@ static inline void conv2d_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t
         finish(op, out, c, sum(op, in, weights, x, 0));
 }
 
-static inline void depthwise_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out,
-                                   int32_t x)
+static inline void depthwise_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out, int32_t x)
 {
     const int8_t *const weights = op->weights;
     int32_t channel = 0, part = 0; /* c * in_c / out_c and its remainder */

@@ -114,8 +114,7 @@ static void copy_columns(const p2b_conv2d_t *op, const int8_t *const *in, uint8_
     fill(columns + inside * column, (right - inside) * column, zero);
 }
 
-void p2b_conv2d_portable(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                         void *scratch)
+void p2b_conv2d_portable(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_conv2d_t *const op = layer;
     const bool pools = op->pool_h > 1 || op->pool_w > 1;

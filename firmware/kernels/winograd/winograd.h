@@ -18,8 +18,8 @@ typedef uint32_t __attribute__((may_alias)) word_t;
 static void dots(const int16_t *u, const word_t *v, int32_t pairs, uint32_t t[][24]);
 
 /* scale * A^T m, written `step` words apart. */
-static inline void output_transform(uint32_t m0, uint32_t m1, uint32_t m2, uint32_t m3, uint32_t m4,
-                                    uint32_t m5, uint32_t scale, uint32_t *y, int32_t step)
+static inline void output_transform(uint32_t m0, uint32_t m1, uint32_t m2, uint32_t m3, uint32_t m4, uint32_t m5,
+                                    uint32_t scale, uint32_t *y, int32_t step)
 {
     const uint32_t p = m1 + m2, q = m1 - m2, r = m3 + m4, s = m3 - m4;
 
@@ -36,8 +36,8 @@ static inline uint32_t settled(uint32_t x, uint32_t borrow)
 }
 
 /* B^T d of two channels in one word each, written `step` words apart. borrow: see settled(). */
-static inline void input_transform(uint32_t d0, uint32_t d1, uint32_t d2, uint32_t d3, uint32_t d4,
-                                   uint32_t d5, uint32_t borrow, word_t *v, int32_t step)
+static inline void input_transform(uint32_t d0, uint32_t d1, uint32_t d2, uint32_t d3, uint32_t d4, uint32_t d5,
+                                   uint32_t borrow, word_t *v, int32_t step)
 {
     const uint32_t p = 4 * d2 - d4, q = 4 * d1 - d3, r = d4 - d2, s = d1 - d3;
 
@@ -79,8 +79,8 @@ static void transform_tile(const uint8_t *const pixels[36], int32_t in_c, word_t
             const uint8_t *const *const p = pixels + j;
 
             input_transform(two_channels(p[0] + first), two_channels(p[6] + first), two_channels(p[12] + first),
-                            two_channels(p[18] + first), two_channels(p[24] + first),
-                            two_channels(p[30] + first), 0, t + j, 6);
+                            two_channels(p[18] + first), two_channels(p[24] + first), two_channels(p[30] + first), 0,
+                            t + j, 6);
         }
         for (const word_t *d = t; d != t + 36; d += 6, to += 6 * step)
             input_transform(d[0], d[1], d[2], d[3], d[4], d[5], 0x8000, to, step);
@@ -137,23 +137,21 @@ static void gather(const p2b_conv2d_t *op, const int8_t *const in[6], int32_t x,
 {
     for (int32_t i = 0; i < 6; ++i)
         for (int32_t column = x; column < x + 6; ++column)
-            *pixels++ = (const uint8_t *)(in[i] && column >= 0 && column < op->window.in_w
-                                              ? in[i] + column * op->window.in_c
-                                              : padding);
+            *pixels++ =
+                (const uint8_t *)(in[i] && column >= 0 && column < op->window.in_w ? in[i] + column * op->window.in_c
+                                                                                   : padding);
 }
 
 /* Where a tile's n x n values go, the left ones to pixel x. What sticks out of the output gets the place of the
  * last row or pixel within, which is written later, since values are stored from the last to the first. */
-static void places(const p2b_conv2d_t *op, int8_t *const *out, int32_t rows, int32_t x, int32_t n,
-                   int8_t *to[16])
+static void places(const p2b_conv2d_t *op, int8_t *const *out, int32_t rows, int32_t x, int32_t n, int8_t *to[16])
 {
     for (int32_t i = 0; i < n; ++i)
         for (int32_t j = x; j < x + n; ++j)
             *to++ = out[i < rows ? i : rows - 1] + (j < op->pooled_w ? j : op->pooled_w - 1) * op->out_c;
 }
 
-static void convolve(const p2b_conv2d_t *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                     void *scratch)
+static void convolve(const p2b_conv2d_t *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const int32_t in_c = op->window.in_c, pairs = (in_c + 1) / 2;
     const int32_t in_rows = rows * op->pool_h + 2, n = op->pool_h == 2 ? 2 : 4;

@@ -33,7 +33,8 @@ uint8_t port_read(void)
     while (taken == filled) {
         taken = 0;
         filled = simcall(SIMCALL_READ, 0, (uint32_t)buffer, sizeof buffer);
-        if (filled < 0) filled = 0; /* nothing there yet */
+        if (filled < 0)
+            filled = 0; /* nothing there yet */
     }
     return buffer[taken++];
 }
@@ -84,11 +85,13 @@ uint8_t port_image_byte(uint32_t index)
 
 void port_halt(void)
 {
-    for (;;) (void)simcall(SIMCALL_EXIT, 1, 0, 0);
+    for (;;)
+        (void)simcall(SIMCALL_EXIT, 1, 0, 0);
 }
 
 void port_start(void)
 {
     app_start();
-    for (;;) app_receive(port_read());
+    for (;;)
+        app_receive(port_read());
 }

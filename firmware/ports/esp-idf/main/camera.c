@@ -77,13 +77,15 @@ static void send_label(const int8_t *output)
     const char *name = P2B_CLASSES;
     uint32_t best = 0;
 
-    for (uint32_t i = 1; i < P2B_OUTPUT_BYTES; i++) {
-        if (output[i] > output[best]) best = i;
-    }
+    for (uint32_t i = 1; i < P2B_OUTPUT_BYTES; ++i)
+        if (output[i] > output[best])
+            best = i;
     line_text("m-label-[");
-    if (*name == '\0') line_number(best);
-    for (uint32_t commas = best; commas > 0 && *name != '\0'; name++) commas -= *name == ',';
-    for (char letter[2] = {0}; *name != ',' && *name != '\0'; name++) {
+    if (*name == '\0')
+        line_number(best);
+    for (uint32_t commas = best; commas > 0 && *name != '\0'; ++name)
+        commas -= *name == ',';
+    for (char letter[2] = {0}; *name != ',' && *name != '\0'; ++name) {
         letter[0] = *name;
         line_text(letter);
     }
@@ -99,11 +101,12 @@ static int take_frame(void)
 
     if (whole) {
         p2b_resize_begin(&resize, (uint16_t)frame->width, (uint16_t)frame->height);
-        for (size_t y = 0; y < frame->height; y++)
+        for (size_t y = 0; y < frame->height; ++y)
             resize_row(frame->buf + y * frame->width * PIXEL_BYTES, (uint32_t)frame->width);
         p2b_resize_end(&resize, network_input);
     }
-    if (frame != NULL) esp_camera_fb_return(frame);
+    if (frame != NULL)
+        esp_camera_fb_return(frame);
     return whole;
 }
 

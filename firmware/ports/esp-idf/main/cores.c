@@ -32,7 +32,8 @@ static void help(void *unused)
     (void)unused;
     for (;;) {
         (void)ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
-        for (int32_t call = from; call < to; call++) (void)__real_p2b_call(&view, call, NULL, NULL);
+        for (int32_t call = from; call < to; ++call)
+            (void)__real_p2b_call(&view, call, NULL, NULL);
         (void)xTaskNotifyGive(asker);
     }
 }
@@ -41,7 +42,8 @@ static void *room(int32_t count, size_t bytes)
 {
     void *const memory = calloc((size_t)count, bytes);
 
-    if (memory == NULL) abort();
+    if (memory == NULL)
+        abort();
     return memory;
 }
 
@@ -50,7 +52,7 @@ static p2b_step_t *view_steps(const p2b_model_t *model)
     p2b_step_t *const steps = room(model->step_count, sizeof *steps);
 
     memcpy(steps, model->steps, (size_t)model->step_count * sizeof *steps);
-    for (int32_t i = 0; i < model->step_count; i++) {
+    for (int32_t i = 0; i < model->step_count; ++i) {
         /* Counted from the arena, in which it does not lie: memory is flat. */
         steps[i].scratch = (int32_t)((intptr_t)scratch - (intptr_t)model->arena);
     }
@@ -61,17 +63,19 @@ void cores_start(void)
 {
     int32_t largest_in = 0, largest_out = 0;
 
-    for (int32_t i = 0; i < p2b_model.step_count; i++) {
+    for (int32_t i = 0; i < p2b_model.step_count; ++i) {
         const p2b_step_t *const step = &p2b_model.steps[i];
         int32_t in = 0;
 
-        for (int32_t j = 0; j < step->operand_count; j++) {
+        for (int32_t j = 0; j < step->operand_count; ++j) {
             const p2b_operand_t *const operand = &step->operands[j];
 
             in += operand->height == 0 ? 1 : (step->rows - 1) * operand->stride + operand->height;
         }
-        if (in > largest_in) largest_in = in;
-        if (step->rows > largest_out) largest_out = step->rows;
+        if (in > largest_in)
+            largest_in = in;
+        if (step->rows > largest_out)
+            largest_out = step->rows;
     }
     view = p2b_model;
     view.steps = view_steps(&p2b_model);
@@ -80,7 +84,8 @@ void cores_start(void)
     view.in = room(largest_in, sizeof *view.in);
     view.out = room(largest_out, sizeof *view.out);
     asker = xTaskGetCurrentTaskHandle();
-    if (xTaskCreatePinnedToCore(help, "p2b", STACK_BYTES, NULL, uxTaskPriorityGet(NULL), &helper, 1) != pdPASS) abort();
+    if (xTaskCreatePinnedToCore(help, "p2b", STACK_BYTES, NULL, uxTaskPriorityGet(NULL), &helper, 1) != pdPASS)
+        abort();
 }
 
 /* How many calls from `index` on may run at once: those of one step whose rows have places of their own. */
@@ -96,8 +101,9 @@ static int32_t calls_at_once(const p2b_model_t *model, int32_t index)
     while (step->kernel && index + calls < model->schedule_length && model->schedule[index + calls] == number) {
         const int32_t rows = (calls + 1) * step->rows;
 
-        if ((rows < left ? rows : left) > output->capacity) break;
-        calls++;
+        if ((rows < left ? rows : left) > output->capacity)
+            break;
+        ++calls;
     }
     return calls;
 }
@@ -109,18 +115,21 @@ int32_t __wrap_p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *s
     const p2b_step_t *const step = &model->steps[number];
     int32_t calls, half;
 
-    if (index > 0 && index < next) return step->layer;
+    if (index > 0 && index < next)
+        return step->layer;
     calls = calls_at_once(model, index);
     half = (calls + 1) / 2;
     next = index + calls;
-    if (calls == 1) return __real_p2b_call(model, index, source, context);
+    if (calls == 1)
+        return __real_p2b_call(model, index, source, context);
 
     from = index + half;
     to = index + calls;
     view.progress[number] = (int16_t)(model->progress[number] + half * step->rows);
     memcpy(view.turns, model->turns, (size_t)model->tensor_count * sizeof *view.turns);
     (void)xTaskNotifyGive(helper);
-    for (int32_t call = index; call < from; call++) (void)__real_p2b_call(model, call, source, context);
+    for (int32_t call = index; call < from; ++call)
+        (void)__real_p2b_call(model, call, source, context);
     (void)ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
     model->progress[number] = view.progress[number];
     model->turns[step->output] = view.turns[step->output];

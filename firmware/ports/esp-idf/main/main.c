@@ -16,6 +16,7 @@ void app_main(void)
     tflm_compare();
 #else
     app_start();
-    for (;;) app_receive(port_read());
+    for (;;)
+        app_receive(port_read());
 #endif
 }

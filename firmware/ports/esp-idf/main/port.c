@@ -57,11 +57,14 @@ uint8_t port_read(void)
         size_t waiting;
 
         ESP_ERROR_CHECK(uart_get_buffered_data_len(LINE, &waiting));
-        if (waiting == 0) waiting = 1; /* wait for one */
-        if (waiting > sizeof buffer) waiting = sizeof buffer;
+        if (waiting == 0)
+            waiting = 1; /* wait for one */
+        if (waiting > sizeof buffer)
+            waiting = sizeof buffer;
         taken = 0;
         filled = uart_read_bytes(LINE, buffer, (uint32_t)waiting, portMAX_DELAY);
-        if (filled < 0) filled = 0;
+        if (filled < 0)
+            filled = 0;
     }
     return buffer[taken++];
 }
@@ -124,8 +127,7 @@ uint8_t port_image_byte(uint32_t index)
 
     if (index / sizeof block != held) {
         held = index / sizeof block;
-        ESP_ERROR_CHECK(
-            esp_partition_read(esp_ota_get_running_partition(), held * sizeof block, block, sizeof block));
+        ESP_ERROR_CHECK(esp_partition_read(esp_ota_get_running_partition(), held * sizeof block, block, sizeof block));
     }
     return block[index % sizeof block];
 }

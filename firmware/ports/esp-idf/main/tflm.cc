@@ -38,7 +38,7 @@ void draw_input()
     }
 }
 
-}  // namespace
+} // namespace
 
 void tflm_compare(void)
 {

@@ -56,4 +56,4 @@ class MicroInterpreter {
     size_t used_;
     bool enough_;
 };
-}  // namespace tflite
+} // namespace tflite

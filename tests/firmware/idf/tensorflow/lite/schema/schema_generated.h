@@ -3,5 +3,8 @@
 
 namespace tflite {
 struct Model;
-inline const Model *GetModel(const void *buf) { return static_cast<const Model *>(buf); }
-}  // namespace tflite
+inline const Model *GetModel(const void *buf)
+{
+    return static_cast<const Model *>(buf);
+}
+} // namespace tflite
