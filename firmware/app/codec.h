@@ -1,4 +1,4 @@
-/* Text encodings and checksums of the device line. */
+/* Text encodings and checksums of the serial link. */
 #ifndef P2B_CODEC_H
 #define P2B_CODEC_H
 

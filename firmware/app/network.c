@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "line.h"
+#include "link.h"
 #include "port.h"
 
 #ifdef P2B_BOXES
@@ -44,20 +44,20 @@ void network_send_boxes(void)
     uint32_t count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes);
 
     count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
-    line_numbered("m-boxes", count);
+    link_send_number("m-boxes", count);
     for (uint32_t i = 0; i < count; ++i) {
         /* Cut at the image, so never negative. */
         const int16_t sides[] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
 
-        line_text("m-box-[");
-        line_number(boxes[i].kind);
-        line_text(",");
-        line_number(boxes[i].score);
+        link_text("m-box-[");
+        link_number(boxes[i].kind);
+        link_text(",");
+        link_number(boxes[i].score);
         for (uint32_t side = 0; side < 4; ++side) {
-            line_text(",");
-            line_number((uint32_t)sides[side]);
+            link_text(",");
+            link_number((uint32_t)sides[side]);
         }
-        line_send("]");
+        link_send("]");
     }
 }
 #endif

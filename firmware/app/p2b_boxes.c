@@ -84,8 +84,8 @@ static int overlap(const p2b_box_t *a, const p2b_box_t *b, uint32_t threshold)
     return shared * 128u > threshold * (area(a) + area(b) - shared);
 }
 
-/* Put boxes[best] at boxes[0] and behind it, in their order, those of the others that it leaves; return how
- * many there are in all. One box is held back, since the others move down by one until best's place is free. */
+/* Put boxes[best] at boxes[0] and after it, in their order, the boxes that it does not suppress; return the number of
+ * all of these. Up to best's old place the others move by one, so `next` keeps the box that is overwritten. */
 static uint32_t keep(p2b_box_t *boxes, uint32_t count, uint32_t best, uint32_t threshold)
 {
     const p2b_box_t top = boxes[best];

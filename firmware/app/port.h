@@ -1,4 +1,4 @@
-/* What the device application needs from the machine it runs on; each port implements it once. */
+/* What the device application needs from the machine that it runs on; each port implements it once. */
 #ifndef P2B_PORT_H
 #define P2B_PORT_H
 
@@ -18,7 +18,7 @@ void port_write(const char *bytes, uint32_t length);
 /* Outputs for instruments; a port without pins ignores them. */
 typedef enum {
     PORT_PIN_RUNNING, /* starts low; high while inferences run */
-    PORT_PIN_LAP,     /* starts high; falls where the device takes its time, as EnergyRunner wants it */
+    PORT_PIN_LAP,     /* starts high; a falling edge is EnergyRunner's time stamp */
 } port_pin_t;
 
 void port_pin(port_pin_t pin, int high);

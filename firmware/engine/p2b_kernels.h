@@ -31,12 +31,12 @@ enum {
     /* (high(acc << 6, multiplier) + rounding) >> shift, high being the upper word of the signed 64-bit product.
      * Exact for |acc| < 2^25 and right shifts, if low is not below the zero point. The zero point is in
      * rounding. */
-    P2B_FAST,
-    /* As P2B_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
-    P2B_FAST_SIGNED,
+    P2B_REQUANT_FAST,
+    /* As P2B_REQUANT_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
+    P2B_REQUANT_FAST_SIGNED,
     /* p2b_requantize(acc, multiplier, shift) + zero point: TFLite's, for any accumulator and shift. rounding is
      * the zero point. */
-    P2B_EXACT,
+    P2B_REQUANT_EXACT,
 };
 
 /* One output channel. bias includes whatever the kernel's own zero-point handling adds to it. */
@@ -44,12 +44,12 @@ typedef struct {
     int32_t bias;
     int32_t multiplier; /* 0 or 2^30 .. 2^31 - 1 */
     int32_t rounding;
-    int32_t shift; /* P2B_FAST*: right shift, 1 .. 31; P2B_EXACT: TFLite's, -31 .. 31, positive to the left */
+    int32_t shift; /* FAST, FAST_SIGNED: to the right, 1 .. 31; EXACT: TFLite's, -31 .. 31, positive to the left */
 } p2b_channel_t;
 
 /* The end of every layer with weights. */
 typedef struct {
-    int32_t mode; /* P2B_FAST .. P2B_EXACT, the same for all channels */
+    int32_t mode; /* P2B_REQUANT_*, the same for all channels */
     int32_t low, high;
     const p2b_channel_t *channels;
 } p2b_output_t;
@@ -136,7 +136,7 @@ p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mean, p2b_pad, p2b
 
 /* `paper`: the deck's loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected
- * out_n x in_n. Bias as in the file; mode P2B_EXACT.
+ * out_n x in_n. Bias as in the file; mode P2B_REQUANT_EXACT.
  * Compiled with P2B_SPLIT=1, outputs whose window sees no padding are computed without bounds checks; with
  * P2B_SPLIT=0 every tap of every output is checked. The outputs are the same. */
 p2b_kernel_t p2b_conv2d_paper, p2b_depthwise_conv2d_paper, p2b_fully_connected_paper;

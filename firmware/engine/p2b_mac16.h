@@ -125,8 +125,9 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     return start;
 }
 
-/* Requantization in assembly, for P2B_FAST and P2B_FAST_SIGNED: first, the channel's constants. Operands: [channel];
- * [multiplier]; [upper], the multiplier's high half; [rounding]; [y] becomes the bias. SAR becomes the shift. */
+/* Requantization in assembly, for P2B_REQUANT_FAST and P2B_REQUANT_FAST_SIGNED: first, the channel's constants.
+ * Operands: [channel]; [multiplier]; [upper], the multiplier's high half; [rounding]; [y] becomes the bias. SAR becomes
+ * the shift. */
 #define P2B_MAC16_CHANNEL \
     " l32i %[y], %[channel], 12\n" \
     " l32i %[multiplier], %[channel], 4\n" \
@@ -149,8 +150,8 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     next \
     " j .L" name "_done%=\n" \
     P2B_MAC16_HIGH_GREAT(name, restore) \
-    /* A negative accumulator ends at or below the zero point: `low` in P2B_FAST. Only such ones need what \
-     * P2B_FAST_SIGNED adds. */ \
+    /* The output of a negative accumulator is the zero point or less: `low` in P2B_REQUANT_FAST. Only such \
+     * accumulators need what P2B_REQUANT_FAST_SIGNED adds. */ \
     ".L" name "_negative%=:\n" \
     " l32i %[t1], %[mode]\n" \
     " bnez %[t1], .L" name "_signed%=\n" \
@@ -212,7 +213,7 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
 
 /* clang-format on */
 
-/* The jump from a vector to one that starts at its end. */
+/* The value of `jumps` below for a vector that starts where the one before it ends. */
 enum { P2B_MAC16_FOLLOWING = -8 };
 
 /* Pixels of one or more vectors of 4 * groups values each, and the weights of all output channels. */

@@ -10,11 +10,11 @@ static inline int8_t p2b_output_value(int32_t accumulator, const p2b_channel_t *
 {
     int32_t y;
 
-    if (output->mode == P2B_EXACT)
+    if (output->mode == P2B_REQUANT_EXACT)
         return p2b_clamp(p2b_requantize(accumulator, channel->multiplier, channel->shift), channel->rounding,
                          output->low, output->high);
     y = p2b_high((int32_t)((uint32_t)accumulator << 6), channel->multiplier);
-    if (output->mode == P2B_FAST_SIGNED)
+    if (output->mode == P2B_REQUANT_FAST_SIGNED)
         y += ((y + 16) >> 31) * 32;
     y = (y + channel->rounding) >> channel->shift;
     return (int8_t)(y < output->low ? output->low : y > output->high ? output->high : y);

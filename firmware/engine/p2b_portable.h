@@ -23,8 +23,8 @@
 #ifndef P2B_PORTABLE_H
 #define P2B_PORTABLE_H
 
-/* gcc regroups the sums below until they fit no register file; in source order they do. Before all other headers,
- * since a function is only inlined into one compiled alike. */
+/* In the order of the source, the sums below fit the registers; gcc would regroup them, and then they do not. This
+ * comes before all other headers, since gcc inlines a function only into one with the same options. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("no-tree-reassoc", "no-tree-coalesce-vars", "no-schedule-insns")
 #endif
@@ -146,7 +146,7 @@ P2B_PORTABLE_INLINE void p2b_portable_sums(int32_t words, bool two, const uint8_
     }
 }
 
-/* The same for a number of words; not inlined, since nothing else may take registers. */
+/* The same for a number of words; not inlined, since it needs all registers. */
 typedef void p2b_portable_sums_t(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, int32_t taps, int32_t segment,
                                  int32_t *sums);
 
@@ -185,9 +185,9 @@ static __attribute__((noinline, unused)) void p2b_portable_finish(const p2b_outp
                                                                   bool two, const p2b_channel_t *channel, int32_t n,
                                                                   int8_t *out, int32_t pitch)
 {
-    const p2b_output_t fast = {P2B_FAST, output->low, output->high, channel};
+    const p2b_output_t fast = {P2B_REQUANT_FAST, output->low, output->high, channel};
 
-    if (output->mode != P2B_FAST)
+    if (output->mode != P2B_REQUANT_FAST)
         p2b_portable_requantize(output, sums, two, channel, n, out, pitch);
     else if (two)
         p2b_portable_requantize(&fast, sums, true, channel, n, out, pitch);

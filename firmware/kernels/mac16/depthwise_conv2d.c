@@ -168,7 +168,7 @@ static void three_by_three(const p2b_conv2d_t *layer, const int8_t *const *in, i
             if (in[y] && inside > 0)
                 widen(in[y] + c, values + 3 * left + y, inside, window->in_c);
         for (int32_t i = 0; i < lanes; i += together)
-            (layer->output.mode == P2B_EXACT ? channel_rows_exactly : channel_rows)(
+            (layer->output.mode == P2B_REQUANT_EXACT ? channel_rows_exactly : channel_rows)(
                 layer, scratch + i, together > 1, (c + i) * each, together * each, out);
     }
 }

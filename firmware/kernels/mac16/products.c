@@ -5,16 +5,17 @@
 /* Assembly, one instruction a line. */
 /* clang-format off */
 
-/* gcc has registers for 13 operands at -O0: constants wait in memory where that costs nothing, t1 is the weights'
- * pointer as well and t2 [groups]. `next`: what follows the last pixel. */
+/* gcc has registers for 13 operands at -O0. So constants stay in memory where that costs no time, t1 also holds the
+ * weights' pointer and t2 also holds [groups]. `next`: the instructions after the last pixel. */
 #define OUTPUT(name, next) \
     P2B_MAC16_OUTPUT(name, " l32i %[t2], %[count]\n", \
                      " s8i %[y], %[to], 0\n" \
                      " add %[to], %[to], %[depth]\n" \
                      " bne %[to], %[end], .L" name "%=\n" next)
 
-/* Pixels of one vector each, which follow each other: the words that the loop has loaded are the next one's first. As
- * pixels may be few and channels many (FULLY_CONNECTED), the loop over channels is assembly as well. */
+/* Pixels of one vector each, one after the other in memory: the last words that the loop has loaded are the first ones
+ * of the next vector. As pixels may be few and channels many (FULLY_CONNECTED), the loop over channels is assembly as
+ * well. */
 static void following_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
     const int32_t mode = row->output->mode, count = row->groups, size = row->pixels * row->depth;
@@ -59,7 +60,7 @@ static void following_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t
         : "memory");
 }
 
-/* Pixels of one vector each, anywhere. */
+/* Pixels of one vector each, at any distance. */
 static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
     const int32_t mode = row->output->mode, count = row->groups;
@@ -96,6 +97,7 @@ static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t output
     }
 }
 
+/* Pixels of several vectors each. */
 static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
     const int32_t mode = row->output->mode, count = row->groups;
@@ -168,7 +170,7 @@ static void exactly(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, 
 
 void p2b_mac16_products(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    if (row->output->mode == P2B_EXACT)
+    if (row->output->mode == P2B_REQUANT_EXACT)
         exactly(row, first, outputs, out);
     else if (row->vectors > 1)
         greatest_of_vectors(row, first, outputs, out);

@@ -12,8 +12,8 @@
 #error "define P2B_SPLIT as 1 (interior without bounds checks) or 0 (every tap checked)"
 #endif
 
-/* Inlined into the loops around them, these functions' own would run out of registers (14 instructions a
- * multiply-accumulate instead of 12), with and without the split in different places. */
+/* For functions whose inner loop needs the registers: inlined into the loops around it, it takes 14 instructions a
+ * multiply-accumulate instead of 12, and with the split other loops than without it. */
 #define NOINLINE __attribute__((noinline))
 
 /* The sum under a window whose first row is in[0] and whose first column is x. weights: the output channel's;

@@ -136,9 +136,9 @@ P2B_PORTABLE_INLINE void finish_with(const p2b_conv2d_t *op, const p2b_output_t 
 static __attribute__((noinline)) void finish(const p2b_conv2d_t *op, const int32_t *sums, const p2b_channel_t *channel,
                                              int8_t *out)
 {
-    const p2b_output_t fast = {P2B_FAST, op->output.low, op->output.high, channel};
+    const p2b_output_t fast = {P2B_REQUANT_FAST, op->output.low, op->output.high, channel};
 
-    if (op->output.mode == P2B_FAST)
+    if (op->output.mode == P2B_REQUANT_FAST)
         finish_with(op, &fast, sums, channel, out);
     else
         finish_with(op, &op->output, sums, channel, out);

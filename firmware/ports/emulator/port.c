@@ -1,4 +1,4 @@
-/* Port to QEMU's Xtensa `sim` machine: semihosting for the line, CCOUNT for the instruction count. */
+/* Port to QEMU's Xtensa `sim` machine: semihosting for the serial link, CCOUNT for the instruction count. */
 #include "xtensa.h"
 
 /* Numbers of QEMU's Xtensa SIMCALL interface. */

@@ -1,4 +1,4 @@
-/* Port to a bare ESP32: UART 0 for the line, CCOUNT for cycles, one core, no interrupts, no operating system.
+/* Port to a bare ESP32: UART 0 for the serial link, CCOUNT for cycles, one core, no interrupts, no operating system.
  *
  * The ROM's loader has put everything into internal SRAM (esp32.ld) and left the clock at the crystal's 40 MHz and
  * the UART at 115,200 baud, 8N1, with its pins connected. Both stay: code and data in SRAM take the same number of

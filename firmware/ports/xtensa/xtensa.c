@@ -1,4 +1,4 @@
-/* Memory figures and the last words of a program that failed, from what start.S and the linker scripts leave. */
+/* Memory figures, from the symbols of the linker scripts, and the message of a program that failed. */
 #include "xtensa.h"
 
 #define STACK_PAINT 0xa5a5a5a5u /* as start.S paints it */

@@ -1,4 +1,4 @@
-/* A board as the port sees it: the line is standard input and output, flash and camera are files. */
+/* A board as the port sees it: the serial link is standard input and output, flash and camera are files. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>

@@ -1,4 +1,4 @@
-/* Live mode of an ESP32-CAM: frame, resize, inference, result, for ever.
+/* Live mode of an ESP32-CAM: frame, resize, inference, result, in an endless loop.
  *
  * Frames are small enough for internal memory: with PSRAM, gcc works around the first ESP32s' cache in all code, and
  * inline assembly would not. Their formats need no decoder: RGB565 for networks that see colours, else grey. */
@@ -6,7 +6,7 @@
 
 #include "esp_err.h"
 #include "esp_idf.h"
-#include "line.h"
+#include "link.h"
 #include "network.h"
 #include "p2b_resize.h"
 #include "port.h"
@@ -80,16 +80,16 @@ static void send_label(const int8_t *output)
     for (uint32_t i = 1; i < P2B_OUTPUT_BYTES; ++i)
         if (output[i] > output[best])
             best = i;
-    line_text("m-label-[");
+    link_text("m-label-[");
     if (*name == '\0')
-        line_number(best);
+        link_number(best);
     for (uint32_t commas = best; commas > 0 && *name != '\0'; ++name)
         commas -= *name == ',';
     for (char letter[2] = {0}; *name != ',' && *name != '\0'; ++name) {
         letter[0] = *name;
-        line_text(letter);
+        link_text(letter);
     }
-    line_numbered("]", (uint32_t)(output[best] + 128));
+    link_send_number("]", (uint32_t)(output[best] + 128));
 }
 #endif
 
@@ -114,26 +114,26 @@ void camera_run(void)
 {
     const esp_err_t error = esp_camera_init(&config);
 
-    line_set_framed(0);
+    link_set_framed(0);
     if (error != ESP_OK) {
-        line_numbered("e-[The camera does not start]", (uint32_t)error);
+        link_send_number("e-[The camera does not start]", (uint32_t)error);
         return;
     }
     for (;;) {
         uint32_t start;
 
         if (!take_frame()) {
-            line_send("e-[No whole frame came]");
+            link_send("e-[No whole frame came]");
             continue;
         }
         start = port_counter();
         network_infer();
-        line_numbered("m-infer-us", port_elapsed(start, port_counter()) / port_counts_per_us());
+        link_send_number("m-infer-us", port_elapsed(start, port_counter()) / port_counts_per_us());
 #ifdef P2B_BOXES
         network_send_boxes();
 #else
         send_label(p2b_output(&p2b_model));
 #endif
-        line_ready();
+        link_send_ready();
     }
 }

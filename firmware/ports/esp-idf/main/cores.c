@@ -23,22 +23,22 @@ int32_t __wrap_p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *s
 
 static p2b_model_t view;
 static int8_t scratch[P2B_SCRATCH_BYTES + 16] __attribute__((aligned(16))); /* never of size 0 */
-static TaskHandle_t asker, helper;
-static int32_t from, to; /* calls that the helper does */
+static TaskHandle_t first_core, second_core;
+static int32_t from, to; /* calls that the second core does */
 static int32_t next;     /* first call that has not been done */
 
-static void help(void *unused)
+static void run_second_core(void *unused)
 {
     (void)unused;
     for (;;) {
         (void)ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
         for (int32_t call = from; call < to; ++call)
             (void)__real_p2b_call(&view, call, NULL, NULL);
-        (void)xTaskNotifyGive(asker);
+        (void)xTaskNotifyGive(first_core);
     }
 }
 
-static void *room(int32_t count, size_t bytes)
+static void *allocate(int32_t count, size_t bytes)
 {
     void *const memory = calloc((size_t)count, bytes);
 
@@ -49,11 +49,11 @@ static void *room(int32_t count, size_t bytes)
 
 static p2b_step_t *view_steps(const p2b_model_t *model)
 {
-    p2b_step_t *const steps = room(model->step_count, sizeof *steps);
+    p2b_step_t *const steps = allocate(model->step_count, sizeof *steps);
 
     memcpy(steps, model->steps, (size_t)model->step_count * sizeof *steps);
     for (int32_t i = 0; i < model->step_count; ++i) {
-        /* Counted from the arena, in which it does not lie: memory is flat. */
+        /* An offset from the arena, although it lies outside of it: memory is flat. */
         steps[i].scratch = (int32_t)((intptr_t)scratch - (intptr_t)model->arena);
     }
     return steps;
@@ -79,16 +79,17 @@ void cores_start(void)
     }
     view = p2b_model;
     view.steps = view_steps(&p2b_model);
-    view.progress = room(view.step_count, sizeof *view.progress);
-    view.turns = room(view.tensor_count, sizeof *view.turns);
-    view.in = room(largest_in, sizeof *view.in);
-    view.out = room(largest_out, sizeof *view.out);
-    asker = xTaskGetCurrentTaskHandle();
-    if (xTaskCreatePinnedToCore(help, "p2b", STACK_BYTES, NULL, uxTaskPriorityGet(NULL), &helper, 1) != pdPASS)
+    view.progress = allocate(view.step_count, sizeof *view.progress);
+    view.ring_start = allocate(view.tensor_count, sizeof *view.ring_start);
+    view.in = allocate(largest_in, sizeof *view.in);
+    view.out = allocate(largest_out, sizeof *view.out);
+    first_core = xTaskGetCurrentTaskHandle();
+    if (xTaskCreatePinnedToCore(run_second_core, "p2b", STACK_BYTES, NULL, uxTaskPriorityGet(NULL), &second_core, 1) !=
+        pdPASS)
         abort();
 }
 
-/* How many calls from `index` on may run at once: those of one step whose rows have places of their own. */
+/* How many calls from `index` on may run at once: those of one step whose rows all have different places. */
 static int32_t calls_at_once(const p2b_model_t *model, int32_t index)
 {
     const int32_t number = model->schedule[index];
@@ -126,12 +127,12 @@ int32_t __wrap_p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *s
     from = index + half;
     to = index + calls;
     view.progress[number] = (int16_t)(model->progress[number] + half * step->rows);
-    memcpy(view.turns, model->turns, (size_t)model->tensor_count * sizeof *view.turns);
-    (void)xTaskNotifyGive(helper);
+    memcpy(view.ring_start, model->ring_start, (size_t)model->tensor_count * sizeof *view.ring_start);
+    (void)xTaskNotifyGive(second_core);
     for (int32_t call = index; call < from; ++call)
         (void)__real_p2b_call(model, call, source, context);
     (void)ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
     model->progress[number] = view.progress[number];
-    model->turns[step->output] = view.turns[step->output];
+    model->ring_start[step->output] = view.ring_start[step->output];
     return step->layer;
 }
