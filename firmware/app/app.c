@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The device application: EnergyRunner's commands (MLPerf Tiny, performance mode) and this project's own.
  * The protocol, with examples, is docs/protocol.md. */
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Time since start. */
 #ifndef P2B_CLOCK_H
 #define P2B_CLOCK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The serial link to the host: commands come in, replies of one or more lines go out, plain or framed
  * (docs/protocol.md). */
 #ifndef P2B_LINK_H

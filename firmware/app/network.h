@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The network of this image: its input, an inference, its results. */
 #ifndef P2B_NETWORK_H
 #define P2B_NETWORK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Boxes of a grid detector; p2b_boxes.h defines the arithmetic. */
 #include "p2b_boxes.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From a grid detector's int8 output to boxes, in integers: decoding by tables and greedy class-wise NMS.
  *
  * The output is rows x columns x (4 + classes + 1) bytes in HWC order: box (x, y, width, height), classes,

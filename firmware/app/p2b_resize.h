@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A photo of any size becomes the network's input, row by row, in integers.
  *
  * The photo (width x height pixels of P2B_INPUT_C interleaved bytes) is cropped around its centre to the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the device application needs from the machine that it runs on; each port implements it once. */
 #ifndef P2B_PORT_H
 #define P2B_PORT_H

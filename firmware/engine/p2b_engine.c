@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The schedule's interpreter: finds each call's rows and calls its kernel. */
 #include "p2b_engine.h"
 

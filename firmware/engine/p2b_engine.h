@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Running a network: a table of steps, a schedule of calls, tensors that hold some or all of their rows.
  *
  * A step is one layer (with what is fused into it). The schedule says which step computes its next rows, one

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* int8 layers with TFLite's semantics, row by row: the interface that every kernel implements.
  *
  * Data

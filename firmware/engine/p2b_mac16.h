@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The Xtensa MAC16 option (ESP32's LX6) for C code with inline assembly, and the layouts of the `mac16` kernels.
  *
  * Instructions

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The end of every layer with weights: an accumulator becomes an int8. */
 #ifndef P2B_OUTPUT_H
 #define P2B_OUTPUT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Layouts of the `portable` kernels, and the multiplications that they share.
  *
  * Inputs are bytes u = q + 128, 0 .. 255, so that every load is an unsigned one; bias holds what that and the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Winograd's convolution F(4x4, 3x3), exact in integers: 36 multiplications, not 144, for 4 x 4 outputs.
  *
  * Identity (Lavin and Gray, arXiv:1509.09308): the 4 x 4 outputs Y of a 3 x 3 kernel w (stride 1) over the 6 x 6

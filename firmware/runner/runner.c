@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Run every network on its inputs. What is printed, one line each:
  *   network K             before anything of network K runs
  *   output HEX            of each input

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Port of the device application to a process on this machine: bytes come from stdin and go to stdout, what the pins do
  * to stderr. */
 #include <stdio.h>

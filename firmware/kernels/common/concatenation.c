@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Concatenation of rows, by copying. */
 #include "p2b_kernels.h"
 

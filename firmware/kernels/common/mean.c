@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mean over all pixels: the multiplier divides by their number. */
 #include "p2b_arithmetic.h"
 #include "p2b_kernels.h"

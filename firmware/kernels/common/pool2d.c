@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Max and average pooling: a window is cut to the input first, so padding is never looked at. */
 #include "p2b_arithmetic.h"
 #include "p2b_kernels.h"

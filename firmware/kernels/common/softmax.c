@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax in gemmlowp's fixed point, bit for bit: "Qi" is an int32 with i bits before the binary point.
  *
  * gemmlowp's products are signed, p2b_multiply_high() takes one operand that is not negative: of every product

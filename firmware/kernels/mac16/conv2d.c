@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CONV_2D by MAC16, one output row a call. Scratch: the jumps between a pixel's patches, then the pool_h convolution
  * rows that the output needs, widened. */
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* DEPTHWISE_CONV_2D by MAC16, one output row a call. 3x3 without pooling: scratch has four channels of the three input
  * rows, or one if their number is no multiple of 4, [column][row][four bytes], as uint8. Else: a convolution of each
  * input channel. */

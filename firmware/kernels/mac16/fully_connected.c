@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* FULLY_CONNECTED by MAC16. Scratch: the input, widened. */
 #include "p2b_mac16.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the `mac16` kernels share: widened vectors and their products. */
 #include "p2b_mac16.h"
 #include "p2b_output.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions as the deck does them: output stationary, with or without the interior/boundary split.
  *
  * Output stationary: one output's accumulator stays in a register while its inputs and weights stream

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution: a row of the input as columns, then two windows times six outputs at a time. */
 #include "p2b_portable.h"
 

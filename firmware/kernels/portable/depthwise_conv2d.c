@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution: four channels of the input as a strip of bytes u (p2b_portable.h), columns x kernel_h x 4,
  * then one output channel after the other, four pixels at a time. */
 #include "p2b_portable.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution by Winograd's F(4x4, 3x3): everything but the dot products. The mathematics: p2b_winograd.h.
  *
  * Include once, with P2B_BLOCK defined, and define dots(). For a row of 4 x 4 tiles: P2B_BLOCK tiles are

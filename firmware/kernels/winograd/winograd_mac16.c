@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Winograd convolution with dot products by MAC16: one tile and one output channel at a time. */
 #define P2B_BLOCK 1
 #include "winograd.h"

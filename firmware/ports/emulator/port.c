@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Port to QEMU's Xtensa `sim` machine: semihosting for the serial link, CCOUNT for the instruction count. */
 #include "xtensa.h"
 

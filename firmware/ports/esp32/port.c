@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Port to a bare ESP32: UART 0 for the serial link, CCOUNT for cycles, one core, no interrupts, no operating system.
  *
  * The ROM's loader has put everything into internal SRAM (esp32.ld) and left the clock at the crystal's 40 MHz and

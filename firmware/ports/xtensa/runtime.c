@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the bare machine lacks: the string functions that engine and application use, and the divisions missing
  * from lx106's libgcc. The build keeps gcc from turning these loops into calls to themselves. */
 #include <stddef.h>

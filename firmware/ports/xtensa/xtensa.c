@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory figures, from the symbols of the linker scripts, and the message of a program that failed. */
 #include "xtensa.h"
 

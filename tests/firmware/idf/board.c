@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A board as the port sees it: the serial link is standard input and output, flash and camera are files. */
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* FreeRTOS's tasks and notifications as threads. */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every network once by p2b_run, which uses one core, and once by calls that the linker sends to cores.c; a process
  * each, for there is one second core and it serves one network. */
 #include <stdio.h>

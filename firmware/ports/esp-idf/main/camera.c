@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Live mode of an ESP32-CAM: frame, resize, inference, result, in an endless loop.
  *
  * Frames are small enough for internal memory: with PSRAM, gcc works around the first ESP32s' cache in all code, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Both cores for one inference. The linker has every p2b_call of the application come here (--wrap).
  *
  * Calls of one step that follow each other in the schedule compute different rows of one tensor and read rows that are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the ESP-IDF port; port.c implements port.h. */
 #ifndef P2B_ESP_IDF_H
 #define P2B_ESP_IDF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "esp_idf.h"
 #include "port.h"
 #include "sdkconfig.h"

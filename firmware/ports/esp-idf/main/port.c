@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Port to ESP-IDF: UART 0 for the serial link, CCOUNT of the application's core for cycles. */
 #include "port.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The same network through TFLite Micro with Espressif's kernels: same outputs, and what both take. */
 #include <cstring>
 
