@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 from paper2board.acquire.dataset import read_dataset
 from paper2board.core.closure import closure_digest
-from paper2board.core.configuration import validate
+from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
@@ -26,7 +26,17 @@ from paper2board.study.schema import (
 from paper2board.tasks.detection.grid import Grid
 
 try:
-    CONFIG = validate(config, Config, "config/config.yaml")
+    # Snakemake's own reader keeps the last of two equal keys, so the file is read by ours first.
+    load_yaml("config/config.yaml", Config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    CONFIG = Document("--config", config).validated(Config)
     STUDIES = {
         name: load_study(f"config/studies/{name}.yaml") for name in CONFIG.studies
     }
