@@ -17,11 +17,11 @@ from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
 from paper2board.core.files import atomic_path, digest
 from paper2board.core.scripting import running
+from paper2board.core.units import in_unit
 from paper2board.energy.memory_energy import LayerTraffic, memory_energy_metrics
 from paper2board.energy.metrics import duty_cycle_curve, energy_metrics
 from paper2board.energy.phases import Recorded
 from paper2board.energy.trace_metrics import trace_metrics
-from paper2board.energy.units import in_unit
 from paper2board.energy.year import schedule_curve
 from paper2board.model.integer_model import macs, read
 from paper2board.traces.columns import MeasuredTrace

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from paper2board.boards.board import Scratchpad
-from paper2board.core.derived import derive
+from paper2board.core.derive import derive
 from paper2board.core.evidence import Evidence, Kind
-from paper2board.energy.units import in_unit
+from paper2board.core.units import in_unit
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import pandas as pd
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import columns, derive
+from paper2board.core.derive import columns, derive
 from paper2board.core.evidence import Evidence
+from paper2board.core.units import in_unit
 from paper2board.energy import battery
 from paper2board.energy.phases import Recorded, phase_metrics
 from paper2board.energy.power import energy_split, power_mW
 from paper2board.energy.states import active, idle, longest, period, require_room, states, supply, usable
-from paper2board.energy.units import in_unit
 from paper2board.energy.year import year_metrics
 
 

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import derive
+from paper2board.core.derive import derive
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.units import in_unit
 from paper2board.energy import battery
-from paper2board.energy.units import in_unit
 
 _NO_WAKE = Evidence(value=0.0, unit="s", kind=Kind.MODELLED, method="an idling board need not wake up")
 _NO_LOSS = Evidence(value=0.0, unit="1", kind=Kind.MODELLED, method="the board's battery states none")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import derive
+from paper2board.core.derive import derive
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.core.statistics import median_interval
