@@ -60,11 +60,9 @@ def memory_energy_metrics(
     metrics: dict[str, Evidence] = {}
     for layer in layers:
         name = f"memory-energy.{layer.name}"
-        accesses, method = (
-            physical_accesses(layer.macs, elements),
-            f"{layer.macs} MACs / {elements} elements per block",
+        metrics[f"{name}.accesses"] = counted(
+            physical_accesses(layer.macs, elements), "1", f"{layer.macs} MACs / {elements} elements per block"
         )
-        metrics[f"{name}.accesses"] = counted(accesses, "1", method)
         metrics[f"{name}.energy"] = derive(
             lambda read_nJ, write_nJ, layer=layer: dynamic_energy_uJ(
                 layer.macs, layer.outputs, elements, read_nJ, write_nJ
