@@ -2,7 +2,7 @@
 
 Inputs: the device's metrics file, IntegerModel; the study's recorded trace and serial log, where it has them.
 Outputs: metrics file, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
-deck's formulas, once with the latency that the paper claims (``deck.…``), if it claims one, and once with our
+deck's formulas, once with the latency that the paper claims (``claimed.…``), if it claims one, and once with our
 engine's. Phases are as the recorded trace tells; without one, the deck's detector runs on a synthetic trace.
 """
 
@@ -119,7 +119,7 @@ if __name__ == "__main__":
             metrics = energy_metrics(board, ours, params.period_s)
         metrics |= windows
         if deck:
-            metrics |= energy_metrics(board, deck, params.period_s, prefix="deck.")
+            metrics |= energy_metrics(board, deck, params.period_s, prefix="claimed.")
 
         if params.memory_energy:
             model = read(snakemake.input.model)

@@ -1,6 +1,6 @@
 """The metrics file of power, energy per inference and battery life, for any latency.
 
-The same formulas serve the deck's own inputs (its 0.32 s: prefix ``deck.``) and ours (the modelled
+The same formulas serve the latency that the paper claims (prefix ``claimed.``) and ours (the modelled
 latency of our engine, no prefix); currents, supply and battery are the board's.
 """
 
@@ -32,7 +32,7 @@ def energy_metrics(
         board: currents, supply, sleep modes, camera and battery.
         latency: of one inference, in s, ms or us.
         period_s: one inference per period in duty-cycled operation.
-        prefix: of the scenario, for instance ``deck.``.
+        prefix: of the scenario, for instance ``claimed.``.
         recorded: a trace, which then tells inference and idling among the phases.
 
     Raises:
