@@ -66,8 +66,9 @@ def application(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     generate(network(probabilities=request.param), folder)
     sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), folder / "model.c"]
     sources.append(Path(__file__).parent / "pipe_port.c")
-    command = ["gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *engine_flags()]
-    command += [f"-I{APPLICATION}", f"-I{folder}", *map(str, sources), "-o", str(folder / "application")]
+    command = ["gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command += [*engine_flags(checks=True), f"-I{APPLICATION}", f"-I{folder}"]
+    command += [*map(str, sources), "-o", str(folder / "application")]
     subprocess.run(command, check=True)
     return folder / "application"
 

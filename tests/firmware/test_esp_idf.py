@@ -133,7 +133,8 @@ def compiled(generated: Path, mode: Mode, *more: str) -> Path:
             ["g++", "-std=c++17", *flags, tflite, "-c", MAIN / "tflm.cc", "-o", sources[-1]], check=True
         )
     symbols = [f"-Wl,--defsym={name}={place}" for name, place in SYMBOLS.items()]
-    command = ["gcc", *flags, *engine_flags(), "-D_DEFAULT_SOURCE", "-Wl,--wrap=p2b_call", *symbols]
+    command = ["gcc", *flags, *engine_flags(checks=True), "-D_DEFAULT_SOURCE"]
+    command += ["-Wl,--wrap=p2b_call", *symbols]
     subprocess.run([*command, *sources, "-lstdc++", "-o", folder / "board"], check=True)
     (folder / "image").write_bytes(IMAGE_BYTES)
     return folder

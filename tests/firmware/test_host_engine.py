@@ -63,7 +63,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     objects = {}
     for split in (False, True):
         objects[split] = tmp_path_factory.mktemp("kernels")
-        command = ["gcc", *engine_flags(split=split), *WARNINGS, "-O2", "-fPIC", "-c"]
+        command = ["gcc", *engine_flags(split=split, checks=True), *WARNINGS, "-O2", "-fPIC", "-c"]
         for source in engine_sources(mac16=False):
             output = objects[split] / f"{source.parent.name}-{source.stem}.o"
             subprocess.run([*command, str(source), "-o", str(output)], check=True)
@@ -344,7 +344,7 @@ SANITIZERS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recove
 @pytest.fixture(scope="module")
 def sanitized_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sanitized_kernels")
-    command = ["gcc", *engine_flags(), *SANITIZERS, "-c"]
+    command = ["gcc", *engine_flags(checks=True), *SANITIZERS, "-c"]
     for source in engine_sources(mac16=False):
         output = folder / f"{source.parent.name}-{source.stem}.o"
         subprocess.run([*command, str(source), "-o", str(output)], check=True)
@@ -364,7 +364,7 @@ def test_no_undefined_behaviour(
     generate(model, folder, backend, streaming=streaming)
     (folder / "main.c").write_text(SANITIZED_MAIN)
     sources = [folder / "main.c", folder / "model.c", *sanitized_kernels.glob("*.o")]
-    command = ["gcc", *engine_flags(), f"-I{folder}", *SANITIZERS, *map(str, sources), "-o"]
+    command = ["gcc", *engine_flags(checks=True), f"-I{folder}", *SANITIZERS, *map(str, sources), "-o"]
     subprocess.run([*command, str(folder / "main")], check=True)
     inputs = inputs_for(model, 4)
     result = subprocess.run([str(folder / "main")], input=inputs.tobytes(), capture_output=True, check=False)
