@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.examples import load_examples
 from paper2board.capture.board_fit import accuracy
 from paper2board.capture.capture import capture

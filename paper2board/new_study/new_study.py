@@ -15,7 +15,10 @@ import jinja2
 import yaml
 from pydantic import ValidationError
 
-from paper2board.acquire.dataset import Cifar10Dataset, Dataset, FoldersDataset, read_dataset
+from paper2board.acquire.datasets.base import Dataset
+from paper2board.acquire.datasets.cifar10 import Cifar10Dataset
+from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.boards.board import load_board
 from paper2board.core.configuration import parse_yaml, read_yaml
 from paper2board.core.errors import UserError
@@ -160,9 +163,9 @@ class _Counts:
 
 def _count(dataset: Dataset) -> _Counts:
     if isinstance(dataset, FoldersDataset):
-        train = {label: len(found) for label, found in dataset.pictures("train").items()}
+        train = {label: len(found) for label, found in dataset.images("train").items()}
         if dataset.test_share is None:
-            test = sum(map(len, dataset.pictures("test").values()))
+            test = sum(map(len, dataset.images("test").values()))
         else:
             drawn = {
                 label: min(max(1, round(dataset.test_share * count)), count - 1)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from paper2board.acquire.dataset import BoxesDataset, Dataset, ScenesDataset
+from paper2board.acquire.datasets.base import Dataset
+from paper2board.acquire.datasets.registry import KINDS
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
@@ -481,16 +482,19 @@ def _check_cells(network: NetworkSpec, where: str, classes: int) -> None:
 def check_pictures(study: Study, path: str | Path, dataset: Dataset) -> None:
     """Raise :class:`UserError` if the data set lacks the boxes that a variant of the study at ``path`` learns from,
     or has pictures of another size than an SSD's students."""
-    if not isinstance(dataset, ScenesDataset | BoxesDataset):
+    if not dataset.has_boxes:
+        kinds = " or ".join(name for name, kind in KINDS.items() if kind.has_boxes)
         for name in study.variants:
             if (task := study.task_of(name)) != "classification":
                 raise UserError(
                     f"{path}: variants.{name}: {task} is learned from boxes, but {dataset.name} is of kind"
-                    f" {dataset.kind}, which has none; name a data set of kind scenes or boxes"
+                    f" {dataset.kind}, which has none; name a data set of kind {kinds}"
                 )
         return
-    width, height = dataset.size_px
-    for name in study.ssd_students if study.ssds else ():
+    if not study.ssds or dataset.image_px is None:
+        return
+    width, height = dataset.image_px
+    for name in study.ssd_students:
         network = study.network_of(name)
         if network.input != (3, height, width):
             raise UserError(

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from tarballs import tar
 
-from paper2board.acquire.dataset import RECORD_BYTES, Cifar10Dataset
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES, Cifar10Dataset
 
 IMAGES = 12
 SPLITS = {"data_batch_1": "train", "data_batch_2": "train", "test_batch": "test"}
