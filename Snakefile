@@ -15,6 +15,7 @@ include: "rules/compress.smk"
 include: "rules/convert.smk"
 include: "rules/firmware.smk"
 include: "rules/capture.smk"
+include: "rules/evaluate.smk"
 include: "rules/energy.smk"
 include: "rules/report.smk"
 

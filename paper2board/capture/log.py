@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Sha256
+from paper2board.core.evidence import Kind, Sha256
 from paper2board.core.strict import StrictModel
 
 Box = tuple[int, int, int, int, int, int]
@@ -73,6 +73,11 @@ class DeviceLog:
     header: Header
     records: tuple[Record, ...]
     footer: Footer
+
+    @property
+    def kind(self) -> Kind:
+        """How its counts and outputs were come by: an emulator counts instructions, a board cycles."""
+        return Kind.EMULATED if self.header.unit == "instructions" else Kind.MEASURED
 
     @property
     def indices(self) -> np.ndarray:

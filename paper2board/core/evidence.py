@@ -1,6 +1,6 @@
 """Evidence: every reported number with where it came from.
 
-A stage that produces numbers writes an *metrics file*: a JSON object that maps a metric's name
+A stage that produces numbers writes a *metrics file*: a JSON object that maps a metric's name
 (dotted, lower case: ``accuracy.deployed.int8``) to an :class:`Evidence`. The report reads nothing
 else, so a number without evidence cannot be reported.
 """
@@ -61,6 +61,10 @@ class Evidence(StrictModel):
         return self
 
 
+Spread = tuple[tuple[float, float], str]
+"""An interval's lower and upper bound, and the method that gave them."""
+
+
 def counted(
     value: float,
     unit: str,
@@ -70,6 +74,32 @@ def counted(
 ) -> Evidence:
     """Return an exact count as evidence: of a definition (parameters, MACs), or measured of a file (bytes)."""
     return Evidence(value=value, unit=unit, kind=kind, method=method, chain=dict(chain or {}))
+
+
+def measured(
+    value: float,
+    unit: str,
+    method: str,
+    kind: Kind = Kind.MEASURED,
+    *,
+    n: int | None = None,
+    spread: Spread | None = None,
+    seeds: Iterable[int] = (),
+    chain: Mapping[str, str] | None = None,
+) -> Evidence:
+    """Return what ``n`` observations gave, on hardware unless ``kind`` says otherwise, and how far they spread."""
+    interval, interval_method = spread or (None, None)
+    return Evidence(
+        value=value,
+        unit=unit,
+        kind=kind,
+        method=method,
+        n=n,
+        seeds=tuple(seeds),
+        interval=interval,
+        interval_method=interval_method,
+        chain=dict(chain or {}),
+    )
 
 
 def weakest(kinds: Iterable[Kind]) -> Kind:

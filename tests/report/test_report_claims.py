@@ -3,9 +3,9 @@
 from fractions import Fraction
 
 import pytest
-from conftest import LEDGER, TEMPLATES
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic_run import LEDGER, TEMPLATES
 
 from paper2board.core.errors import UserError
 from paper2board.core.units import factor
