@@ -270,6 +270,12 @@ def device_model(wildcards):
     return f"{name}.{study(wildcards).int8_scheme(name)}"
 
 
+def emulated_core(wildcards, engine):
+    """The emulated core on which an engine's instructions are counted for a study's board."""
+    board = BOARDS[study(wildcards).board]
+    return board.processor.core(needs_mac16=ENGINES[engine].needs_mac16)
+
+
 def streams(wildcards):
     """Whether a back end's plan is streaming."""
     return next(e.streaming for e in ENGINES.values() if e.backend == wildcards.backend)

@@ -6,7 +6,7 @@ Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
@@ -16,6 +16,7 @@ from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
 from paper2board.networks.spec import NetworkSpec
+from paper2board.study.engines import ENGINES, EngineName
 from paper2board.study.recipe import Budget, Distillation, Name, Recipe
 from paper2board.tasks.detection.grid import BOX, Grid
 from paper2board.traces.columns import MeasuredTrace
@@ -24,7 +25,6 @@ VariantKind = Literal["trained", "transferred", "distilled", "fine-tuned", "prun
 Task = Literal["classification", "detection", "centroids"]
 """What a network answers: a class an image, boxes on a grid of cells, or objects' centres among cells (FOMO)."""
 
-Engine = Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"]
 Scenario = Literal[
     "unchanged",
     "indoor",
@@ -212,9 +212,9 @@ class Study(StrictModel):
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
     """The variant that goes on the board, in its released int8 form."""
-    engines: tuple[Engine, ...] = Field(default=get_args(Engine), min_length=1)
+    engines: tuple[EngineName, ...] = Field(default=tuple(ENGINES), min_length=1)
     """The engines that run it on the device (:data:`paper2board.study.engines.ENGINES`)."""
-    engine: Engine = "winograd"
+    engine: EngineName = "winograd"
     """Whose latency energy and battery life start from."""
     comparisons: dict[Name, tuple[str, str]] = Field(default_factory=dict)
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""

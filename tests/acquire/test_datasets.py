@@ -188,7 +188,8 @@ def test_folders(folder, tmp_path):
     ("raw", "reason"),
     [
         (SCENES | {"name": "other"}, "name: other must be the file's name, some"),
-        (SCENES | {"of": "none"}, "cannot be read"),
+        (SCENES | {"of": "none"}, r"of: .*none\.yaml does not exist"),
+        (BOXES | {"stand_in": "none"}, r"stand_in: .*none\.yaml does not exist"),
         (SCENES | {"of": "fruit-stand-in"}, "of: fruit-stand-in is of kind scenes"),
         (SCENES | {"classes": ["dog", "cow"]}, "classes: cifar10 has no class 'cow'"),
         (SCENES | {"classes": ["dog"]}, "one class alone"),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
 
 Split = Literal["train", "test"]
@@ -20,6 +21,14 @@ STAND_IN = "stand-in:"
 """How the origin of data begins that stand in for others."""
 Parse = Callable[[Path], "Dataset"]
 """Reads another set's file, as it stands there."""
+
+
+def parse_named(path: Path, key: str, name: str, parse: Parse) -> "Dataset":
+    """Return the set that ``key`` of the file at ``path`` names; raise :class:`UserError` if there is none."""
+    other = path.with_name(f"{name}.yaml")
+    if not other.is_file():
+        raise UserError(f"{path}: {key}: {other} does not exist; name a set of that folder")
+    return parse(other)
 
 
 class Dataset(StrictModel):

@@ -7,7 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from paper2board.acquire.datasets.base import IMAGE_SUFFIXES, ImageDataset, ImageFit, Parse, SetName
+from paper2board.acquire.datasets.base import (
+    IMAGE_SUFFIXES,
+    ImageDataset,
+    ImageFit,
+    Parse,
+    SetName,
+    parse_named,
+)
 from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
 
@@ -153,13 +160,12 @@ class BoxesDataset(ImageDataset):
     def completed(self, path: Path, parse: Parse) -> Self:
         if self.stand_in is None:
             return self
-        there = path.with_name(f"{self.stand_in}.yaml")
-        other = parse(there)
+        other = parse_named(path, "stand_in", self.stand_in, parse)
         if other.kind != "scenes":
             raise UserError(
                 f"{path}: stand_in: {other.name} is of kind {other.kind}; name a set of kind scenes"
             )
-        other = other.completed(there, parse)
+        other = other.completed(path, parse)
         for key, own, others in (
             ("size_px", self.image_px, other.image_px),
             ("classes", len(self.classes), len(other.classes)),

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from paper2board.acquire.datasets.base import ImageDataset, Parse, SetName
+from paper2board.acquire.datasets.base import ImageDataset, Parse, SetName, parse_named
 from paper2board.acquire.scene_recipe import SceneRecipe
 from paper2board.core.errors import UserError
 
@@ -42,7 +42,7 @@ class ScenesDataset(ImageDataset):
         return (self.of,)
 
     def completed(self, path: Path, parse: Parse) -> Self:
-        other = parse(path.with_name(f"{self.of}.yaml"))
+        other = parse_named(path, "of", self.of, parse)
         if other.kind != "cifar10":
             raise UserError(f"{path}: of: {self.of} is of kind {other.kind}; name a set of kind cifar10")
         if unknown := [name for name in self.classes if name not in other.classes]:
