@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.boards.board import Board, Figure
+from paper2board.boards.board import Board
+from paper2board.boards.figures import Figure
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
 from paper2board.core.files import atomic_path, digest

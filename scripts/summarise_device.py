@@ -51,7 +51,7 @@ if __name__ == "__main__":
                 logs[engine],
                 model,
                 cpu,
-                mac16=ENGINES[engine].core == "de212",
+                mac16=ENGINES[engine].needs_mac16,
                 chain=chains[engine],
                 prefix=f"device.{engine}",
             )

@@ -20,13 +20,14 @@ import numpy as np
 from tqdm import tqdm
 
 from paper2board.bench.networks import NETWORKS, SHAPES, build, random_inputs
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import Cpu, load_board
+from paper2board.boards.families import FAMILIES
 from paper2board.boards.latency import latency
 from paper2board.convert import c_code
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, counted
@@ -183,7 +184,7 @@ def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
 
 
 def _target(backend: Backend) -> Target:
-    return Target.DE212 if backend.needs_mac16 else Target.LX106
+    return Target(FAMILIES["esp32"].core(needs_mac16=backend.needs_mac16))
 
 
 def _samples(model: IntegerModel, ready: c_code.Engine, counts: dict[str, int]) -> list[_Sample]:

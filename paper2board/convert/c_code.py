@@ -15,9 +15,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
-from paper2board.convert.kernels.catalogue import Backend, candidates
+from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.memory_plan import KernelMemory, MemoryPlan, plan

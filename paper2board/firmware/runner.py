@@ -45,6 +45,11 @@ class Target(StrEnum):
         return self in (Target.LX106, Target.DE212)
 
     @property
+    def has_mac16(self) -> bool:
+        """Whether MAC16 kernels run on it."""
+        return self is Target.DE212
+
+    @property
     def prefix(self) -> str:
         """What precedes the names of its tools."""
         return COMPILER.removesuffix("gcc") if self.emulated else ""
@@ -101,7 +106,7 @@ def kernel_library(target: Target, folder: str | Path, *, checks: bool = False) 
     archive = folder / "libp2b.a"
     archive.unlink(missing_ok=True)
     objects = []
-    for source in engine_sources(mac16=target is Target.DE212):
+    for source in engine_sources(mac16=target.has_mac16):
         objects.append(folder / f"{source.parent.name}-{source.name}.o")
         _compile(target, [str(source), "-c", "-o", str(objects[-1])], checks=checks)
     _tool([f"{target.prefix}ar", "rcsD", str(archive), *map(str, objects)])

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import MAX_STEPS, engine, generate
 from paper2board.convert.compression import compress_input, weight_compression
 from paper2board.convert.engine_sources import engine_flags, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest

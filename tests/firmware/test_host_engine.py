@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from strategies import inputs_for, integer_models
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import generate
 from paper2board.convert.engine_sources import APPLICATION, ENGINE, WARNINGS, engine_flags, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.core.errors import UserError
 from paper2board.firmware import host
 from paper2board.firmware.host import HostModel, build_host

@@ -7,9 +7,9 @@ from strategies import integer_models
 from torch import nn
 
 from paper2board.bench.networks import NETWORKS, build
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import engine
 from paper2board.convert.c_layers import weighted_layer
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.memory_plan import KernelMemory, plan
 from paper2board.convert.steps import lower
