@@ -16,7 +16,7 @@ from paper2board.boards.board import Board, Figure
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
 from paper2board.core.files import atomic_path, digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.core.units import in_unit
 from paper2board.energy.memory_energy import LayerTraffic, memory_energy_metrics
 from paper2board.energy.metrics import duty_cycle_curve, energy_metrics
