@@ -29,5 +29,5 @@ if __name__ == "__main__":
             ready = choose(model, backend, limits)
         else:
             ready = engine(model, backend, streaming=False)
-        manifest = write_engine(ready, Path(snakemake.output.files[0]).parent)
+        manifest = write_engine(ready, Path(snakemake.output.model).parent)
         log(manifest.memory_map())

@@ -11,10 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_json
+from paper2board.core.strict import StrictModel
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -32,10 +33,8 @@ class Kind(StrEnum):
     """Taken from the paper, unchecked."""
 
 
-class Evidence(BaseModel):
+class Evidence(StrictModel):
     """One number and what stands behind it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     value: float | int
     unit: str

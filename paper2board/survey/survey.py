@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from paper2board.boards.board import Board, Platform
 from paper2board.boards.fit import Fit, fits
@@ -16,6 +16,7 @@ from paper2board.boards.latency import latency
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, counted
+from paper2board.core.strict import StrictModel
 from paper2board.study.recipe import Name
 from paper2board.survey.graph import Graph
 from paper2board.survey.instructions import graph_instructions
@@ -26,11 +27,7 @@ Quantity = Literal["parameters", "macs", "flash", "peak-layer-by-layer", "peak-s
 _BOARD_FIGURES = ("fits", "fits-layer-by-layer")
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Published(_Model):
+class Published(StrictModel):
     """Networks of one family: every combination of the lists."""
 
     family: Name
@@ -39,7 +36,7 @@ class Published(_Model):
     classes: tuple[PositiveInt, ...]
 
 
-class Ratio(_Model):
+class Ratio(StrictModel):
     """One network's figure over another's."""
 
     of: Name
@@ -47,14 +44,14 @@ class Ratio(_Model):
     what: Quantity
 
 
-class Survey(_Model):
+class Survey(StrictModel):
     """Which networks are surveyed, and for which board's clock latency is modelled."""
 
     board: Name
     networks: tuple[Published, ...]
-    own: dict[Name, str] = {}
+    own: dict[Name, str] = Field(default_factory=dict)
     """Networks of this project: name in the survey → name in :data:`paper2board.bench.networks.NETWORKS`."""
-    ratios: dict[Name, Ratio] = {}
+    ratios: dict[Name, Ratio] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
