@@ -12,7 +12,7 @@ from paper2board.convert.c_code import engine, write_engine
 from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.model.integer_model import read, renamed
 
 if __name__ == "__main__":

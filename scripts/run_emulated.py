@@ -16,7 +16,7 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import DoesNotFitError, UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, read_logits
 from paper2board.firmware import runner
 from paper2board.networks.pixels import to_int8

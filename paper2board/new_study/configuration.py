@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-
 from paper2board.core.configuration import parse_yaml
 from paper2board.core.errors import UserError
 

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-
 from paper2board.boards.board import load_board
 from paper2board.core.configuration import read_yaml
 from paper2board.core.errors import UserError

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_calls import Call, Make
+from paper2board.integer_model import IntegerModel, Softmax, Tensor, softmax_parameters
 
 from paper2board.convert import reference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.firmware.runner import Target
-from paper2board.integer_model import IntegerModel, Softmax, Tensor, softmax_parameters
 
 TARGETS = pytest.mark.parametrize("target", [Target.HOST_SANITIZED, Target.LX106])
 SEEDS = st.lists(st.integers(0, 2**32 - 1), min_size=40, max_size=40, unique=True)
