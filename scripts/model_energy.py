@@ -23,7 +23,7 @@ from paper2board.energy.phases import Recorded
 from paper2board.energy.trace_metrics import trace_metrics
 from paper2board.energy.units import in_unit
 from paper2board.energy.year import schedule_curve
-from paper2board.model.integer_model import macs, read
+from paper2board.model.file import read
 from paper2board.traces.columns import MeasuredTrace
 from paper2board.traces.laps import read_laps
 from paper2board.traces.timestamps import Timestamps
@@ -124,9 +124,9 @@ if __name__ == "__main__":
         if params.memory_energy:
             model = read(snakemake.input.model)
             layers = [
-                LayerTraffic(op.name, macs(model, op), model.tensors[op.output].size)
+                LayerTraffic(op.name, op.macs(model.tensors), model.tensors[op.output].size)
                 for op in model.ops
-                if macs(model, op)
+                if op.macs(model.tensors)
             ]
             latencies = {
                 layer.name: device[f"device.paper-split.layer.{layer.name}.latency"] for layer in layers

@@ -12,7 +12,9 @@ import numpy as np
 from paper2board.capture.log import DeviceLog
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
-from paper2board.model.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, macs
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D
 
 
 def device_metrics(
@@ -80,7 +82,7 @@ def device_metrics(
     deviation = float(totals.std())
     convolutions = [isinstance(op, Conv2D | DepthwiseConv2D) for op in ops]
     share = 100 * np.median(layers[:, convolutions].sum(axis=1) / totals)
-    density = np.median(totals) / sum(macs(model, op) for op in model.ops)
+    density = np.median(totals) / model.macs
     over = "over the images"
     metrics = count_and_latency(prefix, totals, "sum of layers, median over the images")
     metrics |= {
