@@ -8,9 +8,6 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
-
-
 include: "rules/common.smk"
 include: "rules/acquire.smk"
 include: "rules/train.smk"
@@ -18,6 +15,7 @@ include: "rules/compress.smk"
 include: "rules/convert.smk"
 include: "rules/firmware.smk"
 include: "rules/capture.smk"
+include: "rules/evaluate.smk"
 include: "rules/energy.smk"
 include: "rules/report.smk"
 

@@ -4,8 +4,8 @@
 rule capture_device:
     input:
         data=test_data,
-        image="build/{study}/device/{engine}.elf",
-        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
+        image=rules.build_device_image.output.image,
+        model=of_device_model(rules.convert_tflite.output.tflite),
     output:
         log="results/{study}/device/{engine}.log.jsonl",
     log:
@@ -29,18 +29,12 @@ rule capture_device:
 rule summarise_device:
     input:
         data=test_data,
-        logs=device_files("results/{study}/device/{engine}.log.jsonl"),
-        images=device_files("build/{study}/device/{engine}.elf"),
-        manifests=lambda w: [
-            f"{device_build(w)}/{ENGINES[name].backend}/manifest.json"
-            for name in study(w).engines
-        ],
-        c=lambda w: [
-            f"{device_build(w)}/{ENGINES[name].backend}/model.c"
-            for name in study(w).engines
-        ],
-        integers=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
-        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
+        logs=of_engines(rules.capture_device.output.log),
+        images=of_engines(rules.build_device_image.output.image),
+        manifests=of_engines(rules.generate_c.output.manifest),
+        c=of_engines(rules.generate_c.output.model),
+        integers=of_device_model(rules.convert_tflite.input.model),
+        model=of_device_model(rules.convert_tflite.output.tflite),
     output:
         metrics="results/{study}/metrics/device.json",
     log:
@@ -66,47 +60,12 @@ rule summarise_device:
         "../scripts/summarise_device.py"
 
 
-rule run_emulated:
-    input:
-        data=test_data,
-        tflite=released_tflite,
-        tflm=lambda w: [
-            f"results/{w.study}/s{first_seed(w)}/{name}.{scheme}.tflm.npy"
-            for name, scheme in released(w)
-        ],
-        firmware=firmware("app", "runner", "ports/emulator", "ports/xtensa"),
-        costs=COST_TABLE,
-        templates=C_TEMPLATES,
-    output:
-        metrics="results/{study}/metrics/emulated.json",
-    log:
-        "logs/{study}/run_emulated.log",
-    benchmark:
-        "benchmarks/{study}/run_emulated.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        names=released_names,
-        # Enough to see a difference; the device's model runs on many more.
-        images=2,
-        engine=lambda w: study(w).engine,
-        cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
-        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
-        digests=data_digests,
-        code=code("run_emulated"),
-    message:
-        "{wildcards.study}: running every int8 network on the emulated core"
-    script:
-        "../scripts/run_emulated.py"
-
-
 rule capture_board:
     input:
         data=test_data,
-        image="build/{study}/esp32",
-        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
-        logits=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.logits.npy",
+        image=rules.build_esp32_image.output.folder,
+        model=of_device_model(rules.convert_tflite.output.tflite),
+        logits=lambda w: of_device_model(rules.evaluate_integer.output.logits)(w),
     output:
         metrics="results/{study}/metrics/board.json",
     log:

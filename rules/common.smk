@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 from paper2board.acquire.dataset import read_dataset
 from paper2board.core.closure import closure_digest
-from paper2board.core.configuration import validate
+from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
@@ -26,7 +26,17 @@ from paper2board.study.schema import (
 from paper2board.tasks.detection.grid import Grid
 
 try:
-    CONFIG = validate(config, Config, "config/config.yaml")
+    # Snakemake's own reader keeps the last of two equal keys, so the file is read by ours first.
+    load_yaml("config/config.yaml", Config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    CONFIG = Document("--config", config).validated(Config)
     STUDIES = {
         name: load_study(f"config/studies/{name}.yaml") for name in CONFIG.studies
     }
@@ -104,6 +114,84 @@ def budget(wildcards):
     return study(wildcards).budgets[CONFIG.budget]
 
 
+def first_seed(wildcards):
+    """The seed whose models go on the device."""
+    return budget(wildcards).seeds[0]
+
+
+def made(pattern, wildcards, **values):
+    """The file that a rule's output pattern stands for in a job, with ``values`` for wildcards that the job lacks."""
+    return pattern.format(**dict(wildcards.items()) | values)
+
+
+def of_device_model(pattern, **values):
+    """An input function: the file of the int8 model that goes on the device, by a rule's output pattern."""
+
+    def file(wildcards):
+        name = study(wildcards).device_variant
+        scheme = study(wildcards).int8_scheme(name)
+        model = {"seed": first_seed(wildcards), "variant": name, "scheme": scheme}
+        return made(pattern, wildcards, **model | values)
+
+    return file
+
+
+def of_device_network(pattern):
+    """An input function: the file of the float network behind that model; none if it was imported."""
+
+    def file(wildcards):
+        name = study(wildcards).device_variant
+        if name not in study(wildcards).trained:
+            return []
+        return made(pattern, wildcards, seed=first_seed(wildcards), variant=name)
+
+    return file
+
+
+def of_engine(pattern):
+    """An input function: the file of the device's model for the engine of a job, by default the study's."""
+
+    def file(wildcards):
+        engine = getattr(wildcards, "engine", study(wildcards).engine)
+        return of_device_model(pattern, engine=engine, backend=ENGINES[engine].backend)(
+            wildcards
+        )
+
+    return file
+
+
+def of_engines(pattern):
+    """An input function: the file of the device's model for each engine of the study."""
+    return lambda wildcards: [
+        of_device_model(pattern, engine=engine, backend=ENGINES[engine].backend)(
+            wildcards
+        )
+        for engine in study(wildcards).engines
+    ]
+
+
+def boxes_of(wildcards):
+    """The tables with which a detector's device decodes boxes; none for other networks."""
+    if device_task(wildcards) != "detection":
+        return []
+    return made(rules.generate_boxes.output.header, wildcards)
+
+
+def of_released_models(pattern):
+    """An input function: the file of every int8 model of a study, by a rule's output pattern."""
+    return lambda wildcards: [
+        made(
+            pattern, wildcards, seed=first_seed(wildcards), variant=name, scheme=scheme
+        )
+        for name, scheme in study(wildcards).released()
+    ]
+
+
+def released_names(wildcards):
+    """The variant of every int8 model of a study, in the same order."""
+    return [name for name, _ in study(wildcards).released()]
+
+
 def code(name):
     """Digest of a script and all library modules it imports: an edited module re-runs what uses it."""
     return closure_digest(f"scripts/{name}.py")
@@ -176,11 +264,6 @@ CATALOGUE = files_below("reports/metrics", ".yaml")
 REPORT_FILES = sorted(str(path) for path in Path("reports").glob("report.*"))
 
 
-def first_seed(wildcards):
-    """The seed whose models go on the device."""
-    return budget(wildcards).seeds[0]
-
-
 def released(wildcards):
     """(variant, scheme) of every released int8 model."""
     return study(wildcards).released()
@@ -190,22 +273,6 @@ def device_model(wildcards):
     """``variant.scheme`` of the model that goes on the device."""
     name = study(wildcards).device_variant
     return f"{name}.{study(wildcards).int8_scheme(name)}"
-
-
-def device_float(wildcards, pattern):
-    """A file of the device model's float network, by a pattern of its name; none if it was imported."""
-    name = study(wildcards).device_variant
-    return pattern.format(name=name) if name in study(wildcards).trained else []
-
-
-def device_build(wildcards):
-    """The folder of what is built of that model: generated C by back end, host library."""
-    return f"build/{wildcards.study}/s{first_seed(wildcards)}/{device_model(wildcards)}"
-
-
-def engine_c(wildcards, name):
-    """A file of the C that a device engine is built of."""
-    return f"{device_build(wildcards)}/{ENGINES[wildcards.engine].backend}/{name}"
 
 
 def streams(wildcards):
@@ -303,19 +370,6 @@ def ssd_grid(wildcards):
     return Grid.of(student.input, student.output).model_dump()
 
 
-def released_tflite(wildcards):
-    """The .tflite file of every int8 model of a study."""
-    return [
-        f"models/{wildcards.study}/s{first_seed(wildcards)}/{name}.{scheme}.tflite"
-        for name, scheme in released(wildcards)
-    ]
-
-
-def released_names(wildcards):
-    """The variant of every int8 model of a study, in the same order."""
-    return [name for name, _ in released(wildcards)]
-
-
 def comparisons(task):
     """A parameter function: the gains to report between scores of one task."""
     return lambda wildcards: {
@@ -335,13 +389,6 @@ def shown(wildcards, task):
 def device_task(wildcards):
     """What the model on the device answers."""
     return study(wildcards).task_of(study(wildcards).device_variant)
-
-
-def device_files(pattern):
-    """An input function: one file an engine of the study."""
-    return lambda wildcards: expand(
-        pattern, study=wildcards.study, engine=study(wildcards).engines
-    )
 
 
 def has_engine(wildcards, name):

@@ -73,21 +73,16 @@ rule convert_tflite:
 
 rule generate_c:
     input:
-        model="models/{study}/s{seed}/{variant}.{scheme}.tflite",
-        integers="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+        model=rules.convert_tflite.output.tflite,
+        integers=rules.convert_tflite.input.model,
         templates=C_TEMPLATES,
         costs=COST_TABLE,
     output:
-        files=[
-            f"build/{{study}}/s{{seed}}/{{variant}}.{{scheme}}/{{backend}}/{name}"
-            for name in (
-                "model.c",
-                "model.h",
-                "weights.bin",
-                "weights.h",
-                "manifest.json",
-            )
-        ],
+        model="build/{study}/s{seed}/{variant}.{scheme}/{backend}/model.c",
+        header="build/{study}/s{seed}/{variant}.{scheme}/{backend}/model.h",
+        weights="build/{study}/s{seed}/{variant}.{scheme}/{backend}/weights.bin",
+        weights_text="build/{study}/s{seed}/{variant}.{scheme}/{backend}/weights.h",
+        manifest="build/{study}/s{seed}/{variant}.{scheme}/{backend}/manifest.json",
     log:
         "logs/{study}/s{seed}/generate_c.{variant}.{scheme}.{backend}.log",
     benchmark:
@@ -105,68 +100,10 @@ rule generate_c:
         "../scripts/generate_c.py"
 
 
-rule run_tflm:
-    input:
-        data=test_data,
-        tflite="models/{study}/s{seed}/{variant}.{scheme}.tflite",
-    output:
-        logits="results/{study}/s{seed}/{variant}.{scheme}.tflm.npy",
-    log:
-        "logs/{study}/s{seed}/run_tflm.{variant}.{scheme}.log",
-    benchmark:
-        "benchmarks/{study}/s{seed}/run_tflm.{variant}.{scheme}.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        limit=parity_limit,
-        digests=data_digests,
-        code=code("run_tflm"),
-    message:
-        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in TFLite Micro"
-    script:
-        "../scripts/run_tflm.py"
-
-
-rule verify_parity:
-    input:
-        simulation=lambda w: [
-            f"results/{w.study}/s{first_seed(w)}/{name}.{scheme}.logits.npy"
-            for name, scheme in released(w)
-        ],
-        tflm=lambda w: [
-            f"results/{w.study}/s{first_seed(w)}/{name}.{scheme}.tflm.npy"
-            for name, scheme in released(w)
-        ],
-        engine=lambda w: f"results/{w.study}/s{first_seed(w)}/{device_model(w)}.engine.npy",
-        onnx=lambda w: device_float(
-            w, f"results/{w.study}/s{first_seed(w)}/metrics/onnx.{{name}}.json"
-        ),
-        device=device_files("results/{study}/device/{engine}.log.jsonl"),
-        image=device_files("build/{study}/device/{engine}.elf"),
-    output:
-        metrics="results/{study}/metrics/parity.json",
-    log:
-        "logs/{study}/verify_parity.log",
-    benchmark:
-        "benchmarks/{study}/verify_parity.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        variants=lambda w: [name for name, _ in released(w)],
-        device_variant=lambda w: study(w).device_variant,
-        code=code("verify_parity"),
-    message:
-        "{wildcards.study}: comparing simulation, TFLite Micro, C engine and device bit by bit"
-    script:
-        "../scripts/verify_parity.py"
-
-
 rule compare_compression:
     input:
         data=training_data,
-        manifest=lambda w: f"{device_build(w)}/paper/manifest.json",
+        manifest=of_device_model(rules.generate_c.output.manifest, backend="paper"),
     output:
         metrics="results/{study}/metrics/compression.json",
         folder=directory("results/{study}/input-compression"),

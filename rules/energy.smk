@@ -4,10 +4,8 @@
 rule time_host:
     input:
         data=training_data,
-        library=lambda w: f"{device_build(w)}/libhost.so",
-        weights=lambda w: device_float(
-            w, f"models/{w.study}/s{first_seed(w)}/{{name}}.safetensors"
-        ),
+        library=of_device_model(rules.build_host_library.output.library),
+        weights=of_device_network(rules.train_network.output.weights),
     output:
         metrics="results/{study}/metrics/host.json",
         notes="results/{study}/host_notes.json",
@@ -31,8 +29,8 @@ rule time_host:
 
 rule model_energy:
     input:
-        device="results/{study}/metrics/device.json",
-        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
+        device=rules.summarise_device.output.metrics,
+        model=of_device_model(rules.convert_tflite.input.model),
         trace=lambda w: study(w).trace.file if study(w).trace else [],
         serial_log=lambda w: (study(w).trace and study(w).trace.log) or [],
     output:

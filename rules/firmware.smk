@@ -3,8 +3,8 @@
 
 rule build_host_library:
     input:
-        model="build/{study}/s{seed}/{variant}.{scheme}/portable/model.c",
-        header="build/{study}/s{seed}/{variant}.{scheme}/portable/model.h",
+        model=lambda w: made(rules.generate_c.output.model, w, backend="portable"),
+        header=lambda w: made(rules.generate_c.output.header, w, backend="portable"),
         firmware=firmware("app", "ports/host"),
     output:
         library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
@@ -23,32 +23,9 @@ rule build_host_library:
         "../scripts/build_host_library.py"
 
 
-rule run_engine:
-    input:
-        data=test_data,
-        library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
-    output:
-        logits="results/{study}/s{seed}/{variant}.{scheme}.engine.npy",
-    log:
-        "logs/{study}/s{seed}/run_engine.{variant}.{scheme}.log",
-    benchmark:
-        "benchmarks/{study}/s{seed}/run_engine.{variant}.{scheme}.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        limit=lambda w: budget(w).test_images,
-        digests=data_digests,
-        code=code("run_engine"),
-    message:
-        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in the C engine on this host"
-    script:
-        "../scripts/run_engine.py"
-
-
 rule generate_boxes:
     input:
-        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
+        model=of_device_model(rules.convert_tflite.input.model),
     output:
         header="build/{study}/device/boxes.h",
     log:
@@ -69,11 +46,9 @@ rule generate_boxes:
 
 rule build_device_image:
     input:
-        model=lambda w: engine_c(w, "model.c"),
-        header=lambda w: engine_c(w, "model.h"),
-        boxes=lambda w: (
-            f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
-        ),
+        model=of_engine(rules.generate_c.output.model),
+        header=of_engine(rules.generate_c.output.header),
+        boxes=boxes_of,
         firmware=firmware("app", "ports/emulator", "ports/xtensa"),
     output:
         image="build/{study}/device/{engine}.elf",
@@ -95,15 +70,9 @@ rule build_device_image:
 
 rule build_esp32_image:
     input:
-        model=lambda w: (
-            f"{device_build(w)}/{ENGINES[study(w).engine].backend}/model.c"
-        ),
-        header=lambda w: (
-            f"{device_build(w)}/{ENGINES[study(w).engine].backend}/model.h"
-        ),
-        boxes=lambda w: (
-            f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
-        ),
+        model=of_engine(rules.generate_c.output.model),
+        header=of_engine(rules.generate_c.output.header),
+        boxes=boxes_of,
         firmware=firmware("app", "ports/esp32", "ports/xtensa"),
     output:
         folder=directory("build/{study}/esp32"),
@@ -126,11 +95,9 @@ rule build_esp32_image:
 
 rule build_esp_idf:
     input:
-        model=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.tflite",
-        integers=lambda w: f"models/{w.study}/s{first_seed(w)}/{device_model(w)}.integer.safetensors",
-        boxes=lambda w: (
-            f"build/{w.study}/device/boxes.h" if device_task(w) == "detection" else []
-        ),
+        model=of_device_model(rules.convert_tflite.output.tflite),
+        integers=of_device_model(rules.convert_tflite.input.model),
+        boxes=boxes_of,
         templates=C_TEMPLATES,
         costs=COST_TABLE,
         firmware=firmware("app"),

@@ -31,5 +31,5 @@ if __name__ == "__main__":
             engine = choose(model, backend, limits)
         else:
             engine = plan_engine(model, backend, streaming=False)
-        manifest = write_engine(engine, Path(snakemake.output.files[0]).parent)
+        manifest = write_engine(engine, Path(snakemake.output.model).parent)
         log(manifest.memory_map())

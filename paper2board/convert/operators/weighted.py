@@ -298,7 +298,7 @@ def _with_output(
         low,
         requires_tflite_rounding=packed.requires_tflite_rounding,
     )
-    output = {"mode": f"P2B_{mode.name}", "low": low, "high": high, "channels": "channels"}
+    output = {"mode": f"P2B_REQUANT_{mode.name}", "low": low, "high": high, "channels": "channels"}
     return fields | {"output": output, "weights": "weights"}, {"weights": packed.weights, "channels": records}
 
 

@@ -1,0 +1,468 @@
+# Outputs over the test images in every form of a network, their parity, scores, comparisons.
+
+
+rule evaluate_float:
+    input:
+        data=test_data,
+        weights="models/{study}/s{seed}/{model}.safetensors",
+    output:
+        logits="results/{study}/s{seed}/{model}.{float_scheme}.logits.npy",
+    log:
+        "logs/{study}/s{seed}/evaluate_float.{model}.{float_scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/evaluate_float.{model}.{float_scheme}.tsv"
+    wildcard_constraints:
+        study=studies_with(
+            "trained", "transferred", "distilled", "fine-tuned", "pruned"
+        ),
+        model="[a-z0-9-]+([.]magnitude-[0-9]+)?",
+        float_scheme="fp32|deck-int8",
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        digests=data_digests,
+        code=code("evaluate_float"),
+    message:
+        "{wildcards.study}: evaluating {wildcards.model} as {wildcards.float_scheme} (seed {wildcards.seed})"
+    script:
+        "../scripts/evaluate_float.py"
+
+
+rule evaluate_ssd:
+    input:
+        data=test_data,
+        weights="models/{study}/s{seed}/{variant}.safetensors",
+    output:
+        logits="results/{study}/s{seed}/{variant}.fp32.logits.npy",
+    log:
+        "logs/{study}/s{seed}/evaluate_ssd.{variant}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/evaluate_ssd.{variant}.tsv"
+    wildcard_constraints:
+        study=studies_with("ssd"),
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        grid=ssd_grid,
+        digests=data_digests,
+        code=code("evaluate_ssd"),
+    message:
+        "{wildcards.study}: evaluating the SSD {wildcards.variant} (seed {wildcards.seed})"
+    script:
+        "../scripts/evaluate_ssd.py"
+
+
+rule evaluate_integer:
+    input:
+        data=test_data,
+        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+    output:
+        logits="results/{study}/s{seed}/{variant}.{scheme}.logits.npy",
+    log:
+        "logs/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        digests=data_digests,
+        code=code("evaluate_integer"),
+    message:
+        "{wildcards.study}: simulating {wildcards.variant}.{wildcards.scheme} (seed {wildcards.seed})"
+    script:
+        "../scripts/evaluate_integer.py"
+
+
+rule run_tflm:
+    input:
+        data=test_data,
+        tflite=rules.convert_tflite.output.tflite,
+    output:
+        logits="results/{study}/s{seed}/{variant}.{scheme}.tflm.npy",
+    log:
+        "logs/{study}/s{seed}/run_tflm.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/run_tflm.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        limit=parity_limit,
+        digests=data_digests,
+        code=code("run_tflm"),
+    message:
+        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in TFLite Micro"
+    script:
+        "../scripts/run_tflm.py"
+
+
+rule run_engine:
+    input:
+        data=test_data,
+        library=rules.build_host_library.output.library,
+    output:
+        logits="results/{study}/s{seed}/{variant}.{scheme}.engine.npy",
+    log:
+        "logs/{study}/s{seed}/run_engine.{variant}.{scheme}.log",
+    benchmark:
+        "benchmarks/{study}/s{seed}/run_engine.{variant}.{scheme}.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        limit=lambda w: budget(w).test_images,
+        digests=data_digests,
+        code=code("run_engine"),
+    message:
+        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in the C engine on this host"
+    script:
+        "../scripts/run_engine.py"
+
+
+rule run_emulated:
+    input:
+        data=test_data,
+        tflite=of_released_models(rules.convert_tflite.output.tflite),
+        tflm=of_released_models(rules.run_tflm.output.logits),
+        firmware=firmware("app", "runner", "ports/emulator", "ports/xtensa"),
+        costs=COST_TABLE,
+        templates=C_TEMPLATES,
+    output:
+        metrics="results/{study}/metrics/emulated.json",
+    log:
+        "logs/{study}/run_emulated.log",
+    benchmark:
+        "benchmarks/{study}/run_emulated.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        names=released_names,
+        # Enough to see a difference; the device's model runs on many more.
+        images=2,
+        engine=lambda w: study(w).engine,
+        cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
+        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
+        digests=data_digests,
+        code=code("run_emulated"),
+    message:
+        "{wildcards.study}: running every int8 network on the emulated core"
+    script:
+        "../scripts/run_emulated.py"
+
+
+rule verify_parity:
+    input:
+        simulation=of_released_models(rules.evaluate_integer.output.logits),
+        tflm=of_released_models(rules.run_tflm.output.logits),
+        engine=of_device_model(rules.run_engine.output.logits),
+        onnx=of_device_network(rules.export_onnx.output.metrics),
+        device=of_engines(rules.capture_device.output.log),
+        image=of_engines(rules.build_device_image.output.image),
+    output:
+        metrics="results/{study}/metrics/parity.json",
+    log:
+        "logs/{study}/verify_parity.log",
+    benchmark:
+        "benchmarks/{study}/verify_parity.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        variants=released_names,
+        device_variant=lambda w: study(w).device_variant,
+        code=code("verify_parity"),
+    message:
+        "{wildcards.study}: comparing simulation, TFLite Micro, C engine and device bit by bit"
+    script:
+        "../scripts/verify_parity.py"
+
+
+rule summarise_accuracy:
+    input:
+        data=test_data,
+        logits=scored_files("classification", logits_file),
+        models=scored_files("classification", model_file),
+        confusion=lambda w: f"results/{w.study}/s{first_seed(w)}/{shown(w, 'classification')}.logits.npy",
+    output:
+        metrics="results/{study}/metrics/accuracy.json",
+        confusion="results/{study}/confusion.classification.json",
+    log:
+        "logs/{study}/summarise_accuracy.log",
+    benchmark:
+        "benchmarks/{study}/summarise_accuracy.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        accuracies=lambda w: study(w).accuracies("classification"),
+        comparisons=comparisons("classification"),
+        seeds=lambda w: list(budget(w).seeds),
+        limit=lambda w: budget(w).test_images,
+        classes=lambda w: list(DATASETS[study(w).dataset].classes),
+        confusion_of=lambda w: shown(w, "classification"),
+        digests=data_digests,
+        code=code("summarise_accuracy"),
+    message:
+        "{wildcards.study}: accuracies, gains and their intervals"
+    script:
+        "../scripts/summarise_accuracy.py"
+
+
+rule summarise_detection:
+    input:
+        data=test_data,
+        logits=scored_files("detection", logits_file),
+        models=scored_files("detection", model_file),
+    output:
+        metrics="results/{study}/metrics/detection.json",
+        confusion="results/{study}/confusion.detection.json",
+        curves="results/{study}/precision_recall.json",
+    log:
+        "logs/{study}/summarise_detection.log",
+    benchmark:
+        "benchmarks/{study}/summarise_detection.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        accuracies=lambda w: study(w).accuracies("detection"),
+        comparisons=comparisons("detection"),
+        seeds=lambda w: list(budget(w).seeds),
+        limit=lambda w: budget(w).test_images,
+        classes=lambda w: list(DATASETS[study(w).dataset].classes),
+        grid=ssd_grid,
+        confusion_of=lambda w: shown(w, "detection"),
+        digests=data_digests,
+        code=code("summarise_detection"),
+    message:
+        "{wildcards.study}: average precision, gains and their intervals"
+    script:
+        "../scripts/summarise_detection.py"
+
+
+rule summarise_centroids:
+    input:
+        data=test_data,
+        logits=scored_files("centroids", logits_file),
+        models=scored_files("centroids", model_file),
+    output:
+        metrics="results/{study}/metrics/centroids.json",
+    log:
+        "logs/{study}/summarise_centroids.log",
+    benchmark:
+        "benchmarks/{study}/summarise_centroids.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        accuracies=lambda w: study(w).accuracies("centroids"),
+        seeds=lambda w: list(budget(w).seeds),
+        limit=lambda w: budget(w).test_images,
+        digests=data_digests,
+        code=code("summarise_centroids"),
+    message:
+        "{wildcards.study}: centroids found, and their intervals"
+    script:
+        "../scripts/summarise_centroids.py"
+
+
+rule evaluate_scenarios:
+    input:
+        data=test_data,
+        library=of_device_model(rules.build_host_library.output.library),
+        model=of_device_model(rules.convert_tflite.input.model),
+    output:
+        metrics="results/{study}/metrics/scenarios.json",
+    log:
+        "logs/{study}/evaluate_scenarios.log",
+    benchmark:
+        "benchmarks/{study}/evaluate_scenarios.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        scenarios=lambda w: list(study(w).scenarios),
+        seed=lambda w: first_seed(w),
+        limit=lambda w: budget(w).test_images,
+        digests=data_digests,
+        code=code("evaluate_scenarios"),
+    message:
+        "{wildcards.study}: the device's detector under perturbations"
+    script:
+        "../scripts/evaluate_scenarios.py"
+
+
+rule cross_validate:
+    input:
+        training=training_data,
+        test=test_data,
+        pretrained=lambda w: f"data/pretrained/{study(w).variants[study(w).cross_validation.variant].pretrained}.safetensors",
+    output:
+        metrics="results/{study}/metrics/cross-validation.json",
+    log:
+        "logs/{study}/cross_validate.log",
+    benchmark:
+        "benchmarks/{study}/cross_validate.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: training_threads
+    params:
+        variant=lambda w: study(w).cross_validation.variant,
+        network=lambda w: (
+            study(w).network_of(study(w).cross_validation.variant).model_dump()
+        ),
+        folds=lambda w: study(w).cross_validation.folds,
+        repeats=lambda w: study(w).cross_validation.repeats,
+        epochs=lambda w: study(w).cross_validation.epochs,
+        seed=lambda w: first_seed(w),
+        threads=CONFIG.training_threads,
+        digests=data_digests,
+        code=code("cross_validate"),
+    message:
+        "{wildcards.study}: repeated cross-validation of transfer learning"
+    script:
+        "../scripts/cross_validate.py"
+
+
+rule compare_detectors:
+    input:
+        tflite=of_released_models(rules.convert_tflite.output.tflite),
+        counts="results/{study}/metrics/networks.json",
+        costs=COST_TABLE,
+    output:
+        metrics="results/{study}/metrics/comparison.json",
+    log:
+        "logs/{study}/compare_detectors.log",
+    benchmark:
+        "benchmarks/{study}/compare_detectors.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        names=released_names,
+        without_int8=lambda w: [
+            name for name in study(w).trained if name not in released_names(w)
+        ],
+        backend=lambda w: ENGINES[study(w).engine].backend,
+        memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
+        cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
+        code=code("compare_detectors"),
+    message:
+        "{wildcards.study}: modelling the detectors side by side on the board"
+    script:
+        "../scripts/compare_detectors.py"
+
+
+rule measure_arena:
+    input:
+        tflite=of_released_models(rules.convert_tflite.output.tflite),
+    output:
+        metrics="results/{study}/metrics/arena.json",
+    log:
+        "logs/{study}/measure_arena.log",
+    benchmark:
+        "benchmarks/{study}/measure_arena.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        names=released_names,
+        code=code("measure_arena"),
+    message:
+        "{wildcards.study}: measuring tensor arenas"
+    script:
+        "../scripts/measure_arena.py"
+
+
+rule survey_networks:
+    input:
+        survey=lambda w: f"config/surveys/{study(w).survey}.yaml",
+        boards=files_below("config/boards", ".yaml"),
+        costs=COST_TABLE,
+    output:
+        metrics="results/{study}/metrics/survey.json",
+        table="results/{study}/survey.csv",
+    log:
+        "logs/{study}/survey_networks.log",
+    benchmark:
+        "benchmarks/{study}/survey_networks.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        code=code("survey_networks"),
+    message:
+        "{wildcards.study}: surveying published networks"
+    script:
+        "../scripts/survey_networks.py"
+
+
+rule compare_magnitude_pruning:
+    input:
+        data=test_data,
+        weights=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.magnitude-{percent}.safetensors"
+            for name, percent in magnitude_models(w)
+        ],
+        logits=lambda w: [
+            f"results/{w.study}/s{first_seed(w)}/{name}.magnitude-{percent}.fp32.logits.npy"
+            for name, percent in magnitude_models(w)
+        ],
+    output:
+        metrics="results/{study}/metrics/magnitude-pruning.json",
+    log:
+        "logs/{study}/compare_magnitude_pruning.log",
+    benchmark:
+        "benchmarks/{study}/compare_magnitude_pruning.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
+        tasks=lambda w: [study(w).task_of(name) for name, _ in magnitude_models(w)],
+        seed=lambda w: first_seed(w),
+        limit=lambda w: budget(w).test_images,
+        digests=data_digests,
+        code=code("compare_magnitude_pruning"),
+    message:
+        "{wildcards.study}: what unstructured pruning does to accuracy and file size"
+    script:
+        "../scripts/compare_magnitude_pruning.py"
+
+
+rule count_networks:
+    input:
+        weights=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.safetensors"
+            for name in study(w).trained
+        ],
+        models=lambda w: [
+            f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.integer.safetensors"
+            for name, scheme in released(w)
+        ],
+        tflite=of_released_models(rules.convert_tflite.output.tflite),
+    output:
+        metrics="results/{study}/metrics/networks.json",
+    log:
+        "logs/{study}/count_networks.log",
+    benchmark:
+        "benchmarks/{study}/count_networks.tsv"
+    conda:
+        "../envs/paper2board.yaml"
+    threads: 1
+    params:
+        variants=lambda w: list(study(w).trained),
+        quantized=released_names,
+        reduction=lambda w: study(w).reduction,
+        code=code("count_networks"),
+    message:
+        "{wildcards.study}: counting parameters, MACs and bytes"
+    script:
+        "../scripts/count_networks.py"
