@@ -26,8 +26,13 @@ from paper2board.capture.link import serial_line
 from paper2board.convert.c_code import generate
 from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import FullyConnected, IntegerModel, Pool2D, Reshape, Softmax, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Reshape
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import FullyConnected
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 
 LOGITS = Tensor("logits", (10,), 0.05, 4)
 

@@ -11,7 +11,8 @@ import pytest
 from checkout import ROOT
 
 from paper2board.bench.random_networks import random_inputs, random_network
-from paper2board.convert.c_code import engine, write_engine
+from paper2board.convert.c_code import write_engine
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.engine_sources import WARNINGS, engine_flags, engine_sources
 from paper2board.convert.two_cores import schedule_for_two_cores
 from paper2board.firmware.idf import PROJECT
@@ -45,9 +46,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
             model = random_network(seed)
             inputs = random_inputs(model, INPUTS, seed)
             for backend in BACKENDS:
-                streaming = engine(model, backend)
+                streaming = plan_engine(model, backend)
                 plans = {
-                    "layers": engine(model, backend, streaming=False),
+                    "layers": plan_engine(model, backend, streaming=False),
                     "streaming": streaming,
                     "pairs": schedule_for_two_cores(streaming),
                 }

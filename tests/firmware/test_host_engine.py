@@ -19,8 +19,11 @@ from paper2board.core.errors import UserError
 from paper2board.firmware import host
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import FLAGS
-from paper2board.model.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
-from paper2board.model.simulate import multiply_by_quantized_multiplier, simulate
+from paper2board.model.fixed_point import multiply_by_quantized_multiplier
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import Conv2D, FullyConnected
+from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor, quantize_multiplier
 
 _numbers = itertools.count()
 BACKENDS = [backend for backend in Backend if not backend.needs_mac16]
