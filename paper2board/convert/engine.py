@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.layer import Packed
