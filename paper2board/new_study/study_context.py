@@ -61,9 +61,25 @@ def _training(request: Request, network: NetworkSpec, classes: int, images: int)
     batch = min(128, max(8, images // 10))
     repeats = ceil(TRAINING_STEPS / (16 * ceil(images / batch)))
     recipes = [
-        ("teacher", "The teacher's recipe: long, because it is trained only once.", 20, 120, 0.1, 0.0, 0.0005),
+        (
+            "teacher",
+            "The teacher's recipe: long, because it is trained only once.",
+            20,
+            120,
+            0.1,
+            0.0,
+            0.0005,
+        ),
         ("scratch", "From random weights.", 16, 100, 0.1, 0.05, 0.0005),
-        ("fine-tune", "After pruning, or as further training: a lower learning rate.", 10, 60, 0.05, 0.0, 0.0005),
+        (
+            "fine-tune",
+            "After pruning, or as further training: a lower learning rate.",
+            10,
+            60,
+            0.05,
+            0.0,
+            0.0005,
+        ),
         (
             "qat",
             "Quantization-aware training starts from trained weights: short, with a low learning rate.",
