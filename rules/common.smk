@@ -9,9 +9,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_datasets
 from paper2board.core.closure import closure_digest
-from paper2board.core.configuration import validate
+from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
@@ -26,16 +26,21 @@ from paper2board.study.schema import (
 from paper2board.tasks.detection.grid import Grid
 
 try:
-    CONFIG = validate(config, Config, "config/config.yaml")
+    # Snakemake's own reader keeps the last of two equal keys, so the file is read by ours first.
+    load_yaml("config/config.yaml", Config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    CONFIG = Document("--config", config).validated(Config)
     STUDIES = {
         name: load_study(f"config/studies/{name}.yaml") for name in CONFIG.studies
     }
-    DATASETS = {}
-    wanted = [s.dataset for s in STUDIES.values()]
-    while wanted:
-        name = wanted.pop()
-        DATASETS[name] = read_dataset(f"config/datasets/{name}.yaml")
-        wanted += [other for other in DATASETS[name].needs if other not in DATASETS]
+    DATASETS = read_datasets({s.dataset for s in STUDIES.values()})
     for name, s in STUDIES.items():
         path = f"config/studies/{name}.yaml"
         check_budget(s, path, CONFIG.budget)
@@ -263,6 +268,12 @@ def device_model(wildcards):
     """``variant.scheme`` of the model that goes on the device."""
     name = study(wildcards).device_variant
     return f"{name}.{study(wildcards).int8_scheme(name)}"
+
+
+def emulated_core(wildcards, engine):
+    """The emulated core on which an engine's instructions are counted for a study's board."""
+    board = BOARDS[study(wildcards).board]
+    return board.processor.core(needs_mac16=ENGINES[engine].needs_mac16)
 
 
 def streams(wildcards):

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Integer arithmetic shared by all kernels: TFLite's requantization and a small division.
  *
  * Everything here is exact, needs 32-bit multiplications only and calls nothing, because the Xtensa lx106
@@ -60,7 +61,7 @@ static inline int32_t p2b_saturating_shift_left(int32_t x, int32_t shift)
 }
 
 /* x * multiplier * 2^(shift - 31): TFLite's MultiplyByQuantizedMultiplier with double rounding.
- * multiplier: 0 or 2^30 .. 2^31 - 1; shift: -31 .. 31 (positive: to the left, before the multiplication). */
+ * multiplier: 0 .. 2^31 - 1; shift: -31 .. 31 (positive: to the left, before the multiplication). */
 static inline int32_t p2b_requantize(int32_t x, int32_t multiplier, int32_t shift)
 {
     if (shift > 0)

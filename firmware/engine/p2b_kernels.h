@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* int8 layers with TFLite's semantics, row by row: the interface that every kernel implements.
  *
  * Data
@@ -18,26 +19,27 @@
  * - out: pointers to the rows to compute. rows: how many of them, 1 unless the kernel's step says more.
  * - scratch: at least the bytes that the generator reserved for the kernel, at a multiple of 16 bytes; its
  *   content is not kept from call to call.
- * - No kernel keeps state; inputs, outputs and scratch do not overlap. */
+ * - No kernel keeps state; inputs, outputs and scratch do not overlap.
+ *
+ * Compiled with P2B_CHECKS=1, a kernel ends the program if its caller breaks what is said here (p2b_checks.h). */
 #ifndef P2B_KERNELS_H
 #define P2B_KERNELS_H
 
 #include <stdint.h>
 
-typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                          void *scratch);
+typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch);
 
 /* How an accumulator becomes an output value, before the clamp. */
 enum {
     /* (high(acc << 6, multiplier) + rounding) >> shift, high being the upper word of the signed 64-bit product.
      * Exact for |acc| < 2^25 and right shifts, if low is not below the zero point. The zero point is in
      * rounding. */
-    P2B_FAST,
-    /* As P2B_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
-    P2B_FAST_SIGNED,
+    P2B_REQUANT_FAST,
+    /* As P2B_REQUANT_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
+    P2B_REQUANT_FAST_SIGNED,
     /* p2b_requantize(acc, multiplier, shift) + zero point: TFLite's, for any accumulator and shift. rounding is
      * the zero point. */
-    P2B_EXACT,
+    P2B_REQUANT_EXACT,
 };
 
 /* One output channel. bias includes whatever the kernel's own zero-point handling adds to it. */
@@ -45,17 +47,18 @@ typedef struct {
     int32_t bias;
     int32_t multiplier; /* 0 or 2^30 .. 2^31 - 1 */
     int32_t rounding;
-    int32_t shift; /* P2B_FAST*: right shift, 1 .. 31; P2B_EXACT: TFLite's, -31 .. 31, positive to the left */
+    int32_t shift; /* FAST, FAST_SIGNED: to the right, 1 .. 31; EXACT: TFLite's, -31 .. 31, positive to the left */
 } p2b_channel_t;
 
 /* The end of every layer with weights. */
 typedef struct {
-    int32_t mode; /* P2B_FAST .. P2B_EXACT, the same for all channels */
+    int32_t mode; /* P2B_REQUANT_*, the same for all channels */
     int32_t low, high;
     const p2b_channel_t *channels;
 } p2b_output_t;
 
-/* How a window moves over an input. */
+/* How a window moves over an input, in pixels. All but padding is at least 1. The last window reaches beyond the padding
+ * before the input: pad_w < (out_w - 1) * stride_w + kernel_w, and so for the height. */
 typedef struct {
     int32_t in_h, in_w, in_c;
     int32_t out_h, out_w;
@@ -69,14 +72,15 @@ typedef struct {
  * With pooling, a row of the output is a row of pooled outputs: the maximum is taken over accumulators' outputs
  * of pool_h x pool_w convolution pixels, pool_stride_w apart; rows of the convolution are pool_stride_h apart. Every
  * pooling window lies inside the convolution's output. Requantization grows with the accumulator, so the maximum
- * of the accumulators may be requantized instead. Without pooling all four are 1.
+ * of the accumulators may be requantized instead. Without pooling all four are 1
+ * and pooled_w is out_w.
  * A call sees the input rows of ((rows - 1) * pool_stride_h + pool_h) convolution rows. */
 typedef struct {
     p2b_window_t window; /* of the convolution; out_h, out_w before pooling */
     int32_t out_c;
     int32_t pool_h, pool_w, pool_stride_h, pool_stride_w;
-    int32_t pooled_w;         /* pixels of an output row */
-    int32_t left, right;      /* convolution columns left .. right - 1 see no padding */
+    int32_t pooled_w;    /* pixels of an output row */
+    int32_t left, right; /* convolution columns left .. right - 1 see no padding */
     int32_t input_zero_point;
     p2b_output_t output;
     const void *weights; /* in the kernel's layout; depthwise: output channel c reads input c / (out_c / in_c) */
@@ -90,7 +94,8 @@ typedef struct {
     const void *weights; /* in the kernel's layout */
 } p2b_fully_connected_t;
 
-/* MAX_POOL_2D, AVERAGE_POOL_2D: padding never wins and does not count. */
+/* MAX_POOL_2D, AVERAGE_POOL_2D: padding never wins and does not count. A window has less than 2^16 pixels, and sees at
+ * least one of the input. */
 typedef struct {
     p2b_window_t window;
     int32_t low, high;
@@ -101,7 +106,7 @@ typedef struct {
 typedef struct {
     int32_t n;
     const int32_t *table_1, *table_2; /* 256 values each */
-    int32_t multiplier, shift;        /* of the sum; shift to the right, 0 .. 31 */
+    int32_t multiplier, shift;        /* of the sum; multiplier not negative, shift to the right, 0 .. 31 */
     int32_t zero_point, low, high;    /* of the output */
 } p2b_add_t;
 
@@ -109,20 +114,24 @@ typedef struct {
 typedef struct {
     int32_t pixels, channels;
     int32_t input_zero_point, output_zero_point;
-    int32_t multiplier, shift;
+    int32_t multiplier, shift; /* with the division by pixels; multiplier not negative, shift as in p2b_requantize() */
 } p2b_mean_t;
 
 /* PAD of a row: in[0] is NULL where the whole row is padding. */
 typedef struct {
-    int32_t left, width, right;    /* pixels */
-    int32_t before, depth, after;  /* channels */
-    int32_t value;                 /* the zero point */
+    int32_t left, width, right;   /* pixels */
+    int32_t before, depth, after; /* channels */
+    int32_t value;                /* the zero point */
 } p2b_pad_t;
 
-/* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values. */
+/* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values, 1 .. 511.
+ *
+ * A value's difference from the largest of its group is 0 or less. difference * multiplier * 2^(shift - 31) is the
+ * exponent, with 26 bits after the binary point. */
 typedef struct {
     int32_t pixels, depth;
-    int32_t multiplier, shift, diff_min;
+    int32_t multiplier, shift; /* 2^30 .. 2^31 - 1; 0 .. 31 */
+    int32_t diff_min;          /* a lower difference gives -128; -((31 << 26) >> shift) .. 0 */
 } p2b_softmax_t;
 
 /* CONCATENATION of rows: `runs` times, the next lengths[i] bytes of each input i. in[i] is NULL where input i has
@@ -137,7 +146,7 @@ p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mean, p2b_pad, p2b
 
 /* `paper`: the deck's loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected
- * out_n x in_n. Bias as in the file; mode P2B_EXACT.
+ * out_n x in_n. Bias as in the file; mode P2B_REQUANT_EXACT.
  * Compiled with P2B_SPLIT=1, outputs whose window sees no padding are computed without bounds checks; with
  * P2B_SPLIT=0 every tap of every output is checked. The outputs are the same. */
 p2b_kernel_t p2b_conv2d_paper, p2b_depthwise_conv2d_paper, p2b_fully_connected_paper;

@@ -20,14 +20,18 @@ import numpy as np
 from tqdm import tqdm
 
 from paper2board.bench.networks import NETWORKS, SHAPES, build, random_inputs
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import Cpu, load_board
-from paper2board.convert import c_code
+from paper2board.boards.families import FAMILIES
+from paper2board.boards.latency import latency
+from paper2board.convert.c_code import write_engine
 from paper2board.convert.c_layers import weighted_layer
+from paper2board.convert.engine import Engine, plan_engine
 from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind, counted
 from paper2board.core.files import write_text
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware import runner
@@ -142,8 +146,8 @@ def measure(
             inputs = random_inputs(model.tensors[model.input].shape, INPUTS, seed=1)
             if name not in golden:
                 golden[name] = reference.run(write_flatbuffer(model), inputs).reshape(INPUTS, -1)
-            engine = c_code.engine(model, backend, streaming=streaming)
-            manifest = c_code.write_engine(engine, folder / "model")
+            engine = plan_engine(model, backend, streaming=streaming)
+            manifest = write_engine(engine, folder / "model")
             # One image for each network, so that its code size is that of this network.
             [result] = runner.run([(folder / "model", inputs)], target, libraries[target], folder / "run")
             if backend is Backend.PAPER and not streaming:
@@ -181,10 +185,10 @@ def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
 
 
 def _target(backend: Backend) -> Target:
-    return Target.DE212 if backend.needs_mac16 else Target.LX106
+    return Target(FAMILIES["esp32"].core(needs_mac16=backend.needs_mac16))
 
 
-def _samples(model: IntegerModel, engine: c_code.Engine, counts: dict[str, int]) -> list[_Sample]:
+def _samples(model: IntegerModel, engine: Engine, counts: dict[str, int]) -> list[_Sample]:
     """Return kernel, features and instructions of the layers with weights."""
     found = []
     for step, packed in zip(engine.steps, engine.packed, strict=True):
@@ -196,10 +200,9 @@ def _samples(model: IntegerModel, engine: c_code.Engine, counts: dict[str, int])
 
 def latency_ms(instructions: int, backend: Backend, cpu: Cpu) -> tuple[float, float, float]:
     """Return the modelled latency and its interval: cycles per instruction over the clock."""
-    figure = cpu.cpi(mac16=backend.needs_mac16)
-    low, high = figure.interval or (figure.value, figure.value)
-    value, low, high = (instructions * cpi / cpu.clock_MHz.value / 1e3 for cpi in (figure.value, low, high))
-    return value, low, high
+    count = counted(instructions, "instructions", "counted on the emulator", Kind.EMULATED)
+    item = latency(count, cpu, mac16=backend.needs_mac16)
+    return (item.value, *(item.interval or (item.value, item.value)))
 
 
 # --- acceptance -------------------------------------------------------------------------------------

@@ -9,67 +9,18 @@ computed from it. Imports nothing heavy, so the workflow may load boards while i
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
 
 from paper2board.boards.chemistry import SELF_DISCHARGE, Chemistry
+from paper2board.boards.families import FAMILIES, Family
+from paper2board.boards.figures import Figure, Fraction, Positive, require
+from paper2board.core.configuration import load_yaml, read_yaml
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
-
-Positive = Annotated[float, Field(gt=0, strict=True)]
-
-
-class _Section(BaseModel):
-    """A part of the file: unknown keys, NaN and infinity are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from paper2board.core.evidence import Kind
+from paper2board.core.strict import OneOf, StrictModel
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise PydanticCustomError("impossible", "{message}", {"message": message})
-
-
-class Figure(_Section):
-    """One positive number of a board; its unit is the suffix of its key."""
-
-    value: Positive
-    interval: tuple[Positive, Positive] | None = None
-    """Range that the source states, same unit."""
-    kind: Kind
-    source: Annotated[str, Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _value_lies_in_its_interval(self) -> "Figure":
-        if self.interval is not None:
-            low, high = self.interval
-            _require(low <= self.value <= high, f"value {self.value} lies outside interval [{low}, {high}]")
-        return self
-
-    def evidence(self, unit: str) -> Evidence:
-        """Return the figure as evidence in ``unit``, the unit of its key."""
-        return Evidence(
-            value=self.value,
-            unit=unit,
-            kind=self.kind,
-            method=self.source,
-            interval=self.interval,
-            interval_method=None if self.interval is None else "range stated by the source",
-        )
-
-
-class Fraction(Figure):
-    """A figure between 0 and 1."""
-
-    @model_validator(mode="after")
-    def _is_at_most_one(self) -> "Fraction":
-        highest = max((self.value, *(self.interval or ())))
-        _require(highest <= 1, f"{highest} is above 1")
-        return self
-
-
-class PlatformMemory(_Section):
+class PlatformMemory(StrictModel):
     """Sizes of the chip's and the module's memories, in bytes."""
 
     flash_B: Figure
@@ -84,7 +35,7 @@ class PlatformMemory(_Section):
     @model_validator(mode="after")
     def _block_is_part_of_the_sram(self) -> "PlatformMemory":
         block, dram = self.block_B, int(self.dram_B.value)
-        _require(block <= dram, f"largest_block_B ({block}) is above dram_B ({dram})")
+        require(block <= dram, f"largest_block_B ({block}) is above dram_B ({dram})")
         return self
 
     @property
@@ -99,7 +50,7 @@ class Memory(PlatformMemory):
     iram_B: Figure
 
 
-class Application(_Section):
+class Application(StrictModel):
     """What an application takes of a board before a network is added: start-up code, runtime, drivers, stack."""
 
     reserved_flash_B: Figure
@@ -107,7 +58,7 @@ class Application(_Section):
     """Of the largest piece of SRAM."""
 
 
-class PlatformCpu(_Section):
+class PlatformCpu(StrictModel):
     """The processor; cycles per instruction only where the workflow counts instructions for it."""
 
     clock_MHz: Figure
@@ -126,7 +77,7 @@ class Cpu(PlatformCpu):
         return self.mac16_cycles_per_instruction if mac16 else self.cycles_per_instruction
 
 
-class Currents(_Section):
+class Currents(StrictModel):
     """Current that the whole board draws from its supply while it is awake."""
 
     idle_mA: Figure
@@ -135,18 +86,18 @@ class Currents(_Section):
     @model_validator(mode="after")
     def _active_draws_more(self) -> "Currents":
         idle, active = self.idle_mA.value, self.active_mA.value
-        _require(idle < active, f"idle_mA ({idle}) is not below active_mA ({active})")
+        require(idle < active, f"idle_mA ({idle}) is not below active_mA ({active})")
         return self
 
 
-class SleepMode(_Section):
+class SleepMode(StrictModel):
     """One sleep mode of the chip."""
 
     chip_mA: Figure
     wake_ms: Figure
 
 
-class Sleep(_Section):
+class Sleep(StrictModel):
     """What the board can do between inferences instead of idling."""
 
     board_overhead_mA: Figure
@@ -156,11 +107,11 @@ class Sleep(_Section):
     @model_validator(mode="after")
     def _deep_draws_less(self) -> "Sleep":
         light, deep = self.light.chip_mA.value, self.deep.chip_mA.value
-        _require(deep < light, f"deep.chip_mA ({deep}) is not below light.chip_mA ({light})")
+        require(deep < light, f"deep.chip_mA ({deep}) is not below light.chip_mA ({light})")
         return self
 
 
-class Camera(_Section):
+class Camera(StrictModel):
     """A camera that is off while the board sleeps."""
 
     current_mA: Figure
@@ -169,7 +120,7 @@ class Camera(_Section):
     """From switching it on to the picture."""
 
 
-class Battery(_Section):
+class Battery(StrictModel):
     """A battery and the losses between it and the board."""
 
     voltage_V: Figure
@@ -185,7 +136,7 @@ class Battery(_Section):
     def _keeps_something_for_a_month(self) -> "Battery":
         if (loss := self.self_discharge_per_month) is not None:
             highest = max((loss.value, *(loss.interval or ())))
-            _require(highest < 1, f"self_discharge_per_month ({highest}) leaves nothing after a month")
+            require(highest < 1, f"self_discharge_per_month ({highest}) leaves nothing after a month")
         return self
 
     @property
@@ -199,7 +150,7 @@ class Battery(_Section):
         )
 
 
-class Scratchpad(_Section):
+class Scratchpad(StrictModel):
     """The SRAM of the memory-energy model."""
 
     block_B: Figure
@@ -211,7 +162,7 @@ class Scratchpad(_Section):
     @model_validator(mode="after")
     def _block_holds_elements(self) -> "Scratchpad":
         block, element = self.block_B.value, self.element_B.value
-        _require(block % element == 0, f"block_B ({block}) is not a multiple of element_B ({element})")
+        require(block % element == 0, f"block_B ({block}) is not a multiple of element_B ({element})")
         return self
 
     @property
@@ -220,7 +171,7 @@ class Scratchpad(_Section):
         return int(self.block_B.value // self.element_B.value)
 
 
-class Detector(_Section):
+class Detector(StrictModel):
     """Thresholds of the active-window detector; choices, not figures."""
 
     current_min_mA: Positive
@@ -231,14 +182,17 @@ class Detector(_Section):
     @model_validator(mode="after")
     def _thresholds_are_ordered(self) -> "Detector":
         low, high = self.current_min_mA, self.current_max_mA
-        _require(low < high, f"current_min_mA ({low}) is not below current_max_mA ({high})")
+        require(low < high, f"current_min_mA ({low}) is not below current_max_mA ({high})")
         return self
 
 
-class Platform(_Section):
+class Platform(StrictModel):
     """A board configuration file that the fit check can use; what else it tells is checked too."""
 
     name: Annotated[str, Field(min_length=1)]
+    """How the report calls the board."""
+    family: Annotated[str, OneOf(FAMILIES)]
+    """Its processor."""
     memory: PlatformMemory
     application: Application
     cpu: PlatformCpu
@@ -250,14 +204,19 @@ class Platform(_Section):
     scratchpad: Scratchpad | None = None
     detector: Detector | None = None
 
+    @property
+    def processor(self) -> Family:
+        """What its family says of the processor."""
+        return FAMILIES[self.family]
+
     @model_validator(mode="after")
     def _application_leaves_room(self) -> "Platform":
         flash, taken = self.memory.flash_B.value, self.application.reserved_flash_B.value
-        _require(
+        require(
             taken < flash, f"application.reserved_flash_B ({taken}) is not below memory.flash_B ({flash})"
         )
         block, taken = self.memory.block_B, self.application.reserved_sram_B.value
-        _require(
+        require(
             taken < block,
             f"application.reserved_sram_B ({taken}) is not below the largest piece of SRAM in memory ({block})",
         )
@@ -268,7 +227,7 @@ class Platform(_Section):
         if self.sleep is not None and self.currents is not None:
             asleep = self.sleep.light.chip_mA.value + self.sleep.board_overhead_mA.value
             idle = self.currents.idle_mA.value
-            _require(
+            require(
                 asleep < idle,
                 f"sleep.light.chip_mA + sleep.board_overhead_mA ({asleep:g}) is not below "
                 f"currents.idle_mA ({idle})",
@@ -288,49 +247,32 @@ class Board(Platform):
     detector: Detector
 
 
-def _explained(error: ValidationError) -> str:
-    """Return key, fault and remedy of the first error."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"])) or "top level"
-    if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its spelling"
-    if first["type"] == "missing":
-        return f"{key}: missing; add it as in config/boards/esp32-wroom.yaml"
-    found = "" if isinstance(first["input"], dict | BaseModel) else f" (found {first['input']!r})"
-    return f"{key}: {first['msg']}{found}; correct it as the comment above the key says"
-
-
-def _parse(path: str | Path) -> tuple[object, Platform]:
-    """Return the file's content, plain and checked."""
-    try:
-        raw = yaml.safe_load(Path(path).read_bytes())
-        return raw, Platform.model_validate(raw)
-    except ValidationError as error:  # a ValueError, so it comes first
-        raise UserError(f"{path}: {_explained(error)}") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: no readable YAML ({' '.join(str(error).split())}); correct or restore the file"
-        ) from error
-
-
 def load_platform(path: str | Path) -> Platform:
     """Read any board configuration, complete or not.
 
     Raises:
         UserError: the file cannot be read, is not YAML, or a key is unknown, missing or impossible.
     """
-    return _parse(path)[1]
+    return load_yaml(path, Platform)
 
 
 def load_board(path: str | Path) -> Board:
     """Read the configuration of a board that a study names.
 
     Raises:
-        UserError: as :func:`load_platform`, or the file tells too little for a study.
+        UserError: as :func:`load_platform`, or the file has too few keys for a study.
     """
-    raw, _ = _parse(path)
+    document = read_yaml(path)
+    platform = document.validated(Platform)
+    if platform.processor.cores is None:
+        emulated = ", ".join(name for name, family in FAMILIES.items() if family.cores)
+        document.refuse(
+            ("family",),
+            f"family: boards of {platform.family} take part in the fit check alone, for nothing counts their"
+            f" instructions; name a board of {emulated} in the study",
+        )
     try:
-        return Board.model_validate(raw)
+        return Board.model_validate(document.content)
     except ValidationError as error:  # all that is there has been checked, so this is what is not there
         missing = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_url=False))
         raise UserError(

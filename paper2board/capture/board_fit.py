@@ -1,6 +1,7 @@
 """What the device image takes of a board's memory, and how often the device was right."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
@@ -8,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 from paper2board.boards.board import Memory
 from paper2board.capture.log import DeviceLog
 from paper2board.convert.manifest import Manifest
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, counted, measured
 
 
 def board_memory_metrics(
@@ -26,8 +27,7 @@ def board_memory_metrics(
     in_dram = used["rodata"] + used["data"] + used["bss"] + used["stack"]
     method = f"of the board's {dram} B of DRAM"
 
-    def modelled(value: float, unit: str, text: str) -> Evidence:
-        return Evidence(value=value, unit=unit, kind=Kind.MODELLED, method=text, chain=dict(chain))
+    modelled = partial(counted, chain=chain)
 
     def together(*parts: str) -> Evidence:
         text = f"{' + '.join(parts)} of the device application"
@@ -63,18 +63,11 @@ def engine_memory_metrics(
         ),
     }
     metrics = {
-        f"{prefix}.{name}": Evidence(
-            value=value, unit="B", kind=Kind.MODELLED, method=method, chain=dict(chain)
-        )
+        f"{prefix}.{name}": counted(value, "B", method, chain=chain)
         for name, (value, method) in planned.items()
     }
-    metrics[f"{prefix}.text"] = Evidence(
-        value=log.footer.memory["text"],
-        unit="B",
-        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
-        method="code of the device application, linked size, reported by the device",
-        chain=dict(chain),
-    )
+    text = "code of the device application, linked size, reported by the device"
+    metrics[f"{prefix}.text"] = counted(log.footer.memory["text"], "B", text, log.kind, chain)
     return metrics
 
 
@@ -90,13 +83,5 @@ def accuracy_on_device(log: DeviceLog, labels: np.ndarray, chain: Mapping[str, s
     """Return the accuracy in % over the images sent; ``labels``: of the whole test set, by index; negative
     ones, of images that show no object, do not count."""
     value, interval, n = accuracy(log.outputs, labels[log.indices])
-    return Evidence(
-        value=value,
-        unit="%",
-        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
-        method="largest logit at the label, first images of the test set",
-        n=n,
-        interval=interval,
-        interval_method="Wilson 95 %",
-        chain=dict(chain),
-    )
+    method = "largest logit at the label, first images of the test set"
+    return measured(value, "%", method, log.kind, n=n, spread=(interval, "Wilson 95 %"), chain=chain)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from paper2board.capture.log import DeviceLog
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, measured
 from paper2board.model.integer_model import IntegerModel
 from paper2board.tasks.detection.boxes import Quantization, decode_int8, int8_tables, suppress_int8
 from paper2board.tasks.detection.grid import Grid
@@ -23,11 +23,5 @@ def boxes_parity(log: DeviceLog, model: IntegerModel, chain: Mapping[str, str]) 
         kept = suppress_int8(tables, found, rows * columns)
         expected = np.column_stack([kept.labels, kept.scores, kept.boxes]).tolist()
         wrong += list(map(list, record.boxes or ())) != expected
-    return Evidence(
-        value=wrong,
-        unit="images",
-        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
-        method="decoded and suppressed on the device, and by the same integer arithmetic in Python",
-        n=len(log.records),
-        chain=dict(chain),
-    )
+    method = "decoded and suppressed on the device, and by the same integer arithmetic in Python"
+    return measured(wrong, "images", method, log.kind, n=len(log.records), chain=chain)

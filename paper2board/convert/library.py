@@ -3,31 +3,33 @@
 import shutil
 from pathlib import Path
 
-from paper2board.convert.c_code import Engine, environment, write_engine
-from paper2board.convert.engine_sources import ENGINE, KERNELS, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
+from paper2board.boards.backends import Backend
+from paper2board.convert.c_code import environment, write_engine
+from paper2board.convert.engine import Engine
+from paper2board.convert.engine_sources import ENGINE, FIRMWARE, KERNELS, engine_sources
 from paper2board.convert.manifest import MANIFEST, Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
 
 _OWN_FILES = ("CMakeLists.txt", "example.c", "README.md")
+_LICENSE = FIRMWARE.parent / "LICENSE"
 
 
-def write_library(ready: Engine, folder: str | Path) -> Manifest:
+def write_library(engine: Engine, folder: str | Path) -> Manifest:
     """Write the engine of a network and everything it needs to be compiled into ``folder``.
 
     ``folder/engine`` holds the engine's headers and C files, copied; CMakeLists.txt builds a static library, and
-    inside an ESP-IDF project a component. Nothing else is needed but a C11 compiler. Raise :class:`UserError` for
-    a folder that holds something else.
+    inside an ESP-IDF project a component; LICENSE is the license of all. Nothing else is needed but a C11 compiler.
+    Raise :class:`UserError` for a folder that holds something else.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / MANIFEST).exists() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and was not written by this command; give another folder")
-    manifest = write_engine(ready, folder)
+    manifest = write_engine(engine, folder)
     sources = [
         file
-        for file in engine_sources(mac16=ready.backend.needs_mac16)
-        if file.parent.name != "paper" or ready.backend is Backend.PAPER
+        for file in engine_sources(mac16=engine.backend.needs_mac16)
+        if file.parent.name != "paper" or engine.backend is Backend.PAPER
     ]
     headers = [*ENGINE.glob("*.h")]
     for kernels in {file.parent for file in sources} - {ENGINE}:
@@ -37,7 +39,8 @@ def write_library(ready: Engine, folder: str | Path) -> Manifest:
         target = folder / "engine" / _place(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    context = {"manifest": manifest, "sources": copied, "mac16": ready.backend.needs_mac16}
+    shutil.copyfile(_LICENSE, folder / _LICENSE.name)
+    context = {"manifest": manifest, "sources": copied, "mac16": engine.backend.needs_mac16}
     for name in _OWN_FILES:
         write_text(folder / name, environment().get_template(f"library/{name}.j2").render(context))
     return manifest

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-import yaml
-
+from paper2board.core.configuration import parse_yaml
 from paper2board.core.errors import UserError
 
 CONFIG = Path("config/config.yaml")
@@ -16,9 +15,9 @@ def with_study(path: Path, name: str) -> str:
     Everything else stays as it is, comments too. Raises UserError if the list is not written plainly enough.
     """
     text = path.read_text()
-    before = yaml.safe_load(text)
+    before = parse_yaml(text, path).content
     by_hand = UserError(f"{path}: studies cannot be changed safely; add {name} to it by hand, without --add")
-    if not isinstance(before, dict) or not isinstance(before.get("studies"), list):
+    if not isinstance(before.get("studies"), list):
         raise by_hand
     if name in before["studies"]:
         return text
@@ -27,8 +26,8 @@ def with_study(path: Path, name: str) -> str:
         block = re.compile(r"(?m)^(studies:[^\n\[]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)([ \t]*)- ")
         changed, count = block.subn(rf"\1\2- {name}\n\2- ", text)
     try:
-        after = yaml.safe_load(changed)
-    except yaml.YAMLError as error:
+        after = parse_yaml(changed, path).content
+    except UserError as error:
         raise by_hand from error
     wanted = {*before["studies"], name}
     if count != 1 or {*after["studies"]} != wanted or after | {"studies": None} != before | {"studies": None}:

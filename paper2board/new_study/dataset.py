@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from paper2board.acquire.dataset import Cifar10Dataset, Dataset, FoldersDataset, read_dataset
+from paper2board.acquire.datasets.base import Dataset
+from paper2board.acquire.datasets.cifar10 import Cifar10Dataset
+from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
 from paper2board.new_study.rendering import render, yaml_scalar
@@ -73,9 +76,9 @@ def _cifar10() -> StudyDataset:
 
 
 def _folders(name: str, dataset: FoldersDataset) -> StudyDataset:
-    train = {label: len(found) for label, found in dataset.pictures("train").items()}
+    train = {label: len(found) for label, found in dataset.images("train").items()}
     if dataset.test_share is None:
-        test = sum(map(len, dataset.pictures("test").values()))
+        test = sum(map(len, dataset.images("test").values()))
     else:
         drawn = {
             label: min(max(1, round(dataset.test_share * count)), count - 1) for label, count in train.items()

@@ -5,9 +5,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from paper2board.boards.board import load_board
+from paper2board.core.configuration import read_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
 from paper2board.networks.spec import NetworkSpec
@@ -105,7 +104,7 @@ def _message(
     if request.add:
         lines.append(f"added {request.name} to studies in {CONFIG}")
     else:
-        listed = ", ".join((*yaml.safe_load(CONFIG.read_text())["studies"], request.name))
+        listed = ", ".join((*read_yaml(CONFIG).content["studies"], request.name))
         lines.append(f"to run it with the others, write in {CONFIG}: studies: [{listed}]")
     only = f"--config 'studies=[{request.name}]'"
     return "\n".join(

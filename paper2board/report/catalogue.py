@@ -6,30 +6,27 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
 
 Stage = Literal["acquire", "train", "compress", "convert", "firmware", "capture", "energy", "report"]
 
 
-class Metric(BaseModel):
+class Metric(StrictModel):
     """One line of the catalogue; ``name`` may hold ``{a,b}`` alternatives and ``*``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     unit: str
     stage: Stage
     meaning: str
+    data_dependent: bool = False
+    """It is another number on other data than the paper's: no claim of it is judged on stand-in data."""
     optional: bool = False
     """A run may lack it without a fault."""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _File(StrictModel):
     metrics: tuple[Metric, ...]
 
 

@@ -6,14 +6,17 @@ Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from paper2board.acquire.dataset import BoxesDataset, Dataset, ScenesDataset
+from paper2board.acquire.datasets.base import Dataset
+from paper2board.acquire.datasets.registry import KINDS
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
 from paper2board.networks.spec import NetworkSpec
+from paper2board.study.engines import ENGINES, EngineName
 from paper2board.study.recipe import Budget, Distillation, Name, Recipe
 from paper2board.tasks.detection.grid import BOX, Grid
 from paper2board.traces.columns import MeasuredTrace
@@ -22,7 +25,6 @@ VariantKind = Literal["trained", "transferred", "distilled", "fine-tuned", "prun
 Task = Literal["classification", "detection", "centroids"]
 """What a network answers: a class an image, boxes on a grid of cells, or objects' centres among cells (FOMO)."""
 
-Engine = Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"]
 Scenario = Literal[
     "unchanged",
     "indoor",
@@ -35,11 +37,7 @@ Scenario = Literal[
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Variant(_Model):
+class Variant(StrictModel):
     """One set of weights: trained from scratch, fine-tuned or pruned from a parent, or brought as a file."""
 
     network: Name | None = None
@@ -106,7 +104,7 @@ class Variant(_Model):
         return "distilled" if self.distillation else "trained"
 
 
-class Quantization(_Model):
+class Quantization(StrictModel):
     """Which integer models are made of which variants."""
 
     ptq: tuple[Name, ...] = ()
@@ -121,7 +119,7 @@ class Quantization(_Model):
     distillation: Distillation | None = None
 
 
-class DataBudget(_Model):
+class DataBudget(StrictModel):
     """How much data and how many seeds a budget uses."""
 
     training_images: PositiveInt | None = None
@@ -144,7 +142,7 @@ class DataBudget(_Model):
         return self
 
 
-class CrossValidation(_Model):
+class CrossValidation(StrictModel):
     """Repeated cross-validation of a transferred classifier's head over all labelled images."""
 
     variant: Name
@@ -153,7 +151,7 @@ class CrossValidation(_Model):
     epochs: PositiveInt
 
 
-class ClaimedLatency(_Model):
+class ClaimedLatency(StrictModel):
     """The latency of one inference that the paper's own energy figures start from."""
 
     value_s: float = Field(gt=0)
@@ -186,7 +184,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-class Study(_Model):
+class Study(StrictModel):
     """Everything that one paper's reproduction is made of."""
 
     title: str
@@ -202,19 +200,23 @@ class Study(_Model):
     validation_per_class: PositiveInt
     calibration_images: PositiveInt
     budgets: dict[Budget, DataBudget]
-    networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_pictures)]] = {}
-    recipes: dict[Name, Recipe] = {}
+    networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_pictures)]] = Field(
+        default_factory=dict
+    )
+    recipes: dict[Name, Recipe] = Field(default_factory=dict)
     variants: dict[Name, Variant]
     quantization: Quantization = Quantization()
-    magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]] = {}
+    magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]] = Field(
+        default_factory=dict
+    )
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
     """The variant that goes on the board, in its released int8 form."""
-    engines: tuple[Engine, ...] = Field(default=get_args(Engine), min_length=1)
+    engines: tuple[EngineName, ...] = Field(default=tuple(ENGINES), min_length=1)
     """The engines that run it on the device (:data:`paper2board.study.engines.ENGINES`)."""
-    engine: Engine = "winograd"
+    engine: EngineName = "winograd"
     """Whose latency energy and battery life start from."""
-    comparisons: dict[Name, tuple[str, str]] = {}
+    comparisons: dict[Name, tuple[str, str]] = Field(default_factory=dict)
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""
     scenarios: tuple[Scenario, ...] = ()
     """Perturbations of the test scenes under which a detector on the device is judged."""
@@ -403,7 +405,7 @@ class Study(_Model):
         return self.networks[self.network_name(name)]
 
 
-class Config(_Model):
+class Config(StrictModel):
     """``config/config.yaml``: which studies run and how much work they do."""
 
     budget: Budget
@@ -480,16 +482,19 @@ def _check_cells(network: NetworkSpec, where: str, classes: int) -> None:
 def check_pictures(study: Study, path: str | Path, dataset: Dataset) -> None:
     """Raise :class:`UserError` if the data set lacks the boxes that a variant of the study at ``path`` learns from,
     or has pictures of another size than an SSD's students."""
-    if not isinstance(dataset, ScenesDataset | BoxesDataset):
+    if not dataset.has_boxes:
+        kinds = " or ".join(name for name, kind in KINDS.items() if kind.has_boxes)
         for name in study.variants:
             if (task := study.task_of(name)) != "classification":
                 raise UserError(
                     f"{path}: variants.{name}: {task} is learned from boxes, but {dataset.name} is of kind"
-                    f" {dataset.kind}, which has none; name a data set of kind scenes or boxes"
+                    f" {dataset.kind}, which has none; name a data set of kind {kinds}"
                 )
         return
-    width, height = dataset.size_px
-    for name in study.ssd_students if study.ssds else ():
+    if not study.ssds or dataset.image_px is None:
+        return
+    width, height = dataset.image_px
+    for name in study.ssd_students:
         network = study.network_of(name)
         if network.input != (3, height, width):
             raise UserError(

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ from tqdm import tqdm
 from paper2board.acquire.scenes import SceneSet
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes
+from paper2board.core.strict import StrictModel
 from paper2board.networks.pixels import PIXEL_SCALE
 from paper2board.networks.tensors import to_float, to_tensor
 from paper2board.networks.torchvision_guard import torchvision
@@ -52,10 +53,8 @@ BATCH = 250
 Sides = tuple[tuple[float, float], ...]
 
 
-class SsdSettings(BaseModel):
+class SsdSettings(StrictModel):
     """What decides the network beside its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     classes: int = Field(default=10, ge=1, le=255)
     """Background not counted."""

@@ -1,4 +1,4 @@
-"""A detector's device tells its boxes, and they are those of the same integer arithmetic in Python."""
+"""The boxes that a detector's device reports equal those of the same integer arithmetic in Python."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paper2board.convert.engine_sources import ENGINE, WARNINGS, engine_flags
 from paper2board.convert.kernels.requantization import LIMIT, Mode, channels
-from paper2board.model.simulate import multiply_by_quantized_multiplier
+from paper2board.model.fixed_point import multiply_by_quantized_multiplier
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 MAIN = """
@@ -227,7 +227,7 @@ def test_bias_is_taken_modulo_32_bits() -> None:
 
 
 def test_engine_and_generator_number_the_modes_alike(tmp_path: Path) -> None:
-    names = [f"P2B_{mode.name}" for mode in Mode]
+    names = [f"P2B_REQUANT_{mode.name}" for mode in Mode]
     (tmp_path / "main.c").write_text(
         f'#include <stdio.h>\n#include "p2b_kernels.h"\n'
         f'int main(void) {{ return printf("%d %d %d", {", ".join(names)}) < 0; }}\n'

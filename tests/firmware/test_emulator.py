@@ -16,7 +16,10 @@ from paper2board.capture.link import emulated_link
 from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
 from paper2board.firmware.image import XTENSA, build_device_image, image_digest, read_image
-from paper2board.model.integer_model import Add, Conv2D, IntegerModel, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.weighted import Conv2D
+from paper2board.model.tensor import Tensor
 
 MODEL_H = """
 #include "p2b_engine.h"
@@ -63,11 +66,11 @@ static const p2b_step_t steps[] = {
     {fault, 0, operands, 1, 4, 1, 3, 0},
 };
 static const uint8_t schedule[] = {0, 0, 1, 2, 3, 4};
-static int16_t progress[5], turns[5];
+static int16_t progress[5], ring_start[5];
 static const int8_t *in_rows[1];
 static int8_t *out_rows[1];
 const p2b_model_t p2b_model = {
-    names, tensors, steps, schedule, P2B_LAYER_COUNT, 5, 5, 6, 4, arena, progress, turns,
+    names, tensors, steps, schedule, P2B_LAYER_COUNT, 5, 5, 6, 4, arena, progress, ring_start,
     in_rows, out_rows,
 };
 """

@@ -26,8 +26,11 @@ from paper2board.evaluate.logits import write_logits
 from paper2board.firmware.esp32 import OFFSET, write_flash_image, write_whole_flash
 from paper2board.firmware.flash import FlashedBoard
 from paper2board.firmware.image import Port, build_device_image, image_digest, read_image
-from paper2board.model.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 from paper2board.networks.pixels import to_int8
 
 GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL = 0x3FF44024, 0x3FF44564, 0x3FF44568
@@ -210,7 +213,7 @@ def test_from_the_generated_code_to_a_measured_row(
     assert (latency.kind, latency.value) == (Kind.MODELLED, pytest.approx(cycles.value / 240e3))
     assert metrics["device.board.differing"].value == 0
 
-    # What is there needs no board; a board that is wrong is told.
+    # A finished log needs no board. Wrong logits of a board are an error.
     assert "nothing to capture" in capture(tmp_path, machine.port, logits) and len(flashed) == 1
     with pytest.raises(SystemExit):
         capture(tmp_path, machine.port, logits ^ 1)

@@ -11,8 +11,8 @@ from messages import naming
 from PIL import Image
 
 from paper2board import cli
-from paper2board.acquire.dataset import read_dataset
-from paper2board.acquire.folders import read_folders
+from paper2board.acquire.datasets.registry import read_dataset
+from paper2board.acquire.prepare.folders import read_folders
 from paper2board.networks.spec import NetworkSpec
 from paper2board.new_study.networks import prunable, residual_network, small_network
 from paper2board.report.catalogue import read_catalogue

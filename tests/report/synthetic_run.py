@@ -74,8 +74,8 @@ VALUES: dict[str, float] = {
     "memory-energy.conv1.energy": 8.23056,
     "memory-energy.conv2.accesses": 183600,
     "memory-energy.conv2.energy": 33.893784,
-    "deck.power.current.idle": 36.4,
-    "deck.power.current.active": 43.0,
+    "claimed.power.current.idle": 36.4,
+    "claimed.power.current.active": 43.0,
     "host.latency.torch": 0.31,
     "battery.idle.life": 20.9,
     "battery.deep-sleep.life": 190.4,
@@ -99,7 +99,7 @@ def synthetic(name: str, metric: Metric) -> Evidence:
     )
     if name.endswith(".latency") and name.startswith("device."):
         kind = Kind.MODELLED
-    if name.startswith("deck.power.current") or name == "deck.energy.latency":
+    if name.startswith("claimed.power.current") or name == "claimed.energy.latency":
         kind = Kind.CLAIMED
     if name.startswith("host."):
         kind = Kind.MEASURED

@@ -1,7 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CONV_2D by MAC16, one output row a call. Scratch: the jumps between a pixel's patches, then the pool_h convolution
  * rows that the output needs, widened. */
-#include <stddef.h>
-
+#include "p2b_checks.h"
 #include "p2b_mac16.h"
 
 /* `columns` columns of one kernel row's padding, `pitch` values apart; returns the next column. */
@@ -28,8 +28,8 @@ static void widen_row(const p2b_conv2d_t *layer, const int8_t *in, int32_t input
     (void)pad(out, columns - before - inside, inputs, pitch, zero);
 }
 
-void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input,
-                        int32_t inputs, int32_t first, int32_t outputs, void *scratch)
+void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input, int32_t inputs,
+                        int32_t first, int32_t outputs, void *scratch)
 {
     const p2b_window_t *const window = &layer->window;
     const int32_t pitch = (window->kernel_h * inputs + 1) & ~1;
@@ -71,7 +71,9 @@ void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8
 void p2b_conv2d_mac16(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_conv2d_t *const layer = op;
-    (void)rows;
 
+    P2B_ASSERT(p2b_check_conv2d(layer, in, out, rows, scratch));
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(p2b_is_aligned(layer->weights, 4));
     p2b_mac16_convolve(layer, in, out[0], 0, layer->window.in_c, 0, layer->out_c, scratch);
 }

@@ -1,6 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution: four channels of the input as a strip of bytes u (p2b_portable.h), columns x kernel_h x 4,
  * then one output channel after the other, four pixels at a time. */
 #include "p2b_portable.h"
+
+#include "p2b_checks.h"
 
 #define CHANNELS 4 /* of a strip */
 
@@ -129,17 +132,16 @@ P2B_PORTABLE_INLINE void finish_with(const p2b_conv2d_t *op, const p2b_output_t 
         for (int32_t j = 1; j < width; ++j)
             if (maximum < sums[i * stride + j])
                 maximum = sums[i * stride + j];
-        out[i * pitch] =
-            p2b_output_value((int32_t)((uint32_t)maximum + (uint32_t)constants.bias), &constants, output);
+        out[i * pitch] = p2b_output_value((int32_t)((uint32_t)maximum + (uint32_t)constants.bias), &constants, output);
     }
 }
 
-static __attribute__((noinline)) void finish(const p2b_conv2d_t *op, const int32_t *sums,
-                                             const p2b_channel_t *channel, int8_t *out)
+static __attribute__((noinline)) void finish(const p2b_conv2d_t *op, const int32_t *sums, const p2b_channel_t *channel,
+                                             int8_t *out)
 {
-    const p2b_output_t fast = {P2B_FAST, op->output.low, op->output.high, channel};
+    const p2b_output_t fast = {P2B_REQUANT_FAST, op->output.low, op->output.high, channel};
 
-    if (op->output.mode == P2B_FAST)
+    if (op->output.mode == P2B_REQUANT_FAST)
         finish_with(op, &fast, sums, channel, out);
     else
         finish_with(op, &op->output, sums, channel, out);
@@ -149,6 +151,10 @@ void p2b_depthwise_conv2d_portable(const void *layer, const int8_t *const *in, i
                                    void *scratch)
 {
     const p2b_conv2d_t *const op = layer;
+
+    P2B_ASSERT(p2b_check_depthwise_conv2d(op, in, out, rows, scratch));
+    P2B_ASSERT(p2b_is_aligned(op->weights, 2));
+
     const p2b_window_t *const window = &op->window;
     const int32_t in_c = window->in_c, taps = window->kernel_h * window->kernel_w;
     int32_t multiplier = 0; /* outputs an input channel */

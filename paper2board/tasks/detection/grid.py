@@ -6,17 +6,15 @@ Imports neither torch nor numpy: the mathematics is in :mod:`paper2board.tasks.d
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from paper2board.core.strict import StrictModel
 
 BOX = 4
 """Channels of the box; the classes follow, the confidence is last."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Grid(_Model):
+class Grid(StrictModel):
     """Where the cells lie and what their numbers mean. Sides, stride and sizes are pixels.
 
     ``stride`` is the network's true one, also where the image is no multiple of it (120 = 7.5 · 16): cells of
@@ -68,7 +66,7 @@ class Grid(_Model):
         return BOX + self.classes + 1
 
 
-class DetectionLoss(_Model):
+class DetectionLoss(StrictModel):
     """Weights and kinds of the loss's parts."""
 
     box_weight: float = Field(default=2.0, ge=0)
@@ -83,7 +81,7 @@ class DetectionLoss(_Model):
     """Also train the two cells nearest to the box's centre; see :func:`assign`."""
 
 
-class DetectionDistillation(_Model):
+class DetectionDistillation(StrictModel):
     """loss = alpha · soft + (1 − alpha) · hard; the soft part's weights are the hard part's."""
 
     temperature: float = Field(default=3.0, gt=0)

@@ -1,0 +1,496 @@
+"""What is wrong in a study is told in one sentence: file, key, remedy."""
+
+import copy
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from paper2board.acquire.datasets.registry import read_dataset
+from paper2board.acquire.datasets.scenes import ScenesDataset
+from paper2board.core import configuration
+from paper2board.core.errors import UserError
+from paper2board.networks.spec import NetworkSpec
+from paper2board.study.schema import Config, check_budget, check_classes, check_pictures, load_study
+from paper2board.tasks.task import make_task
+
+ROOT = Path(__file__).parents[2]
+LAYERS = [
+    {"name": "conv1", "op": "conv", "out": 8},
+    {"name": "pool", "op": "average_pool"},
+    {"name": "flatten", "op": "flatten"},
+    {"name": "classifier", "op": "linear", "out": 3},
+]
+HEADS = [
+    {"name": "stem", "op": "conv", "out": 8, "stride": 2},
+    {"name": "bbox", "op": "conv", "out": 4, "kernel": 1},
+    {"name": "rest", "op": "conv", "out": 4, "kernel": 1, "source": "stem"},
+    {"name": "heads", "op": "concat", "others": ["bbox"]},
+]
+POOLED = [
+    layer
+    for index in range(1, 5)
+    for layer in (
+        {"name": f"conv{index}", "op": "conv", "out": 8},
+        {"name": f"pool{index}", "op": "max_pool"},
+    )
+]
+STUDY = {
+    "title": "A study",
+    "dataset": "fruit-3",
+    "board": "esp32-wroom",
+    "validation_per_class": 5,
+    "calibration_images": 10,
+    "budgets": {"standard": {}, "full": {}},
+    "networks": {
+        "own": {"input": [3, 48, 64], "layers": LAYERS},
+        "grid": {"input": [3, 48, 64], "layers": HEADS},
+    },
+    "recipes": {"scratch": {"epochs": {"standard": 10, "full": 60}, "learning_rate": 0.1}},
+    "variants": {
+        "teacher": {"network": "own", "recipe": "scratch"},
+        "student": {"network": "own", "recipe": "scratch", "distillation": {"teacher": "teacher"}},
+        "pruned": {"parent": "student", "prune": {"conv1": 0.25}},
+        "detector": {"network": "grid", "recipe": "scratch", "task": "detection"},
+    },
+    "quantization": {"ptq": ["student"]},
+    "device_variant": "student",
+    "period_s": 60,
+}
+REMOVED = "removed"
+SSD = {"ssd": "mobilenet-v2", "pretrained": "mobilenet-v2", "recipe": "scratch"}
+TAUGHT = {"network": "grid", "recipe": "scratch", "task": "detection", "distillation": {"teacher": "ssd"}}
+OTHER = {"input": [3, 24, 32], "layers": HEADS}
+"""As grid, but for smaller pictures."""
+
+
+def write(folder, edits):
+    """Write the study with values at dotted keys exchanged or removed; return its path."""
+    study = copy.deepcopy(STUDY)
+    for key, value in edits.items():
+        *way, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+        place = study
+        for part in way:
+            place = place[part]
+        if value is REMOVED:
+            del place[last]
+        else:
+            place[last] = value
+    path = folder / "s.yaml"
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+def three_classes(count=3):
+    return SimpleNamespace(name="fruit-3", classes=tuple("abcdefgh"[:count]))
+
+
+def refusal(path, call, *arguments):
+    """The sentence after the file's name and the line's number."""
+    with pytest.raises(UserError) as raised:
+        call(*arguments)
+    text = str(raised.value)
+    found = re.fullmatch(rf"{re.escape(str(path))}(?::\d+)?: (.*)", text)
+    assert found, text
+    assert text.count("; ") == 1 or "; there are " in text, "no remedy, or two"
+    return found[1]
+
+
+LAYER = "networks.own.layers"
+
+
+@pytest.mark.parametrize(
+    ("edits", "sentence"),
+    [
+        # unknown and missing keys
+        ({"calibration_image": 9}, "unknown key calibration_image; remove it or correct its spelling"),
+        (
+            {"calibration_images": REMOVED, "calibration_image": 9},
+            "unknown key calibration_image; did you mean calibration_images?",
+        ),
+        ({"recipes.scratch.xyz": 1}, "unknown key recipes.scratch.xyz; remove it or correct its spelling"),
+        (
+            {"recipes.scratch.batchsize": 1},
+            "unknown key recipes.scratch.batchsize; did you mean batch_size?",
+        ),
+        (
+            {f"{LAYER}.0": {"name": "a", "op": "depthwise", "kernal": 3}},
+            f"unknown key {LAYER}.0.kernal; did you mean kernel?",
+        ),
+        (
+            {"variants.student.distillation.teachr": "x", "variants.student.distillation.teacher": REMOVED},
+            "unknown key variants.student.distillation.teachr; did you mean teacher?",
+        ),
+        (
+            {f"{LAYER}.0": {"name": "a", "op": "flatten", "out": 3}},
+            f"unknown key {LAYER}.0.out; remove it or correct its spelling",
+        ),
+        ({"title": REMOVED}, "title is missing; add it"),
+        ({"recipes.scratch.learning_rate": REMOVED}, "recipes.scratch: learning_rate is missing; add it"),
+        ({f"{LAYER}.0.out": REMOVED}, f"{LAYER}.0 (conv1): out is missing; add it"),
+        ({f"{LAYER}.0": {"op": "conv", "out": 3}}, f"{LAYER}.0: name is missing; add it"),
+        ({f"{LAYER}.0.op": REMOVED}, f"{LAYER}.0: op is missing; add it"),
+        (
+            {f"{LAYER}.3.op": "conv2d"},
+            f"{LAYER}.3: no op called conv2d; there are conv, depthwise, max_pool, average_pool, flatten, dropout,"
+            " linear, add, concat",
+        ),
+        # names
+        (
+            {"variants.my_net": {"network": "own", "recipe": "scratch"}},
+            "variants: my_net is no name; use lower-case letters, digits and hyphens",
+        ),
+        (
+            {"variants.teacher.recipe": "From_Scratch"},
+            "variants.teacher.recipe: From_Scratch is no name; use lower-case letters, digits and hyphens",
+        ),
+        (
+            {f"{LAYER}.0.name": "Conv-1"},
+            f"{LAYER}.0.name: Conv-1 is no name; use lower-case letters, digits and underscores, a letter first",
+        ),
+        (
+            {"variants.student.distillation.teacher": "techer"},
+            "variants.student.distillation.teacher: no variant called techer; there are teacher, student,"
+            " pruned, detector",
+        ),
+        (
+            {"variants.teacher.network": "won"},
+            "variants.teacher.network: no network called won; there are own, grid",
+        ),
+        # A parent further down that has a fault of its own.
+        (
+            {
+                "variants.student": {"parent": "detector", "recipe": "scratch"},
+                "variants.detector.network": "x",
+            },
+            "variants.detector.network: no network called x; there are own, grid",
+        ),
+        # values
+        (
+            {"variants.pruned.prune": 20},
+            "variants.pruned.prune: a share of the channels for each layer, 0 to 1: {conv1: 0.2} for 20 %"
+            " (got 20); correct this value",
+        ),
+        (
+            {"variants.pruned.prune.conv1": 20},
+            "variants.pruned.prune.conv1: a share of the channels, 0 to 1: 0.2 for 20 % (got 20); correct this"
+            " value",
+        ),
+        (
+            {"recipes.scratch.epochs": 10},
+            "recipes.scratch.epochs: epochs are given for each budget: {smoke: 1, standard: 10, full: 60}"
+            " (got 10); correct this value",
+        ),
+        (
+            {"recipes.scratch.epochs.smok": 10},
+            "recipes.scratch.epochs: unknown key smok; choose among smoke, standard, full",
+        ),
+        (
+            {"task": "clasification"},
+            "task: no 'clasification' here; choose among classification, detection, centroids",
+        ),
+        ({"period_s": -1}, "period_s: should be greater than 0 (got -1); correct this value"),
+        (
+            {"quantization": "ptq"},
+            "quantization: should be keys with values, {key: value} (got 'ptq'); correct this value",
+        ),
+        (
+            {"networks.own.input": "3x48x64"},
+            "networks.own.input: channels, height, width, as in [3, 32, 32] (got '3x48x64'); correct this value",
+        ),
+        (
+            {"networks.own.input": [48, 64, 3]},
+            "networks.own: input is channels, height, width: 48 channels; write [3, 48, 64]",
+        ),
+        (
+            {"networks.own.input": [4, 48, 64]},
+            "networks.own: input is channels, height, width: 4 channels; write [3, 48, 64]",
+        ),
+        # what belongs together
+        (
+            {"variants.teacher.parent": "student"},
+            "variants.teacher: has both network and parent; keep one",
+        ),
+        (
+            {"variants.teacher.recipe": REMOVED},
+            "variants.teacher: says neither recipe (to train) nor prune; add one",
+        ),
+        (
+            {"variants.teacher.network": REMOVED},
+            "variants.teacher: says neither network (from scratch), parent (from another variant) nor tflite (a"
+            " file); add one",
+        ),
+        (
+            {"variants.pruned.recipe": "scratch"},
+            "variants.pruned: has both recipe and prune; keep one and put the other into a variant of its own",
+        ),
+        (
+            {
+                "variants.teacher": {"parent": "student", "recipe": "scratch"},
+                "variants.student": {"parent": "teacher", "recipe": "scratch"},
+            },
+            "variants.teacher: its parents form a circle; give one of them a network",
+        ),
+        (
+            {"budgets.smoke": {"device_images": 10}},
+            "recipes.scratch.epochs lacks smoke, which budgets has; add it",
+        ),
+        (
+            {"recipes.scratch.epochs": {}},
+            "recipes.scratch.epochs lacks standard, full, which budgets has; add them",
+        ),
+        (
+            {"variants.pruned.prune": {"classifier": 0.2}},
+            "variants.pruned.prune: classifier is the output, one value a class; prune other layers",
+        ),
+        (
+            {"variants.pruned": {"parent": "detector", "prune": {"stem": 0.2, "bbox": 0.2}}},
+            "variants.pruned.prune: bbox is the output, as its task wants; prune other layers",
+        ),
+        (
+            {"variants.pruned.prune": {"flatten": 0.2}},
+            "variants.pruned.prune: no layer called flatten; there are conv1, classifier",
+        ),
+    ],
+    ids=lambda value: re.sub(r"[^a-z0-9_. -]", "", str(value))[:50],
+)
+def test_it_is_refused_with_a_remedy(tmp_path, edits, sentence):
+    path = write(tmp_path, edits)
+    assert refusal(path, load_study, path) == sentence
+
+
+def test_an_empty_file_is_no_study(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("")
+    assert refusal(path, load_study, path) == ("is empty; write keys with values, or restore it")
+
+
+def test_a_budget_of_config_that_the_study_lacks(tmp_path):
+    path = write(tmp_path, {})
+    study = load_study(path)
+    check_budget(study, path, "standard")
+    assert refusal(path, check_budget, study, path, "smoke") == (
+        "budgets has no smoke, which config.yaml asks for; there are standard, full; add it or choose another"
+        " budget"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edits", "classes", "sentence"),
+    [
+        (
+            {},
+            5,
+            "networks.own: its output is 3, but classification on fruit-3 needs 5 values, one a class; correct out"
+            " of classifier",
+        ),
+        (
+            {f"{LAYER}.3": {"name": "last", "op": "conv", "source": "pool", "out": 3}},
+            3,
+            "networks.own: its output is 3 × 1 × 1, but classification on fruit-3 needs 3 values, one a class; end"
+            " in a flatten and a linear layer with out: 3",
+        ),
+        (
+            {"networks.grid.layers.2.out": 5},
+            3,
+            "networks.grid: its output is 9 × 24 × 32, but detection on fruit-3 needs 8 values a cell: 4 of the"
+            " box, 3 classes, 1 confidence; correct out of rest or bbox",
+        ),
+        (
+            {"variants.detector.task": "centroids"},
+            3,
+            "networks.grid: its output is 8 × 24 × 32, but centroids on fruit-3 needs 4 values a cell: background,"
+            " 3 classes; correct out of rest or bbox",
+        ),
+        (
+            {"variants.detector.network": "own"},
+            3,
+            "networks.own: its output is 3, but detection on fruit-3 needs 8 values a cell: 4 of the box, 3"
+            " classes, 1 confidence; end in a conv with kernel: 1 and out: 8, without flatten",
+        ),
+        (
+            {"variants.detector": {"network": "own", "recipe": "scratch", "task": "centroids"}},
+            3,
+            "networks.own: its output is 3, but centroids on fruit-3 needs 4 values a cell: background, 3 classes;"
+            " end in a conv with kernel: 1 and out: 4, without flatten",
+        ),
+        # Four poolings of 56 rows leave 3 of 3.5 cells.
+        *(
+            (
+                {
+                    "networks.grid": {"input": [3, 56, 64], "layers": [*POOLED, {**HEADS[1], "out": out}]},
+                    "variants.detector.task": task,
+                },
+                3,
+                "networks.grid: its 3 × 4 cells, one stride apart both ways, do not just cover an input of 56 × 64"
+                " pixels; make both sides of the input multiples of its stride",
+            )
+            for task, out in (("detection", 8), ("centroids", 4))
+        ),
+    ],
+)
+def test_networks_that_cannot_answer(tmp_path, edits, classes, sentence):
+    path = write(tmp_path, edits)
+    assert refusal(path, check_classes, load_study(path), path, three_classes(classes)) == sentence
+
+
+def test_networks_that_can_answer(tmp_path):
+    path = write(tmp_path, {})
+    check_classes(load_study(path), path, three_classes())
+
+
+@pytest.mark.parametrize("task", ["detection", "centroids"])
+@pytest.mark.parametrize("layers", ["strided", "pooled"])
+@pytest.mark.parametrize(
+    ("shape", "taken"),
+    [
+        ((64, 80), "both"),
+        ((120, 160), "strided"),
+        ((90, 90), "both"),
+        ((97, 33), "pooled"),
+        ((128, 127), "strided"),
+    ],
+)
+def test_only_cells_that_reach_every_edge_are_taken(tmp_path, task, layers, shape, taken):
+    strided = [{"name": f"conv{i}", "op": "conv", "out": 8, "stride": 2} for i in range(1, 5)]
+    last = {**HEADS[1], "out": 8 if task == "detection" else 4}
+    body = strided if layers == "strided" else POOLED
+    network = {"input": [3, *shape], "layers": [*body, last]}
+    path = write(tmp_path, {"networks.grid": network, "variants.detector.task": task})
+    study = load_study(path)
+    if taken not in ("both", layers):
+        assert "one stride apart" in refusal(path, check_classes, study, path, three_classes())
+        return
+    check_classes(study, path, three_classes())
+    spec = study.networks["grid"]
+    answer = make_task(task, spec.input, spec.output)
+    stride = answer.stride if task == "centroids" else answer.grid.stride
+    assert spec.output[1] * stride >= shape[0] and spec.output[2] * stride >= shape[1]
+
+
+# --- the data set's boxes and pictures ------------------------------------------------------------------
+
+
+def scenes(width=64, height=48):
+    return ScenesDataset(
+        name="fruit-3",
+        kind="scenes",
+        of="cifar10",
+        size_px=(width, height),
+        train=9,
+        test=9,
+        recipe={"side_px": [16, 20]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("edits", "name", "task"),
+    [
+        ({}, "detector", "detection"),
+        ({"variants.detector.task": "centroids"}, "detector", "centroids"),
+        ({"task": "centroids"}, "teacher", "centroids"),
+        ({"task": "detection"}, "teacher", "detection"),
+    ],
+)
+def test_boxes_are_asked_of_data_that_have_them(tmp_path, edits, name, task):
+    path = write(tmp_path, edits)
+    study = load_study(path)
+    check_pictures(study, path, scenes())
+    cifar10 = read_dataset(ROOT / "config/datasets/cifar10.yaml")
+    for kind in ("cifar10", "folders"):
+        dataset = cifar10.model_copy(update={"kind": kind})
+        assert refusal(path, check_pictures, study, path, dataset) == (
+            f"variants.{name}: {task} is learned from boxes, but cifar10 is of kind {kind}, which has none; name a"
+            " data set of kind scenes or boxes"
+        )
+
+
+def test_classifiers_ask_for_no_boxes(tmp_path):
+    path = write(tmp_path, {"variants.detector": REMOVED, "networks.own.input": [3, 20, 20]})
+    check_pictures(load_study(path), path, read_dataset(ROOT / "config/datasets/cifar10.yaml"))
+
+
+def refused(name, student):
+    return (
+        f"networks.{name}: its input is [3, 24, 32], but an ssd, which sees the pictures of fruit-3 as they are,"
+        f" answers on the grid of {student}; write input: [3, 48, 64]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edits", "sentence"),
+    [
+        ({}, None),
+        # A student of another size; a rival of another size is none.
+        ({"variants.student-2": {**TAUGHT, "network": "other"}}, refused("other", "student-2")),
+        ({"variants.rival": {**TAUGHT, "network": "other", "distillation": None}}, None),
+        # Quantization-aware training is distillation too.
+        (
+            {
+                "variants.late": {"network": "other", "recipe": "scratch", "task": "detection"},
+                "quantization": {
+                    "ptq": ["student"],
+                    "qat": ["late"],
+                    "qat_recipe": "scratch",
+                    "distillation": {"teacher": "ssd"},
+                },
+            },
+            refused("other", "late"),
+        ),
+        # Without a student it answers on the first detector's grid, or the device's.
+        (
+            {"variants.taught.distillation": None, "variants.detector.network": "other"},
+            refused("other", "detector"),
+        ),
+        (
+            {
+                "variants.taught.distillation": None,
+                "variants.detector.network": "other",
+                "device_variant": "taught",
+                "quantization": {"ptq": ["taught"]},
+            },
+            None,
+        ),
+    ],
+)
+def test_an_ssds_students_see_the_pictures_as_they_are(tmp_path, edits, sentence):
+    path = write(tmp_path, {"networks.other": OTHER, "variants.ssd": SSD, "variants.taught": TAUGHT} | edits)
+    study = load_study(path)
+    if sentence is None:
+        check_pictures(study, path, scenes())
+    else:
+        assert refusal(path, check_pictures, study, path, scenes()) == sentence
+
+
+def test_an_ssd_sees_no_grey_students(tmp_path):
+    grey = {"networks.grid.input": [1, 48, 64], "variants.ssd": SSD, "variants.taught": TAUGHT}
+    path = write(tmp_path, grey)
+    assert "its input is [1, 48, 64]" in refusal(path, check_pictures, load_study(path), path, scenes())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config/studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_of_this_project_are_sound(path):
+    study = load_study(path)
+    for budget in ("smoke", "standard", "full"):
+        check_budget(study, path, budget)
+    dataset = read_dataset(ROOT / f"config/datasets/{study.dataset}.yaml")
+    check_pictures(study, path, dataset)
+    check_classes(study, path, dataset)
+
+
+def test_classes_that_folders_give_are_counted(tmp_path):
+    for name in "abcd":
+        (tmp_path / "pictures/train" / name).mkdir(parents=True)
+    text = {"name": "own", "kind": "folders", "path": str(tmp_path / "pictures")}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(text))
+    path = write(tmp_path, {})
+    dataset = read_dataset(tmp_path / "own.yaml")
+    found = refusal(path, check_classes, load_study(path), path, dataset)
+    assert "classification on own needs 4 values" in found
+
+
+def test_the_patterns_of_names_are_those_in_use():
+    schemas = [str(model.model_json_schema()) for model in (Config, NetworkSpec)]
+    assert all(any(repr(pattern) in text for text in schemas) for pattern in configuration._NAMES)
