@@ -286,7 +286,7 @@ def _mlperf(options: argparse.Namespace) -> int:
     subject = study_subject(options.study)
     opened = serial_line(options.port) if options.port else emulated_line(subject.image, subject.core)
     with opened as line:
-        print(benchmark(line, subject.inputs, subject.labels))
+        print(benchmark(line, subject.inputs, subject.class_labels))
     return 0
 
 

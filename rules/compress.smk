@@ -47,6 +47,13 @@ rule prune_magnitude:
         "../scripts/prune_magnitude.py"
 
 
+def class_names(wildcards):
+    """The names of a variant's outputs, if these are classes."""
+    if TASKS[task(wildcards)].outputs_are_classes:
+        return DATASETS[study(wildcards).dataset].classes
+    return None
+
+
 rule quantize_post_training:
     input:
         data=training_data,
@@ -64,8 +71,7 @@ rule quantize_post_training:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        task=task,
-        classes=lambda w: DATASETS[study(w).dataset].classes,
+        classes=class_names,
         digests=data_digests,
         code=code("quantize_post_training"),
     message:
@@ -106,10 +112,10 @@ rule train_quantization_aware:
             if study(w).quantization.distillation
             else None
         ),
-        classes=lambda w: DATASETS[study(w).dataset].classes,
+        classes=class_names,
         threads=CONFIG.training_threads,
         digests=data_digests,
-        code=code("train_quantization_aware"),
+        code=part_code("train_quantization_aware", "training", "teacher"),
     message:
         "{wildcards.study}: quantization-aware training of {wildcards.variant} (seed {wildcards.seed})"
     script:

@@ -1,5 +1,7 @@
 # Outputs over the test images in every form of a network, their parity, scores, comparisons.
 
+from paper2board.evaluate.schemes import FLOAT
+
 
 rule evaluate_float:
     input:
@@ -47,7 +49,7 @@ rule evaluate_ssd:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
-        grid=ssd_grid,
+        shapes=ssd_shapes,
         digests=data_digests,
         code=code("evaluate_ssd"),
     message:
@@ -184,93 +186,65 @@ rule verify_parity:
         "../scripts/verify_parity.py"
 
 
-rule summarise_accuracy:
+def scored_files(pattern):
+    """An input function: one file a score of a task and seed, in the order in which the summary reads them."""
+    return lambda wildcards: [
+        pattern(wildcards.study, seed, variant, scheme)
+        for variant, scheme in study(wildcards).scores(wildcards.task).values()
+        for seed in budget(wildcards).seeds
+    ]
+
+
+def outputs_file(study, seed, variant, scheme):
+    """The file of a variant's outputs for the test set under a scheme."""
+    return f"results/{study}/s{seed}/{variant}.{scheme}.logits.npy"
+
+
+def weights_file(study, seed, variant, scheme):
+    """The file that holds a variant's weights under a scheme."""
+    suffix = "" if scheme in FLOAT else f".{scheme}.integer"
+    return f"models/{study}/s{seed}/{variant}{suffix}.safetensors"
+
+
+def comparisons(wildcards):
+    """The gains to report between scores of one task."""
+    return {
+        name: sides
+        for name, sides in study(wildcards).comparisons.items()
+        if sides[0] in study(wildcards).scores(wildcards.task)
+    }
+
+
+rule summarise_scores:
     input:
         data=test_data,
-        logits=scored_files("classification", logits_file),
-        models=scored_files("classification", model_file),
-        confusion=lambda w: f"results/{w.study}/s{first_seed(w)}/{shown(w, 'classification')}.logits.npy",
+        outputs=scored_files(outputs_file),
+        weights=scored_files(weights_file),
     output:
-        metrics="results/{study}/metrics/accuracy.json",
-        confusion="results/{study}/confusion.classification.json",
+        metrics="results/{study}/metrics/{task}.json",
+        shown=directory("results/{study}/scores/{task}"),
     log:
-        "logs/{study}/summarise_accuracy.log",
+        "logs/{study}/summarise_scores.{task}.log",
     benchmark:
-        "benchmarks/{study}/summarise_accuracy.tsv"
+        "benchmarks/{study}/summarise_scores.{task}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        accuracies=lambda w: study(w).accuracies("classification"),
-        comparisons=comparisons("classification"),
+        networks=lambda w: study(w).scores(w.task),
+        # The output of a network that is no network in the study format.
+        shapes=lambda w: {name: ssd_shapes(w) for name in study(w).ssds},
+        comparisons=comparisons,
+        shown=lambda w: study(w).shown(w.task),
         seeds=lambda w: list(budget(w).seeds),
         limit=lambda w: budget(w).test_images,
         classes=lambda w: list(DATASETS[study(w).dataset].classes),
-        confusion_of=lambda w: shown(w, "classification"),
         digests=data_digests,
-        code=code("summarise_accuracy"),
+        code=part_code("summarise_scores", "scores", tasks=lambda w: [w.task]),
     message:
-        "{wildcards.study}: accuracies, gains and their intervals"
+        "{wildcards.study}: scores of {wildcards.task}, gains and their intervals"
     script:
-        "../scripts/summarise_accuracy.py"
-
-
-rule summarise_detection:
-    input:
-        data=test_data,
-        logits=scored_files("detection", logits_file),
-        models=scored_files("detection", model_file),
-    output:
-        metrics="results/{study}/metrics/detection.json",
-        confusion="results/{study}/confusion.detection.json",
-        curves="results/{study}/precision_recall.json",
-    log:
-        "logs/{study}/summarise_detection.log",
-    benchmark:
-        "benchmarks/{study}/summarise_detection.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        accuracies=lambda w: study(w).accuracies("detection"),
-        comparisons=comparisons("detection"),
-        seeds=lambda w: list(budget(w).seeds),
-        limit=lambda w: budget(w).test_images,
-        classes=lambda w: list(DATASETS[study(w).dataset].classes),
-        grid=ssd_grid,
-        confusion_of=lambda w: shown(w, "detection"),
-        digests=data_digests,
-        code=code("summarise_detection"),
-    message:
-        "{wildcards.study}: average precision, gains and their intervals"
-    script:
-        "../scripts/summarise_detection.py"
-
-
-rule summarise_centroids:
-    input:
-        data=test_data,
-        logits=scored_files("centroids", logits_file),
-        models=scored_files("centroids", model_file),
-    output:
-        metrics="results/{study}/metrics/centroids.json",
-    log:
-        "logs/{study}/summarise_centroids.log",
-    benchmark:
-        "benchmarks/{study}/summarise_centroids.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        accuracies=lambda w: study(w).accuracies("centroids"),
-        seeds=lambda w: list(budget(w).seeds),
-        limit=lambda w: budget(w).test_images,
-        digests=data_digests,
-        code=code("summarise_centroids"),
-    message:
-        "{wildcards.study}: centroids found, and their intervals"
-    script:
-        "../scripts/summarise_centroids.py"
+        "../scripts/summarise_scores.py"
 
 
 rule evaluate_scenarios:
@@ -404,6 +378,11 @@ rule survey_networks:
         "../scripts/survey_networks.py"
 
 
+def magnitude_tasks(wildcards):
+    """The task of every magnitude-pruned network."""
+    return [study(wildcards).task_of(name) for name, _ in magnitude_models(wildcards)]
+
+
 rule compare_magnitude_pruning:
     input:
         data=test_data,
@@ -426,11 +405,11 @@ rule compare_magnitude_pruning:
     threads: 1
     params:
         names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
-        tasks=lambda w: [study(w).task_of(name) for name, _ in magnitude_models(w)],
+        tasks=magnitude_tasks,
         seed=lambda w: first_seed(w),
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
-        code=code("compare_magnitude_pruning"),
+        code=part_code("compare_magnitude_pruning", "scores", tasks=magnitude_tasks),
     message:
         "{wildcards.study}: what unstructured pruning does to accuracy and file size"
     script:

@@ -9,7 +9,7 @@ the Snakefile imports this module.
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -26,6 +26,8 @@ RECORD_BYTES = 1 + PIXEL_BYTES
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
+LabelKind = Literal["classes", "boxes"]
+"""What a network can learn of an image: its class, or the objects in it."""
 
 
 class SourceError(Exception):
@@ -37,6 +39,9 @@ class _Strict(BaseModel):
 
 
 class _Set(_Strict):
+    labels: ClassVar[frozenset[LabelKind]] = frozenset({"classes"})
+    """What the images come with."""
+
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=256)
 
@@ -146,6 +151,8 @@ class ScenesDataset(_Set):
 
     ``classes`` may be some of the other set's, in any order, and are all of them by default.
     """
+
+    labels = frozenset({"classes", "boxes"})
 
     kind: Literal["scenes"]
     of: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -262,6 +269,8 @@ class BoxesDataset(_Set):
     ``classes`` are those to keep: labels are their places in this list.
     """
 
+    labels = frozenset({"classes", "boxes"})
+
     kind: Literal["boxes"]
     classes: tuple[str, ...] = Field(min_length=2, max_length=256)
     format: Literal["coco", "voc"]
@@ -358,6 +367,17 @@ class FoldersDataset(_Set):
 
 
 Dataset = Cifar10Dataset | ScenesDataset | BoxesDataset | FoldersDataset
+
+
+def kinds_with(labels: LabelKind) -> list[str]:
+    """Return the kinds of data sets that come with ``labels``."""
+    return [
+        get_args(kind.model_fields["kind"].annotation)[0]
+        for kind in get_args(Dataset)
+        if labels in kind.labels
+    ]
+
+
 _ADAPTER: TypeAdapter[Dataset] = TypeAdapter(Annotated[Dataset, Field(discriminator="kind")])
 
 

@@ -84,9 +84,9 @@ def build_device_image(
 
     ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked.
     ``boxes``: a detector's tables, a header called ``boxes.h`` that
-    :func:`paper2board.tasks.detection.boxes.tables_header` writes. The same sources and compiler give the same
-    bytes wherever they lie. Raise :class:`UserError` without compiler or generated C, :class:`DoesNotFitError` for
-    a network that does not fit the ESP32's memory.
+    :func:`paper2board.tasks.detection.integer_decode.tables_header` writes. The same sources and compiler give the
+    same bytes wherever they lie. Raise :class:`UserError` without compiler or generated C, :class:`DoesNotFitError`
+    for a network that does not fit the ESP32's memory.
     """
     folder = Path(model_folder)
     compiler = shutil.which(COMPILER)

@@ -37,14 +37,14 @@ from paper2board.model.integer_model import (
     Tensor,
     write,
 )
-from paper2board.tasks.detection.boxes import (
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.integer_decode import (
     Quantization,
     decode_int8,
     int8_tables,
     suppress_int8,
     tables_header,
 )
-from paper2board.tasks.detection.grid import Grid
 
 IDF = ROOT / "tests" / "firmware" / "idf"
 MAIN = PROJECT / "main"
