@@ -22,6 +22,7 @@ test: lint ## lint, then all tests
 lint: setup ## style, types and the workflow's own linter
 	@ruff check .
 	@ruff format --check .
+	@clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' '*.cc')
 	@mypy
 	@snakefmt --check Snakefile rules
 	@snakemake --lint

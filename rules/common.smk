@@ -12,10 +12,11 @@ from snakemake.exceptions import WorkflowError
 
 from paper2board.acquire.dataset import read_dataset
 from paper2board.core.closure import closure_digest
-from paper2board.core.configuration import validate
+from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
+from paper2board.evaluate.schemes import FLOAT
 from paper2board.firmware.idf import MISSING, find_idf
 from paper2board.study.checks import (
     check_budget,
@@ -28,7 +29,17 @@ from paper2board.tasks.loading import part_file
 from paper2board.tasks.registry import TASKS
 
 try:
-    CONFIG = validate(config, Config, "config/config.yaml")
+    # Snakemake's own reader keeps the last of two equal keys, so the file is read by ours first.
+    load_yaml("config/config.yaml", Config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    CONFIG = Document("--config", config).validated(Config)
     STUDIES = {
         name: load_study(f"config/studies/{name}.yaml") for name in CONFIG.studies
     }
@@ -363,7 +374,10 @@ def has_engine(wildcards, name):
 def topics(wildcards):
     """The metrics files of a study's report."""
     s = study(wildcards)
-    of_tasks = [*s.tasks, *(topic for task in s.tasks.values() for topic in task.topics)]
+    of_tasks = [
+        *s.tasks,
+        *(topic for task in s.tasks.values() for topic in task.topics),
+    ]
     optional = {
         "magnitude-pruning": s.magnitude_pruning,
         "compression": "paper-split" in s.engines,
@@ -384,3 +398,48 @@ def magnitude_models(wildcards):
         for name, ratios in study(wildcards).magnitude_pruning.items()
         for ratio in ratios
     ]
+
+
+def scored(file):
+    """An input function: ``file`` of each score of a task and each seed, in the order in which the summary reads
+    them."""
+    return lambda wildcards: [
+        file(wildcards, variant, scheme, seed)
+        for variant, scheme in study(wildcards).scores(wildcards.task).values()
+        for seed in budget(wildcards).seeds
+    ]
+
+
+def outputs_of(wildcards, variant, scheme, seed):
+    """The file of a variant's outputs for the test set under a scheme."""
+    pattern = rules.evaluate_integer.output.logits
+    return made(pattern, wildcards, variant=variant, scheme=scheme, seed=seed)
+
+
+def weights_of(wildcards, variant, scheme, seed):
+    """The file that holds a variant's weights under a scheme."""
+    pattern = rules.evaluate_integer.input.model
+    if scheme in FLOAT:
+        pattern = rules.train_network.output.weights
+    return made(pattern, wildcards, variant=variant, scheme=scheme, seed=seed)
+
+
+def comparisons(wildcards):
+    """The gains to report between scores of one task."""
+    return {
+        name: sides
+        for name, sides in study(wildcards).comparisons.items()
+        if sides[0] in study(wildcards).scores(wildcards.task)
+    }
+
+
+def magnitude_tasks(wildcards):
+    """The task of every magnitude-pruned network."""
+    return [study(wildcards).task_of(name) for name, _ in magnitude_models(wildcards)]
+
+
+def class_names(wildcards):
+    """The names of a variant's outputs, if these are classes."""
+    if TASKS[task(wildcards)].outputs_are_classes:
+        return DATASETS[study(wildcards).dataset].classes
+    return None

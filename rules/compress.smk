@@ -47,13 +47,6 @@ rule prune_magnitude:
         "../scripts/prune_magnitude.py"
 
 
-def class_names(wildcards):
-    """The names of a variant's outputs, if these are classes."""
-    if TASKS[task(wildcards)].outputs_are_classes:
-        return DATASETS[study(wildcards).dataset].classes
-    return None
-
-
 rule quantize_post_training:
     input:
         data=training_data,

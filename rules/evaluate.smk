@@ -1,7 +1,5 @@
 # Outputs over the test images in every form of a network, their parity, scores, comparisons.
 
-from paper2board.evaluate.schemes import FLOAT
-
 
 rule evaluate_float:
     input:
@@ -186,40 +184,11 @@ rule verify_parity:
         "../scripts/verify_parity.py"
 
 
-def scored_files(pattern):
-    """An input function: one file a score of a task and seed, in the order in which the summary reads them."""
-    return lambda wildcards: [
-        pattern(wildcards.study, seed, variant, scheme)
-        for variant, scheme in study(wildcards).scores(wildcards.task).values()
-        for seed in budget(wildcards).seeds
-    ]
-
-
-def outputs_file(study, seed, variant, scheme):
-    """The file of a variant's outputs for the test set under a scheme."""
-    return f"results/{study}/s{seed}/{variant}.{scheme}.logits.npy"
-
-
-def weights_file(study, seed, variant, scheme):
-    """The file that holds a variant's weights under a scheme."""
-    suffix = "" if scheme in FLOAT else f".{scheme}.integer"
-    return f"models/{study}/s{seed}/{variant}{suffix}.safetensors"
-
-
-def comparisons(wildcards):
-    """The gains to report between scores of one task."""
-    return {
-        name: sides
-        for name, sides in study(wildcards).comparisons.items()
-        if sides[0] in study(wildcards).scores(wildcards.task)
-    }
-
-
 rule summarise_scores:
     input:
         data=test_data,
-        outputs=scored_files(outputs_file),
-        weights=scored_files(weights_file),
+        outputs=scored(outputs_of),
+        weights=scored(weights_of),
     output:
         metrics="results/{study}/metrics/{task}.json",
         shown=directory("results/{study}/scores/{task}"),
@@ -376,11 +345,6 @@ rule survey_networks:
         "{wildcards.study}: surveying published networks"
     script:
         "../scripts/survey_networks.py"
-
-
-def magnitude_tasks(wildcards):
-    """The task of every magnitude-pruned network."""
-    return [study(wildcards).task_of(name) for name, _ in magnitude_models(wildcards)]
 
 
 rule compare_magnitude_pruning:

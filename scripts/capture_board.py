@@ -63,8 +63,8 @@ if __name__ == "__main__":
                 "log": digest(params.log),
             }
             # Cycles are counted: no cycles per instruction to assume.
-            clock_hz = Cpu.model_validate(params.cpu).clock_MHz.value * 1e6
-            metrics = device_metrics(device_log, model, 1.0, None, clock_hz, chain, "device.board")
+            cpu = Cpu.model_validate(params.cpu)
+            metrics = device_metrics(device_log, model, cpu, mac16=False, chain=chain, prefix="device.board")
             expected = read_logits(files.logits)[device_log.indices]
             metrics["device.board.differing"] = differing(device_log.outputs, expected, Kind.MEASURED, chain)
             log(f"{len(expected)} inferences, median {int(np.median(device_log.counts)):,} cycles")

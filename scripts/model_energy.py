@@ -2,7 +2,7 @@
 
 Inputs: the device's metrics file, IntegerModel; the study's recorded trace and serial log, where it has them.
 Outputs: metrics file, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
-deck's formulas, once with the latency that the paper claims (``deck.…``), if it claims one, and once with our
+deck's formulas, once with the latency that the paper claims (``claimed.…``), if it claims one, and once with our
 engine's. Phases are as the recorded trace tells; without one, the deck's detector runs on a synthetic trace.
 """
 
@@ -17,11 +17,11 @@ from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
 from paper2board.core.files import atomic_path, digest
 from paper2board.core.scripting import running
+from paper2board.core.units import in_unit
 from paper2board.energy.memory_energy import LayerTraffic, memory_energy_metrics
 from paper2board.energy.metrics import duty_cycle_curve, energy_metrics
 from paper2board.energy.phases import Recorded
 from paper2board.energy.trace_metrics import trace_metrics
-from paper2board.energy.units import in_unit
 from paper2board.energy.year import schedule_curve
 from paper2board.model.integer_model import macs, read
 from paper2board.traces.columns import MeasuredTrace
@@ -119,7 +119,7 @@ if __name__ == "__main__":
             metrics = energy_metrics(board, ours, params.period_s)
         metrics |= windows
         if deck:
-            metrics |= energy_metrics(board, deck, params.period_s, prefix="deck.")
+            metrics |= energy_metrics(board, deck, params.period_s, prefix="claimed.")
 
         if params.memory_energy:
             model = read(snakemake.input.model)

@@ -46,7 +46,7 @@ if __name__ == "__main__":
             [result] = runner.run([(folder / name, to_int8(images))], target, library, folder / "run")
             chain = {"tflite": digest(tflite), "tflm": digest(golden)}
             metrics |= emulated_metrics(
-                name, result, golden_outputs, cpu.cpi(mac16=engine.core == "de212"), cpu, chain
+                name, result, golden_outputs, cpu, mac16=engine.core == "de212", chain=chain
             )
             differing = metrics[f"parity.{name}.emulated-vs-tflm"].value
             log(f"{name}: {result.instructions:,} instructions, {differing} outputs differ")

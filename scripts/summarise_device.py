@@ -47,13 +47,11 @@ if __name__ == "__main__":
                 "device": logs[engine].header.image,
                 "log": digest(path),
             }
-            cpi = cpu.cpi(mac16=ENGINES[engine].core == "de212")
             metrics |= device_metrics(
                 logs[engine],
                 model,
-                cpi=cpi.value,
-                cpi_interval=cpi.interval,
-                clock_hz=cpu.clock_MHz.value * 1e6,
+                cpu,
+                mac16=ENGINES[engine].core == "de212",
                 chain=chains[engine],
                 prefix=f"device.{engine}",
             )

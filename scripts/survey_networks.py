@@ -2,9 +2,9 @@
 
 Inputs: the survey's configuration (``survey``), every board file (``boards``). Outputs: ``metrics`` file, the same
 as a ``table`` (CSV). Method: exact counts of the architectures' definitions, traced without computing anything;
-peaks by liveness over the execution order (:mod:`paper2board.survey.memory`), latency by the engine's cost table
-(:mod:`paper2board.survey.latency`); boards' figures as their files state them; the guide's code is looked up in the
-installed TensorFlow.
+peaks by liveness over the execution order (:mod:`paper2board.survey.memory`), instructions by the engine's cost
+table (:mod:`paper2board.survey.instructions`); boards' figures as their files state them; the guide's code is
+looked up in the installed TensorFlow.
 """
 
 from pathlib import Path
@@ -26,5 +26,5 @@ if __name__ == "__main__":
         rows = [row(network, board, platforms) for network in graphs(survey)]
         log(f"{len(rows)} networks, {len(platforms)} boards")
         write_text(snakemake.output.table, table(rows))
-        answers = metrics(survey, rows, board) | boards_metrics(platforms) | guide_code.metrics()
+        answers = metrics(survey, rows) | boards_metrics(platforms) | guide_code.metrics()
         write_metrics(snakemake.output.metrics, answers)

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The device application: EnergyRunner's commands (MLPerf Tiny, performance mode) and this project's own.
  * The protocol, with examples, is docs/protocol.md. */
 #include <string.h>
 
 #include "clock.h"
 #include "codec.h"
-#include "line.h"
+#include "link.h"
 #include "network.h"
 #include "p2b_arithmetic.h"
 #include "p2b_resize.h"
@@ -33,10 +34,10 @@ static uint32_t photo_row_bytes, photo_row_left, photo_rows_left;
 
 static void tagged(const char *tag, const char *text)
 {
-    line_text(tag);
-    line_text("-[");
-    line_text(text);
-    line_send("]");
+    link_text(tag);
+    link_text("-[");
+    link_text(text);
+    link_send("]");
 }
 
 /* EnergyRunner's time stamp, both that of energy mode, an edge on a pin, and that of performance mode, a number. Long
@@ -51,16 +52,18 @@ static void timestamp(void)
     while (port_elapsed(start, port_counter()) < counts) {
     }
     port_pin(PORT_PIN_LAP, 1);
-    line_numbered("m-lap-us", now);
+    link_send_number("m-lap-us", now);
 }
 
 /* Cut the next word off `*rest`; an empty string when there is none. */
 static char *next_word(char **rest)
 {
     char *word = *rest;
-    while (*word == ' ') word++;
+    while (*word == ' ')
+        ++word;
     char *end = word;
-    while (*end != ' ' && *end != '\0') end++;
+    while (*end != ' ' && *end != '\0')
+        ++end;
     *rest = *end == '\0' ? end : end + 1;
     *end = '\0';
     return word;
@@ -71,8 +74,8 @@ static char *next_word(char **rest)
 static void command_name(char *words)
 {
     (void)words;
-    line_text("m-name-dut-");
-    line_send("[paper2board]");
+    link_text("m-name-dut-");
+    link_send("[paper2board]");
 }
 
 static void command_profile(char *words)
@@ -99,21 +102,21 @@ static void forget_input(void);
 static void store_input(const uint8_t *pixels, uint32_t length)
 {
     if (!input_expected) {
-        line_send("e-[No input is expected]");
+        link_send("e-[No input is expected]");
         return;
     }
     if (length > P2B_INPUT_BYTES - input_loaded) {
         forget_input();
-        line_send("e-[More bytes than expected]");
+        link_send("e-[More bytes than expected]");
         return;
     }
-    for (uint32_t i = 0; i < length; i++) {
+    for (uint32_t i = 0; i < length; ++i) {
         /* Pixels 0 … 255 are −128 … 127 to the network. */
         network_input[input_loaded++] = (int8_t)(pixels[i] - 128);
     }
     if (input_loaded == P2B_INPUT_BYTES) {
         input_expected = 0;
-        line_send("m-load-done");
+        link_send("m-load-done");
     }
 }
 
@@ -128,11 +131,10 @@ static void forget_input(void)
 
 static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(const uint8_t *, uint32_t))
 {
-    if (length == CODEC_ERROR) {
-        line_send("e-[Not hexadecimal or base64 digits]");
-    } else {
+    if (length == CODEC_ERROR)
+        link_send("e-[Not hexadecimal or base64 digits]");
+    else
         store(bytes, length);
-    }
 }
 
 static void command_db(char *words)
@@ -145,14 +147,14 @@ static void command_db(char *words)
     }
     forget_input();
     if (!codec_parse_decimal(next_word(&words), &length) || length != P2B_INPUT_BYTES) {
-        line_text("e-[The input takes ");
-        line_number(P2B_INPUT_BYTES);
-        line_send(" bytes]");
+        link_text("e-[The input takes ");
+        link_number(P2B_INPUT_BYTES);
+        link_send(" bytes]");
     } else {
         input_expected = 1;
-        line_text("m-[Expecting ");
-        line_number(P2B_INPUT_BYTES);
-        line_send(" bytes]");
+        link_text("m-[Expecting ");
+        link_number(P2B_INPUT_BYTES);
+        link_send(" bytes]");
     }
 }
 
@@ -168,24 +170,24 @@ static void command_photo(char *words)
     forget_input();
     if (!codec_parse_decimal(next_word(&words), &width) || !codec_parse_decimal(next_word(&words), &height) ||
         width < 1 || width > 0xffffu || height < 1 || height > 0xffffu) {
-        line_send("e-[A photo is 1 to 65535 pixels a side]");
+        link_send("e-[A photo is 1 to 65535 pixels a side]");
         return;
     }
     photo_row_bytes = width * P2B_INPUT_C;
     photo_row_left = photo_row_bytes;
     photo_rows_left = height;
     p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
-    line_text("m-[Expecting ");
-    line_number(height);
-    line_text(" rows of ");
-    line_number(photo_row_bytes);
-    line_send(" bytes]");
+    link_text("m-[Expecting ");
+    link_number(height);
+    link_text(" rows of ");
+    link_number(photo_row_bytes);
+    link_send(" bytes]");
 }
 
 static void store_photo(const uint8_t *rgb, uint32_t length)
 {
     if (photo_rows_left == 0) {
-        line_send("e-[No photo is expected]");
+        link_send("e-[No photo is expected]");
         return;
     }
     while (length > 0 && photo_rows_left > 0) {
@@ -197,18 +199,18 @@ static void store_photo(const uint8_t *rgb, uint32_t length)
         photo_row_left -= part;
         if (photo_row_left == 0) {
             photo_row_left = photo_row_bytes;
-            photo_rows_left--;
+            --photo_rows_left;
         }
     }
     if (length > 0) {
         forget_input();
-        line_send("e-[More bytes than expected]");
+        link_send("e-[More bytes than expected]");
         return;
     }
     if (photo_rows_left == 0) {
         p2b_resize_end(&resize, network_input);
         input_loaded = P2B_INPUT_BYTES;
-        line_send("m-load-done");
+        link_send("m-load-done");
     }
 }
 
@@ -227,26 +229,29 @@ static void command_row64(char *words)
 /* Refuse a command that tells of an inference if there is none. */
 static int refused(void)
 {
-    if (!has_results) line_send("e-[No inference has run on this input]");
+    if (!has_results)
+        link_send("e-[No inference has run on this input]");
     return !has_results;
 }
 
 static void send_outputs(const char *tag)
 {
     const int8_t *output = p2b_output(&p2b_model);
-    line_text(tag);
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
-        line_text(i == 0 ? "-[" : ",");
-        if (output[i] < 0) line_text("-");
-        line_number((uint32_t)(output[i] < 0 ? -output[i] : output[i]));
+    link_text(tag);
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i) {
+        link_text(i == 0 ? "-[" : ",");
+        if (output[i] < 0)
+            link_text("-");
+        link_number((uint32_t)(output[i] < 0 ? -output[i] : output[i]));
     }
-    line_send("]");
+    link_send("]");
 }
 
 static void command_outputs(char *words)
 {
     (void)words;
-    if (refused()) return;
+    if (refused())
+        return;
     send_outputs("m-outputs");
 }
 
@@ -259,8 +264,10 @@ static uint32_t class_weight(int32_t output, int32_t largest)
     int32_t weight = INT32_MAX;
 
     /* TFLite gives every softmax these units: the network has done it. */
-    if (P2B_OUTPUT_SCALE == 1.0 / 256 && P2B_OUTPUT_ZERO_POINT == -128) return (uint32_t)(output + 128) << 12;
-    for (; output < largest; output++) weight = p2b_multiply_high(weight, one_below);
+    if (P2B_OUTPUT_SCALE == 1.0 / 256 && P2B_OUTPUT_ZERO_POINT == -128)
+        return (uint32_t)(output + 128) << 12;
+    for (; output < largest; ++output)
+        weight = p2b_multiply_high(weight, one_below);
     return (uint32_t)weight >> 11;
 }
 
@@ -271,29 +278,31 @@ static void send_probabilities(void)
     int32_t largest = INT8_MIN;
     uint32_t sum = 1; /* too little to show, and never 0 */
 
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
-        if (output[i] > largest) largest = output[i];
-    }
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) sum += class_weight(output[i], largest);
-    line_text("m-results");
-    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; i++) {
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i)
+        if (output[i] > largest)
+            largest = output[i];
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i)
+        sum += class_weight(output[i], largest);
+    link_text("m-results");
+    for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i) {
         const uint32_t thousandths = (1000u * class_weight(output[i], largest) + sum / 2) / sum;
 
-        line_text(i == 0 ? "-[" : ",");
-        line_number(thousandths / 1000u);
-        line_text(".");
-        line_number(thousandths / 100u % 10u);
-        line_number(thousandths / 10u % 10u);
-        line_number(thousandths % 10u);
+        link_text(i == 0 ? "-[" : ",");
+        link_number(thousandths / 1000u);
+        link_text(".");
+        link_number(thousandths / 100u % 10u);
+        link_number(thousandths / 10u % 10u);
+        link_number(thousandths % 10u);
     }
-    line_send("]");
+    link_send("]");
 }
 #endif
 
 static void command_results(char *words)
 {
     (void)words;
-    if (refused()) return;
+    if (refused())
+        return;
 #ifdef BENCHMARK
     send_probabilities();
 #else
@@ -305,7 +314,8 @@ static void command_results(char *words)
 static void infer(uint32_t inferences)
 {
     port_pin(PORT_PIN_RUNNING, 1);
-    for (uint32_t i = 0; i < inferences; i++) network_infer();
+    for (uint32_t i = 0; i < inferences; ++i)
+        network_infer();
     port_pin(PORT_PIN_RUNNING, 0);
 }
 
@@ -313,27 +323,27 @@ static void command_infer(char *words)
 {
     uint32_t inferences = 1, warmups = 10;
     const char *first = next_word(&words), *second = next_word(&words);
-    if (*first != '\0' &&
-        (!codec_parse_decimal(first, &inferences) || inferences < 1 || inferences > MAX_INFERENCES)) {
-        line_send("e-[Inference iterations must be 1 to 100000]");
+    if (*first != '\0' && (!codec_parse_decimal(first, &inferences) || inferences < 1 || inferences > MAX_INFERENCES)) {
+        link_send("e-[Inference iterations must be 1 to 100000]");
         return;
     }
     if (*second != '\0' && (!codec_parse_decimal(second, &warmups) || warmups > MAX_INFERENCES)) {
-        line_send("e-[Inference warmup must be 0 to 100000]");
+        link_send("e-[Inference warmup must be 0 to 100000]");
         return;
     }
     if (input_loaded != P2B_INPUT_BYTES) {
-        line_send("e-[No complete input is loaded]");
+        link_send("e-[No complete input is loaded]");
         return;
     }
-    line_numbered("m-warmup-start", warmups);
-    for (uint32_t i = 0; i < warmups; i++) network_infer();
-    line_send("m-warmup-done");
-    line_numbered("m-infer-start", inferences);
+    link_send_number("m-warmup-start", warmups);
+    for (uint32_t i = 0; i < warmups; ++i)
+        network_infer();
+    link_send("m-warmup-done");
+    link_send_number("m-infer-start", inferences);
     timestamp();
     infer(inferences);
     timestamp();
-    line_send("m-infer-done");
+    link_send("m-infer-done");
     has_results = 1;
     command_results(words);
 }
@@ -342,19 +352,21 @@ static void command_infer(char *words)
 static void command_boxes(char *words)
 {
     (void)words;
-    if (!refused()) network_send_boxes();
+    if (!refused())
+        network_send_boxes();
 }
 #endif
 
 static void command_layers(char *words)
 {
     (void)words;
-    if (refused()) return;
+    if (refused())
+        return;
     tagged("m-counter", port_counter_unit());
-    for (uint32_t i = 0; i < P2B_LAYER_COUNT; i++) {
-        line_text("m-layer-[");
-        line_text(p2b_model.layer_names[i]);
-        line_numbered("]", network_counts[i]);
+    for (uint32_t i = 0; i < P2B_LAYER_COUNT; ++i) {
+        link_text("m-layer-[");
+        link_text(p2b_model.layer_names[i]);
+        link_send_number("]", network_counts[i]);
     }
 }
 
@@ -368,14 +380,15 @@ static void command_batch(char *words)
     uint32_t offset;
 
     if (!codec_parse_decimal(at, &offset) || offset > input_loaded || length > P2B_INPUT_BYTES - offset) {
-        line_send("e-[A piece is AT BASE64, inside the input, without a gap before it]");
+        link_send("e-[A piece is AT BASE64, inside the input, without a gap before it]");
         return;
     }
     forget_input();
     input_loaded = offset;
     input_expected = 1;
     store_input((uint8_t *)piece, length);
-    if (input_expected) return;
+    if (input_expected)
+        return;
     infer(1);
     has_results = 1;
     command_outputs(words);
@@ -390,12 +403,12 @@ static void command_memory(char *words)
     (void)words;
     port_memory_t memory;
     port_memory(&memory);
-    line_numbered("m-memory-[text]", memory.text);
-    line_numbered("m-memory-[rodata]", memory.rodata);
-    line_numbered("m-memory-[data]", memory.data);
-    line_numbered("m-memory-[bss]", memory.bss);
-    line_numbered("m-memory-[arena]", P2B_ARENA_BYTES);
-    line_numbered("m-memory-[stack]", memory.stack);
+    link_send_number("m-memory-[text]", memory.text);
+    link_send_number("m-memory-[rodata]", memory.rodata);
+    link_send_number("m-memory-[data]", memory.data);
+    link_send_number("m-memory-[bss]", memory.bss);
+    link_send_number("m-memory-[arena]", P2B_ARENA_BYTES);
+    link_send_number("m-memory-[stack]", memory.stack);
 }
 
 static void command_digest(char *words)
@@ -403,16 +416,17 @@ static void command_digest(char *words)
     (void)words;
     uint32_t digest[8];
     sha256(port_image_byte, port_image_bytes(), digest);
-    line_text("m-digest-[");
-    for (uint32_t i = 0; i < 8; i++) line_hex(digest[i]);
-    line_send("]");
+    link_text("m-digest-[");
+    for (uint32_t i = 0; i < 8; ++i)
+        link_hex(digest[i]);
+    link_send("]");
 }
 
 static void command_crc(char *words)
 {
     const char *word = next_word(&words);
     if (strcmp(word, "on") != 0 && strcmp(word, "off") != 0) {
-        line_send("e-[crc is on or off]");
+        link_send("e-[crc is on or off]");
         return;
     }
     framing_asked = strcmp(word, "on") == 0;
@@ -452,45 +466,47 @@ static const struct {
 static void command_help(char *words)
 {
     (void)words;
-    line_send(APP_PROFILE);
-    for (uint32_t i = 0; i < COMMAND_COUNT; i++) line_send(commands[i].help);
+    link_send(APP_PROFILE);
+    for (uint32_t i = 0; i < COMMAND_COUNT; ++i)
+        link_send(commands[i].help);
 }
 
 static void execute(const char *name, char *words)
 {
-    for (uint32_t i = 0; i < COMMAND_COUNT; i++) {
+    for (uint32_t i = 0; i < COMMAND_COUNT; ++i) {
         if (strcmp(name, commands[i].name) == 0) {
             commands[i].execute(words);
             return;
         }
     }
     if (*name != '\0') {
-        line_text("e-[Unknown command: ");
-        line_text(name);
-        line_send("]");
+        link_text("e-[Unknown command: ");
+        link_text(name);
+        link_send("]");
     }
 }
 
 void app_start(void)
 {
-    line_set_framed(0);
-    line_send("m-timestamp-mode-performance");
+    link_set_framed(0);
+    link_send("m-timestamp-mode-performance");
     timestamp();
-    line_send("m-init-done");
-    line_ready();
+    link_send("m-init-done");
+    link_send_ready();
 }
 
 void app_receive(uint8_t byte)
 {
     (void)clock_us();
-    char *words = line_receive(byte);
-    if (words == 0) return;
+    char *words = link_receive(byte);
+    if (words == 0)
+        return;
     const char *name = next_word(&words);
     execute(name, words);
-    line_ready();
+    link_send_ready();
     if (framing_asked >= 0) {
         /* Only now: the reply goes out the way the command came in. */
-        line_set_framed(framing_asked);
+        link_set_framed(framing_asked);
         framing_asked = -1;
     }
 }

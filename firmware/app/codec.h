@@ -1,4 +1,5 @@
-/* Text encodings and checksums of the device line. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text encodings and checksums of the serial link. */
 #ifndef P2B_CODEC_H
 #define P2B_CODEC_H
 

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "network.h"
 
 #include <string.h>
 
 #include "clock.h"
-#include "line.h"
+#include "link.h"
 #include "port.h"
 
 #ifdef P2B_BOXES
@@ -26,12 +27,13 @@ void network_infer(void)
 {
     memset(network_counts, 0, sizeof network_counts);
     p2b_begin(&p2b_model);
-    for (int32_t call = 0; call < p2b_model.schedule_length; call++) {
+    for (int32_t call = 0; call < p2b_model.schedule_length; ++call) {
         const uint32_t start = port_counter();
         const int32_t layer = p2b_call(&p2b_model, call, input_row, 0);
 
         /* The input's arrival belongs to no layer. */
-        if (layer >= 0) network_counts[layer] += port_elapsed(start, port_counter());
+        if (layer >= 0)
+            network_counts[layer] += port_elapsed(start, port_counter());
         (void)clock_us();
     }
 }
@@ -43,20 +45,20 @@ void network_send_boxes(void)
     uint32_t count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes);
 
     count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
-    line_numbered("m-boxes", count);
-    for (uint32_t i = 0; i < count; i++) {
+    link_send_number("m-boxes", count);
+    for (uint32_t i = 0; i < count; ++i) {
         /* Cut at the image, so never negative. */
         const int16_t sides[] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
 
-        line_text("m-box-[");
-        line_number(boxes[i].kind);
-        line_text(",");
-        line_number(boxes[i].score);
-        for (uint32_t side = 0; side < 4; side++) {
-            line_text(",");
-            line_number((uint32_t)sides[side]);
+        link_text("m-box-[");
+        link_number(boxes[i].kind);
+        link_text(",");
+        link_number(boxes[i].score);
+        for (uint32_t side = 0; side < 4; ++side) {
+            link_text(",");
+            link_number((uint32_t)sides[side]);
         }
-        line_send("]");
+        link_send("]");
     }
 }
 #endif

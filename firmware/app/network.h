@@ -1,4 +1,5 @@
-/* The network of this image: its input, an inference, what came of it. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network of this image: its input, an inference, its results. */
 #ifndef P2B_NETWORK_H
 #define P2B_NETWORK_H
 
@@ -8,7 +9,7 @@
 
 extern int8_t network_input[P2B_INPUT_BYTES];
 
-/* Of the last inference, by layer, in port_counter_unit. */
+/* What each layer took in the last inference, in port_counter_unit. */
 extern uint32_t network_counts[P2B_LAYER_COUNT];
 
 /* Infer network_input; the outputs are p2b_output(&p2b_model). */

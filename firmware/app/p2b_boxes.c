@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Boxes of a grid detector; p2b_boxes.h defines the arithmetic. */
 #include "p2b_boxes.h"
 
@@ -55,10 +56,10 @@ uint32_t p2b_boxes_decode(const p2b_box_tables_t *tables, const int8_t *output, 
 
             if (score < tables->score_threshold)
                 continue;
-            span(column * tables->stride + tables->offset[index_of(output[0])],
-                 tables->half_width[index_of(output[2])], tables->width, &box->x1, &box->x2);
-            span(row * tables->stride + tables->offset[index_of(output[1])],
-                 tables->half_height[index_of(output[3])], tables->height, &box->y1, &box->y2);
+            span(column * tables->stride + tables->offset[index_of(output[0])], tables->half_width[index_of(output[2])],
+                 tables->width, &box->x1, &box->x2);
+            span(row * tables->stride + tables->offset[index_of(output[1])], tables->half_height[index_of(output[3])],
+                 tables->height, &box->y1, &box->y2);
             box->score = (uint16_t)score;
             box->kind = (uint16_t)kind;
             if (box->x2 > box->x1 && box->y2 > box->y1)
@@ -84,8 +85,8 @@ static int overlap(const p2b_box_t *a, const p2b_box_t *b, uint32_t threshold)
     return shared * 128u > threshold * (area(a) + area(b) - shared);
 }
 
-/* Put boxes[best] at boxes[0] and behind it, in their order, those of the others that it leaves; return how
- * many there are in all. One box is held back, since the others move down by one until best's place is free. */
+/* Put boxes[best] at boxes[0] and after it, in their order, the boxes that it does not suppress; return the number of
+ * all of these. Up to best's old place the others move by one, so `next` keeps the box that is overwritten. */
 static uint32_t keep(p2b_box_t *boxes, uint32_t count, uint32_t best, uint32_t threshold)
 {
     const p2b_box_t top = boxes[best];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From a grid detector's int8 output to boxes, in integers: decoding by tables and greedy class-wise NMS.
  *
  * The output is rows x columns x (4 + classes + 1) bytes in HWC order: box (x, y, width, height), classes,
@@ -20,20 +21,20 @@
 
 typedef struct {
     uint8_t rows, columns, classes;
-    uint8_t iou_threshold;      /* in 1/128, 0 .. 128 */
-    uint16_t score_threshold;   /* Q15 */
-    uint16_t stride;            /* of a cell, units */
-    uint16_t width, height;     /* of the image, units, below 4096 */
-    int16_t offset[256];        /* of the centre from its cell's corner, units */
+    uint8_t iou_threshold;    /* in 1/128, 0 .. 128 */
+    uint16_t score_threshold; /* Q15 */
+    uint16_t stride;          /* of a cell, units */
+    uint16_t width, height;   /* of the image, units, below 4096 */
+    int16_t offset[256];      /* of the centre from its cell's corner, units */
     uint16_t half_width[256], half_height[256];
-    uint16_t confidence[256];   /* sigmoid, Q15 */
-    uint16_t exponential[256];  /* exp(-scale * d), Q15; [0] is 32768 */
+    uint16_t confidence[256];  /* sigmoid, Q15 */
+    uint16_t exponential[256]; /* exp(-scale * d), Q15; [0] is 32768 */
 } p2b_box_tables_t;
 
 typedef struct {
-    int16_t x1, y1, x2, y2;     /* units */
-    uint16_t score;             /* Q15 */
-    uint16_t kind;              /* class */
+    int16_t x1, y1, x2, y2; /* units */
+    uint16_t score;         /* Q15 */
+    uint16_t kind;          /* class */
 } p2b_box_t;
 
 /* Decode output; return the number of boxes, in the cells' order. boxes: room for rows * columns. */

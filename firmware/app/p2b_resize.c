@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Streaming area averaging; p2b_resize.h defines the arithmetic. */
 #include "p2b_resize.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A photo of any size becomes the network's input, row by row, in integers.
  *
  * The photo (width x height pixels of P2B_INPUT_C interleaved bytes) is cropped around its centre to the
@@ -21,20 +22,20 @@
 #include "model.h"
 
 typedef struct {
-    uint32_t crop_w, crop_h;   /* w, h */
-    uint32_t crop_x, crop_y;   /* first column and row of the crop */
-    uint32_t width;            /* of the photo */
-    uint32_t source_row;       /* rows of the photo seen so far */
-    uint32_t column;           /* pixels of the current source row seen so far */
-    uint32_t channel;          /* bytes of the current pixel seen so far */
-    uint32_t target_column;    /* where the current source row has got to */
-    uint32_t column_left;      /* how much of that column is still uncovered, 1 .. w */
-    uint32_t target_row;       /* rows of the input finished so far */
-    uint32_t target_left;      /* how much of the current target row is still uncovered, 1 .. h */
-    uint32_t row[P2B_INPUT_W * P2B_INPUT_C];       /* sum of wx * byte along the current source row */
-    uint64_t sum[P2B_INPUT_W * P2B_INPUT_C];       /* sum of wx * wy * byte of the current target row */
-    uint8_t pixel[P2B_INPUT_C];                    /* bytes of the current pixel */
-    int8_t input[P2B_INPUT_BYTES];                 /* finished rows */
+    uint32_t crop_w, crop_h;                 /* w, h */
+    uint32_t crop_x, crop_y;                 /* first column and row of the crop */
+    uint32_t width;                          /* of the photo */
+    uint32_t source_row;                     /* rows of the photo seen so far */
+    uint32_t column;                         /* pixels of the current source row seen so far */
+    uint32_t channel;                        /* bytes of the current pixel seen so far */
+    uint32_t target_column;                  /* target column that the next source pixel falls into */
+    uint32_t column_left;                    /* length of that column not yet covered, 1 .. w */
+    uint32_t target_row;                     /* rows of the input finished so far */
+    uint32_t target_left;                    /* length of the current target row not yet covered, 1 .. h */
+    uint32_t row[P2B_INPUT_W * P2B_INPUT_C]; /* sum of wx * byte along the current source row */
+    uint64_t sum[P2B_INPUT_W * P2B_INPUT_C]; /* sum of wx * wy * byte of the current target row */
+    uint8_t pixel[P2B_INPUT_C];              /* bytes of the current pixel */
+    int8_t input[P2B_INPUT_BYTES];           /* finished rows */
 } p2b_resize_t;
 
 /* Start a photo. width, height >= 1. */

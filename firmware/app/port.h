@@ -1,4 +1,5 @@
-/* What the device application needs from the machine it runs on; each port implements it once. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the device application needs from the machine that it runs on; each port implements it once. */
 #ifndef P2B_PORT_H
 #define P2B_PORT_H
 
@@ -18,7 +19,7 @@ void port_write(const char *bytes, uint32_t length);
 /* Outputs for instruments; a port without pins ignores them. */
 typedef enum {
     PORT_PIN_RUNNING, /* starts low; high while inferences run */
-    PORT_PIN_LAP,     /* starts high; falls where the device takes its time, as EnergyRunner wants it */
+    PORT_PIN_LAP,     /* starts high; a falling edge is EnergyRunner's time stamp */
 } port_pin_t;
 
 void port_pin(port_pin_t pin, int high);
@@ -42,7 +43,7 @@ uint32_t port_image_bytes(void);
 uint8_t port_image_byte(uint32_t index);
 
 /* The application (app.c), which the port's start-up code calls once. */
-void app_start(void);          /* say that the device is ready */
+void app_start(void);           /* say that the device is ready */
 void app_receive(uint8_t byte); /* take one byte from the host; a whole command is executed at once */
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "sha256.h"
 
 static const uint32_t round_constants[64] = {
@@ -19,9 +20,12 @@ static uint32_t rotate_right(uint32_t word, uint32_t bits)
 /* Byte `index` of the message after padding: the message, 0x80, zeros, its length in bits (64-bit, big endian). */
 static uint32_t padded_byte(uint8_t (*byte_at)(uint32_t), uint32_t length, uint32_t padded_length, uint32_t index)
 {
-    if (index < length) return byte_at(index);
-    if (index == length) return 0x80;
-    if (index < padded_length - 4) return 0;
+    if (index < length)
+        return byte_at(index);
+    if (index == length)
+        return 0x80;
+    if (index < padded_length - 4)
+        return 0;
     return length << 3 >> (8 * (padded_length - 1 - index)) & 255u;
 }
 
@@ -30,18 +34,19 @@ void sha256(uint8_t (*byte_at)(uint32_t index), uint32_t length, uint32_t digest
     static const uint32_t initial[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     const uint32_t padded_length = (length + 9 + 63) & ~63u;
-    for (uint32_t i = 0; i < 8; i++) digest[i] = initial[i];
+    for (uint32_t i = 0; i < 8; ++i)
+        digest[i] = initial[i];
 
     for (uint32_t block = 0; block < padded_length; block += 64) {
         uint32_t w[16], state[8];
-        for (uint32_t i = 0; i < 16; i++) {
+        for (uint32_t i = 0; i < 16; ++i) {
             w[i] = 0;
-            for (uint32_t j = 0; j < 4; j++) {
+            for (uint32_t j = 0; j < 4; ++j)
                 w[i] = w[i] << 8 | padded_byte(byte_at, length, padded_length, block + 4 * i + j);
-            }
         }
-        for (uint32_t i = 0; i < 8; i++) state[i] = digest[i];
-        for (uint32_t i = 0; i < 64; i++) {
+        for (uint32_t i = 0; i < 8; ++i)
+            state[i] = digest[i];
+        for (uint32_t i = 0; i < 64; ++i) {
             if (i >= 16) {
                 const uint32_t w15 = w[(i + 1) & 15u], w2 = w[(i + 14) & 15u];
                 w[i & 15u] += w[(i + 9) & 15u] + (rotate_right(w15, 7) ^ rotate_right(w15, 18) ^ w15 >> 3) +
@@ -52,10 +57,12 @@ void sha256(uint8_t (*byte_at)(uint32_t index), uint32_t length, uint32_t digest
                                    ((e & state[5]) ^ (~e & state[6])) + round_constants[i] + w[i & 15u];
             const uint32_t second =
                 (rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
-            for (uint32_t j = 7; j > 0; j--) state[j] = state[j - 1];
+            for (uint32_t j = 7; j > 0; --j)
+                state[j] = state[j - 1];
             state[4] += first;
             state[0] = first + second;
         }
-        for (uint32_t i = 0; i < 8; i++) digest[i] += state[i];
+        for (uint32_t i = 0; i < 8; ++i)
+            digest[i] += state[i];
     }
 }

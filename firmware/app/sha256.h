@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SHA-256 (FIPS 180-4). */
 #ifndef P2B_SHA256_H
 #define P2B_SHA256_H

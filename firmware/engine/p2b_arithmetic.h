@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Integer arithmetic shared by all kernels: TFLite's requantization and a small division.
  *
  * Everything here is exact, needs 32-bit multiplications only and calls nothing, because the Xtensa lx106

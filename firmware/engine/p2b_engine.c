@@ -1,26 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The schedule's interpreter: finds each call's rows and calls its kernel. */
 #include "p2b_engine.h"
 
 #include <stddef.h>
 
-/* Row `row` of a tensor: of this turn through its ring, or of the one before. */
+/* Row `row` of a tensor. Rows from ring_start on lie from the ring's start on; earlier rows lie behind them. */
 static int8_t *row_of(const p2b_model_t *model, int32_t number, int32_t row)
 {
     const p2b_tensor_t *const tensor = &model->tensors[number];
-    int32_t position = row - model->turns[number];
+    int32_t position = row - model->ring_start[number];
 
     if (position < 0)
         position += tensor->capacity;
     return model->arena + tensor->offset + position * tensor->row_bytes;
 }
 
-/* Make room for rows up to `last`, which is at most one turn ahead. */
-static void turn_to(const p2b_model_t *model, int32_t number, int32_t last)
+/* Let rows up to `last` take the places of the oldest rows. */
+static void advance_ring(const p2b_model_t *model, int32_t number, int32_t last)
 {
-    const int32_t next = model->turns[number] + model->tensors[number].capacity;
+    const int32_t next = model->ring_start[number] + model->tensors[number].capacity;
 
     if (last >= next)
-        model->turns[number] = (int16_t)next;
+        model->ring_start[number] = (int16_t)next;
 }
 
 void p2b_begin(const p2b_model_t *model)
@@ -28,7 +29,7 @@ void p2b_begin(const p2b_model_t *model)
     for (int32_t i = 0; i < model->step_count; ++i)
         model->progress[i] = 0;
     for (int32_t i = 0; i < model->tensor_count; ++i)
-        model->turns[i] = 0;
+        model->ring_start[i] = 0;
 }
 
 int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, void *context)
@@ -41,7 +42,7 @@ int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, 
     const int8_t **in = model->in;
 
     model->progress[number] = (int16_t)(first + rows);
-    turn_to(model, step->output, first + rows - 1);
+    advance_ring(model, step->output, first + rows - 1);
     for (int32_t i = 0; i < rows; ++i)
         model->out[i] = row_of(model, step->output, first + i);
     if (!step->kernel) {

@@ -1,8 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Running a network: a table of steps, a schedule of calls, tensors that hold some or all of their rows.
  *
  * A step is one layer (with what is fused into it). The schedule says which step computes its next rows, one
- * entry a call; a tensor of which only `capacity` rows exist at a time keeps row r at r mod capacity. The same
- * code runs layer by layer (whole tensors, every step to its end) and streaming (a few rows of each). */
+ * entry a call. A tensor whose `capacity` is smaller than its number of rows is a ring: row r lies at position
+ * r mod capacity. The same code runs layer by layer (whole tensors, every step to its end) and streaming (a few rows
+ * of each tensor at a time). */
 #ifndef P2B_ENGINE_H
 #define P2B_ENGINE_H
 
@@ -26,9 +28,9 @@ typedef struct {
     const void *op;
     const p2b_operand_t *operands;
     int16_t operand_count;
-    int16_t output; /* tensor */
-    int16_t rows;   /* computed by one call (the last one may have fewer) */
-    int16_t layer;  /* into layer_names; -1: the input */
+    int16_t output;  /* tensor */
+    int16_t rows;    /* computed by one call (the last one may have fewer) */
+    int16_t layer;   /* into layer_names; -1: the input */
     int32_t scratch; /* offset of the kernel's working memory in the arena */
 } p2b_step_t;
 
@@ -40,9 +42,9 @@ typedef struct {
     int32_t layer_count, step_count, tensor_count, schedule_length;
     int32_t output; /* tensor */
     int8_t *arena;
-    int16_t *progress;    /* rows computed so far, one a step */
-    int16_t *turns;       /* first row of each tensor's current turn through its ring */
-    const int8_t **in;    /* room for the largest call's row pointers */
+    int16_t *progress;   /* rows computed so far, one a step */
+    int16_t *ring_start; /* one a tensor: the newest row that lies, or will lie, at position 0 of its ring */
+    const int8_t **in;   /* as many row pointers as the largest call has */
     int8_t **out;
 } p2b_model_t;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* int8 layers with TFLite's semantics, row by row: the interface that every kernel implements.
  *
  * Data
@@ -24,20 +25,19 @@
 
 #include <stdint.h>
 
-typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                          void *scratch);
+typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch);
 
 /* How an accumulator becomes an output value, before the clamp. */
 enum {
     /* (high(acc << 6, multiplier) + rounding) >> shift, high being the upper word of the signed 64-bit product.
      * Exact for |acc| < 2^25 and right shifts, if low is not below the zero point. The zero point is in
      * rounding. */
-    P2B_FAST,
-    /* As P2B_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
-    P2B_FAST_SIGNED,
+    P2B_REQUANT_FAST,
+    /* As P2B_REQUANT_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
+    P2B_REQUANT_FAST_SIGNED,
     /* p2b_requantize(acc, multiplier, shift) + zero point: TFLite's, for any accumulator and shift. rounding is
      * the zero point. */
-    P2B_EXACT,
+    P2B_REQUANT_EXACT,
 };
 
 /* One output channel. bias includes whatever the kernel's own zero-point handling adds to it. */
@@ -45,12 +45,12 @@ typedef struct {
     int32_t bias;
     int32_t multiplier; /* 0 or 2^30 .. 2^31 - 1 */
     int32_t rounding;
-    int32_t shift; /* P2B_FAST*: right shift, 1 .. 31; P2B_EXACT: TFLite's, -31 .. 31, positive to the left */
+    int32_t shift; /* FAST, FAST_SIGNED: to the right, 1 .. 31; EXACT: TFLite's, -31 .. 31, positive to the left */
 } p2b_channel_t;
 
 /* The end of every layer with weights. */
 typedef struct {
-    int32_t mode; /* P2B_FAST .. P2B_EXACT, the same for all channels */
+    int32_t mode; /* P2B_REQUANT_*, the same for all channels */
     int32_t low, high;
     const p2b_channel_t *channels;
 } p2b_output_t;
@@ -75,8 +75,8 @@ typedef struct {
     p2b_window_t window; /* of the convolution; out_h, out_w before pooling */
     int32_t out_c;
     int32_t pool_h, pool_w, pool_stride_h, pool_stride_w;
-    int32_t pooled_w;         /* pixels of an output row */
-    int32_t left, right;      /* convolution columns left .. right - 1 see no padding */
+    int32_t pooled_w;    /* pixels of an output row */
+    int32_t left, right; /* convolution columns left .. right - 1 see no padding */
     int32_t input_zero_point;
     p2b_output_t output;
     const void *weights; /* in the kernel's layout; depthwise: output channel c reads input c / (out_c / in_c) */
@@ -114,9 +114,9 @@ typedef struct {
 
 /* PAD of a row: in[0] is NULL where the whole row is padding. */
 typedef struct {
-    int32_t left, width, right;    /* pixels */
-    int32_t before, depth, after;  /* channels */
-    int32_t value;                 /* the zero point */
+    int32_t left, width, right;   /* pixels */
+    int32_t before, depth, after; /* channels */
+    int32_t value;                /* the zero point */
 } p2b_pad_t;
 
 /* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values. */
@@ -137,7 +137,7 @@ p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mean, p2b_pad, p2b
 
 /* `paper`: the deck's loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected
- * out_n x in_n. Bias as in the file; mode P2B_EXACT.
+ * out_n x in_n. Bias as in the file; mode P2B_REQUANT_EXACT.
  * Compiled with P2B_SPLIT=1, outputs whose window sees no padding are computed without bounds checks; with
  * P2B_SPLIT=0 every tap of every output is checked. The outputs are the same. */
 p2b_kernel_t p2b_conv2d_paper, p2b_depthwise_conv2d_paper, p2b_fully_connected_paper;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The Xtensa MAC16 option (ESP32's LX6) for C code with inline assembly, and the layouts of the `mac16` kernels.
  *
  * Instructions
@@ -91,6 +92,9 @@ __asm__(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n .set .Lp2b_a\\n, \\n\n.
 
 #endif
 
+/* Assembly, one instruction a line. */
+/* clang-format off */
+
 /* [a] . [t1] for vectors of 4 * [groups] values. m0, m1 and m2 hold the first words, [a] and [t1] point at the last
  * loaded. The loop reads no M register again after loading it. In the end m0 and m1 hold the words behind [a]'s
  * vector, m2 the word behind [t1]'s. */
@@ -122,8 +126,9 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     return start;
 }
 
-/* Requantization in assembly, for P2B_FAST and P2B_FAST_SIGNED: first, the channel's constants. Operands: [channel];
- * [multiplier]; [upper], the multiplier's high half; [rounding]; [y] becomes the bias. SAR becomes the shift. */
+/* Requantization in assembly, for P2B_REQUANT_FAST and P2B_REQUANT_FAST_SIGNED: first, the channel's constants.
+ * Operands: [channel]; [multiplier]; [upper], the multiplier's high half; [rounding]; [y] becomes the bias. SAR becomes
+ * the shift. */
 #define P2B_MAC16_CHANNEL \
     " l32i %[y], %[channel], 12\n" \
     " l32i %[multiplier], %[channel], 4\n" \
@@ -146,8 +151,8 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     next \
     " j .L" name "_done%=\n" \
     P2B_MAC16_HIGH_GREAT(name, restore) \
-    /* A negative accumulator ends at or below the zero point: `low` in P2B_FAST. Only such ones need what \
-     * P2B_FAST_SIGNED adds. */ \
+    /* The output of a negative accumulator is the zero point or less: `low` in P2B_REQUANT_FAST. Only such \
+     * accumulators need what P2B_REQUANT_FAST_SIGNED adds. */ \
     ".L" name "_negative%=:\n" \
     " l32i %[t1], %[mode]\n" \
     " bnez %[t1], .L" name "_signed%=\n" \
@@ -207,7 +212,9 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     " add %[y], %[y], %[t2]\n"
 #endif
 
-/* The jump from a vector to one that starts at its end. */
+/* clang-format on */
+
+/* The value of `jumps` below for a vector that starts where the one before it ends. */
 enum { P2B_MAC16_FOLLOWING = -8 };
 
 /* Pixels of one or more vectors of 4 * groups values each, and the weights of all output channels. */
@@ -231,7 +238,7 @@ void p2b_mac16_products(const p2b_mac16_row_t *row, int32_t first, int32_t outpu
 void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitch, int32_t pixels, int32_t n);
 
 /* `outputs` output channels from `first` of a row of a convolution, of `inputs` input channels from `input`. */
-void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input,
-                        int32_t inputs, int32_t first, int32_t outputs, void *scratch);
+void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input, int32_t inputs,
+                        int32_t first, int32_t outputs, void *scratch);
 
 #endif

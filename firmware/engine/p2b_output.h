@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The end of every layer with weights: an accumulator becomes an int8. */
 #ifndef P2B_OUTPUT_H
 #define P2B_OUTPUT_H
@@ -6,16 +7,15 @@
 #include "p2b_kernels.h"
 
 /* Requantization by the layer's mode and the channel's constants, then the clamp. accumulator: bias included. */
-static inline int8_t p2b_output_value(int32_t accumulator, const p2b_channel_t *channel,
-                                      const p2b_output_t *output)
+static inline int8_t p2b_output_value(int32_t accumulator, const p2b_channel_t *channel, const p2b_output_t *output)
 {
     int32_t y;
 
-    if (output->mode == P2B_EXACT)
+    if (output->mode == P2B_REQUANT_EXACT)
         return p2b_clamp(p2b_requantize(accumulator, channel->multiplier, channel->shift), channel->rounding,
                          output->low, output->high);
     y = p2b_high((int32_t)((uint32_t)accumulator << 6), channel->multiplier);
-    if (output->mode == P2B_FAST_SIGNED)
+    if (output->mode == P2B_REQUANT_FAST_SIGNED)
         y += ((y + 16) >> 31) * 32;
     y = (y + channel->rounding) >> channel->shift;
     return (int8_t)(y < output->low ? output->low : y > output->high ? output->high : y);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Layouts of the `portable` kernels, and the multiplications that they share.
  *
  * Inputs are bytes u = q + 128, 0 .. 255, so that every load is an unsigned one; bias holds what that and the
@@ -23,8 +24,8 @@
 #ifndef P2B_PORTABLE_H
 #define P2B_PORTABLE_H
 
-/* gcc regroups the sums below until they fit no register file; in source order they do. Before all other headers,
- * since a function is only inlined into one compiled alike. */
+/* In the order of the source, the sums below fit the registers; gcc would regroup them, and then they do not. This
+ * comes before all other headers, since gcc inlines a function only into one with the same options. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("no-tree-reassoc", "no-tree-coalesce-vars", "no-schedule-insns")
 #endif
@@ -96,12 +97,12 @@ P2B_PORTABLE_INLINE void p2b_portable_unpack(int32_t words, uint32_t p, uint32_t
     }
 }
 
-#define P2B_PORTABLE_WORD(tap, i)                \
-    if (words > (i)) {                           \
-        const uint32_t v = w[(tap)*words + (i)]; \
-        a##i += x * v;                           \
-        if (two)                                 \
-            b##i += y * v;                       \
+#define P2B_PORTABLE_WORD(tap, i)                  \
+    if (words > (i)) {                             \
+        const uint32_t v = w[(tap) * words + (i)]; \
+        a##i += x * v;                             \
+        if (two)                                   \
+            b##i += y * v;                         \
     }
 
 #define P2B_PORTABLE_TAP(tap)                              \
@@ -146,15 +147,15 @@ P2B_PORTABLE_INLINE void p2b_portable_sums(int32_t words, bool two, const uint8_
     }
 }
 
-/* The same for a number of words; not inlined, since nothing else may take registers. */
-typedef void p2b_portable_sums_t(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, int32_t taps,
-                                 int32_t segment, int32_t *sums);
+/* The same for a number of words; not inlined, since it needs all registers. */
+typedef void p2b_portable_sums_t(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, int32_t taps, int32_t segment,
+                                 int32_t *sums);
 
-#define P2B_PORTABLE_SUMS(name, words, two)                                                             \
-    static __attribute__((noinline)) void name(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, \
-                                               int32_t taps, int32_t segment, int32_t *sums)            \
-    {                                                                                                   \
-        p2b_portable_sums(words, two, x0, x1, w, taps, segment, sums);                                  \
+#define P2B_PORTABLE_SUMS(name, words, two)                                                                           \
+    static __attribute__((noinline)) void name(const uint8_t *x0, const uint8_t *x1, const uint32_t *w, int32_t taps, \
+                                               int32_t segment, int32_t *sums)                                        \
+    {                                                                                                                 \
+        p2b_portable_sums(words, two, x0, x1, w, taps, segment, sums);                                                \
     }
 
 P2B_PORTABLE_SUMS(p2b_portable_one_1, 1, false)
@@ -163,13 +164,12 @@ P2B_PORTABLE_SUMS(p2b_portable_one_3, 3, false)
 P2B_PORTABLE_SUMS(p2b_portable_one_4, 4, false)
 
 /* For one window: by words - 1. */
-static p2b_portable_sums_t *const p2b_portable_one[] = {p2b_portable_one_1, p2b_portable_one_2,
-                                                        p2b_portable_one_3, p2b_portable_one_4};
+static p2b_portable_sums_t *const p2b_portable_one[] = {p2b_portable_one_1, p2b_portable_one_2, p2b_portable_one_3,
+                                                        p2b_portable_one_4};
 
 /* Requantize n sums, or twice n. sums: P2B_PORTABLE_OUTPUTS from pixel to pixel; out: pitch. */
 P2B_PORTABLE_INLINE void p2b_portable_requantize(const p2b_output_t *output, const int32_t *sums, bool two,
-                                                 const p2b_channel_t *channel, int32_t n, int8_t *out,
-                                                 int32_t pitch)
+                                                 const p2b_channel_t *channel, int32_t n, int8_t *out, int32_t pitch)
 {
     for (const int32_t *const end = sums + n; sums != end; ++sums, ++channel, ++out) {
         const p2b_channel_t constants = *channel; /* which no store to out can change */
@@ -177,20 +177,18 @@ P2B_PORTABLE_INLINE void p2b_portable_requantize(const p2b_output_t *output, con
 
         out[0] = p2b_output_value((int32_t)((uint32_t)sums[0] + bias), &constants, output);
         if (two)
-            out[pitch] =
-                p2b_output_value((int32_t)((uint32_t)sums[P2B_PORTABLE_OUTPUTS] + bias), &constants, output);
+            out[pitch] = p2b_output_value((int32_t)((uint32_t)sums[P2B_PORTABLE_OUTPUTS] + bias), &constants, output);
     }
 }
 
 /* The same, with code of its own for the usual mode. */
-static __attribute__((noinline, unused)) void p2b_portable_finish(const p2b_output_t *output,
-                                                                  const int32_t *sums, bool two,
-                                                                  const p2b_channel_t *channel, int32_t n,
+static __attribute__((noinline, unused)) void p2b_portable_finish(const p2b_output_t *output, const int32_t *sums,
+                                                                  bool two, const p2b_channel_t *channel, int32_t n,
                                                                   int8_t *out, int32_t pitch)
 {
-    const p2b_output_t fast = {P2B_FAST, output->low, output->high, channel};
+    const p2b_output_t fast = {P2B_REQUANT_FAST, output->low, output->high, channel};
 
-    if (output->mode != P2B_FAST)
+    if (output->mode != P2B_REQUANT_FAST)
         p2b_portable_requantize(output, sums, two, channel, n, out, pitch);
     else if (two)
         p2b_portable_requantize(&fast, sums, true, channel, n, out, pitch);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Winograd's convolution F(4x4, 3x3), exact in integers: 36 multiplications, not 144, for 4 x 4 outputs.
  *
  * Identity (Lavin and Gray, arXiv:1509.09308): the 4 x 4 outputs Y of a 3 x 3 kernel w (stride 1) over the 6 x 6
@@ -25,8 +26,8 @@
  *   (8, -2), (5, -5), (3, -3), (3, -3), (5, -5); the largest sum of products of two rows is 8 * 8 + 2 * 2 = 68, the
  *   smallest -50, so -12750 <= V <= 17340.
  *
- * Two channels of V are computed at once, as V0 + 2^16 V1 modulo 2^32: each step is linear, so only the end has to
- * give back to the upper half what a negative V0 has borrowed.
+ * Two channels of V are computed at once, as V0 + 2^16 V1 modulo 2^32: each step is linear, so only at the end
+ * 1 has to be added to the upper half where V0 is negative.
  *
  * Bias. Y must be bias + sum w * (q - zero point) = [bias - (zero point + 128) * sum w] + sum w * x, padding
  * having q = zero point. A constant added to the product at row 1, column 1 is added to all 16 outputs (column 1 of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The runner's platform on a host: standard output, and a counter that stands still. */
 #include <stdio.h>
 #include <stdlib.h>

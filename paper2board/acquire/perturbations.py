@@ -16,10 +16,11 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from paper2board.acquire.scenes import Scene, SceneSet, gather
 from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
 
 _XYZ_TO_RGB = np.array(
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
@@ -29,11 +30,7 @@ _LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055)
 """Linear light, 0 … 1, of each 8-bit code."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Sensor(_Strict):
+class Sensor(StrictModel):
     """A Bayer sensor with shot and read noise, and its JPEG; the defaults are like an OV2640's.
 
     Derived from two figures that are commonly quoted from the sensor's datasheet, which we have not seen
@@ -54,7 +51,7 @@ class Sensor(_Strict):
     """Pillow's scale, chroma at half resolution; None for no JPEG."""
 
 
-class Scenario(_Strict):
+class Scenario(StrictModel):
     """What happens to a scene; the defaults change nothing."""
 
     exposure_ev: float = Field(default=0, ge=-12, le=6)

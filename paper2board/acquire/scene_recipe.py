@@ -1,12 +1,12 @@
 """What composed scenes are drawn from. Parsing imports neither numpy nor Pillow: the Snakefile reads it."""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from paper2board.core.strict import StrictModel
 
 
-class SceneRecipe(BaseModel):
+class SceneRecipe(StrictModel):
     """What ``cifar-scenes`` are drawn from; every pair is a range, both ends included."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     objects: tuple[int, int] = (1, 5)
     """Objects asked for in a scene; crowded scenes may end with fewer, never with none."""

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from paper2board.bench.networks import NETWORKS, SHAPES, build, random_inputs
 from paper2board.boards.board import Cpu, load_board
+from paper2board.boards.latency import latency
 from paper2board.convert import c_code
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.engine_sources import engine_flags
@@ -28,6 +29,7 @@ from paper2board.convert.kernels import cost
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
+from paper2board.core.evidence import Kind, counted
 from paper2board.core.files import write_text
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware import runner
@@ -196,10 +198,9 @@ def _samples(model: IntegerModel, ready: c_code.Engine, counts: dict[str, int]) 
 
 def latency_ms(instructions: int, backend: Backend, cpu: Cpu) -> tuple[float, float, float]:
     """Return the modelled latency and its interval: cycles per instruction over the clock."""
-    figure = cpu.cpi(mac16=backend.needs_mac16)
-    low, high = figure.interval or (figure.value, figure.value)
-    value, low, high = (instructions * cpi / cpu.clock_MHz.value / 1e3 for cpi in (figure.value, low, high))
-    return value, low, high
+    count = counted(instructions, "instructions", "counted on the emulator", Kind.EMULATED)
+    item = latency(count, cpu, mac16=backend.needs_mac16)
+    return (item.value, *(item.interval or (item.value, item.value)))
 
 
 # --- acceptance -------------------------------------------------------------------------------------

@@ -9,29 +9,23 @@ computed from it. Imports nothing heavy, so the workflow may load boards while i
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
 
 from paper2board.boards.chemistry import SELF_DISCHARGE, Chemistry
+from paper2board.core.configuration import load_yaml, read_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.strict import StrictModel
 
 Positive = Annotated[float, Field(gt=0, strict=True)]
 
 
-class _Section(BaseModel):
-    """A part of the file: unknown keys, NaN and infinity are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise PydanticCustomError("impossible", "{message}", {"message": message})
+        raise ValueError(message)
 
 
-class Figure(_Section):
+class Figure(StrictModel):
     """One positive number of a board; its unit is the suffix of its key."""
 
     value: Positive
@@ -69,7 +63,7 @@ class Fraction(Figure):
         return self
 
 
-class PlatformMemory(_Section):
+class PlatformMemory(StrictModel):
     """Sizes of the chip's and the module's memories, in bytes."""
 
     flash_B: Figure
@@ -99,7 +93,7 @@ class Memory(PlatformMemory):
     iram_B: Figure
 
 
-class Application(_Section):
+class Application(StrictModel):
     """What an application takes of a board before a network is added: start-up code, runtime, drivers, stack."""
 
     reserved_flash_B: Figure
@@ -107,7 +101,7 @@ class Application(_Section):
     """Of the largest piece of SRAM."""
 
 
-class PlatformCpu(_Section):
+class PlatformCpu(StrictModel):
     """The processor; cycles per instruction only where the workflow counts instructions for it."""
 
     clock_MHz: Figure
@@ -126,7 +120,7 @@ class Cpu(PlatformCpu):
         return self.mac16_cycles_per_instruction if mac16 else self.cycles_per_instruction
 
 
-class Currents(_Section):
+class Currents(StrictModel):
     """Current that the whole board draws from its supply while it is awake."""
 
     idle_mA: Figure
@@ -139,14 +133,14 @@ class Currents(_Section):
         return self
 
 
-class SleepMode(_Section):
+class SleepMode(StrictModel):
     """One sleep mode of the chip."""
 
     chip_mA: Figure
     wake_ms: Figure
 
 
-class Sleep(_Section):
+class Sleep(StrictModel):
     """What the board can do between inferences instead of idling."""
 
     board_overhead_mA: Figure
@@ -160,7 +154,7 @@ class Sleep(_Section):
         return self
 
 
-class Camera(_Section):
+class Camera(StrictModel):
     """A camera that is off while the board sleeps."""
 
     current_mA: Figure
@@ -169,7 +163,7 @@ class Camera(_Section):
     """From switching it on to the picture."""
 
 
-class Battery(_Section):
+class Battery(StrictModel):
     """A battery and the losses between it and the board."""
 
     voltage_V: Figure
@@ -199,7 +193,7 @@ class Battery(_Section):
         )
 
 
-class Scratchpad(_Section):
+class Scratchpad(StrictModel):
     """The SRAM of the memory-energy model."""
 
     block_B: Figure
@@ -220,7 +214,7 @@ class Scratchpad(_Section):
         return int(self.block_B.value // self.element_B.value)
 
 
-class Detector(_Section):
+class Detector(StrictModel):
     """Thresholds of the active-window detector; choices, not figures."""
 
     current_min_mA: Positive
@@ -235,7 +229,7 @@ class Detector(_Section):
         return self
 
 
-class Platform(_Section):
+class Platform(StrictModel):
     """A board configuration file that the fit check can use; what else it tells is checked too."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -288,49 +282,25 @@ class Board(Platform):
     detector: Detector
 
 
-def _explained(error: ValidationError) -> str:
-    """Return key, fault and remedy of the first error."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"])) or "top level"
-    if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its spelling"
-    if first["type"] == "missing":
-        return f"{key}: missing; add it as in config/boards/esp32-wroom.yaml"
-    found = "" if isinstance(first["input"], dict | BaseModel) else f" (found {first['input']!r})"
-    return f"{key}: {first['msg']}{found}; correct it as the comment above the key says"
-
-
-def _parse(path: str | Path) -> tuple[object, Platform]:
-    """Return the file's content, plain and checked."""
-    try:
-        raw = yaml.safe_load(Path(path).read_bytes())
-        return raw, Platform.model_validate(raw)
-    except ValidationError as error:  # a ValueError, so it comes first
-        raise UserError(f"{path}: {_explained(error)}") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: no readable YAML ({' '.join(str(error).split())}); correct or restore the file"
-        ) from error
-
-
 def load_platform(path: str | Path) -> Platform:
     """Read any board configuration, complete or not.
 
     Raises:
         UserError: the file cannot be read, is not YAML, or a key is unknown, missing or impossible.
     """
-    return _parse(path)[1]
+    return load_yaml(path, Platform)
 
 
 def load_board(path: str | Path) -> Board:
     """Read the configuration of a board that a study names.
 
     Raises:
-        UserError: as :func:`load_platform`, or the file tells too little for a study.
+        UserError: as :func:`load_platform`, or the file has too few keys for a study.
     """
-    raw, _ = _parse(path)
+    document = read_yaml(path)
+    document.validated(Platform)
     try:
-        return Board.model_validate(raw)
+        return Board.model_validate(document.content)
     except ValidationError as error:  # all that is there has been checked, so this is what is not there
         missing = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_url=False))
         raise UserError(

@@ -1,11 +1,12 @@
 """What the device image takes of a board's memory."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from paper2board.boards.board import Memory
 from paper2board.capture.log import DeviceLog
 from paper2board.convert.manifest import Manifest
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, counted
 
 
 def board_memory_metrics(
@@ -23,8 +24,7 @@ def board_memory_metrics(
     in_dram = used["rodata"] + used["data"] + used["bss"] + used["stack"]
     method = f"of the board's {dram} B of DRAM"
 
-    def modelled(value: float, unit: str, text: str) -> Evidence:
-        return Evidence(value=value, unit=unit, kind=Kind.MODELLED, method=text, chain=dict(chain))
+    modelled = partial(counted, chain=chain)
 
     def together(*parts: str) -> Evidence:
         text = f"{' + '.join(parts)} of the device application"
@@ -60,16 +60,9 @@ def engine_memory_metrics(
         ),
     }
     metrics = {
-        f"{prefix}.{name}": Evidence(
-            value=value, unit="B", kind=Kind.MODELLED, method=method, chain=dict(chain)
-        )
+        f"{prefix}.{name}": counted(value, "B", method, chain=chain)
         for name, (value, method) in planned.items()
     }
-    metrics[f"{prefix}.text"] = Evidence(
-        value=log.footer.memory["text"],
-        unit="B",
-        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
-        method="code of the device application, linked size, reported by the device",
-        chain=dict(chain),
-    )
+    text = "code of the device application, linked size, reported by the device"
+    metrics[f"{prefix}.text"] = counted(log.footer.memory["text"], "B", text, log.kind, chain)
     return metrics

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Sha256
+from paper2board.core.evidence import Kind, Sha256
+from paper2board.core.strict import StrictModel
 
 Box = tuple[int, int, int, int, int, int]
 """Class, score (Q15), x1, y1, x2, y2 (units of ``firmware/app/p2b_boxes.h``)."""
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Line(StrictModel):
     def line(self) -> bytes:
         """Return this as one line of the log."""
         return self.model_dump_json(exclude_none=True).encode() + b"\n"
@@ -74,6 +73,11 @@ class DeviceLog:
     header: Header
     records: tuple[Record, ...]
     footer: Footer
+
+    @property
+    def kind(self) -> Kind:
+        """How its counts and outputs were come by: an emulator counts instructions, a board cycles."""
+        return Kind.EMULATED if self.header.unit == "instructions" else Kind.MEASURED
 
     @property
     def indices(self) -> np.ndarray:

@@ -1,97 +1,50 @@
-"""Evidence from device logs: instruction counts, latency, memory.
-
-Latency is a model. Of an emulator: instructions × cycles per instruction (CPI) ÷ clock; it counts instructions
-only, stalls and flash cache misses are in the CPI, whose uncertainty becomes the interval. Of a board: cycles,
-which are measured, ÷ a clock that it need not have run at.
-"""
+"""Evidence from device logs: instruction counts, latency, memory, gains."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
+from paper2board.boards.board import Cpu
+from paper2board.boards.latency import latency
 from paper2board.capture.log import DeviceLog
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind, counted, measured
 from paper2board.model.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, macs
 
 
 def device_metrics(
-    log: DeviceLog,
-    model: IntegerModel,
-    cpi: float,
-    cpi_interval: tuple[float, float] | None,
-    clock_hz: float,
-    chain: Mapping[str, str],
-    prefix: str,
+    log: DeviceLog, model: IntegerModel, cpu: Cpu, *, mac16: bool, chain: Mapping[str, str], prefix: str
 ) -> dict[str, Evidence]:
     """Return counts and latency of one build, named ``prefix`` (``device.paper-split``) and so on:
 
     ``.instructions`` (median over the images, interval least to most), ``.instructions.std``,
     ``.instructions-per-mac``, ``.latency`` (ms), ``.latency.std``, ``.convolution-share`` (%), and
-    ``.layer.<name>.instructions`` and ``.latency``. ``cpi``: cycles per instruction, with its range. A log of a
-    board that counts cycles gives ``.cycles`` instead of ``.instructions``; CPI is not used then. Raise
-    :class:`UserError` if the log is of another network.
+    ``.layer.<name>.instructions`` and ``.latency``. ``mac16``: whether the build's kernels use MAC16. A log of a
+    board that counts cycles gives ``.cycles`` instead of ``.instructions``. Raise :class:`UserError` if the log is
+    of another network.
     """
     ops = _ops(log, model)
     totals, layers, unit = log.counts, log.layer_counts, log.header.unit
-    emulated = unit == "instructions"
-    counted = Kind.EMULATED if emulated else Kind.MEASURED
-    counter = "QEMU's CCOUNT with -icount" if emulated else "the core's CCOUNT"
-    clock = f"{clock_hz / 1e6:g} MHz"
-    low_cpi, high_cpi = cpi_interval or (cpi, cpi)
-    cycles = (low_cpi, cpi, high_cpi) if emulated else (1.0, 1.0, 1.0)
-    given = f"{cpi:g} ({low_cpi:g} to {high_cpi:g})"
-    formula = (
-        f"instructions x {given} cycles / {clock}" if emulated else f"cycles, at whatever clock / {clock}"
-    )
-    low_ms, ms, high_ms = (per_count / clock_hz * 1e3 for per_count in cycles)
+    counter = "QEMU's CCOUNT with -icount" if log.kind is Kind.EMULATED else "the core's CCOUNT"
 
-    def evidence(
-        value: float,
-        unit: str,
-        kind: Kind,
-        method: str,
-        interval: tuple[float, float] | None = None,
-        interval_method: str | None = None,
-    ) -> Evidence:
-        return Evidence(
-            value=int(value) if float(value).is_integer() else float(value),
-            unit=unit,
-            kind=kind,
-            method=method,
-            n=len(totals),
-            interval=interval,
-            interval_method=interval_method,
-            chain=dict(chain),
-        )
+    def evidence(value: float, unit: str, method: str) -> Evidence:
+        return measured(_plain(value), unit, method, log.kind, n=len(totals), chain=chain)
 
     def count_and_latency(name: str, counts: np.ndarray, what: str) -> dict[str, Evidence]:
-        median, least, most = float(np.median(counts)), float(counts.min()), float(counts.max())
-        over = "least to most over the images"
-        both = f"{over}, and range of cycles per instruction" if emulated else over
-        interval_ms = (least * low_ms, most * high_ms)
-        return {
-            f"{name}.{unit}": evidence(median, unit, counted, f"{counter}, {what}", (least, most), over),
-            f"{name}.latency": evidence(
-                median * ms, "ms", Kind.MODELLED, f"{formula}, {what}", interval_ms, both
-            ),
-        }
+        median = _median(counts, unit, f"{counter}, {what}", log.kind, chain)
+        return {f"{name}.{unit}": median, f"{name}.latency": latency(median, cpu, mac16=mac16)}
 
-    deviation = float(totals.std())
     convolutions = [isinstance(op, Conv2D | DepthwiseConv2D) for op in ops]
     share = 100 * np.median(layers[:, convolutions].sum(axis=1) / totals)
     density = np.median(totals) / sum(macs(model, op) for op in model.ops)
     over = "over the images"
+    deviation = evidence(float(totals.std()), unit, f"standard deviation {over}")
     metrics = count_and_latency(prefix, totals, "sum of layers, median over the images")
     metrics |= {
-        f"{prefix}.{unit}.std": evidence(deviation, unit, counted, f"standard deviation {over}"),
-        f"{prefix}.latency.std": evidence(deviation * ms, "ms", Kind.MODELLED, f"standard deviation {over}"),
-        f"{prefix}.{unit}-per-mac": evidence(
-            density, "1", counted, f"{unit} per multiply-accumulate, median {over}"
-        ),
-        f"{prefix}.convolution-share": evidence(
-            share, "%", counted, f"{unit} in convolutions, median {over}"
-        ),
+        f"{prefix}.{unit}.std": deviation,
+        f"{prefix}.latency.std": latency(deviation, cpu, mac16=mac16),
+        f"{prefix}.{unit}-per-mac": evidence(density, "1", f"{unit} per multiply-accumulate, median {over}"),
+        f"{prefix}.convolution-share": evidence(share, "%", f"{unit} in convolutions, median {over}"),
     }
     for op, counts in zip(ops, layers.T, strict=True):
         metrics |= count_and_latency(f"{prefix}.layer.{op.name}", counts, "median over the images")
@@ -101,57 +54,37 @@ def device_metrics(
 def memory_metrics(log: DeviceLog, model: IntegerModel, chain: Mapping[str, str]) -> dict[str, Evidence]:
     """Return ``memory.device.*`` (sections, arena and the stack's highest use, as the device reports them) and
     ``memory.layer.<name>.output``, all in bytes."""
-    emulated = log.header.unit == "instructions"
     metrics = {
-        f"memory.device.{name}": Evidence(
-            value=size,
-            unit="B",
-            kind=Kind.EMULATED if emulated else Kind.MEASURED,
-            method="painted stack, highest use since the line was opened"
+        f"memory.device.{name}": measured(
+            size,
+            "B",
+            "painted stack, highest use since the line was opened"
             if name == "stack"
             else "linked size, reported by the device",
-            chain=dict(chain),
+            log.kind,
+            chain=chain,
         )
         for name, size in log.footer.memory.items()
     }
     for op in _ops(log, model):
-        metrics[f"memory.layer.{op.name}.output"] = Evidence(
-            value=model.tensors[op.output].size,
-            unit="B",
-            kind=Kind.MODELLED,
-            method="elements of the layer's int8 output",
-            chain=dict(chain),
+        metrics[f"memory.layer.{op.name}.output"] = counted(
+            model.tensors[op.output].size, "B", "elements of the layer's int8 output", chain=chain
         )
     return metrics
 
 
 def differing(first: np.ndarray, second: np.ndarray, kind: Kind, chain: Mapping[str, str]) -> Evidence:
     """Return how many int8 outputs of two N × outputs arrays differ."""
-    return Evidence(
-        value=int((first != second).sum()),
-        unit="logits",
-        kind=kind,
-        method="differing int8 logits",
-        n=first.size,
-        chain=dict(chain),
-    )
+    different = int((first != second).sum())
+    return measured(different, "logits", "differing int8 logits", kind, n=first.size, chain=chain)
 
 
 def engine_gain(log: DeviceLog, reference: DeviceLog, name: str, chain: Mapping[str, str]) -> Evidence:
     """Return how many times fewer instructions (cycles) an engine needs than ``reference``, the log of engine
     ``name``, over the same images (metric ``gain.engine.<engine>``)."""
     _same_images(log, reference)
-    ratios = reference.counts / log.counts
-    return Evidence(
-        value=float(np.median(ratios)),
-        unit="1",
-        kind=Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
-        method=f"{log.header.unit} of engine {name} over this engine's, median over paired images",
-        n=len(ratios),
-        interval=(float(ratios.min()), float(ratios.max())),
-        interval_method="least to most over the images",
-        chain=dict(chain),
-    )
+    method = f"{log.header.unit} of engine {name} over this engine's, median over paired images"
+    return _median(reference.counts / log.counts, "1", method, log.kind, chain)
 
 
 def split_gain(split: DeviceLog, nosplit: DeviceLog, chain: Mapping[str, str]) -> Evidence:
@@ -159,16 +92,27 @@ def split_gain(split: DeviceLog, nosplit: DeviceLog, chain: Mapping[str, str]) -
     ``gain.interior-split``); both logs are of the same images."""
     _same_images(split, nosplit)
     saved = 100 * (1 - split.counts / nosplit.counts)
-    return Evidence(
-        value=float(np.median(saved)),
-        unit="%",
-        kind=Kind.EMULATED if split.header.unit == "instructions" else Kind.MEASURED,
-        method=f"{split.header.unit} saved by the split, median over paired images",
-        n=len(saved),
-        interval=(float(saved.min()), float(saved.max())),
-        interval_method="least to most over the images",
-        chain=dict(chain),
+    method = f"{split.header.unit} saved by the split, median over paired images"
+    return _median(saved, "%", method, split.kind, chain)
+
+
+def _median(values: np.ndarray, unit: str, method: str, kind: Kind, chain: Mapping[str, str]) -> Evidence:
+    """Return the median over the images, and the least to the most as its interval."""
+    interval = float(values.min()), float(values.max())
+    return measured(
+        _plain(np.median(values)),
+        unit,
+        method,
+        kind,
+        n=len(values),
+        spread=(interval, "least to most over the images"),
+        chain=chain,
     )
+
+
+def _plain(value: float) -> float | int:
+    """Return a whole number as int, which is written without a decimal point."""
+    return int(value) if float(value).is_integer() else float(value)
 
 
 def _same_images(log: DeviceLog, other: DeviceLog) -> None:

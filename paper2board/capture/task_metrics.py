@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from paper2board.acquire.examples import Examples
 from paper2board.capture.log import DeviceLog
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence
 from paper2board.tasks.device import DeviceOutputs, device_task
 from paper2board.tasks.outputs import OutputLayout
 
@@ -16,7 +16,7 @@ def device_outputs(log: DeviceLog, chain: Mapping[str, str]) -> DeviceOutputs:
         log.outputs,
         log.indices,
         [record.boxes or () for record in log.records],
-        Kind.EMULATED if log.header.unit == "instructions" else Kind.MEASURED,
+        log.kind,
         chain,
     )
 

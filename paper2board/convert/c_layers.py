@@ -135,7 +135,7 @@ def _weighted(
         fields |= {"left": left, "right": max(left, min(right, layer.out_w))}
     else:
         fields |= {"in_n": layer.weights.shape[1], "out_n": layer.weights.shape[0]}
-    fields["output"] = {"mode": f"P2B_{mode.name}", "low": low, "high": high, "channels": "channels"}
+    fields["output"] = {"mode": f"P2B_REQUANT_{mode.name}", "low": low, "high": high, "channels": "channels"}
     fields["weights"] = "weights"
     return fields, {"weights": packed.weights, "channels": records}
 

@@ -4,21 +4,22 @@ import shutil
 from pathlib import Path
 
 from paper2board.convert.c_code import Engine, environment, write_engine
-from paper2board.convert.engine_sources import ENGINE, KERNELS, engine_sources
+from paper2board.convert.engine_sources import ENGINE, FIRMWARE, KERNELS, engine_sources
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import MANIFEST, Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
 
 _OWN_FILES = ("CMakeLists.txt", "example.c", "README.md")
+_LICENSE = FIRMWARE.parent / "LICENSE"
 
 
 def write_library(ready: Engine, folder: str | Path) -> Manifest:
     """Write the engine of a network and everything it needs to be compiled into ``folder``.
 
     ``folder/engine`` holds the engine's headers and C files, copied; CMakeLists.txt builds a static library, and
-    inside an ESP-IDF project a component. Nothing else is needed but a C11 compiler. Raise :class:`UserError` for
-    a folder that holds something else.
+    inside an ESP-IDF project a component; LICENSE is the license of all. Nothing else is needed but a C11 compiler.
+    Raise :class:`UserError` for a folder that holds something else.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / MANIFEST).exists() and (folder.is_file() or any(folder.iterdir())):
@@ -37,6 +38,7 @@ def write_library(ready: Engine, folder: str | Path) -> Manifest:
         target = folder / "engine" / _place(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
+    shutil.copyfile(_LICENSE, folder / _LICENSE.name)
     context = {"manifest": manifest, "sources": copied, "mac16": ready.backend.needs_mac16}
     for name in _OWN_FILES:
         write_text(folder / name, environment().get_template(f"library/{name}.j2").render(context))

@@ -2,25 +2,22 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
 
 MANIFEST = "manifest.json"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class File(_Record):
+class File(StrictModel):
     """A generated file: size and sha256."""
 
     bytes: int
     sha256: str
 
 
-class Section(_Record):
+class Section(StrictModel):
     """One array inside weights.bin: little-endian elements from ``offset`` on."""
 
     name: str
@@ -30,7 +27,7 @@ class Section(_Record):
     bytes: int
 
 
-class Layer(_Record):
+class Layer(StrictModel):
     """A layer as the C runs it: the ops in it, its kernel, its multiply-accumulates, the bytes of its kernel's
     constants in flash and of its working memory."""
 
@@ -45,7 +42,7 @@ class Layer(_Record):
     scratch_bytes: int
 
 
-class ArenaBlock(_Record):
+class ArenaBlock(StrictModel):
     """Something in the arena: a tensor (``rows`` of ``of_rows`` rows held at a time) or a segment's working
     memory (``rows`` 0), alive from segment ``first`` to ``last``."""
 
@@ -58,7 +55,7 @@ class ArenaBlock(_Record):
     last: int
 
 
-class Manifest(_Record):
+class Manifest(StrictModel):
     """What :func:`paper2board.convert.c_code.generate` wrote.
 
     ``arena_bytes``: all activations and working memory. ``activation_bytes``: most bytes of activations alive

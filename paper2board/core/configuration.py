@@ -1,15 +1,24 @@
-"""Configuration files: YAML as typed models, and what is wrong with it in a user's words."""
+"""Configuration files: YAML as typed models, and what is wrong with it in a user's words.
+
+Every YAML file of the project is read here. A fault is one :class:`UserError`: file and line, key, fault, remedy.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from paper2board.core.errors import UserError
+
+try:  # libyaml's parser, ten times as fast
+    from yaml import CSafeLoader as _Loader
+except ImportError:
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 Place = Sequence[int | str]
@@ -25,36 +34,145 @@ _MESSAGES = dict.fromkeys(
     ("dict_type", "model_type", "model_attributes_type"), "should be keys with values, {key: value}"
 ) | {"tuple_type": "should be a list, [one, two]"}
 
+_UNFIT = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
+"""What PyYAML raises on a value that its tag or its form promises and that it is not, as 2020-99-99."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file with keys at its top."""
+
+    path: str
+    content: dict[Any, Any]
+    lines: Mapping[tuple[int | str, ...], int] = field(default_factory=dict)
+    """Where each key and each entry of a list stands, from 1; what did not come from a file has none."""
+
+    def validated(self, model: type[Parsed], hints: Mapping[str, str] | None = None) -> Parsed:
+        """Return the content as ``model``; raise :class:`UserError` with its first fault and the remedy.
+
+        ``hints`` say what the values of some keys are, by a pattern of the key.
+        """
+        try:
+            return model.model_validate(self.content)
+        except ValidationError as error:
+            place, message = _explained(error, self.content, model, hints or {})
+            self.refuse(place, message, error)
+
+    def chosen(self, key: str, models: Mapping[str, type[Parsed]]) -> type[Parsed]:
+        """Return the one of ``models`` that ``key`` names; raise :class:`UserError` if it names none."""
+        if key not in self.content:
+            self.refuse((), f"{key} is missing; add it")
+        name = self.content[key]
+        if not isinstance(name, str) or name not in models:
+            self.refuse((key,), f"{key}: no {key} called {name}; there are {', '.join(models)}")
+        return models[name]
+
+    def refuse(self, place: Place, message: str, cause: Exception | None = None) -> NoReturn:
+        """Raise :class:`UserError` with the file, the line where ``place`` stands, and ``message``."""
+        parts = tuple(_walked(place, self.content)[0])
+        while parts and parts not in self.lines:
+            parts = parts[:-1]
+        line = f":{self.lines[parts]}" if parts else ""
+        raise UserError(f"{self.path}{line}: {message}") from cause
+
 
 def load_yaml(path: str | Path, model: type[Parsed], hints: Mapping[str, str] | None = None) -> Parsed:
     """Read a YAML file as ``model``; raise :class:`UserError` naming the file, the key and the remedy."""
+    return read_yaml(path).validated(model, hints)
+
+
+def read_yaml(path: str | Path) -> Document:
+    """Read a YAML file; raise :class:`UserError` if it has no keys at its top, or one of its keys twice."""
     try:
-        content = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); correct the path or the file") from error
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it"
+            f"{path}:{line}: is not UTF-8 (byte 0x{raw[error.start]:02x}); save it as UTF-8"
         ) from error
-    return validate(content, model, path, hints)
+    return parse_yaml(text, path)
 
 
-def validate(
-    content: Any, model: type[Parsed], origin: str | Path, hints: Mapping[str, str] | None = None
-) -> Parsed:
-    """Validate parsed configuration; raise :class:`UserError` with ``origin``, its first fault and the remedy.
-
-    ``hints`` say what the values of some keys are, by a pattern of the key.
-    """
+def parse_yaml(text: str, path: str | Path) -> Document:
+    """Parse the text of a YAML file, as :func:`read_yaml` does; ``path`` is for messages."""
+    lines: dict[tuple[int | str, ...], int] = {}
     try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{origin}: {_explained(error, content, model, hints or {})}") from error
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            content = None if root is None else _content(loader, root, (), lines, str(path))
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"{where}: is not YAML ({reason}); correct it") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: its lists and keys lie in each other without end; correct it") from error
+    if content is None:
+        raise UserError(f"{path}: is empty; write keys with values, or restore it")
+    if not isinstance(content, dict):
+        found = "a list" if isinstance(content, list) else "one value"
+        raise UserError(f"{path}: has {found} at its top; write keys with values there, key: value")
+    return Document(str(path), content, lines)
 
 
-def _explained(error: ValidationError, content: Any, model: type, hints: Mapping[str, str]) -> str:
-    """Return key, fault and remedy of the first fault, or of the first unknown key: where one is misspelt,
-    another is missing."""
+def _content(loader: Any, node: yaml.Node, place: tuple, lines: dict[tuple, int], path: str) -> Any:
+    """Return a node as plain data and note the line of everything in it."""
+    if isinstance(node, yaml.SequenceNode):
+        entries = []
+        for index, entry in enumerate(node.value):
+            lines[(*place, index)] = entry.start_mark.line + 1
+            entries.append(_content(loader, entry, (*place, index), lines, path))
+        return entries
+    if isinstance(node, yaml.MappingNode):
+        content: dict[Any, Any] = {}
+        for key_node, value in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise UserError(
+                    f"{path}:{line}: a key is a list or has keys itself; write a text or a number"
+                )
+            key = _scalar(loader, key_node, path)
+            inner = (*place, key)
+            if key in content:
+                name = ".".join(map(str, inner))
+                raise UserError(
+                    f"{path}:{line}: {name} stands twice, in lines {lines[inner]} and {line}; remove one"
+                )
+            lines[inner] = line
+            content[key] = _content(loader, value, inner, lines, path)
+        return content
+    return _scalar(loader, node, path)
+
+
+def _scalar(loader: Any, node: yaml.Node, path: str) -> Any:
+    try:
+        return loader.construct_object(node)
+    except _UNFIT as error:
+        line = node.start_mark.line + 1
+        raise UserError(
+            f"{path}:{line}: {node.value!r} cannot be read ({error}); correct or quote it"
+        ) from error
+
+
+def _explained(
+    error: ValidationError, content: Any, model: type, hints: Mapping[str, str]
+) -> tuple[Place, str]:
+    """Return place, and key, fault and remedy, of the first fault or of the first unknown key: where one is
+    misspelt, another is missing."""
     faults = error.errors(include_url=False)
     fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
+    return fault["loc"], _message(fault, content, model, hints)
+
+
+def _message(fault: Any, content: Any, model: type, hints: Mapping[str, str]) -> str:
+    """Return key, fault and remedy."""
     place, found, context = fault["loc"], fault["input"], fault.get("ctx", {})
     match fault["type"]:
         case "extra_forbidden":

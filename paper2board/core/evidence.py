@@ -1,6 +1,6 @@
 """Evidence: every reported number with where it came from.
 
-A stage that produces numbers writes an *metrics file*: a JSON object that maps a metric's name
+A stage that produces numbers writes a *metrics file*: a JSON object that maps a metric's name
 (dotted, lower case: ``accuracy.deployed.int8``) to an :class:`Evidence`. The report reads nothing
 else, so a number without evidence cannot be reported.
 """
@@ -11,10 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_json
+from paper2board.core.strict import StrictModel
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -32,10 +33,8 @@ class Kind(StrEnum):
     """Taken from the paper, unchecked."""
 
 
-class Evidence(BaseModel):
+class Evidence(StrictModel):
     """One number and what stands behind it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     value: float | int
     unit: str
@@ -62,6 +61,10 @@ class Evidence(BaseModel):
         return self
 
 
+Spread = tuple[tuple[float, float], str]
+"""An interval's lower and upper bound, and the method that gave them."""
+
+
 def counted(
     value: float,
     unit: str,
@@ -71,6 +74,32 @@ def counted(
 ) -> Evidence:
     """Return an exact count as evidence: of a definition (parameters, MACs), or measured of a file (bytes)."""
     return Evidence(value=value, unit=unit, kind=kind, method=method, chain=dict(chain or {}))
+
+
+def measured(
+    value: float,
+    unit: str,
+    method: str,
+    kind: Kind = Kind.MEASURED,
+    *,
+    n: int | None = None,
+    spread: Spread | None = None,
+    seeds: Iterable[int] = (),
+    chain: Mapping[str, str] | None = None,
+) -> Evidence:
+    """Return what ``n`` observations gave, on hardware unless ``kind`` says otherwise, and how far they spread."""
+    interval, interval_method = spread or (None, None)
+    return Evidence(
+        value=value,
+        unit=unit,
+        kind=kind,
+        method=method,
+        n=n,
+        seeds=tuple(seeds),
+        interval=interval,
+        interval_method=interval_method,
+        chain=dict(chain or {}),
+    )
 
 
 def weakest(kinds: Iterable[Kind]) -> Kind:

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence
 
 _FACTORS: tuple[dict[str, Fraction], ...] = tuple(
     {unit: Fraction(factor) for unit, factor in dimension.items()}
@@ -31,6 +32,17 @@ def factor(source: str, target: str, what: str) -> Fraction:
         if source in dimension and target in dimension:
             return dimension[source] / dimension[target]
     raise UserError(f"{what}: {source} cannot be converted to {target}; correct the unit")
+
+
+def in_unit(item: Evidence, unit: str) -> Evidence:
+    """Return ``item`` in another unit of its dimension; kind, method and chain are kept.
+
+    Raises:
+        UserError: the units measure different things.
+    """
+    times = float(factor(item.unit, unit, "evidence"))
+    interval = item.interval and (item.interval[0] * times, item.interval[1] * times)
+    return item.model_copy(update={"value": item.value * times, "unit": unit, "interval": interval})
 
 
 def symbol(unit: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Spread, measured
 from paper2board.energy.rapl import POWERCAP, NotMeasurableError, Rapl
 
 MIN_INFERENCES = 1000
@@ -100,15 +100,13 @@ def host_metrics(subject: str, measurement: HostMeasurement) -> dict[str, Eviden
     n = len(latency)
     p5, p95, p99 = (float(p) for p in np.percentile(latency, [5, 95, 99]))
 
-    def latency_item(value: float, statistic: str) -> Evidence:
+    def latency_item(value: float, statistic: str, spread: Spread | None = None) -> Evidence:
         method = f"{statistic} of one-shot latencies, batch size 1, after warm-up"
-        return Evidence(value=value, unit="ms", kind=Kind.MEASURED, method=method, n=n)
+        return measured(value, "ms", method, n=n, spread=spread)
 
     name = f"host.latency.{subject}"
     metrics = {
-        name: latency_item(float(np.median(latency)), "median").model_copy(
-            update={"interval": (p5, p95), "interval_method": "5th to 95th percentile"}
-        ),
+        name: latency_item(float(np.median(latency)), "median", ((p5, p95), "5th to 95th percentile")),
         f"{name}.mean": latency_item(float(latency.mean()), "mean"),
         f"{name}.std": latency_item(float(latency.std(ddof=1)), "standard deviation"),
         f"{name}.p95": latency_item(p95, "95th percentile"),
@@ -122,13 +120,8 @@ def host_metrics(subject: str, measurement: HostMeasurement) -> dict[str, Eviden
             ("", "mean", values.mean()),
             (".std", "standard deviation", values.std(ddof=1)),
         ):
-            metrics[f"host.{quantity}.{subject}{suffix}"] = Evidence(
-                value=float(value),
-                unit=unit,
-                kind=Kind.MEASURED,
-                method=f"{statistic} over {len(values)} batches: {measurement.energy_note}",
-                n=n,
-            )
+            method = f"{statistic} over {len(values)} batches: {measurement.energy_note}"
+            metrics[f"host.{quantity}.{subject}{suffix}"] = measured(float(value), unit, method, n=n)
     return metrics
 
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from paper2board.boards.board import Scratchpad
-from paper2board.core.derived import derive
-from paper2board.core.evidence import Evidence, Kind
-from paper2board.energy.units import in_unit
+from paper2board.core.derive import derive
+from paper2board.core.evidence import Evidence, counted
+from paper2board.core.units import in_unit
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,8 @@ def memory_energy_metrics(
     metrics: dict[str, Evidence] = {}
     for layer in layers:
         name = f"memory-energy.{layer.name}"
-        metrics[f"{name}.accesses"] = Evidence(
-            value=physical_accesses(layer.macs, elements),
-            unit="1",
-            kind=Kind.MODELLED,
-            method=f"{layer.macs} MACs / {elements} elements per block",
+        metrics[f"{name}.accesses"] = counted(
+            physical_accesses(layer.macs, elements), "1", f"{layer.macs} MACs / {elements} elements per block"
         )
         metrics[f"{name}.energy"] = derive(
             lambda read_nJ, write_nJ, layer=layer: dynamic_energy_uJ(

@@ -1,6 +1,6 @@
 """The metrics file of power, energy per inference and battery life, for any latency.
 
-The same formulas serve the deck's own inputs (its 0.32 s: prefix ``deck.``) and ours (the modelled
+The same formulas serve the latency that the paper claims (prefix ``claimed.``) and ours (the modelled
 latency of our engine, no prefix); currents, supply and battery are the board's.
 """
 
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import pandas as pd
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import columns, derive
+from paper2board.core.derive import columns, derive
 from paper2board.core.evidence import Evidence
+from paper2board.core.units import in_unit
 from paper2board.energy import battery
 from paper2board.energy.phases import Recorded, phase_metrics
 from paper2board.energy.power import energy_split, power_mW
 from paper2board.energy.states import active, idle, longest, period, require_room, states, supply, usable
-from paper2board.energy.units import in_unit
 from paper2board.energy.year import year_metrics
 
 
@@ -32,7 +32,7 @@ def energy_metrics(
         board: currents, supply, sleep modes, camera and battery.
         latency: of one inference, in s, ms or us.
         period_s: one inference per period in duty-cycled operation.
-        prefix: of the scenario, for instance ``deck.``.
+        prefix: of the scenario, for instance ``claimed.``.
         recorded: a trace, which then tells inference and idling among the phases.
 
     Raises:

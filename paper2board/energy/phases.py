@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import derive
+from paper2board.core.derive import derive
 from paper2board.core.evidence import Evidence
 from paper2board.energy.power import power_mW
 from paper2board.energy.states import active, idle, longest, overhead, period, require_room, states, supply

@@ -3,14 +3,14 @@
 from typing import NamedTuple
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import derive
+from paper2board.core.derive import derive
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind, counted
+from paper2board.core.units import in_unit
 from paper2board.energy import battery
-from paper2board.energy.units import in_unit
 
-_NO_WAKE = Evidence(value=0.0, unit="s", kind=Kind.MODELLED, method="an idling board need not wake up")
-_NO_LOSS = Evidence(value=0.0, unit="1", kind=Kind.MODELLED, method="the board's battery states none")
+_NO_WAKE = counted(0.0, "s", "an idling board need not wake up")
+_NO_LOSS = counted(0.0, "1", "the board's battery states none")
 
 
 def idle(board: Board) -> Evidence:
@@ -99,9 +99,7 @@ def _without_board(board: Board, current: Evidence) -> Evidence:
 
 def period(period_s: float) -> Evidence:
     """Return the study's period (s), an assumption."""
-    return Evidence(
-        value=period_s, unit="s", kind=Kind.CLAIMED, method="study configuration: one inference per period"
-    )
+    return counted(period_s, "s", "study configuration: one inference per period", Kind.CLAIMED)
 
 
 def _camera(board: Board) -> tuple[Evidence, ...]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import derive
+from paper2board.core.derive import derive
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind, Spread, measured
 from paper2board.core.statistics import median_interval
 from paper2board.energy.states import supply
 from paper2board.traces.active_window import Window, locate_windows, measure_pauses, measure_windows
@@ -49,17 +49,8 @@ def trace_metrics(
     def evidence(
         value: float, unit: str, method: str, n: int | None, values: Sequence[float] = ()
     ) -> Evidence:
-        interval, interval_method = _spread(trace, values) if values else (None, None)
-        return Evidence(
-            value=value,
-            unit=unit,
-            kind=trace.kind,
-            method=noted(method),
-            n=n,
-            interval=interval,
-            interval_method=interval_method,
-            chain=dict(chain),
-        )
+        spread = _spread(trace, values) if values else None
+        return measured(value, unit, noted(method), trace.kind, n=n, spread=spread, chain=chain)
 
     def median(values: Sequence[float], unit: str, method: str) -> Evidence:
         return evidence(float(np.median(values)), unit, method, len(values), values)
@@ -135,7 +126,7 @@ def _finder(trace: Trace, timestamps: Timestamps) -> str:
     return "the detector"
 
 
-def _spread(trace: Trace, values: Sequence[float]) -> tuple[tuple[float, float], str]:
+def _spread(trace: Trace, values: Sequence[float]) -> Spread:
     """Return an interval of a median over windows; a synthetic trace's are draws from a range, not repetitions."""
     if trace.kind is Kind.MEASURED:
         return median_interval(values)

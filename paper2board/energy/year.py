@@ -10,13 +10,13 @@ from collections.abc import Iterable
 import pandas as pd
 
 from paper2board.boards.board import Board
-from paper2board.core.derived import columns, derive
+from paper2board.core.derive import columns, derive
 from paper2board.core.evidence import Evidence
+from paper2board.core.units import in_unit
 from paper2board.energy import battery
 from paper2board.energy.power import power_mW
 from paper2board.energy.schedule import Demand, HOUR_s, Schedule, Step
 from paper2board.energy.states import State, cell, self_discharge, states, supply
-from paper2board.energy.units import in_unit
 
 
 def demand(board: Board, state: str, latency_s: float) -> Demand:

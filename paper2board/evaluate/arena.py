@@ -6,7 +6,7 @@ from pathlib import Path
 from paper2board.convert.c_code import engine
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind, counted
 from paper2board.core.files import digest
 from paper2board.evaluate.tflite_micro import arena as tflm_arena
 
@@ -48,8 +48,6 @@ def arena_metrics(variant: str, path: str | Path) -> dict[str, Evidence]:
     """Return :func:`needs` as ``arena.{variant}.{tflm,layer-by-layer,streamed}``."""
     chain = {"tflite": digest(path)}
     return {
-        f"arena.{variant}.{what}": Evidence(
-            value=need.bytes, unit="B", kind=need.kind, method=need.method, chain=chain
-        )
+        f"arena.{variant}.{what}": counted(need.bytes, "B", need.method, need.kind, chain)
         for what, need in needs(path).items()
     }

@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from paper2board.boards.board import Cpu, Memory
+from paper2board.boards.latency import latency
 from paper2board.convert.c_code import Engine
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.planner import Limits, board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
+from paper2board.core.derive import derive
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, Kind, counted, measured
 from paper2board.model.integer_model import IntegerModel, macs
 
 UNLIMITED = Limits(1 << 40, 1 << 40)
@@ -74,55 +75,36 @@ def comparison_metrics(
     """
     if not networks:
         raise UserError("no network of the comparison has an int8 form; quantize one in the study's file")
-    figure = cpu.cpi(mac16=Backend(backend).needs_mac16)
-    low, high = figure.interval or (figure.value, figure.value)
-    clock_kHz = cpu.clock_MHz.value * 1e3  # cycles a millisecond
+    mac16 = Backend(backend).needs_mac16
     metrics: dict[str, Evidence] = {}
 
-    def add(name: str, cycles: float, bounds: tuple[float, float], how: str, method: str) -> None:
-        best, worst = bounds[0] / clock_kHz, bounds[1] / clock_kHz
-        common: dict[str, Any] = {
-            "kind": Kind.MODELLED,
-            "interval_method": how,
-            "chain": dict(chains.get(name, {})),
-        }
-        metrics[f"compare.{name}.latency"] = Evidence(
-            value=cycles / clock_kHz, unit="ms", method=method, interval=(best, worst), **common
-        )
-        metrics[f"compare.{name}.frames-per-second"] = Evidence(
-            value=1e3 * clock_kHz / cycles,
-            unit="FPS",
-            method=f"1000 / latency; {method}",
-            interval=(1e3 / worst, 1e3 / best),
-            **common,
+    def add(name: str, count: Evidence) -> None:
+        time = latency(count, cpu, mac16=mac16)
+        metrics[f"compare.{name}.latency"] = time
+        metrics[f"compare.{name}.frames-per-second"] = derive(
+            lambda ms: 1e3 / ms, "FPS", f"1000 / latency; {time.method}", time
         )
 
-    given = f"{figure.value:g} ({low:g} to {high:g}) cycles an instruction / {cpu.clock_MHz.value:g} MHz"
     for name, network in networks.items():
         where = "" if network.fits else "; the board does not hold it"
-        add(
-            name,
-            network.instructions * figure.value,
-            (network.instructions * low, network.instructions * high),
-            "range of cycles per instruction",
-            f"instructions of the layers with weights by the cost table of {Backend(backend)} x {given}{where}",
-        )
-        metrics[f"compare.{name}.arena"] = Evidence(
-            value=network.arena_bytes,
-            unit="B",
-            kind=Kind.MODELLED,
-            method=f"this engine's streamed plan with the kernels of {Backend(backend)}{where}",
-            chain=dict(chains.get(name, {})),
+        method = f"instructions of the layers with weights by the cost table of {Backend(backend)}{where}"
+        chain = chains.get(name)
+        add(name, counted(network.instructions, "instructions", method, chain=chain))
+        metrics[f"compare.{name}.arena"] = counted(
+            network.arena_bytes,
+            "B",
+            f"this engine's streamed plan with the kernels of {Backend(backend)}{where}",
+            chain=chain,
         )
     per_mac = [network.instructions / network.macs for network in networks.values()]
-    middle = median(per_mac)
     for name, count in without_int8.items():
+        method = (
+            f"{count:,} MACs × {median(per_mac):.3g} instructions a MAC, the median of {len(per_mac)} int8 networks"
+            " here; it is not run"
+        )
+        spread = (count * min(per_mac), count * max(per_mac)), "least to most over those networks"
         add(
             name,
-            count * middle * figure.value,
-            (count * min(per_mac) * low, count * max(per_mac) * high),
-            "least to most over those networks, and range of cycles per instruction",
-            f"{count:,} MACs x {middle:.3g} instructions a MAC, the median of {len(per_mac)} int8 networks here,"
-            f" x {given}; it is not run",
+            measured(count * median(per_mac), "instructions", method, Kind.MODELLED, spread=spread),
         )
     return metrics

@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from paper2board.core.strict import StrictModel
 
 Activation = Literal["none", "relu", "relu6"]
 CONCAT_MAX = 10
 """Inputs of a concatenation: what TFLite Micro has room for."""
 
 
-class _Layer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Layer(StrictModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     source: str | None = None
     """The layer whose output is read; by default the one before (``input`` is the network's input)."""
@@ -89,10 +89,8 @@ Layer = Annotated[
 ]
 
 
-class NetworkSpec(BaseModel):
+class NetworkSpec(StrictModel):
     """A network as data: what is trained, pruned (only ``out`` values change) and quantized."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Channels, height, width."""

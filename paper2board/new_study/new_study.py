@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from paper2board.acquire.dataset import Cifar10Dataset, Dataset, FoldersDataset, read_dataset
 from paper2board.boards.board import load_board
+from paper2board.core.configuration import parse_yaml, read_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
 from paper2board.networks.spec import Add, Conv, Linear, NetworkSpec
@@ -452,9 +453,9 @@ def _render(kind: str, context: dict[str, Any]) -> str:
 def _with_study(path: Path, name: str) -> str:
     """Return the configuration's text with a study added, all else (comments too) as it was."""
     text = path.read_text()
-    before = yaml.safe_load(text)
+    before = parse_yaml(text, path).content
     by_hand = UserError(f"{path}: studies cannot be changed safely; add {name} to it by hand, without --add")
-    if not isinstance(before, dict) or not isinstance(before.get("studies"), list):
+    if not isinstance(before.get("studies"), list):
         raise by_hand
     if name in before["studies"]:
         return text
@@ -463,8 +464,8 @@ def _with_study(path: Path, name: str) -> str:
         block = re.compile(r"(?m)^(studies:[^\n\[]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)([ \t]*)- ")
         changed, count = block.subn(rf"\1\2- {name}\n\2- ", text)
     try:
-        after = yaml.safe_load(changed)
-    except yaml.YAMLError as error:
+        after = parse_yaml(changed, path).content
+    except UserError as error:
         raise by_hand from error
     wanted = {*before["studies"], name}
     if count != 1 or {*after["studies"]} != wanted or after | {"studies": None} != before | {"studies": None}:
@@ -492,7 +493,7 @@ def _message(
     if request.add:
         lines.append(f"added {request.name} to studies in {CONFIG}")
     else:
-        listed = ", ".join((*yaml.safe_load(CONFIG.read_text())["studies"], request.name))
+        listed = ", ".join((*read_yaml(CONFIG).content["studies"], request.name))
         lines.append(f"to run it with the others, write in {CONFIG}: studies: [{listed}]")
     only = f"--config 'studies=[{request.name}]'"
     return "\n".join(

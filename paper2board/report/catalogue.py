@@ -6,18 +6,15 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
 
 Stage = Literal["acquire", "train", "compress", "convert", "firmware", "capture", "energy", "report"]
 
 
-class Metric(BaseModel):
+class Metric(StrictModel):
     """One line of the catalogue; ``name`` may hold ``{a,b}`` alternatives and ``*``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     unit: str
@@ -27,9 +24,7 @@ class Metric(BaseModel):
     """A run may lack it without a fault."""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _File(StrictModel):
     metrics: tuple[Metric, ...]
 
 

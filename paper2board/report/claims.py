@@ -1,18 +1,17 @@
 """The claims ledger: every number that a paper states, each with exactly one way of checking it."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from paper2board.core.configuration import validate
+from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
 from paper2board.report.arithmetic import FormulaError, Interval, evaluate, exact, names
 
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -29,11 +28,7 @@ class Better(StrEnum):
     NONE = "none"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Number(_Model):
+class _Number(StrictModel):
     value: Printed
 
     @property
@@ -87,15 +82,15 @@ class Claim(_Number):
         return Interval(self.number - half, self.number + half)
 
 
-class Slide(_Model):
+class Slide(StrictModel):
     """Where claims stand in the paper: a slide, a section, a table."""
 
     title: Text
     claims: dict[Id, Claim]
 
 
-class _File(_Model):
-    constants: dict[Id, Constant] = {}
+class _File(StrictModel):
+    constants: dict[Id, Constant] = Field(default_factory=dict)
     slides: tuple[Slide, ...]
 
 
@@ -142,7 +137,7 @@ def read_ledger(path: str | Path | None) -> Ledger:
     """
     if path is None:
         return Ledger((), {}, {})
-    content = validate(_read_yaml(path), _File, path)
+    content = load_yaml(path, _File)
     ledger = Ledger(content.slides, content.constants, {})
     _refuse_duplicates(path, content)
     claims = ledger.claims
@@ -174,24 +169,3 @@ def _refuse_duplicates(path: str | Path, content: _File) -> None:
             if name in ("min", "max", "round"):
                 raise UserError(f"{path}: {name} is a function's name and cannot be an id; rename it")
             seen.add(name)
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML lets a key stand twice and keeps the last: a claim would vanish without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                line = node.value[index][0].start_mark.line + 1
-                raise yaml.YAMLError(f"the key {key} stands twice, again in line {line}")
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: str | Path) -> Any:
-    try:
-        return yaml.load(Path(path).read_text(), _UniqueKeys)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it"
-        ) from error

@@ -8,10 +8,11 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence
+from paper2board.core.strict import StrictModel
 from paper2board.report.claims import Claim
 from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
 from paper2board.tasks.detection.average_precision import RECALLS
@@ -31,10 +32,8 @@ LINES = ("-", "--", ":")
 _Curve = Annotated[tuple[float, ...], Field(min_length=len(RECALLS), max_length=len(RECALLS))]
 
 
-class Curves(BaseModel):
+class Curves(StrictModel):
     """Precision, 0 … 1, at the recalls 0, 0.01 … 1: of networks (mean over classes), and of one's classes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     device: str
     networks: dict[str, _Curve]

@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence
+from paper2board.core.strict import StrictModel
 from paper2board.energy.battery import YEAR_h
 from paper2board.report.claims import Claim
 from paper2board.report.csv_file import read_csv
@@ -46,10 +47,8 @@ class Details:
     """CSV of the surveyed networks."""
 
 
-class Confusion(BaseModel):
+class Confusion(StrictModel):
     """How often each class was taken for each: ``confusion.json`` of a task's scores."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     variant: str
     classes: tuple[str, ...]

@@ -6,11 +6,12 @@ from fractions import Fraction
 from math import floor, log10
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence
+from paper2board.core.strict import StrictModel
 from paper2board.core.units import factor, symbol
 from paper2board.report.arithmetic import exact
 from paper2board.report.catalogue import Catalogue, Stage
@@ -20,10 +21,8 @@ from paper2board.report.verdict import Judgement
 NOT_PRODUCED = "—, not produced"
 
 
-class TableSpec(BaseModel):
+class TableSpec(StrictModel):
     """A table as declared: each cell a claim's id, a metric (``name`` or ``name in UNIT``), or nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
     title: str
@@ -33,9 +32,7 @@ class TableSpec(BaseModel):
     rows: dict[str, tuple[str | None, ...]] = Field(min_length=1)
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _File(StrictModel):
     tables: tuple[TableSpec, ...]
 
 

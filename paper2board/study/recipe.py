@@ -2,17 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
+
+from paper2board.core.strict import StrictModel
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Budget = Literal["smoke", "standard", "full"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Recipe(_Model):
+class Recipe(StrictModel):
     """How a network is trained: SGD with Nesterov momentum and a one-cycle learning rate."""
 
     epochs: dict[Budget, Annotated[int, Field(ge=1)]]
@@ -31,7 +29,7 @@ class Recipe(_Model):
     """bfloat16 autocasts the forward pass; weights and updates stay float32."""
 
 
-class Distillation(_Model):
+class Distillation(StrictModel):
     """Hinton et al. 2015: loss = alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross entropy."""
 
     teacher: Name

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from paper2board.core.configuration import load_yaml
+from paper2board.core.strict import StrictModel
 from paper2board.networks.spec import NetworkSpec
 from paper2board.study.recipe import Budget, Distillation, Name, Recipe
 from paper2board.study.variant import Variant
@@ -33,11 +34,7 @@ Scenario = Literal[
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Quantization(_Model):
+class Quantization(StrictModel):
     """Which integer models are made of which variants."""
 
     ptq: tuple[Name, ...] = ()
@@ -52,7 +49,7 @@ class Quantization(_Model):
     distillation: Distillation | None = None
 
 
-class DataBudget(_Model):
+class DataBudget(StrictModel):
     """How much data and how many seeds a budget uses."""
 
     training_images: PositiveInt | None = None
@@ -75,7 +72,7 @@ class DataBudget(_Model):
         return self
 
 
-class CrossValidation(_Model):
+class CrossValidation(StrictModel):
     """Repeated cross-validation of a transferred classifier's head over all labelled images."""
 
     variant: Name
@@ -84,7 +81,7 @@ class CrossValidation(_Model):
     epochs: PositiveInt
 
 
-class ClaimedLatency(_Model):
+class ClaimedLatency(StrictModel):
     """The latency of one inference that the paper's own energy figures start from."""
 
     value_s: float = Field(gt=0)
@@ -118,7 +115,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-class Study(_Model):
+class Study(StrictModel):
     """Everything that one paper's reproduction is made of."""
 
     title: str
@@ -134,11 +131,13 @@ class Study(_Model):
     validation_per_class: PositiveInt
     calibration_images: PositiveInt
     budgets: dict[Budget, DataBudget]
-    networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_images)]] = {}
-    recipes: dict[Name, Recipe] = {}
+    networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_images)]] = Field(default_factory=dict)
+    recipes: dict[Name, Recipe] = Field(default_factory=dict)
     variants: dict[Name, Variant]
     quantization: Quantization = Quantization()
-    magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]] = {}
+    magnitude_pruning: dict[Name, tuple[Annotated[float, Field(gt=0, lt=1)], ...]] = Field(
+        default_factory=dict
+    )
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
     """The variant that goes on the board, in its released int8 form."""
@@ -146,7 +145,7 @@ class Study(_Model):
     """The engines that run it on the device (:data:`paper2board.study.engines.ENGINES`)."""
     engine: Engine = "winograd"
     """Whose latency energy and battery life start from."""
-    comparisons: dict[Name, tuple[str, str]] = {}
+    comparisons: dict[Name, tuple[str, str]] = Field(default_factory=dict)
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""
     scenarios: tuple[Scenario, ...] = ()
     """Perturbations of the test scenes under which the network on the device is scored."""
@@ -353,7 +352,7 @@ class Study(_Model):
         return self.networks[self.network_name(name)]
 
 
-class Config(_Model):
+class Config(StrictModel):
     """``config/config.yaml``: which studies run and how much work they do."""
 
     budget: Budget

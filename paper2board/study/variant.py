@@ -2,19 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from paper2board.core.strict import StrictModel
 from paper2board.study.recipe import Distillation, Name
 from paper2board.tasks.registry import TaskName
 
 VariantKind = Literal["trained", "transferred", "distilled", "fine-tuned", "pruned", "ssd", "imported"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Variant(_Model):
+class Variant(StrictModel):
     """One set of weights: trained from scratch, fine-tuned or pruned from a parent, or brought as a file."""
 
     network: Name | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from paper2board.boards.board import Platform
-from paper2board.core.derived import derive
+from paper2board.core.derive import derive
 from paper2board.core.evidence import Evidence
 from paper2board.energy.power import power_mW
 

@@ -8,16 +8,18 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from paper2board.boards.board import Board, Platform
 from paper2board.boards.fit import Fit, fits
+from paper2board.boards.latency import latency
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind, counted
+from paper2board.core.evidence import Evidence, counted
+from paper2board.core.strict import StrictModel
 from paper2board.study.recipe import Name
 from paper2board.survey.graph import Graph
-from paper2board.survey.latency import graph_instructions, latency_ms
+from paper2board.survey.instructions import graph_instructions
 from paper2board.survey.memory import layer_by_layer, streamed
 from paper2board.survey.networks import FAMILIES, graph, own
 
@@ -25,11 +27,7 @@ Quantity = Literal["parameters", "macs", "flash", "peak-layer-by-layer", "peak-s
 _BOARD_FIGURES = ("fits", "fits-layer-by-layer")
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Published(_Model):
+class Published(StrictModel):
     """Networks of one family: every combination of the lists."""
 
     family: Name
@@ -38,7 +36,7 @@ class Published(_Model):
     classes: tuple[PositiveInt, ...]
 
 
-class Ratio(_Model):
+class Ratio(StrictModel):
     """One network's figure over another's."""
 
     of: Name
@@ -46,26 +44,26 @@ class Ratio(_Model):
     what: Quantity
 
 
-class Survey(_Model):
+class Survey(StrictModel):
     """Which networks are surveyed, and for which board's clock latency is modelled."""
 
     board: Name
     networks: tuple[Published, ...]
-    own: dict[Name, str] = {}
+    own: dict[Name, str] = Field(default_factory=dict)
     """Networks of this project: name in the survey → name in :data:`paper2board.bench.networks.NETWORKS`."""
-    ratios: dict[Name, Ratio] = {}
+    ratios: dict[Name, Ratio] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network's figures: bytes, counts, milliseconds with their range, and the answer for each board."""
+    """One network's figures: bytes, counts, instructions and latency, and whether each board holds it."""
 
     name: str
     graph: Graph
     layer_by_layer: int
     streamed: int
-    instructions: float
-    latency: tuple[float, float, float]
+    instructions: Evidence
+    latency: Evidence
     fits: dict[str, Fit] = field(default_factory=dict)
     fits_layer_by_layer: dict[str, Fit] = field(default_factory=dict)
 
@@ -77,7 +75,7 @@ class Row:
             "flash": self.graph.flash_bytes,
             "peak-layer-by-layer": self.layer_by_layer,
             "peak-streamed": self.streamed,
-            "latency": self.latency[0],
+            "latency": self.latency.value,
         }
         return figures[what]
 
@@ -99,24 +97,26 @@ def graphs(survey: Survey) -> Iterator[Graph]:
 
 def row(network: Graph, board: Board, platforms: Mapping[str, Platform]) -> Row:
     """Return a network's figures; latency is ``board``'s, the fit check is made for all ``platforms``."""
+    method = "cost table of the MAC16 kernels, layers without weights left out"
+    instructions = counted(graph_instructions(network), "instructions", method)
     whole, flowing, flash = layer_by_layer(network).bytes, streamed(network).bytes, network.flash_bytes
     return Row(
         network.name,
         network,
         whole,
         flowing,
-        graph_instructions(network),
-        latency_ms(network, board),
+        instructions,
+        latency(instructions, board.cpu, mac16=True),
         {name: fits(platform, flash, flowing) for name, platform in platforms.items()},
         {name: fits(platform, flash, whole) for name, platform in platforms.items()},
     )
 
 
-def metrics(survey: Survey, rows: Sequence[Row], board: Board) -> dict[str, Evidence]:
+def metrics(survey: Survey, rows: Sequence[Row]) -> dict[str, Evidence]:
     """Return every figure as evidence, ``survey.<network>.…``, and the survey's counts and ratios."""
     result: dict[str, Evidence] = {}
     for each in rows:
-        result |= {f"survey.{each.name}.{what}": item for what, item in _figures(each, board).items()}
+        result |= {f"survey.{each.name}.{what}": item for what, item in _figures(each).items()}
     result["survey.networks.count"] = counted(len(rows), "1", "networks of the survey's configuration")
     for key, wanted, answers in (
         ("fitting", "fits", [each.fits for each in rows]),
@@ -136,10 +136,8 @@ def metrics(survey: Survey, rows: Sequence[Row], board: Board) -> dict[str, Evid
     return result
 
 
-def _figures(each: Row, board: Board) -> dict[str, Evidence]:
+def _figures(each: Row) -> dict[str, Evidence]:
     network = each.graph
-    value, low, high = each.latency
-    cpi = board.cpu.cpi(mac16=True)
     result = {
         "parameters": counted(
             network.parameters, "1", "trained parameters of the definition, batch normalisation included"
@@ -166,22 +164,8 @@ def _figures(each: Row, board: Board) -> dict[str, Evidence]:
             "B",
             "most int8 activations alive at a time, rows flowing within the best segments, input included",
         ),
-        "instructions": counted(
-            each.instructions,
-            "instructions",
-            "cost table of the MAC16 kernels, layers without weights left out",
-        ),
-        "latency": Evidence(
-            value=value,
-            unit="ms",
-            kind=Kind.MODELLED,
-            method=(
-                f"instructions × {cpi.value:g} cycles per instruction ÷ {board.cpu.clock_MHz.value:g} MHz of"
-                f" {board.name}; layers without weights left out"
-            ),
-            interval=(low, high),
-            interval_method="range of the cycles per instruction",
-        ),
+        "instructions": each.instructions,
+        "latency": each.latency,
     }
     for key, answers in zip(_BOARD_FIGURES, (each.fits, each.fits_layer_by_layer), strict=True):
         peak = "peak-streamed" if key == "fits" else "peak-layer-by-layer"
@@ -220,7 +204,8 @@ def table(rows: Sequence[Row]) -> str:
     for each in rows:
         network = each.graph
         counts = (network.parameters, network.macs, network.flash_bytes, each.layer_by_layer, each.streamed)
-        times = (f"{number:.6g}" for number in (each.instructions, *each.latency))
+        low, high = each.latency.interval or (each.latency.value, each.latency.value)
+        times = (f"{number:.6g}" for number in (each.instructions.value, each.latency.value, low, high))
         answers = (*each.fits.values(), *each.fits_layer_by_layer.values())
         writer.writerow(
             [each.name, network.family, *counts, network.tensor_bytes, *times, *map(str, answers)]

@@ -5,17 +5,14 @@ Jobs of one task do not import this module: they load the parts of their own tas
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated
 
+from paper2board.core.strict import OneOf
 from paper2board.tasks.centroids.task import CENTROIDS
 from paper2board.tasks.classification.task import CLASSIFICATION
 from paper2board.tasks.detection.task import DETECTION
 from paper2board.tasks.protocol import Task
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, DETECTION, CENTROIDS)}
-
-if TYPE_CHECKING:
-    TaskName = str
-else:
-    TaskName = Literal[tuple(TASKS)]
+TaskName = Annotated[str, OneOf(tuple(TASKS))]
 """The name of a task, as configuration writes it."""

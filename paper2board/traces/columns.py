@@ -2,21 +2,20 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from paper2board.boards.board import Figure, Positive
+from paper2board.core.strict import StrictModel
 
 Name = Annotated[str, Field(min_length=1)]
 
 
-class TraceColumns(BaseModel):
+class TraceColumns(StrictModel):
     """What a file does not tell: which column carries what, and what stands before the instrument's input.
 
     Columns are named as in the file's header: ``CH1``, ``Current[mA]``; the PPK2's bit string has the columns
     ``D0`` to ``D7``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     current: Name | None = None
     """Column of the current, where the file has several, or a voltage that stands for it."""

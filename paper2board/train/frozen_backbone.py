@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from scipy import stats
 from torch import Tensor, nn
 
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, measured
+from paper2board.core.statistics import corrected_t_interval
 from paper2board.networks.network import Network
 from paper2board.networks.spec import NetworkSpec
 from paper2board.networks.tensors import to_float
@@ -112,18 +112,10 @@ def cross_validate(
     return result
 
 
-def corrected_interval(accuracies: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the corrected resampled t interval of the mean of repeats×folds accuracies, within 0 … 1.
-
-    The folds share training images, so their variance over J = repeats · folds is raised from s²/J to
-    (1/J + n_test/n_train) · s², J − 1 degrees of freedom (Nadeau & Bengio 2003; for repeated
-    cross-validation Bouckaert & Frank 2004).
-    """
-    count, folds = accuracies.size, accuracies.shape[1]
-    deviation = np.sqrt((1 / count + 1 / (folds - 1)) * accuracies.var(ddof=1))
-    half = stats.t.ppf(0.5 + confidence / 2, count - 1) * deviation
-    mean = accuracies.mean()
-    return float(max(0.0, mean - half)), float(min(1.0, mean + half))
+def corrected_interval(accuracies: np.ndarray) -> tuple[float, float]:
+    """Return the corrected resampled t interval of the mean of repeats×folds accuracies, within 0 … 1."""
+    low, high = corrected_t_interval(accuracies)
+    return max(0.0, low), min(1.0, high)
 
 
 def cross_validation_evidence(
@@ -133,15 +125,12 @@ def cross_validation_evidence(
     are."""
     low, high = corrected_interval(accuracies)
     repeats, folds = accuracies.shape
-    return Evidence(
-        value=100 * float(accuracies.mean()),
-        unit="%",
-        kind=Kind.MEASURED,
-        method=f"{folds}-fold stratified cross-validation, repeated {repeats} times, of a head trained {epochs}"
-        f" epochs on the frozen ImageNet features of all {images} labelled images ({origin})",
-        n=images,
-        seeds=(seed,),
-        interval=(100 * low, 100 * high),
-        interval_method=f"corrected resampled t 95 % over {accuracies.size} folds (Nadeau & Bengio 2003)",
-        chain=chain,
+    method = (
+        f"{folds}-fold stratified cross-validation, repeated {repeats} times, of a head trained {epochs} epochs on"
+        f" the frozen ImageNet features of all {images} labelled images ({origin})"
+    )
+    how = f"corrected resampled t 95 % over {accuracies.size} folds (Nadeau & Bengio 2003)"
+    spread = (100 * low, 100 * high), how
+    return measured(
+        100 * float(accuracies.mean()), "%", method, n=images, spread=spread, seeds=(seed,), chain=chain
     )

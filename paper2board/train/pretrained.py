@@ -18,25 +18,22 @@ from typing import Annotated, Literal
 
 import platformdirs
 import torch
-import yaml
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from safetensors.torch import save
 
 from paper2board.acquire.acquisition import CACHE_VARIABLE
 from paper2board.acquire.dataset import SourceError
 from paper2board.acquire.download import download
+from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest, write_bytes
+from paper2board.core.strict import StrictModel
 
 PIP_TIMEOUT_S = 1800
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PypiSource(_Strict):
+class PypiSource(StrictModel):
     """A wheel on the package index that holds the file as ``member``."""
 
     kind: Literal["pypi"]
@@ -48,7 +45,7 @@ class PypiSource(_Strict):
         return f"Python package {self.package} {self.version}"
 
 
-class UrlSource(_Strict):
+class UrlSource(StrictModel):
     """The file on a web server."""
 
     kind: Literal["url"]
@@ -59,7 +56,7 @@ class UrlSource(_Strict):
         return self.url
 
 
-class PretrainedConfig(_Strict):
+class PretrainedConfig(StrictModel):
     """``config/pretrained/<name>.yaml``."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -75,15 +72,7 @@ class PretrainedConfig(_Strict):
 
 def read_pretrained_config(path: str | Path) -> PretrainedConfig:
     """Read the YAML file; raise :class:`UserError` naming the first key that is wrong."""
-    try:
-        return PretrainedConfig.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise UserError(f"{path}: {key}: {first['msg']}; correct or remove this key") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as YAML ({reason}); correct or restore it") from error
+    return load_yaml(path, PretrainedConfig)
 
 
 def fetch_pretrained(

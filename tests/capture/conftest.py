@@ -1,72 +1,17 @@
-"""One small network, built once: as a device image, as a host library and as a sanitized process."""
+"""The small network as a host library, as a sanitized process and as a second device image."""
 
 import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from paper2board.capture.client import Device
 from paper2board.capture.link import EMULATOR, emulated_line
-from paper2board.convert.c_code import generate
 from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import build_device_image
-from paper2board.model.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor
-from paper2board.model.simulate import simulate
-
-
-@pytest.fixture(scope="session")
-def network() -> IntegerModel:
-    """Convolution, pooling, flatten, dense over a 12 × 12 × 3 input; random weights."""
-    random = np.random.default_rng(7)
-    quantization = float(np.float32(0.05)), -128
-    tensors = (
-        Tensor("input", (12, 12, 3), 1 / 64, 0),
-        Tensor("conv1", (12, 12, 5), *quantization),
-        Tensor("pool1", (4, 4, 5), *quantization),
-        Tensor("flat", (80,), *quantization),
-        Tensor("fc1", (10,), float(np.float32(0.3)), 4),
-    )
-    weights = random.integers(-127, 128, (5, 3, 3, 3), dtype=np.int8)
-    conv = Conv2D(
-        "conv1", (0,), 1, weights, np.arange(5, dtype=np.int32), np.full(5, 0.01, "f4"), activation="RELU"
-    )
-    pool = Pool2D("MAX_POOL_2D", "pool1", (1,), 2, (3, 3), (3, 3))
-    weights = random.integers(-127, 128, (10, 80), dtype=np.int8)
-    dense = FullyConnected("fc1", (3,), 4, weights, np.arange(10, dtype=np.int32), np.full(10, 0.004, "f4"))
-    return IntegerModel("tiny", tensors, (conv, pool, Reshape("flatten", (2,), 3), dense), 0, 4)
-
-
-@pytest.fixture(scope="session")
-def inputs() -> np.ndarray:
-    """Eight inputs that give different outputs."""
-    return np.random.default_rng(8).integers(-128, 128, (8, 12, 12, 3), dtype=np.int8)
-
-
-@pytest.fixture(scope="session")
-def expected(network: IntegerModel, inputs: np.ndarray) -> np.ndarray:
-    """What the network computes from :func:`inputs`."""
-    outputs = np.asarray(simulate(network, inputs))
-    assert len(np.unique(outputs, axis=0)) == len(inputs)
-    return outputs
-
-
-@pytest.fixture(scope="session")
-def generated(network: IntegerModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of generated C: the deck's kernels, layer by layer."""
-    folder = tmp_path_factory.mktemp("generated")
-    generate(network, folder, "paper", streaming=False)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def image(generated: Path) -> Path:
-    """Device image with the interior/boundary split."""
-    build_device_image(generated, generated / "split.elf", split=True)
-    return generated / "split.elf"
 
 
 @pytest.fixture(scope="session")

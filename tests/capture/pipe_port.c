@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Port of the device application to a process on this machine: bytes come from stdin and go to stdout, what the pins do
  * to stderr. */
 #include <stdio.h>
@@ -58,6 +59,7 @@ int main(void)
     int byte;
     setvbuf(stdout, 0, _IOLBF, 1 << 16);
     app_start();
-    while ((byte = getchar()) != EOF) app_receive((uint8_t)byte);
+    while ((byte = getchar()) != EOF)
+        app_receive((uint8_t)byte);
     return 0;
 }

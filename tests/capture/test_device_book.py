@@ -20,7 +20,7 @@ from paper2board.model.integer_model import IntegerModel
 from paper2board.tasks.outputs import OutputLayout
 
 CHAIN = {"image": "a" * 64}
-CLOCK_HZ = 240e6
+CPU = load_board(ROOT / "config/boards/esp32-wroom.yaml").cpu
 MACS = 12 * 12 * 5 * 27 + 800
 
 
@@ -42,7 +42,7 @@ LOG = make_log([(2_000_000, 300_000, 100_000), (2_000_400, 300_000, 99_600), (1_
 
 
 def test_counts_and_modelled_latency(network: IntegerModel) -> None:
-    metrics = device_metrics(LOG, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
+    metrics = device_metrics(LOG, network, CPU, mac16=False, chain=CHAIN, prefix="device.paper-split")
     total = metrics["device.paper-split.instructions"]
     assert (total.value, total.unit, total.kind, total.n) == (2_400_000, "instructions", Kind.EMULATED, 3)
     assert total.interval == (2_400_000, 2_400_000) and total.chain == CHAIN
@@ -62,7 +62,7 @@ def test_counts_and_modelled_latency(network: IntegerModel) -> None:
 
 def test_a_board_s_cycles_are_measured(network: IntegerModel) -> None:
     log = make_log([(2_000_000, 300_000, 100_000)], unit="cycles")
-    metrics = device_metrics(log, network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.paper-split")
+    metrics = device_metrics(log, network, CPU, mac16=False, chain=CHAIN, prefix="device.paper-split")
     assert metrics["device.paper-split.cycles"].kind is Kind.MEASURED
     latency = metrics["device.paper-split.latency"]
     # The image may have run at another clock.
@@ -115,9 +115,8 @@ def test_logs_that_do_not_belong_together(network: IntegerModel) -> None:
     with pytest.raises(UserError, match="not of the same images"):
         split_gain(LOG, make_log([(1, 1, 1)], inputs="d" * 64), CHAIN)
     with pytest.raises(UserError, match="has layers fc9, model tiny has conv1, pool1, flatten, fc1"):
-        device_metrics(
-            make_log([(1,)], layers=("fc9",)), network, 1.25, (1.1, 1.4), CLOCK_HZ, CHAIN, "device.x"
-        )
+        log = make_log([(1,)], layers=("fc9",))
+        device_metrics(log, network, CPU, mac16=False, chain=CHAIN, prefix="device.x")
 
 
 def test_an_engine_s_gain_is_the_median_ratio() -> None:

@@ -51,6 +51,17 @@ def test_the_example_gives_tflite_micro_s_outputs(
     assert list(map(int, result.stdout.split())) == run(tflite, image)[0].tolist()
 
 
+def test_every_file_of_c_names_its_license_which_comes_along(tflite: Path) -> None:
+    assert compile_library(tflite) == 0
+    folder = tflite.parent / "c"
+    assert (folder / "LICENSE").read_text() == (BOARD.parents[2] / "LICENSE").read_text()
+    # weights.h is the deck's text form of the arrays, whose size is compared with the deck's.
+    sources = {file for file in folder.rglob("*.[ch]") if file.name != "weights.h"}
+    assert len(sources) > 20
+    for file in sources:
+        assert file.read_text().startswith("/* SPDX-License-Identifier: Apache-2.0 */\n"), file
+
+
 def test_mac16_sources_go_with_mac16_back_ends_only(tflite: Path) -> None:
     assert compile_library(tflite) == 0
     assert (tflite.parent / "c/engine/mac16").is_dir()

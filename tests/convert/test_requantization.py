@@ -227,7 +227,7 @@ def test_bias_is_taken_modulo_32_bits() -> None:
 
 
 def test_engine_and_generator_number_the_modes_alike(tmp_path: Path) -> None:
-    names = [f"P2B_{mode.name}" for mode in Mode]
+    names = [f"P2B_REQUANT_{mode.name}" for mode in Mode]
     (tmp_path / "main.c").write_text(
         f'#include <stdio.h>\n#include "p2b_kernels.h"\n'
         f'int main(void) {{ return printf("%d %d %d", {", ".join(names)}) < 0; }}\n'

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import inputs_for, integer_models
+from tflite_models import mobile_model, residual_model
 
 from paper2board.convert import tflite
 from paper2board.convert.tflite import Route, convert, difference, export, fake_quant_range
@@ -17,105 +18,16 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.model.integer_model import (
-    Add,
-    Concatenation,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
     IntegerModel,
     Mean,
-    Op,
     Pad,
-    Pool2D,
-    Reshape,
     Softmax,
     Tensor,
 )
 from paper2board.model.simulate import simulate
-
-
-def residual_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
-    """A network with convolutions, strides, a shortcut convolution, poolings, RELU6 and products."""
-    rng = np.random.default_rng(seed)
-    tensors = [Tensor("input", (9, 8, 3), 1 / 64, 0)]
-    ops: list[Op] = []
-
-    def tensor(name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
-        tensors.append(Tensor(name, shape, float(np.float32(scale)), zero_point))
-        return len(tensors) - 1
-
-    def weights(shape: tuple[int, ...], per_channel: bool) -> dict[str, np.ndarray]:
-        values = rng.integers(-127, 128, shape).astype(np.int8)
-        values.reshape(len(values), -1)[:, 0] = 127
-        scales = (rng.uniform(0.2, 1.0, shape[0] if per_channel else 1) / 127).astype(np.float32)
-        bias = rng.integers(-9000, 9000, shape[0]).astype(np.int32)
-        return {"weights": values, "bias": bias, "weight_scales": scales}
-
-    def conv(name, source, shape, out, activation, zero_point, **window):
-        target = tensor(name, out, 0.09, zero_point)
-        fields = weights(shape, per_channel)
-        ops.append(Conv2D(name, (source,), target, **fields, activation=activation, **window))
-        return target
-
-    first = conv("conv1", 0, (4, 3, 3, 3), (5, 4, 4), "RELU", -128, stride=(2, 2))
-    second = conv("conv2", first, (6, 3, 3, 4), (5, 4, 6), "NONE", 3)
-    shortcut = conv("conv3", first, (6, 1, 1, 4), (5, 4, 6), "NONE", -20, padding="VALID")
-    total = tensor("add1", (5, 4, 6), 0.13, -128)
-    ops.append(Add("add1", (shortcut, second), total, "RELU6"))
-    largest = tensor("pool1", (2, 2, 6), tensors[total].scale, -128)
-    ops.append(Pool2D("MAX_POOL_2D", "pool1", (total,), largest, (2, 2), (2, 2)))
-    average = tensor("pool2", (1, 1, 6), tensors[total].scale, -128)
-    ops.append(Pool2D("AVERAGE_POOL_2D", "pool2", (largest,), average, (2, 2), (2, 2)))
-    flat = tensor("flatten1", (6,), tensors[total].scale, -128)
-    ops.append(Reshape("flatten1", (average,), flat))
-    hidden = tensor("fc1", (7,), 0.2, -128)
-    ops.append(FullyConnected("fc1", (flat,), hidden, **weights((7, 6), False), activation="RELU"))
-    logits = tensor("fc2", (10,), 0.3, 12)
-    ops.append(FullyConnected("fc2", (hidden,), logits, **weights((10, 7), False)))
-    return IntegerModel("residual", tuple(tensors), tuple(ops), 0, logits)
-
-
-def mobile_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
-    """A network with the ops of a MobileNet and a concatenation."""
-    rng = np.random.default_rng(seed)
-
-    def weights(shape: tuple[int, ...], channels: int) -> dict[str, np.ndarray]:
-        scales = (rng.uniform(0.2, 1.0, channels if per_channel else 1) / 127).astype(np.float32)
-        bias = rng.integers(-9000, 9000, channels).astype(np.int32)
-        return {
-            "weights": rng.integers(-127, 128, shape).astype(np.int8),
-            "bias": bias,
-            "weight_scales": scales,
-        }
-
-    def tensor(name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
-        return Tensor(name, shape, float(np.float32(scale)), zero_point)
-
-    tensors = (
-        tensor("input", (9, 8, 3), 1 / 64, 5),
-        tensor("pad1", (11, 9, 3), 1 / 64, 5),
-        tensor("conv1", (5, 4, 4), 0.1, -128),
-        tensor("depthwise1", (5, 4, 4), 0.05, -128),
-        tensor("conv2", (5, 4, 6), 0.05, -128),
-        tensor("concat1", (5, 4, 10), 0.05, -128),
-        tensor("depthwise2", (3, 2, 20), 0.04, -30),
-        tensor("mean1", (20,), 0.012, -9),
-        tensor("fc1", (7,), 0.06, 12),
-        tensor("softmax1", (7,), 1 / 256, -128),
-    )
-    product = weights((7, 20), 7) | {"weight_scales": np.array([0.4 / 127], np.float32)}
-    ops: tuple[Op, ...] = (
-        Pad("pad1", (0,), 1, ((0, 2), (1, 0), (0, 0))),
-        Conv2D("conv1", (1,), 2, **weights((4, 3, 3, 3), 4), stride=(2, 2), padding="VALID"),
-        DepthwiseConv2D("depthwise1", (2,), 3, **weights((3, 3, 4), 4), activation="RELU6"),
-        Conv2D("conv2", (3,), 4, **weights((6, 1, 1, 4), 6), activation="RELU6"),
-        Concatenation("concat1", (3, 4), 5, 2),
-        DepthwiseConv2D("depthwise2", (5,), 6, **weights((3, 2, 20), 20), stride=(2, 2)),
-        Mean("mean1", (6,), 7),
-        FullyConnected("fc1", (7,), 8, **product),
-        Softmax("softmax1", (8,), 9),
-    )
-    return IntegerModel("mobile", tensors, ops, 0, 9)
 
 
 def with_op(model: IntegerModel, index: int, **changes) -> IntegerModel:
@@ -261,7 +173,7 @@ def test_a_file_that_is_not_the_model_is_never_left(tmp_path, monkeypatch):
 
 def test_converter_is_silent_and_gives_the_same_bytes_in_every_process(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from test_tflite import residual_model;"
+        "import sys; from pathlib import Path; from tflite_models import residual_model;"
         "from paper2board.convert.tflite import export; export(residual_model(), Path(sys.argv[1]))"
     )
     paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]

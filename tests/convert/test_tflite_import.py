@@ -2,12 +2,11 @@ import itertools
 import time
 import tracemalloc
 
-import flatbuffers
 import numpy as np
 import pytest
 from strategies import inputs_for
-from test_tflite import mobile_model, residual_model
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+from tflite_models import edited, mobile_model, residual_model
 
 from paper2board.convert import tflite_import
 from paper2board.convert.tflite import convert, difference
@@ -21,18 +20,6 @@ from paper2board.model.integer_model import IntegerModel
 @pytest.fixture(scope="module")
 def content() -> bytes:
     return write_flatbuffer(residual_model())
-
-
-def edited(content: bytes, change) -> bytes:
-    """Return the file after ``change(file, graph, tensors by name, operators by output's name)``."""
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    (graph,) = file.subgraphs
-    tensors = {tensor.name.decode(): tensor for tensor in graph.tensors}
-    operators = {graph.tensors[op.outputs[0]].name.decode(): op for op in graph.operators}
-    change(file, graph, tensors, operators)
-    builder = flatbuffers.Builder(0)
-    builder.Finish(file.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def refusal(content: bytes, name: str = "net") -> str:

@@ -57,7 +57,7 @@ MODES = ("light-sleep", "deep-sleep", "light-sleep-module", "deep-sleep-module")
     ],
 )
 def test_the_decks_inputs_give_the_decks_numbers(name: str, form: str, printed: str) -> None:
-    item = energy_metrics(BOARD, DECK, 60, "deck.")[f"deck.{name}"]
+    item = energy_metrics(BOARD, DECK, 60, "claimed.")[f"claimed.{name}"]
     assert format(item.value, form) == printed
     assert item.kind is Kind.MODELLED
 
@@ -79,8 +79,8 @@ def test_our_latency_gives_our_energy_with_its_interval_and_chain() -> None:
 
 
 def test_scenarios_have_the_same_metrics_under_their_prefix(tmp_path: Path) -> None:
-    deck, ours = energy_metrics(BOARD, DECK, 60, "deck."), energy_metrics(BOARD, OURS, 60)
-    assert {name.removeprefix("deck.") for name in deck} == set(ours)
+    deck, ours = energy_metrics(BOARD, DECK, 60, "claimed."), energy_metrics(BOARD, OURS, 60)
+    assert {name.removeprefix("claimed.") for name in deck} == set(ours)
     write_metrics(tmp_path / "metrics.json", deck | ours)
     assert read_metrics(tmp_path / "metrics.json") == deck | ours
 

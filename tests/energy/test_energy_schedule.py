@@ -228,6 +228,6 @@ def test_the_curve_passes_through_the_book_and_leaves_out_what_has_no_room() -> 
 def test_metrics_are_catalogued_in_their_units() -> None:
     catalogue = read_catalogue(ROOT / "reports" / "metrics")
     for board in (WROOM, CAM):
-        for name, item in energy_metrics(board, DECK, 60, "deck.").items():
-            if name.startswith(("deck.battery.year", "deck.battery.self", "deck.energy.phase")):
+        for name, item in energy_metrics(board, DECK, 60, "claimed.").items():
+            if name.startswith(("claimed.battery.year", "claimed.battery.self", "claimed.energy.phase")):
                 assert catalogue[name].unit == item.unit, name

@@ -28,7 +28,7 @@ static void sum(const void *op, const int8_t *const *in, int8_t *const *out, int
     out[0][0] = (int8_t)(in[0][0] + (in[1] ? in[1][0] : 100));
 }
 static int8_t arena[64 + BALLAST];
-static int16_t progress[3], turns[3];
+static int16_t progress[3], ring_start[3];
 static const int8_t *in[2];
 static int8_t *out[1];
 static const p2b_tensor_t tensors[] = {{0, 5, 1, 3}, {4, 5, 2, 3}, {16, 3, 3, 1}};
@@ -43,7 +43,7 @@ static const char *const names[] = {"re verse\\n", "sum"};
 const p2b_model_t p2b_model = {
     .layer_names = names, .layer_count = 2, .tensors = tensors, .tensor_count = 3, .output = 2,
     .steps = steps, .step_count = 3, .schedule = schedule, .schedule_length = sizeof schedule,
-    .arena = arena, .progress = progress, .turns = turns, .in = in, .out = out,
+    .arena = arena, .progress = progress, .ring_start = ring_start, .in = in, .out = out,
 };
 """
 

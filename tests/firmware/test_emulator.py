@@ -62,11 +62,11 @@ static const p2b_step_t steps[] = {
     {fault, 0, operands, 1, 4, 1, 3, 0},
 };
 static const uint8_t schedule[] = {0, 0, 1, 2, 3, 4};
-static int16_t progress[5], turns[5];
+static int16_t progress[5], ring_start[5];
 static const int8_t *in_rows[1];
 static int8_t *out_rows[1];
 const p2b_model_t p2b_model = {
-    names, tensors, steps, schedule, P2B_LAYER_COUNT, 5, 5, 6, 4, arena, progress, turns,
+    names, tensors, steps, schedule, P2B_LAYER_COUNT, 5, 5, 6, 4, arena, progress, ring_start,
     in_rows, out_rows,
 };
 """

@@ -3,9 +3,9 @@
 from fractions import Fraction
 
 import pytest
-from conftest import LEDGER, TEMPLATES
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic_run import LEDGER, TEMPLATES
 
 from paper2board.core.errors import UserError
 from paper2board.core.units import factor
@@ -55,7 +55,7 @@ def test_reads_claims_and_what_formulas_give(tmp_path):
         ("not_checkable: a test", "formula: two / scale", ["circle", "one", "two"]),
         (", not_checkable: a test", "", ["one", "not_checkable"]),
         ("not_checkable: a test", "not_checkable: a test, formula: scale", ["one", "not_checkable"]),
-        ("three: {", "two: {", ["two", "line 9"]),
+        ("three: {", "two: {", ["two", "lines 8 and 9"]),
         ("three: {", "scale: {", ["scale", "First"]),
         ("three: {", "max: {", ["max"]),
         ("three: {", "Three: {", ["Three"]),

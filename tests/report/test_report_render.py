@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from conftest import LEDGER, TABLES, TEMPLATES, Run, write_run
+from synthetic_run import LEDGER, TABLES, TEMPLATES, Run, write_run
 
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, write_metrics

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 import yaml
-from conftest import LEDGER, TABLES, TEMPLATES
+from synthetic_run import LEDGER, TABLES, TEMPLATES
 
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind

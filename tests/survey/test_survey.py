@@ -41,7 +41,7 @@ def surveyed():
     platforms = {path.stem: load_platform(path) for path in sorted((ROOT / "config/boards").glob("*.yaml"))}
     board = load_board(ROOT / "config/boards/esp32-wroom.yaml")
     rows = [row(network, board, platforms) for network in graphs(survey)]
-    return rows, metrics(survey, rows, board)
+    return rows, metrics(survey, rows)
 
 
 def written(folder: Path, **changes: object) -> Path:

@@ -16,7 +16,7 @@ from paper2board.convert.steps import lower
 from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel, Weighted, macs
 from paper2board.survey.graph import Graph, of_integer_model, of_module
-from paper2board.survey.latency import graph_instructions
+from paper2board.survey.instructions import graph_instructions
 from paper2board.survey.memory import layer_by_layer, streamed
 from paper2board.survey.networks import graph, module, own
 

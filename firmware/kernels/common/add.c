@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Element-wise sum: both operands are brought to a common scale with 20 extra bits, then added.
  *
  * An operand has 256 values, so the first step is a table. TFLite gives the sum, which is below 2^28, a multiplier

@@ -1,10 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Concatenation of rows, by copying. */
 #include "p2b_kernels.h"
 
 #include <stddef.h>
 
-void p2b_concatenation(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                       void *scratch)
+void p2b_concatenation(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_concatenation_t *const op = layer;
     int8_t *output = out[0];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mean over all pixels: the multiplier divides by their number. */
 #include "p2b_arithmetic.h"
 #include "p2b_kernels.h"
@@ -14,7 +15,7 @@ void p2b_mean(const void *layer, const int8_t *const *in, int8_t *const *out, in
 
         for (const int8_t *p = in[0] + c, *const end = p + size; p != end; p += op->channels)
             sum += *p;
-        out[0][c] = p2b_clamp(p2b_requantize(sum, op->multiplier, op->shift), op->output_zero_point, INT8_MIN,
-                              INT8_MAX);
+        out[0][c] =
+            p2b_clamp(p2b_requantize(sum, op->multiplier, op->shift), op->output_zero_point, INT8_MIN, INT8_MAX);
     }
 }

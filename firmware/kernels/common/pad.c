@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Padding of one row: pixels to its left and right, channels before and after each of its pixels. */
 #include "p2b_kernels.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Max and average pooling: a window is cut to the input first, so padding is never looked at. */
 #include "p2b_arithmetic.h"
 #include "p2b_kernels.h"
@@ -70,8 +71,7 @@ static inline int32_t divide(uint32_t x, uint32_t count, uint32_t reciprocal)
     return (int32_t)(estimate + (x - estimate * count >= count));
 }
 
-void p2b_average_pool2d(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                        void *scratch)
+void p2b_average_pool2d(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_pool2d_t *const op = layer;
     const int32_t channels = op->window.in_c;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax in gemmlowp's fixed point, bit for bit: "Qi" is an int32 with i bits before the binary point.
  *
  * gemmlowp's products are signed, p2b_multiply_high() takes one operand that is not negative: of every product
@@ -5,8 +6,8 @@
 #include "p2b_arithmetic.h"
 #include "p2b_kernels.h"
 
-#define EXP_MINUS_EIGHTH 1895147668  /* Q0 */
-#define THIRD 715827883              /* Q0 */
+#define EXP_MINUS_EIGHTH 1895147668 /* Q0 */
+#define THIRD 715827883             /* Q0 */
 #define ONE_Q2 (1 << 29)
 #define MINUS_32_OVER_17 -1010580540 /* Q2 */
 #define VALUE_48_OVER_17 1515870810  /* Q2 */
@@ -38,7 +39,7 @@ static int32_t exp_on_negative(int32_t a)
 /* 1 / (1 + a) in Q0 for 0 <= a < 1 in Q0: three steps of Newton's division. */
 static int32_t reciprocal_of_one_plus(int32_t a)
 {
-    const int32_t half_denominator = (int32_t)(((uint32_t)a + (1u << 31)) >> 1); /* Q0 */
+    const int32_t half_denominator = (int32_t)(((uint32_t)a + (1u << 31)) >> 1);          /* Q0 */
     int32_t x = VALUE_48_OVER_17 + p2b_multiply_high(MINUS_32_OVER_17, half_denominator); /* Q2 */
 
     for (int32_t i = 0; i < 3; ++i) {
@@ -77,9 +78,8 @@ static void softmax(const p2b_softmax_t *op, const int8_t *input, int8_t *output
         if (difference < op->diff_min)
             output[i] = INT8_MIN;
         else
-            output[i] = p2b_clamp(
-                p2b_rounding_shift(p2b_multiply_high(exp_of(op, difference), scale), over + 23), INT8_MIN,
-                INT8_MIN, INT8_MAX);
+            output[i] = p2b_clamp(p2b_rounding_shift(p2b_multiply_high(exp_of(op, difference), scale), over + 23),
+                                  INT8_MIN, INT8_MIN, INT8_MAX);
     }
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CONV_2D by MAC16, one output row a call. Scratch: the jumps between a pixel's patches, then the pool_h convolution
  * rows that the output needs, widened. */
 #include <stddef.h>
@@ -28,8 +29,8 @@ static void widen_row(const p2b_conv2d_t *layer, const int8_t *in, int32_t input
     (void)pad(out, columns - before - inside, inputs, pitch, zero);
 }
 
-void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input,
-                        int32_t inputs, int32_t first, int32_t outputs, void *scratch)
+void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *out, int32_t input, int32_t inputs,
+                        int32_t first, int32_t outputs, void *scratch)
 {
     const p2b_window_t *const window = &layer->window;
     const int32_t pitch = (window->kernel_h * inputs + 1) & ~1;

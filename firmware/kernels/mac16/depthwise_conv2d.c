@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* DEPTHWISE_CONV_2D by MAC16, one output row a call. 3x3 without pooling: scratch has four channels of the three input
  * rows, or one if their number is no multiple of 4, [column][row][four bytes], as uint8. Else: a convolution of each
  * input channel. */
@@ -14,30 +15,31 @@ static void widen(const int8_t *in, word_t *out, int32_t columns, int32_t depth)
     uint32_t values;
 
     if (depth % 4)
-        __asm__ volatile(
-            " p2b_loop %[columns], .Lend%=\n"
-            " l8ui %[values], %[in], 0\n"
-            " add %[in], %[in], %[depth]\n"
-            " xor %[values], %[values], %[sign]\n"
-            " s8i %[values], %[out], 0\n"
-            " addi %[out], %[out], 12\n"
-            ".Lend%=:\n"
-            : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
-            : [columns] "r"(columns), [depth] "r"(depth), [sign] "r"(0x80)
-            : "memory");
+        __asm__ volatile(" p2b_loop %[columns], .Lend%=\n"
+                         " l8ui %[values], %[in], 0\n"
+                         " add %[in], %[in], %[depth]\n"
+                         " xor %[values], %[values], %[sign]\n"
+                         " s8i %[values], %[out], 0\n"
+                         " addi %[out], %[out], 12\n"
+                         ".Lend%=:\n"
+                         : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
+                         : [columns] "r"(columns), [depth] "r"(depth), [sign] "r"(0x80)
+                         : "memory");
     else
-        __asm__ volatile(
-            " p2b_loop %[columns], .Lend%=\n"
-            " l32i %[values], %[in], 0\n"
-            " add %[in], %[in], %[depth]\n"
-            " xor %[values], %[values], %[signs]\n"
-            " s32i %[values], %[out], 0\n"
-            " addi %[out], %[out], 12\n"
-            ".Lend%=:\n"
-            : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
-            : [columns] "r"(columns), [depth] "r"(depth), [signs] "r"(0x80808080u)
-            : "memory");
+        __asm__ volatile(" p2b_loop %[columns], .Lend%=\n"
+                         " l32i %[values], %[in], 0\n"
+                         " add %[in], %[in], %[depth]\n"
+                         " xor %[values], %[values], %[signs]\n"
+                         " s32i %[values], %[out], 0\n"
+                         " addi %[out], %[out], 12\n"
+                         ".Lend%=:\n"
+                         : [in] "+&r"(in), [out] "+&r"(out), [values] "=&r"(values)
+                         : [columns] "r"(columns), [depth] "r"(depth), [signs] "r"(0x80808080u)
+                         : "memory");
 }
+
+/* Assembly, one instruction a line. */
+/* clang-format off */
 
 /* A row of `channels` output channels from `first`. values: those of the first one, the next one's `lane` bytes on. */
 static void channel_rows(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,
@@ -113,6 +115,8 @@ static void channel_rows(const p2b_conv2d_t *layer, const uint8_t *values, int32
         : "memory");
 }
 
+/* clang-format on */
+
 /* The same in any mode. */
 static void channel_rows_exactly(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,
                                  int32_t channels, int8_t *out)
@@ -165,7 +169,7 @@ static void three_by_three(const p2b_conv2d_t *layer, const int8_t *const *in, i
             if (in[y] && inside > 0)
                 widen(in[y] + c, values + 3 * left + y, inside, window->in_c);
         for (int32_t i = 0; i < lanes; i += together)
-            (layer->output.mode == P2B_EXACT ? channel_rows_exactly : channel_rows)(
+            (layer->output.mode == P2B_REQUANT_EXACT ? channel_rows_exactly : channel_rows)(
                 layer, scratch + i, together > 1, (c + i) * each, together * each, out);
     }
 }

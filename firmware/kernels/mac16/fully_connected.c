@@ -1,8 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* FULLY_CONNECTED by MAC16. Scratch: the input, widened. */
 #include "p2b_mac16.h"
 
-void p2b_fully_connected_mac16(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                               void *scratch)
+void p2b_fully_connected_mac16(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_fully_connected_t *const layer = op;
     const int32_t jump = P2B_MAC16_FOLLOWING;

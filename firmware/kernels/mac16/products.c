@@ -1,17 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the `mac16` kernels share: widened vectors and their products. */
 #include "p2b_mac16.h"
 #include "p2b_output.h"
 
-/* gcc has registers for 13 operands at -O0: constants wait in memory where that costs nothing, t1 is the weights'
- * pointer as well and t2 [groups]. `next`: what follows the last pixel. */
+/* Assembly, one instruction a line. */
+/* clang-format off */
+
+/* gcc has registers for 13 operands at -O0. So constants stay in memory where that costs no time, t1 also holds the
+ * weights' pointer and t2 also holds [groups]. `next`: the instructions after the last pixel. */
 #define OUTPUT(name, next) \
     P2B_MAC16_OUTPUT(name, " l32i %[t2], %[count]\n", \
                      " s8i %[y], %[to], 0\n" \
                      " add %[to], %[to], %[depth]\n" \
                      " bne %[to], %[end], .L" name "%=\n" next)
 
-/* Pixels of one vector each, which follow each other: the words that the loop has loaded are the next one's first. As
- * pixels may be few and channels many (FULLY_CONNECTED), the loop over channels is assembly as well. */
+/* Pixels of one vector each, one after the other in memory: the last words that the loop has loaded are the first ones
+ * of the next vector. As pixels may be few and channels many (FULLY_CONNECTED), the loop over channels is assembly as
+ * well. */
 static void following_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
     const int32_t mode = row->output->mode, count = row->groups, size = row->pixels * row->depth;
@@ -56,7 +61,7 @@ static void following_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t
         : "memory");
 }
 
-/* Pixels of one vector each, anywhere. */
+/* Pixels of one vector each, at any distance. */
 static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
     const int32_t mode = row->output->mode, count = row->groups;
@@ -93,6 +98,7 @@ static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t output
     }
 }
 
+/* Pixels of several vectors each. */
 static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
     const int32_t mode = row->output->mode, count = row->groups;
@@ -138,6 +144,8 @@ static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32
     }
 }
 
+/* clang-format on */
+
 /* Any mode. */
 static void exactly(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
@@ -163,7 +171,7 @@ static void exactly(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, 
 
 void p2b_mac16_products(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    if (row->output->mode == P2B_EXACT)
+    if (row->output->mode == P2B_REQUANT_EXACT)
         exactly(row, first, outputs, out);
     else if (row->vectors > 1)
         greatest_of_vectors(row, first, outputs, out);
@@ -192,33 +200,31 @@ void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitc
         uint32_t t1, t2;
 
         if (fours)
-            __asm__ volatile(
-                " p2b_loop %[pixels], .Lfours%=\n"
-                " l32i %[t1], %[from], 0\n"
-                " add %[from], %[from], %[depth]\n"
-                " xor %[t1], %[t1], %[signs]\n"
-                " srli %[t2], %[t1], 8\n"
-                " and %[t1], %[t1], %[evens]\n"
-                " and %[t2], %[t2], %[evens]\n"
-                " s32i %[t1], %[to], 0\n"
-                " s32i %[t2], %[to], 4\n"
-                " add %[to], %[to], %[pitch]\n"
-                ".Lfours%=:\n"
-                : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1), [t2] "=&r"(t2)
-                : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [signs] "r"(signs),
-                  [evens] "r"(evens)
-                : "memory");
+            __asm__ volatile(" p2b_loop %[pixels], .Lfours%=\n"
+                             " l32i %[t1], %[from], 0\n"
+                             " add %[from], %[from], %[depth]\n"
+                             " xor %[t1], %[t1], %[signs]\n"
+                             " srli %[t2], %[t1], 8\n"
+                             " and %[t1], %[t1], %[evens]\n"
+                             " and %[t2], %[t2], %[evens]\n"
+                             " s32i %[t1], %[to], 0\n"
+                             " s32i %[t2], %[to], 4\n"
+                             " add %[to], %[to], %[pitch]\n"
+                             ".Lfours%=:\n"
+                             : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1), [t2] "=&r"(t2)
+                             : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [signs] "r"(signs),
+                               [evens] "r"(evens)
+                             : "memory");
         else
-            __asm__ volatile(
-                " p2b_loop %[pixels], .Lones%=\n"
-                " l8ui %[t1], %[from], 0\n"
-                " add %[from], %[from], %[depth]\n"
-                " xor %[t1], %[t1], %[sign]\n"
-                " s16i %[t1], %[to], 0\n"
-                " add %[to], %[to], %[pitch]\n"
-                ".Lones%=:\n"
-                : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1)
-                : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [sign] "r"(0x80)
-                : "memory");
+            __asm__ volatile(" p2b_loop %[pixels], .Lones%=\n"
+                             " l8ui %[t1], %[from], 0\n"
+                             " add %[from], %[from], %[depth]\n"
+                             " xor %[t1], %[t1], %[sign]\n"
+                             " s16i %[t1], %[to], 0\n"
+                             " add %[to], %[to], %[pitch]\n"
+                             ".Lones%=:\n"
+                             : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1)
+                             : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [sign] "r"(0x80)
+                             : "memory");
     }
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions as the deck does them: output stationary, with or without the interior/boundary split.
  *
  * Output stationary: one output's accumulator stays in a register while its inputs and weights stream
@@ -12,8 +13,8 @@
 #error "define P2B_SPLIT as 1 (interior without bounds checks) or 0 (every tap checked)"
 #endif
 
-/* Inlined into the loops around them, these functions' own would run out of registers (14 instructions a
- * multiply-accumulate instead of 12), with and without the split in different places. */
+/* For functions whose inner loop needs the registers: inlined into the loops around it, it takes 14 instructions a
+ * multiply-accumulate instead of 12, and with the split other loops than without it. */
 #define NOINLINE __attribute__((noinline))
 
 /* The sum under a window whose first row is in[0] and whose first column is x. weights: the output channel's;
@@ -80,8 +81,8 @@ static int32_t depthwise_checked(const p2b_conv2d_t *op, const int8_t *const *in
     return sum;
 }
 
-static int32_t depthwise_interior(const p2b_conv2d_t *op, const int8_t *const *in, const int8_t *weights,
-                                  int32_t x, int32_t channel)
+static int32_t depthwise_interior(const p2b_conv2d_t *op, const int8_t *const *in, const int8_t *weights, int32_t x,
+                                  int32_t channel)
 {
     const p2b_window_t *const window = &op->window;
     const int32_t in_c = window->in_c, offset = -op->input_zero_point;
@@ -107,8 +108,7 @@ static inline void finish(const p2b_conv2d_t *op, int8_t *out, int32_t c, int32_
         out[c] = value;
 }
 
-static inline void conv2d_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out,
-                                int32_t x)
+static inline void conv2d_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out, int32_t x)
 {
     const int32_t filter = op->window.kernel_h * op->window.kernel_w * op->window.in_c;
     const int8_t *weights = op->weights;
@@ -117,8 +117,7 @@ static inline void conv2d_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t
         finish(op, out, c, sum(op, in, weights, x, 0));
 }
 
-static inline void depthwise_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out,
-                                   int32_t x)
+static inline void depthwise_pixel(const p2b_conv2d_t *op, sum_t *sum, const int8_t *const *in, int8_t *out, int32_t x)
 {
     const int8_t *const weights = op->weights;
     int32_t channel = 0, part = 0; /* c * in_c / out_c and its remainder */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fully connected layer, output stationary: one accumulator, inputs and weights stream through. */
 #include "p2b_output.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution: a row of the input as columns, then two windows times six outputs at a time. */
 #include "p2b_portable.h"
 
@@ -114,8 +115,7 @@ static void copy_columns(const p2b_conv2d_t *op, const int8_t *const *in, uint8_
     fill(columns + inside * column, (right - inside) * column, zero);
 }
 
-void p2b_conv2d_portable(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                         void *scratch)
+void p2b_conv2d_portable(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_conv2d_t *const op = layer;
     const bool pools = op->pool_h > 1 || op->pool_w > 1;

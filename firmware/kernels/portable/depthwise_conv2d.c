@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution: four channels of the input as a strip of bytes u (p2b_portable.h), columns x kernel_h x 4,
  * then one output channel after the other, four pixels at a time. */
 #include "p2b_portable.h"
@@ -129,17 +130,16 @@ P2B_PORTABLE_INLINE void finish_with(const p2b_conv2d_t *op, const p2b_output_t 
         for (int32_t j = 1; j < width; ++j)
             if (maximum < sums[i * stride + j])
                 maximum = sums[i * stride + j];
-        out[i * pitch] =
-            p2b_output_value((int32_t)((uint32_t)maximum + (uint32_t)constants.bias), &constants, output);
+        out[i * pitch] = p2b_output_value((int32_t)((uint32_t)maximum + (uint32_t)constants.bias), &constants, output);
     }
 }
 
-static __attribute__((noinline)) void finish(const p2b_conv2d_t *op, const int32_t *sums,
-                                             const p2b_channel_t *channel, int8_t *out)
+static __attribute__((noinline)) void finish(const p2b_conv2d_t *op, const int32_t *sums, const p2b_channel_t *channel,
+                                             int8_t *out)
 {
-    const p2b_output_t fast = {P2B_FAST, op->output.low, op->output.high, channel};
+    const p2b_output_t fast = {P2B_REQUANT_FAST, op->output.low, op->output.high, channel};
 
-    if (op->output.mode == P2B_FAST)
+    if (op->output.mode == P2B_REQUANT_FAST)
         finish_with(op, &fast, sums, channel, out);
     else
         finish_with(op, &op->output, sums, channel, out);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fully connected layer: a window of one pixel. */
 #include "p2b_portable.h"
 

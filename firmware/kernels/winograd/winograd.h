@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution by Winograd's F(4x4, 3x3): everything but the dot products. The mathematics: p2b_winograd.h.
  *
  * Include once, with P2B_BLOCK defined, and define dots(). For a row of 4 x 4 tiles: P2B_BLOCK tiles are
@@ -18,8 +19,8 @@ typedef uint32_t __attribute__((may_alias)) word_t;
 static void dots(const int16_t *u, const word_t *v, int32_t pairs, uint32_t t[][24]);
 
 /* scale * A^T m, written `step` words apart. */
-static inline void output_transform(uint32_t m0, uint32_t m1, uint32_t m2, uint32_t m3, uint32_t m4,
-                                    uint32_t m5, uint32_t scale, uint32_t *y, int32_t step)
+static inline void output_transform(uint32_t m0, uint32_t m1, uint32_t m2, uint32_t m3, uint32_t m4, uint32_t m5,
+                                    uint32_t scale, uint32_t *y, int32_t step)
 {
     const uint32_t p = m1 + m2, q = m1 - m2, r = m3 + m4, s = m3 - m4;
 
@@ -29,29 +30,30 @@ static inline void output_transform(uint32_t m0, uint32_t m1, uint32_t m2, uint3
     y[3 * step] = scale * (q + 8 * s + 2 * m5);
 }
 
-/* x, or with borrow = 0x8000: x after the upper half has got back what a negative lower half borrowed. */
-static inline uint32_t settled(uint32_t x, uint32_t borrow)
+/* borrow = 0x8000: x, with 1 added to the upper half if the lower half is negative; that 1 was subtracted when the two
+ * were added into one word. borrow = 0: x. */
+static inline uint32_t undo_borrow(uint32_t x, uint32_t borrow)
 {
     return x + 2 * (x & borrow);
 }
 
-/* B^T d of two channels in one word each, written `step` words apart. borrow: see settled(). */
-static inline void input_transform(uint32_t d0, uint32_t d1, uint32_t d2, uint32_t d3, uint32_t d4,
-                                   uint32_t d5, uint32_t borrow, word_t *v, int32_t step)
+/* B^T d of two channels in one word each, written `step` words apart. borrow: see undo_borrow(). */
+static inline void input_transform(uint32_t d0, uint32_t d1, uint32_t d2, uint32_t d3, uint32_t d4, uint32_t d5,
+                                   uint32_t borrow, word_t *v, int32_t step)
 {
     const uint32_t p = 4 * d2 - d4, q = 4 * d1 - d3, r = d4 - d2, s = d1 - d3;
 
-    *v = settled(r + 4 * (d0 - d2), borrow);
+    *v = undo_borrow(r + 4 * (d0 - d2), borrow);
     v += step;
-    *v = settled(q + p, borrow);
+    *v = undo_borrow(q + p, borrow);
     v += step;
-    *v = settled(p - q, borrow);
+    *v = undo_borrow(p - q, borrow);
     v += step;
-    *v = settled(2 * s - r, borrow);
+    *v = undo_borrow(2 * s - r, borrow);
     v += step;
-    *v = settled(2 * s + r, borrow);
+    *v = undo_borrow(2 * s + r, borrow);
     v += step;
-    *v = settled((d5 - d3) + 4 * s, borrow);
+    *v = undo_borrow((d5 - d3) + 4 * s, borrow);
 }
 
 /* x + 128 of two neighbouring channels: the first below, the second above. */
@@ -60,7 +62,7 @@ static inline uint32_t two_channels(const uint8_t *x)
     return ((uint32_t)x[1] << 16 | x[0]) ^ 0x00800080u;
 }
 
-/* Inlined into convolve() with all the rest, these two would run out of registers. */
+/* Not inlined: in convolve() gcc would have too few registers for these two. */
 static void transform_tile(const uint8_t *const pixels[36], int32_t in_c, word_t *v) __attribute__((noinline));
 static void store_tile(const p2b_conv2d_t *op, const uint32_t t[24], int8_t *const to[16], int32_t c)
     __attribute__((noinline));
@@ -79,15 +81,15 @@ static void transform_tile(const uint8_t *const pixels[36], int32_t in_c, word_t
             const uint8_t *const *const p = pixels + j;
 
             input_transform(two_channels(p[0] + first), two_channels(p[6] + first), two_channels(p[12] + first),
-                            two_channels(p[18] + first), two_channels(p[24] + first),
-                            two_channels(p[30] + first), 0, t + j, 6);
+                            two_channels(p[18] + first), two_channels(p[24] + first), two_channels(p[30] + first), 0,
+                            t + j, 6);
         }
         for (const word_t *d = t; d != t + 36; d += 6, to += 6 * step)
             input_transform(d[0], d[1], d[2], d[3], d[4], d[5], 0x8000, to, step);
     }
 }
 
-/* p2b_output_value(x / 64) in mode P2B_FAST, whose low is not below the zero point: where x <= 0 the result is low. */
+/* p2b_output_value(x / 64) in mode P2B_REQUANT_FAST. There low is not below the zero point, so x <= 0 gives low. */
 static inline int8_t fast_value(int32_t x, const p2b_channel_t *channel, const p2b_output_t *output)
 {
     int32_t y;
@@ -106,7 +108,7 @@ static inline uint32_t larger(uint32_t a, uint32_t b)
 /* Finish one tile of one channel: to[i] + c is where value i goes, i below 4 x 4 or, pooled, 2 x 2. */
 static void store_tile(const p2b_conv2d_t *op, const uint32_t t[24], int8_t *const to[16], int32_t c)
 {
-    /* Copies, since storing an int8 might change what is in memory. */
+    /* Copies: an int8 that is stored may, for all gcc knows, change what is in memory. */
     const p2b_output_t output = op->output;
     const p2b_channel_t channel = output.channels[c];
     const uint32_t bias = (uint32_t)channel.bias;
@@ -123,7 +125,7 @@ static void store_tile(const p2b_conv2d_t *op, const uint32_t t[24], int8_t *con
         }
     }
     /* Backwards: see places(). */
-    if (output.mode == P2B_FAST)
+    if (output.mode == P2B_REQUANT_FAST)
         while (n-- > 0)
             to[n][c] = fast_value((int32_t)y[n], &channel, &output);
     else
@@ -137,23 +139,22 @@ static void gather(const p2b_conv2d_t *op, const int8_t *const in[6], int32_t x,
 {
     for (int32_t i = 0; i < 6; ++i)
         for (int32_t column = x; column < x + 6; ++column)
-            *pixels++ = (const uint8_t *)(in[i] && column >= 0 && column < op->window.in_w
-                                              ? in[i] + column * op->window.in_c
-                                              : padding);
+            *pixels++ =
+                (const uint8_t *)(in[i] && column >= 0 && column < op->window.in_w ? in[i] + column * op->window.in_c
+                                                                                   : padding);
 }
 
-/* Where a tile's n x n values go, the left ones to pixel x. What sticks out of the output gets the place of the
- * last row or pixel within, which is written later, since values are stored from the last to the first. */
-static void places(const p2b_conv2d_t *op, int8_t *const *out, int32_t rows, int32_t x, int32_t n,
-                   int8_t *to[16])
+/* Where a tile's n x n values go, the left ones to pixel x. A value outside the output gets the place of the last row
+ * or pixel inside it. The value that belongs there is written later, since values are stored from the last to the
+ * first. */
+static void places(const p2b_conv2d_t *op, int8_t *const *out, int32_t rows, int32_t x, int32_t n, int8_t *to[16])
 {
     for (int32_t i = 0; i < n; ++i)
         for (int32_t j = x; j < x + n; ++j)
             *to++ = out[i < rows ? i : rows - 1] + (j < op->pooled_w ? j : op->pooled_w - 1) * op->out_c;
 }
 
-static void convolve(const p2b_conv2d_t *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                     void *scratch)
+static void convolve(const p2b_conv2d_t *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const int32_t in_c = op->window.in_c, pairs = (in_c + 1) / 2;
     const int32_t in_rows = rows * op->pool_h + 2, n = op->pool_h == 2 ? 2 : 4;

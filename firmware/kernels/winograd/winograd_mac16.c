@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Winograd convolution with dot products by MAC16: one tile and one output channel at a time. */
 #define P2B_BLOCK 1
 #include "winograd.h"
@@ -19,6 +20,9 @@
 #define LOOP(end) "p2b_loop_word 0x90, %[half], " end "\n"
 #define NOP ".byte 0x3d, 0xf0\n"
 #endif
+
+/* Assembly, one instruction a line. */
+/* clang-format off */
 
 /* Product number m: pairs of words, then the odd word if there is one. */
 #define DOT(m, align, first, second, odd) \
@@ -61,8 +65,9 @@ static void dots(const int16_t *u, const word_t *v, int32_t pairs, uint32_t t[][
     }
 }
 
-void p2b_conv2d_winograd_mac16(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
-                               void *scratch)
+/* clang-format on */
+
+void p2b_conv2d_winograd_mac16(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     convolve(op, in, out, rows, scratch);
 }

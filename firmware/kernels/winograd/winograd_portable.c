@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Winograd convolution with dot products in C: 2 tiles x 2 output channels in registers. */
 #define P2B_BLOCK 2
 #include "winograd.h"

@@ -1,4 +1,5 @@
-/* Port to QEMU's Xtensa `sim` machine: semihosting for the line, CCOUNT for the instruction count. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Port to QEMU's Xtensa `sim` machine: semihosting for the serial link, CCOUNT for the instruction count. */
 #include "xtensa.h"
 
 /* Numbers of QEMU's Xtensa SIMCALL interface. */
@@ -33,7 +34,8 @@ uint8_t port_read(void)
     while (taken == filled) {
         taken = 0;
         filled = simcall(SIMCALL_READ, 0, (uint32_t)buffer, sizeof buffer);
-        if (filled < 0) filled = 0; /* nothing there yet */
+        if (filled < 0)
+            filled = 0; /* nothing there yet */
     }
     return buffer[taken++];
 }
@@ -84,11 +86,13 @@ uint8_t port_image_byte(uint32_t index)
 
 void port_halt(void)
 {
-    for (;;) (void)simcall(SIMCALL_EXIT, 1, 0, 0);
+    for (;;)
+        (void)simcall(SIMCALL_EXIT, 1, 0, 0);
 }
 
 void port_start(void)
 {
     app_start();
-    for (;;) app_receive(port_read());
+    for (;;)
+        app_receive(port_read());
 }

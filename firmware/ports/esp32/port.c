@@ -1,4 +1,5 @@
-/* Port to a bare ESP32: UART 0 for the line, CCOUNT for cycles, one core, no interrupts, no operating system.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Port to a bare ESP32: UART 0 for the serial link, CCOUNT for cycles, one core, no interrupts, no operating system.
  *
  * The ROM's loader has put everything into internal SRAM (esp32.ld) and left the clock at the crystal's 40 MHz and
  * the UART at 115,200 baud, 8N1, with its pins connected. Both stay: code and data in SRAM take the same number of
@@ -31,8 +32,8 @@
  * the output register through the GPIO matrix's signal 256. */
 #define RUNNING_GPIO 13u
 #define LAP_GPIO 14u
-#define RUNNING_PAD 0x3ff49038u /* IO_MUX, pad MTCK */
-#define LAP_PAD 0x3ff49030u     /* IO_MUX, pad MTMS */
+#define RUNNING_PAD 0x3ff49038u           /* IO_MUX, pad MTCK */
+#define LAP_PAD 0x3ff49030u               /* IO_MUX, pad MTMS */
 #define PAD_IS_GPIO (2u << 12 | 2u << 10) /* function 2, usual strength */
 #define GPIO_SET 0x3ff44008u
 #define GPIO_CLEAR 0x3ff4400cu
@@ -83,7 +84,7 @@ uint8_t port_read(void)
 
 void port_write(const char *bytes, uint32_t length)
 {
-    for (uint32_t i = 0; i < length; i++) {
+    for (uint32_t i = 0; i < length; ++i) {
         while (UART_TX_COUNT(*peripheral(UART_STATUS)) >= UART_FIFO_BYTES - 1) {
         }
         *peripheral(UART_TX_FIFO) = (uint8_t)bytes[i];
@@ -140,5 +141,6 @@ void port_start(void)
     start_pin(RUNNING_GPIO, RUNNING_PAD);
     start_pin(LAP_GPIO, LAP_PAD);
     app_start();
-    for (;;) app_receive(port_read());
+    for (;;)
+        app_receive(port_read());
 }

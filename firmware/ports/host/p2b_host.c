@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The host library's exports: what paper2board/firmware/host.py calls through ctypes. */
 #include <stdint.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reset and exception vectors. QEMU's `sim` machine starts at 0x50000000, whatever the ELF entry says; the ESP32's ROM
  * jumps to the entry. */
     .file   "start.S"               /* in the symbol table, instead of a temporary file's name */

@@ -1,4 +1,5 @@
-/* Memory figures and the last words of a program that failed, from what start.S and the linker scripts leave. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory figures, from the symbols of the linker scripts, and the message of a program that failed. */
 #include "xtensa.h"
 
 #define STACK_PAINT 0xa5a5a5a5u /* as start.S paints it */
@@ -12,7 +13,8 @@ void port_fault(uint32_t cause, uint32_t address, uint32_t accessed) __attribute
 void port_memory(port_memory_t *memory)
 {
     const uint32_t *unused = __stack_start;
-    while (unused < __stack_end && *unused == STACK_PAINT) unused++;
+    while (unused < __stack_end && *unused == STACK_PAINT)
+        ++unused;
     memory->text = (uint32_t)(__text_end - __text_start);
     memory->rodata = (uint32_t)(__rodata_end - __rodata_start);
     memory->data = (uint32_t)(__data_end - __data_start) * sizeof(uint32_t);
@@ -27,7 +29,7 @@ void port_fault(uint32_t cause, uint32_t address, uint32_t accessed)
     static const char digits[] = "0123456789abcdef";
     message[11] = digits[cause >> 4 & 15u];
     message[12] = digits[cause & 15u];
-    for (uint32_t i = 0; i < 8; i++) {
+    for (uint32_t i = 0; i < 8; ++i) {
         message[17 + i] = digits[address >> (28 - 4 * i) & 15u];
         message[29 + i] = digits[accessed >> (28 - 4 * i) & 15u];
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a port to a bare Xtensa core adds to port.h; start.S, runtime.c and xtensa.c are common to them. */
 #ifndef P2B_XTENSA_H
 #define P2B_XTENSA_H

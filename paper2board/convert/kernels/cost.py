@@ -15,7 +15,7 @@ rms_error, max_error    relative error of the fit over those layers, root mean s
 ======================  ==========================================================================
 
 Layers of a few hundred instructions weigh as much as large ones. The counts are those of layers that requantize
-in the fast form; ``P2B_EXACT`` costs more.
+in the fast form; ``P2B_REQUANT_EXACT`` costs more.
 """
 
 import csv

@@ -63,7 +63,7 @@ class Packed:
     ``function``: the C kernel. ``weights``: int8, int16 or int32, as C reads them. ``bias``: int64 (out,), taken
     modulo 2^32, with all that the kernel's zero-point handling adds. ``scratch_bytes``: working memory of one call.
     ``rows``: output rows of one call. ``requires_tflite_rounding``: the kernel requantizes as TFLite does (mode
-    ``P2B_EXACT``) whatever the multipliers allow.
+    ``P2B_REQUANT_EXACT``) whatever the multipliers allow.
     """
 
     function: str

@@ -19,7 +19,7 @@ LIMIT = 1 << 25
 
 
 class Mode(IntEnum):
-    """``P2B_FAST``, ``P2B_FAST_SIGNED``, ``P2B_EXACT`` of p2b_kernels.h."""
+    """``P2B_REQUANT_FAST``, ``P2B_REQUANT_FAST_SIGNED``, ``P2B_REQUANT_EXACT`` of p2b_kernels.h."""
 
     FAST = 0
     FAST_SIGNED = 1

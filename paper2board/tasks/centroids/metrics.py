@@ -8,10 +8,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from paper2board.acquire.scenes import SceneSet
-from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.evidence import Evidence, measured
+from paper2board.core.statistics import percentile_interval, t_interval
 from paper2board.tasks.centroids.decode import Centroids, decode_centroids
-from paper2board.tasks.classification.metrics import CONFIDENCE, measurements, t_interval
 from paper2board.tasks.outputs import OutputLayout
+from paper2board.tasks.seeds import measurements
 
 DRAWS = 2000
 """Of the bootstrap."""
@@ -113,28 +114,15 @@ def score_evidence(
     function = _FUNCTIONS[score]
     values = np.array([100 * function(one) for one in counts])
     if len(values) == 1:
-        interval = _bootstrap(function, counts[0])
-        name = f"bootstrap 95 % over images ({DRAWS} draws), {which}"
+        draws = _bootstrap(function, counts[0])
+        spread = percentile_interval(draws), f"bootstrap 95 % over images ({DRAWS} draws), {which}"
     else:
-        interval = t_interval(values)
-        name = f"Student's t 95 % over {which}"
-    return Evidence(
-        value=float(values.mean()),
-        unit="%",
-        kind=Kind.MEASURED,
-        method=method,
-        n=sum(len(one) for one in counts),
-        seeds=tuple(seeds),
-        interval=interval,
-        interval_method=name,
-        chain=chain,
-    )
+        spread = t_interval(values), f"Student's t 95 % over {which}"
+    n = sum(len(one) for one in counts)
+    return measured(float(values.mean()), "%", method, n=n, spread=spread, seeds=seeds, chain=chain)
 
 
-def _bootstrap(function: Callable[[np.ndarray], float], counts: np.ndarray) -> tuple[float, float]:
+def _bootstrap(function: Callable[[np.ndarray], float], counts: np.ndarray) -> list[float]:
     generator = np.random.default_rng(0)
     drawn = generator.integers(len(counts), size=(DRAWS, len(counts)))
-    values = [100 * function(counts[chosen]) for chosen in drawn]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    return [100 * function(counts[chosen]) for chosen in drawn]

@@ -3,30 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 from scipy.special import logsumexp
-from statsmodels.stats.proportion import proportion_confint
 
-from paper2board.core.evidence import Evidence, Kind
-
-CONFIDENCE = 0.95
+from paper2board.core.evidence import Evidence, measured
+from paper2board.core.statistics import normal_interval, paired_interval, t_interval, wilson_percent
+from paper2board.tasks.seeds import measurements
 
 
 def is_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return (N,) bool: is a row of N×classes logits largest at its label? Ties go to the lowest class."""
     return logits.argmax(1) == labels
-
-
-def measurements(runs: Sequence[np.ndarray]) -> tuple[Sequence[np.ndarray], str]:
-    """Return the measurements among ``runs``, one a seed, and what an interval calls their seeds.
-
-    Runs that are all equal are one: an imported network's, say, whose file no seed changes.
-    """
-    if len(runs) == 1:
-        return runs, "one seed"
-    if all(np.array_equal(run, runs[0]) for run in runs[1:]):
-        return runs[:1], f"the same for {len(runs)} seeds"
-    return runs, f"{len(runs)} seeds"
 
 
 def accuracy_evidence(
@@ -40,21 +26,11 @@ def accuracy_evidence(
     values = [100 * float(one.mean()) for one in correct]
     if len(correct) == 1:
         count = int(correct[0].sum())
-        low, high = proportion_confint(count, len(correct[0]), alpha=1 - CONFIDENCE, method="wilson")
-        interval, name = (100 * low, 100 * high), f"Wilson 95 % over images, {which}"
+        spread = wilson_percent(count, len(correct[0])), f"Wilson 95 % over images, {which}"
     else:
-        interval, name = t_interval(np.array(values)), f"Student's t 95 % over {which}"
-    return Evidence(
-        value=float(np.mean(values)),
-        unit="%",
-        kind=Kind.MEASURED,
-        method=method,
-        n=sum(len(one) for one in correct),
-        seeds=tuple(seeds),
-        interval=interval,
-        interval_method=name,
-        chain=chain,
-    )
+        spread = t_interval(np.array(values)), f"Student's t 95 % over {which}"
+    n = sum(len(one) for one in correct)
+    return measured(float(np.mean(values)), "%", method, n=n, spread=spread, seeds=seeds, chain=chain)
 
 
 def gain_evidence(
@@ -69,24 +45,14 @@ def gain_evidence(
         [100 * (late.astype(float) - early) for early, late in zip(before, after, strict=True)]
     )
     if len(differences) == 1:
-        values = differences[0]
-        half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * values.std(ddof=1) / np.sqrt(len(values))
-        centre = float(values.mean())
-        interval, name = (centre - half, centre + half), f"95 % of the paired difference over images, {which}"
+        centre = float(differences[0].mean())
+        spread = paired_interval(differences[0]), f"95 % of the paired difference over images, {which}"
     else:
         means = np.array([values.mean() for values in differences])
         centre = float(means.mean())
-        interval, name = t_interval(means), f"Student's t 95 % over {which}"
-    return Evidence(
-        value=centre,
-        unit="percentage points",
-        kind=Kind.MEASURED,
-        method=method,
-        n=sum(len(values) for values in differences),
-        seeds=tuple(seeds),
-        interval=interval,
-        interval_method=name,
-    )
+        spread = t_interval(means), f"Student's t 95 % over {which}"
+    n = sum(len(values) for values in differences)
+    return measured(centre, "percentage points", method, n=n, spread=spread, seeds=seeds)
 
 
 def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -105,21 +71,12 @@ def loss_evidence(
     losses, which = measurements(losses)
     means = np.array([values.mean() for values in losses])
     if len(losses) == 1:
-        half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * stats.sem(losses[0])
-        interval, name = (max(0.0, means[0] - half), means[0] + half), f"normal 95 % over images, {which}"
+        low, high = normal_interval(losses[0])
+        spread = (max(0.0, low), high), f"normal 95 % over images, {which}"
     else:
-        interval, name = t_interval(means), f"Student's t 95 % over {which}"
-    return Evidence(
-        value=float(means.mean()),
-        unit="1",
-        kind=Kind.MEASURED,
-        method=method,
-        n=sum(len(values) for values in losses),
-        seeds=tuple(seeds),
-        interval=interval,
-        interval_method=name,
-        chain=chain,
-    )
+        spread = t_interval(means), f"Student's t 95 % over {which}"
+    n = sum(len(values) for values in losses)
+    return measured(float(means.mean()), "1", method, n=n, spread=spread, seeds=seeds, chain=chain)
 
 
 def confusion(logits: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
@@ -127,9 +84,3 @@ def confusion(logits: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarra
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels, logits.argmax(1)), 1)
     return counts
-
-
-def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """Return Student's t interval of the mean of ``values``, one a seed."""
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
-    return float(values.mean() - half), float(values.mean() + half)

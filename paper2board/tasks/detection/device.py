@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from paper2board.core.evidence import Evidence
+from paper2board.core.evidence import Evidence, measured
 from paper2board.tasks.detection.integer_decode import decode_int8, suppress_int8, tables_header
 from paper2board.tasks.detection.stored import layout_tables
 from paper2board.tasks.device import DeviceOutputs, DeviceTask
@@ -23,12 +23,7 @@ class Device(DeviceTask):
             kept = suppress_int8(tables, found, rows * columns)
             expected = np.column_stack([kept.labels, kept.scores, kept.boxes]).tolist()
             wrong += list(map(list, boxes)) != expected
-        parity = Evidence(
-            value=wrong,
-            unit="images",
-            kind=captured.kind,
-            method="decoded and suppressed on the device, and by the same integer arithmetic in Python",
-            n=len(captured.outputs),
-            chain=dict(captured.chain),
-        )
+        method = "decoded and suppressed on the device, and by the same integer arithmetic in Python"
+        n = len(captured.outputs)
+        parity = measured(wrong, "images", method, captured.kind, n=n, chain=captured.chain)
         return {"boxes-vs-python": parity}

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from paper2board.core.strict import StrictModel
 
 BOX = 4
 """Channels of the box; the classes follow, the confidence is last."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Grid(_Model):
+class Grid(StrictModel):
     """Where the cells lie and what their numbers mean. Sides, stride and sizes are pixels.
 
     ``stride`` is the network's true one, also where the image is no multiple of it (120 = 7.5 · 16): cells of

@@ -8,19 +8,16 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
+from paper2board.core.strict import StrictModel
 from paper2board.tasks.detection.assignment import Targets
 from paper2board.tasks.detection.encoding import decode_boxes, encode_boxes, split_channels
 from paper2board.tasks.detection.grid import Grid
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DetectionLoss(_Model):
+class DetectionLoss(StrictModel):
     """Weights and kinds of the loss's parts."""
 
     box_weight: float = Field(default=2.0, ge=0)
@@ -33,7 +30,7 @@ class DetectionLoss(_Model):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
 
-class DetectionDistillation(_Model):
+class DetectionDistillation(StrictModel):
     """loss = alpha · soft + (1 − alpha) · hard; the soft part's weights are the hard part's."""
 
     temperature: float = Field(default=3.0, gt=0)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
 
-from paper2board.core.evidence import Evidence, Kind
-from paper2board.tasks.classification.metrics import CONFIDENCE, t_interval
+from paper2board.core.evidence import Evidence, measured
+from paper2board.core.statistics import percentile_interval, t_interval, wilson_percent
 from paper2board.tasks.detection.average_precision import Detections
 
 DRAWS = 1000
@@ -57,9 +56,8 @@ class Estimate:
 
     def evidence(self, method: str, seeds: Sequence[int], chain: dict[str, str], unit: str = "%") -> Evidence:
         """Return it as evidence."""
-        return Evidence(
-            **vars(self), unit=unit, kind=Kind.MEASURED, method=method, seeds=tuple(seeds), chain=chain
-        )
+        spread = self.interval, self.interval_method
+        return measured(self.value, unit, method, n=self.n, spread=spread, seeds=seeds, chain=chain)
 
 
 def precision_evidence(
@@ -97,14 +95,8 @@ def _over_seeds(values: Sequence[float], draws: np.ndarray, name: str, images: i
     """Return the mean of ``values``, one a seed; ``draws`` are the first seed's bootstrap, used if it is alone."""
     mean = float(np.mean(values))
     if len(values) == 1:
-        return Estimate(mean, percentiles(draws), f"95 % of a {name} over images, one seed", images)
+        return Estimate(mean, percentile_interval(draws), f"95 % of a {name} over images, one seed", images)
     return Estimate(mean, t_interval(np.array(values)), f"Student's t 95 % over {len(values)} seeds", images)
-
-
-def percentiles(draws: np.ndarray) -> tuple[float, float]:
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.nanpercentile(draws, [tail, 100 - tail])
-    return float(low), float(high)
 
 
 # --- each class -----------------------------------------------------------------------------------------
@@ -128,7 +120,7 @@ def class_metrics(
     for kind, (name, (correct, found, true)) in enumerate(zip(classes, counts, strict=True)):
         if not true:
             continue
-        bounds = percentiles(100 * run.draws[:, kind, 0])
+        bounds = percentile_interval(100 * run.draws[:, kind, 0])
         average = Estimate(
             float(precisions[kind]), bounds, "95 % of a bootstrap over images", run.detections.images
         )
@@ -155,10 +147,7 @@ def counted_answers(scores: np.ndarray) -> str:
 
 def share(count: int, whole: int) -> Estimate:
     """Return ``count`` of ``whole`` boxes with Wilson's interval, as if the boxes of a scene were independent."""
-    low, high = proportion_confint(count, whole, alpha=1 - CONFIDENCE, method="wilson")
-    return Estimate(
-        100 * count / whole, (100 * float(low), 100 * float(high)), "Wilson 95 % over boxes", whole
-    )
+    return Estimate(100 * count / whole, wilson_percent(count, whole), "Wilson 95 % over boxes", whole)
 
 
 def confusion(run: DetectionRun, classes: Sequence[str]) -> tuple[list[str], list[list[int]]]:

@@ -3,8 +3,9 @@
 import numpy as np
 
 from paper2board.core.evidence import Evidence
+from paper2board.core.statistics import percentile_interval
 from paper2board.tasks.detection.average_precision import Detections
-from paper2board.tasks.detection.metrics import DetectionRun, Estimate, counted_answers, percentiles, share
+from paper2board.tasks.detection.metrics import DetectionRun, Estimate, counted_answers, share
 
 
 def scenario_metrics(
@@ -14,7 +15,9 @@ def scenario_metrics(
     IoU ≥ 0.5 by answers with at least their scene's score in ``scores``, the ``Detections.fitted_scores`` of the
     unchanged scenes in the same order."""
     value, draws = DetectionRun.of(detections).precision("map50")
-    average = Estimate(value, percentiles(draws), "95 % of a bootstrap over images", detections.images)
+    average = Estimate(
+        value, percentile_interval(draws), "95 % of a bootstrap over images", detections.images
+    )
     correct, _, true = detections.counts(scores).sum(0).tolist()
     found = (
         f"true boxes found with their class at {counted_answers(scores)} of the unchanged scenes, {method}"

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes
+from paper2board.core.strict import StrictModel
 from paper2board.networks.imagenet import DEVIATION, MEAN
 from paper2board.networks.pixels import PIXEL_SCALE
 from paper2board.networks.tensors import to_float
@@ -32,10 +33,8 @@ LAST_BLOCKS = (13, 17)
 Sides = tuple[tuple[float, float], ...]
 
 
-class SsdSettings(BaseModel):
+class SsdSettings(StrictModel):
     """What decides the network beside its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     classes: int = Field(default=10, ge=1, le=255)
     """Background not counted."""

@@ -1,4 +1,5 @@
-/* A board as the port sees it: the line is standard input and output, flash and camera are files. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A board as the port sees it: the serial link is standard input and output, flash and camera are files. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,7 +21,8 @@ static uint32_t file_bytes(const char *name, uint32_t offset, void *bytes, size_
     FILE *const file = fopen(name, "rb");
     size_t count;
 
-    if (file == NULL || fseek(file, (long)offset, SEEK_SET) != 0) abort();
+    if (file == NULL || fseek(file, (long)offset, SEEK_SET) != 0)
+        abort();
     count = fread(bytes, 1, size, file);
     fclose(file);
     return (uint32_t)count;
@@ -46,7 +48,8 @@ esp_err_t gpio_set_level(gpio_num_t gpio_num, uint32_t level)
 {
     FILE *const file = fopen("pins.txt", "a");
 
-    if (file == NULL || level > 1) abort();
+    if (file == NULL || level > 1)
+        abort();
     fprintf(file, "%d %u\n", (int)gpio_num, (unsigned)level);
     fclose(file);
     return ESP_OK;
@@ -71,7 +74,8 @@ esp_err_t uart_get_buffered_data_len(uart_port_t uart_num, size_t *size)
     int waiting = 0;
 
     (void)uart_num;
-    if (ioctl(STDIN_FILENO, FIONREAD, &waiting) != 0) return -1;
+    if (ioctl(STDIN_FILENO, FIONREAD, &waiting) != 0)
+        return -1;
     *size = (size_t)waiting;
     return ESP_OK;
 }
@@ -81,11 +85,13 @@ int uart_read_bytes(uart_port_t uart_num, void *buf, uint32_t length, TickType_t
 {
     uint8_t *bytes = buf;
 
-    if (uart_num != UART_NUM_0 || ticks_to_wait != portMAX_DELAY) abort();
+    if (uart_num != UART_NUM_0 || ticks_to_wait != portMAX_DELAY)
+        abort();
     for (uint32_t left = length; left > 0;) {
         const ssize_t count = read(STDIN_FILENO, bytes, left);
 
-        if (count <= 0) exit(0);
+        if (count <= 0)
+            exit(0);
         bytes += count;
         left -= (uint32_t)count;
     }
@@ -100,7 +106,8 @@ int uart_write_bytes(uart_port_t uart_num, const void *src, size_t size)
     for (size_t left = size; left > 0;) {
         const ssize_t count = write(STDOUT_FILENO, bytes, left);
 
-        if (count <= 0) exit(0);
+        if (count <= 0)
+            exit(0);
         bytes += count;
         left -= (size_t)count;
     }
@@ -115,7 +122,8 @@ const esp_partition_t *esp_ota_get_running_partition(void)
 /* The file `image`, then erased flash. */
 esp_err_t esp_partition_read(const esp_partition_t *partition, size_t src_offset, void *dst, size_t size)
 {
-    if (src_offset + size > partition->size) return -1;
+    if (src_offset + size > partition->size)
+        return -1;
     memset(dst, 0xff, size);
     (void)file_bytes("image", (uint32_t)src_offset, dst, size);
     return ESP_OK;
@@ -125,7 +133,8 @@ esp_err_t esp_image_get_metadata(const esp_partition_pos_t *part, esp_image_meta
 {
     static uint8_t image[0x300000];
 
-    if (part->offset != factory.address || part->size != factory.size) return -1;
+    if (part->offset != factory.address || part->size != factory.size)
+        return -1;
     metadata->image_len = file_bytes("image", 0, image, sizeof image);
     return ESP_OK;
 }
@@ -148,8 +157,9 @@ camera_fb_t *esp_camera_fb_get(void)
 
     frame.format = format;
     frame.len = file_bytes("frames", taken * (uint32_t)whole, pixels, whole);
-    taken++;
-    if (frame.len == 0) exit(0);
+    ++taken;
+    if (frame.len == 0)
+        exit(0);
     return &frame;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* FreeRTOS's tasks and notifications as threads. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,7 +32,8 @@ BaseType_t xTaskCreatePinnedToCore(TaskFunction_t pxTaskCode, const char *const 
     pthread_t thread;
     TaskHandle_t task = malloc(sizeof *task);
 
-    if (task == NULL || pcName == NULL || ulStackDepth == 0 || uxPriority != 1 || xCoreID != 1) abort();
+    if (task == NULL || pcName == NULL || ulStackDepth == 0 || uxPriority != 1 || xCoreID != 1)
+        abort();
     *task = main_task;
     task->code = pxTaskCode;
     task->parameters = pvParameters;
@@ -56,9 +58,9 @@ UBaseType_t uxTaskGetStackHighWaterMark(TaskHandle_t xTask)
 
 BaseType_t xTaskNotifyGive(TaskHandle_t xTaskToNotify)
 {
-    given++;
+    ++given;
     pthread_mutex_lock(&xTaskToNotify->lock);
-    xTaskToNotify->notifications++;
+    ++xTaskToNotify->notifications;
     pthread_cond_signal(&xTaskToNotify->given);
     pthread_mutex_unlock(&xTaskToNotify->lock);
     return pdPASS;
@@ -69,9 +71,11 @@ uint32_t ulTaskNotifyTake(BaseType_t xClearCountOnExit, TickType_t xTicksToWait)
     TaskHandle_t const task = xTaskGetCurrentTaskHandle();
     uint32_t count;
 
-    if (xClearCountOnExit != pdTRUE || xTicksToWait != portMAX_DELAY) abort();
+    if (xClearCountOnExit != pdTRUE || xTicksToWait != portMAX_DELAY)
+        abort();
     pthread_mutex_lock(&task->lock);
-    while (task->notifications == 0) pthread_cond_wait(&task->given, &task->lock);
+    while (task->notifications == 0)
+        pthread_cond_wait(&task->given, &task->lock);
     count = task->notifications;
     task->notifications = 0;
     pthread_mutex_unlock(&task->lock);

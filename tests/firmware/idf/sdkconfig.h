@@ -1,1 +1,2 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Options come from the compiler's command line. */

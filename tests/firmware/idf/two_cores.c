@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every network once by p2b_run, which uses one core, and once by calls that the linker sends to cores.c; a process
  * each, for there is one second core and it serves one network. */
 #include <stdio.h>
@@ -29,24 +30,24 @@ static int differs(const network_t *network)
 
     p2b_model = *network->model;
     cores_start();
-    for (int32_t i = 0; i < network->inputs; i++) {
+    for (int32_t i = 0; i < network->inputs; ++i) {
         int8_t *const input = network->input + i * source->rows * source->row_bytes;
 
         memcpy(expected, p2b_run(&p2b_model, input), bytes);
         memset(p2b_model.arena, 0x55 + i, (size_t)network->arena_bytes);
         p2b_begin(&p2b_model);
-        for (int32_t call = 0; call < p2b_model.schedule_length; call++) {
+        for (int32_t call = 0; call < p2b_model.schedule_length; ++call)
             if (p2b_call(&p2b_model, call, take_row, input) != p2b_model.steps[p2b_model.schedule[call]].layer)
                 return 1;
-        }
-        if (memcmp(expected, p2b_output(&p2b_model), bytes) != 0) return 1;
+        if (memcmp(expected, p2b_output(&p2b_model), bytes) != 0)
+            return 1;
     }
     return 0;
 }
 
 int main(void)
 {
-    for (int32_t i = 0; i < network_count; i++) {
+    for (int32_t i = 0; i < network_count; ++i) {
         int status;
 
         if (fork() == 0) {
@@ -56,7 +57,8 @@ int main(void)
             fflush(stdout);
             _exit(result);
         }
-        if (wait(&status) < 0 || status != 0) return 1;
+        if (wait(&status) < 0 || status != 0)
+            return 1;
     }
     return 0;
 }

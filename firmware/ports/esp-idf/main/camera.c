@@ -1,4 +1,5 @@
-/* Live mode of an ESP32-CAM: frame, resize, inference, result, for ever.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Live mode of an ESP32-CAM: frame, resize, inference, result, in an endless loop.
  *
  * Frames are small enough for internal memory: with PSRAM, gcc works around the first ESP32s' cache in all code, and
  * inline assembly would not. Their formats need no decoder: RGB565 for networks that see colours, else grey. */
@@ -6,7 +7,7 @@
 
 #include "esp_err.h"
 #include "esp_idf.h"
-#include "line.h"
+#include "link.h"
 #include "network.h"
 #include "p2b_resize.h"
 #include "port.h"
@@ -77,17 +78,19 @@ static void send_label(const int8_t *output)
     const char *name = P2B_CLASSES;
     uint32_t best = 0;
 
-    for (uint32_t i = 1; i < P2B_OUTPUT_BYTES; i++) {
-        if (output[i] > output[best]) best = i;
-    }
-    line_text("m-label-[");
-    if (*name == '\0') line_number(best);
-    for (uint32_t commas = best; commas > 0 && *name != '\0'; name++) commas -= *name == ',';
-    for (char letter[2] = {0}; *name != ',' && *name != '\0'; name++) {
+    for (uint32_t i = 1; i < P2B_OUTPUT_BYTES; ++i)
+        if (output[i] > output[best])
+            best = i;
+    link_text("m-label-[");
+    if (*name == '\0')
+        link_number(best);
+    for (uint32_t commas = best; commas > 0 && *name != '\0'; ++name)
+        commas -= *name == ',';
+    for (char letter[2] = {0}; *name != ',' && *name != '\0'; ++name) {
         letter[0] = *name;
-        line_text(letter);
+        link_text(letter);
     }
-    line_numbered("]", (uint32_t)(output[best] + 128));
+    link_send_number("]", (uint32_t)(output[best] + 128));
 }
 #endif
 
@@ -99,11 +102,12 @@ static int take_frame(void)
 
     if (whole) {
         p2b_resize_begin(&resize, (uint16_t)frame->width, (uint16_t)frame->height);
-        for (size_t y = 0; y < frame->height; y++)
+        for (size_t y = 0; y < frame->height; ++y)
             resize_row(frame->buf + y * frame->width * PIXEL_BYTES, (uint32_t)frame->width);
         p2b_resize_end(&resize, network_input);
     }
-    if (frame != NULL) esp_camera_fb_return(frame);
+    if (frame != NULL)
+        esp_camera_fb_return(frame);
     return whole;
 }
 
@@ -111,26 +115,26 @@ void camera_run(void)
 {
     const esp_err_t error = esp_camera_init(&config);
 
-    line_set_framed(0);
+    link_set_framed(0);
     if (error != ESP_OK) {
-        line_numbered("e-[The camera does not start]", (uint32_t)error);
+        link_send_number("e-[The camera does not start]", (uint32_t)error);
         return;
     }
     for (;;) {
         uint32_t start;
 
         if (!take_frame()) {
-            line_send("e-[No whole frame came]");
+            link_send("e-[No whole frame came]");
             continue;
         }
         start = port_counter();
         network_infer();
-        line_numbered("m-infer-us", port_elapsed(start, port_counter()) / port_counts_per_us());
+        link_send_number("m-infer-us", port_elapsed(start, port_counter()) / port_counts_per_us());
 #ifdef P2B_BOXES
         network_send_boxes();
 #else
         send_label(p2b_output(&p2b_model));
 #endif
-        line_ready();
+        link_send_ready();
     }
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Both cores for one inference. The linker has every p2b_call of the application come here (--wrap).
  *
  * Calls of one step that follow each other in the schedule compute different rows of one tensor and read rows that are
@@ -23,35 +24,37 @@ int32_t __wrap_p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *s
 
 static p2b_model_t view;
 static int8_t scratch[P2B_SCRATCH_BYTES + 16] __attribute__((aligned(16))); /* never of size 0 */
-static TaskHandle_t asker, helper;
-static int32_t from, to; /* calls that the helper does */
+static TaskHandle_t first_core, second_core;
+static int32_t from, to; /* calls that the second core does */
 static int32_t next;     /* first call that has not been done */
 
-static void help(void *unused)
+static void run_second_core(void *unused)
 {
     (void)unused;
     for (;;) {
         (void)ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
-        for (int32_t call = from; call < to; call++) (void)__real_p2b_call(&view, call, NULL, NULL);
-        (void)xTaskNotifyGive(asker);
+        for (int32_t call = from; call < to; ++call)
+            (void)__real_p2b_call(&view, call, NULL, NULL);
+        (void)xTaskNotifyGive(first_core);
     }
 }
 
-static void *room(int32_t count, size_t bytes)
+static void *allocate(int32_t count, size_t bytes)
 {
     void *const memory = calloc((size_t)count, bytes);
 
-    if (memory == NULL) abort();
+    if (memory == NULL)
+        abort();
     return memory;
 }
 
 static p2b_step_t *view_steps(const p2b_model_t *model)
 {
-    p2b_step_t *const steps = room(model->step_count, sizeof *steps);
+    p2b_step_t *const steps = allocate(model->step_count, sizeof *steps);
 
     memcpy(steps, model->steps, (size_t)model->step_count * sizeof *steps);
-    for (int32_t i = 0; i < model->step_count; i++) {
-        /* Counted from the arena, in which it does not lie: memory is flat. */
+    for (int32_t i = 0; i < model->step_count; ++i) {
+        /* An offset from the arena, although it lies outside of it: memory is flat. */
         steps[i].scratch = (int32_t)((intptr_t)scratch - (intptr_t)model->arena);
     }
     return steps;
@@ -61,29 +64,33 @@ void cores_start(void)
 {
     int32_t largest_in = 0, largest_out = 0;
 
-    for (int32_t i = 0; i < p2b_model.step_count; i++) {
+    for (int32_t i = 0; i < p2b_model.step_count; ++i) {
         const p2b_step_t *const step = &p2b_model.steps[i];
         int32_t in = 0;
 
-        for (int32_t j = 0; j < step->operand_count; j++) {
+        for (int32_t j = 0; j < step->operand_count; ++j) {
             const p2b_operand_t *const operand = &step->operands[j];
 
             in += operand->height == 0 ? 1 : (step->rows - 1) * operand->stride + operand->height;
         }
-        if (in > largest_in) largest_in = in;
-        if (step->rows > largest_out) largest_out = step->rows;
+        if (in > largest_in)
+            largest_in = in;
+        if (step->rows > largest_out)
+            largest_out = step->rows;
     }
     view = p2b_model;
     view.steps = view_steps(&p2b_model);
-    view.progress = room(view.step_count, sizeof *view.progress);
-    view.turns = room(view.tensor_count, sizeof *view.turns);
-    view.in = room(largest_in, sizeof *view.in);
-    view.out = room(largest_out, sizeof *view.out);
-    asker = xTaskGetCurrentTaskHandle();
-    if (xTaskCreatePinnedToCore(help, "p2b", STACK_BYTES, NULL, uxTaskPriorityGet(NULL), &helper, 1) != pdPASS) abort();
+    view.progress = allocate(view.step_count, sizeof *view.progress);
+    view.ring_start = allocate(view.tensor_count, sizeof *view.ring_start);
+    view.in = allocate(largest_in, sizeof *view.in);
+    view.out = allocate(largest_out, sizeof *view.out);
+    first_core = xTaskGetCurrentTaskHandle();
+    if (xTaskCreatePinnedToCore(run_second_core, "p2b", STACK_BYTES, NULL, uxTaskPriorityGet(NULL), &second_core, 1) !=
+        pdPASS)
+        abort();
 }
 
-/* How many calls from `index` on may run at once: those of one step whose rows have places of their own. */
+/* How many calls from `index` on may run at once: those of one step whose rows all have different places. */
 static int32_t calls_at_once(const p2b_model_t *model, int32_t index)
 {
     const int32_t number = model->schedule[index];
@@ -96,8 +103,9 @@ static int32_t calls_at_once(const p2b_model_t *model, int32_t index)
     while (step->kernel && index + calls < model->schedule_length && model->schedule[index + calls] == number) {
         const int32_t rows = (calls + 1) * step->rows;
 
-        if ((rows < left ? rows : left) > output->capacity) break;
-        calls++;
+        if ((rows < left ? rows : left) > output->capacity)
+            break;
+        ++calls;
     }
     return calls;
 }
@@ -109,20 +117,23 @@ int32_t __wrap_p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *s
     const p2b_step_t *const step = &model->steps[number];
     int32_t calls, half;
 
-    if (index > 0 && index < next) return step->layer;
+    if (index > 0 && index < next)
+        return step->layer;
     calls = calls_at_once(model, index);
     half = (calls + 1) / 2;
     next = index + calls;
-    if (calls == 1) return __real_p2b_call(model, index, source, context);
+    if (calls == 1)
+        return __real_p2b_call(model, index, source, context);
 
     from = index + half;
     to = index + calls;
     view.progress[number] = (int16_t)(model->progress[number] + half * step->rows);
-    memcpy(view.turns, model->turns, (size_t)model->tensor_count * sizeof *view.turns);
-    (void)xTaskNotifyGive(helper);
-    for (int32_t call = index; call < from; call++) (void)__real_p2b_call(model, call, source, context);
+    memcpy(view.ring_start, model->ring_start, (size_t)model->tensor_count * sizeof *view.ring_start);
+    (void)xTaskNotifyGive(second_core);
+    for (int32_t call = index; call < from; ++call)
+        (void)__real_p2b_call(model, call, source, context);
     (void)ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
     model->progress[number] = view.progress[number];
-    model->turns[step->output] = view.turns[step->output];
+    model->ring_start[step->output] = view.ring_start[step->output];
     return step->layer;
 }

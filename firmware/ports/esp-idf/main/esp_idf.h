@@ -1,17 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the ESP-IDF port; port.c implements port.h. */
 #ifndef P2B_ESP_IDF_H
 #define P2B_ESP_IDF_H
 
-/* Open the line. */
+/* Open the serial link. */
 void port_start(void);
 
-/* Have the second core help with every inference of p2b_model from now on; called once, by the task that infers. */
+/* From now on the second core computes a part of every inference of p2b_model; called once, by the task that infers. */
 void cores_start(void);
 
-/* Tell what the camera sees, for ever. */
+/* Classify what the camera sees and send it, in an endless loop. */
 void camera_run(void);
 
-/* Run the network here and in TFLite Micro, tell whether the outputs are equal and what they took. */
+/* Run the network in this engine and in TFLite Micro; send whether the outputs are equal, and both times. */
 void tflm_compare(void);
 
 #endif

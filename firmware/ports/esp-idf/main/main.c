@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "esp_idf.h"
 #include "port.h"
 #include "sdkconfig.h"
@@ -16,6 +17,7 @@ void app_main(void)
     tflm_compare();
 #else
     app_start();
-    for (;;) app_receive(port_read());
+    for (;;)
+        app_receive(port_read());
 #endif
 }

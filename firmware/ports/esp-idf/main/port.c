@@ -1,4 +1,5 @@
-/* Port to ESP-IDF: UART 0 for the line, CCOUNT of the application's core for cycles. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Port to ESP-IDF: UART 0 for the serial link, CCOUNT of the application's core for cycles. */
 #include "port.h"
 
 #include "driver/gpio.h"
@@ -14,7 +15,7 @@
 #include "freertos/task.h"
 #include "sdkconfig.h"
 
-#define LINE UART_NUM_0
+#define LINK UART_NUM_0
 #define RECEIVE_BYTES 2048 /* more than a command: the host waits for each reply */
 
 /* Free on common boards; of an ESP32-CAM they go to the memory card's slot. */
@@ -44,8 +45,8 @@ void port_start(void)
     port_pin(PORT_PIN_RUNNING, 0);
     port_pin(PORT_PIN_LAP, 1);
     ESP_ERROR_CHECK(gpio_config(&pins));
-    ESP_ERROR_CHECK(uart_driver_install(LINE, RECEIVE_BYTES, 0, 0, NULL, 0));
-    ESP_ERROR_CHECK(uart_param_config(LINE, &config));
+    ESP_ERROR_CHECK(uart_driver_install(LINK, RECEIVE_BYTES, 0, 0, NULL, 0));
+    ESP_ERROR_CHECK(uart_param_config(LINK, &config));
 }
 
 uint8_t port_read(void)
@@ -56,19 +57,22 @@ uint8_t port_read(void)
     while (taken == filled) {
         size_t waiting;
 
-        ESP_ERROR_CHECK(uart_get_buffered_data_len(LINE, &waiting));
-        if (waiting == 0) waiting = 1; /* wait for one */
-        if (waiting > sizeof buffer) waiting = sizeof buffer;
+        ESP_ERROR_CHECK(uart_get_buffered_data_len(LINK, &waiting));
+        if (waiting == 0)
+            waiting = 1; /* wait for one */
+        if (waiting > sizeof buffer)
+            waiting = sizeof buffer;
         taken = 0;
-        filled = uart_read_bytes(LINE, buffer, (uint32_t)waiting, portMAX_DELAY);
-        if (filled < 0) filled = 0;
+        filled = uart_read_bytes(LINK, buffer, (uint32_t)waiting, portMAX_DELAY);
+        if (filled < 0)
+            filled = 0;
     }
     return buffer[taken++];
 }
 
 void port_write(const char *bytes, uint32_t length)
 {
-    (void)uart_write_bytes(LINE, bytes, length);
+    (void)uart_write_bytes(LINK, bytes, length);
 }
 
 void port_pin(port_pin_t pin, int high)
@@ -124,8 +128,7 @@ uint8_t port_image_byte(uint32_t index)
 
     if (index / sizeof block != held) {
         held = index / sizeof block;
-        ESP_ERROR_CHECK(
-            esp_partition_read(esp_ota_get_running_partition(), held * sizeof block, block, sizeof block));
+        ESP_ERROR_CHECK(esp_partition_read(esp_ota_get_running_partition(), held * sizeof block, block, sizeof block));
     }
     return block[index % sizeof block];
 }

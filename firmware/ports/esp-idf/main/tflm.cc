@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The same network through TFLite Micro with Espressif's kernels: same outputs, and what both take. */
 #include <cstring>
 
@@ -8,7 +9,7 @@
 
 extern "C" {
 #include "esp_idf.h"
-#include "line.h"
+#include "link.h"
 #include "network.h"
 #include "port.h"
 
@@ -38,7 +39,7 @@ void draw_input()
     }
 }
 
-}  // namespace
+} // namespace
 
 void tflm_compare(void)
 {
@@ -57,9 +58,9 @@ void tflm_compare(void)
     tflite::MicroInterpreter interpreter(tflite::GetModel(p2b_tflite), resolver, arena, sizeof arena);
     uint32_t equal = 0, here = 0, there = 0;
 
-    line_set_framed(0);
+    link_set_framed(0);
     if (interpreter.AllocateTensors() != kTfLiteOk) {
-        line_send("e-[TFLite Micro does not take the network; is P2B_TFLM_ARENA large enough?]");
+        link_send("e-[TFLite Micro does not take the network; is P2B_TFLM_ARENA large enough?]");
         return;
     }
     for (uint32_t i = 0; i < kInputs; i++) {
@@ -67,7 +68,7 @@ void tflm_compare(void)
         std::memcpy(interpreter.input(0)->data.int8, network_input, sizeof network_input);
         uint32_t start = port_counter();
         if (interpreter.Invoke() != kTfLiteOk) {
-            line_send("e-[TFLite Micro fails]");
+            link_send("e-[TFLite Micro fails]");
             return;
         }
         there += port_elapsed(start, port_counter()) / port_counts_per_us();
@@ -77,10 +78,10 @@ void tflm_compare(void)
         here += port_elapsed(start, port_counter()) / port_counts_per_us();
         equal += std::memcmp(interpreter.output(0)->data.int8, p2b_output(&p2b_model), P2B_OUTPUT_BYTES) == 0;
     }
-    line_numbered("m-inputs", kInputs);
-    line_numbered("m-equal", equal);
-    line_numbered("m-infer-us", here / kInputs);
-    line_numbered("m-tflm-us", there / kInputs);
-    line_numbered("m-tflm-arena", static_cast<uint32_t>(interpreter.arena_used_bytes()));
-    line_ready();
+    link_send_number("m-inputs", kInputs);
+    link_send_number("m-equal", equal);
+    link_send_number("m-infer-us", here / kInputs);
+    link_send_number("m-tflm-us", there / kInputs);
+    link_send_number("m-tflm-arena", static_cast<uint32_t>(interpreter.arena_used_bytes()));
+    link_send_ready();
 }

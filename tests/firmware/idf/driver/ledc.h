@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
 typedef enum { LEDC_TIMER_0 } ledc_timer_t;

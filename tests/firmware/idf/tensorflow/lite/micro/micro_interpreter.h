@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An interpreter that has the engine compute the outputs. */
 #pragma once
 #include <cstddef>
@@ -56,4 +57,4 @@ class MicroInterpreter {
     size_t used_;
     bool enough_;
 };
-}  // namespace tflite
+} // namespace tflite

@@ -1,9 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "tensorflow/lite/micro/micro_interpreter.h"
 
 namespace tflite {
-template <unsigned int tOpCount>
-class MicroMutableOpResolver : public MicroOpResolver {
+template <unsigned int tOpCount> class MicroMutableOpResolver : public MicroOpResolver {
  public:
     TfLiteStatus AddAdd() { return Add(); }
     TfLiteStatus AddAveragePool2D() { return Add(); }
@@ -20,4 +20,4 @@ class MicroMutableOpResolver : public MicroOpResolver {
  private:
     TfLiteStatus Add() { return ++operators_ <= tOpCount ? kTfLiteOk : kTfLiteError; }
 };
-}  // namespace tflite
+} // namespace tflite

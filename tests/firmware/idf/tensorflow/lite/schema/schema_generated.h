@@ -1,7 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include <cstdint>
 
 namespace tflite {
 struct Model;
-inline const Model *GetModel(const void *buf) { return static_cast<const Model *>(buf); }
-}  // namespace tflite
+inline const Model *GetModel(const void *buf)
+{
+    return static_cast<const Model *>(buf);
+}
+} // namespace tflite

@@ -1,16 +1,16 @@
-"""Evidence computed from evidence."""
+"""Evidence computed from evidence. Apart from :mod:`paper2board.core.evidence`, on which every script depends."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
 
-from paper2board.core.evidence import Evidence, Kind, weakest
+from paper2board.core.evidence import Evidence, Kind, Spread, measured, weakest
 
 
 def derive(function: Callable[..., float], unit: str, method: str, *inputs: Evidence) -> Evidence:
     """Apply ``function`` to the values of ``inputs``.
 
     The interval spans the function's values at all corners of the inputs' intervals: the exact range
-    of a function that is monotone in each input, as every formula of this stage is. Inputs are taken
+    of a function that is monotone in each input, as every formula here is. Inputs are taken
     as independent, so it is a worst case, unless an input's interval holds at a level of confidence only.
 
     The kind is the weakest of the inputs', except that a formula over claimed numbers is ``modelled``:
@@ -18,19 +18,18 @@ def derive(function: Callable[..., float], unit: str, method: str, *inputs: Evid
     """
     value = function(*(item.value for item in inputs))
     kind = weakest(item.kind for item in inputs)
-    interval = None
+    spread: Spread | None = None
     if any(item.interval for item in inputs):
         corners = [
             function(*corner) for corner in product(*(item.interval or [item.value] for item in inputs))
         ]
-        interval = (min(value, *corners), max(value, *corners))
-    return Evidence(
-        value=value,
-        unit=unit,
-        kind=Kind.MODELLED if kind is Kind.CLAIMED else kind,
-        method=method,
-        interval=interval,
-        interval_method=None if interval is None else _spanned(inputs),
+        spread = (min(value, *corners), max(value, *corners)), _spanned(inputs)
+    return measured(
+        value,
+        unit,
+        method,
+        Kind.MODELLED if kind is Kind.CLAIMED else kind,
+        spread=spread,
         chain={name: digest for item in inputs for name, digest in item.chain.items()},
     )
 

@@ -16,7 +16,7 @@ from paper2board.study.checks import check_budget, check_images, check_labels, c
 from paper2board.study.schema import Config, load_study
 from paper2board.tasks.training import training_task
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LAYERS = [
     {"name": "conv1", "op": "conv", "out": 8},
     {"name": "pool", "op": "average_pool"},
@@ -93,13 +93,14 @@ def three_classes(count=3):
 
 
 def refusal(path, call, *arguments):
-    """The sentence after the file's name."""
+    """The sentence after the file's name and the line's number."""
     with pytest.raises(UserError) as raised:
         call(*arguments)
     text = str(raised.value)
-    assert text.startswith(f"{path}: ") and "\n" not in text
+    found = re.fullmatch(rf"{re.escape(str(path))}(?::\d+)?: (.*)", text)
+    assert found, text
     assert text.count("; ") == 1 or "; there are " in text, "no remedy, or two"
-    return text.removeprefix(f"{path}: ")
+    return found[1]
 
 
 LAYER = "networks.own.layers"
@@ -268,9 +269,7 @@ def test_it_is_refused_with_a_remedy(tmp_path, edits, sentence):
 def test_an_empty_file_is_no_study(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text("")
-    assert refusal(path, load_study, path) == (
-        "should be keys with values, {key: value} (got None); correct this value"
-    )
+    assert refusal(path, load_study, path) == ("is empty; write keys with values, or restore it")
 
 
 def test_a_budget_of_config_that_the_study_lacks(tmp_path):

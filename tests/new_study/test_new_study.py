@@ -19,7 +19,7 @@ from paper2board.report.claims import read_ledger
 from paper2board.report.tables import read_tables
 from paper2board.study.schema import Study, load_study
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODULE = """
 from torch import nn
 from helper import CLASSES

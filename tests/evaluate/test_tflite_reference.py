@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 from strategies import inputs_for
-from test_tflite import residual_model
-from test_tflite_import import edited
+from tflite_models import edited, residual_model
 
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite

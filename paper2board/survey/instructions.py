@@ -1,13 +1,12 @@
-"""Modelled latency of a graph: instructions of the engine's kernels, layer by layer, times what one takes.
+"""Instructions of a graph: those of the engine's kernels, layer by layer.
 
-Instructions are those of the cost table that the engine's planner uses
+They are those of the cost table that the engine's planner uses
 (:mod:`paper2board.convert.kernels.cost`, fitted to exact counts on the emulator), for the MAC16 kernels without
 Winograd, whose weights would not fit the flash of most networks. Layers without weights (sums, pooling,
 concatenation, shuffling) are not in the table and count nothing, so the model is a lower bound for networks that
-move much data. No flash cache miss is modelled but what the board file's cycles per instruction hold.
+move much data.
 """
 
-from paper2board.boards.board import Board
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.kernels.layer import FullyConnectedWeights, Packed
 from paper2board.survey.graph import Graph, Layer
@@ -31,12 +30,3 @@ def layer_instructions(layer: Layer) -> float:
 def graph_instructions(graph: Graph) -> float:
     """Return the instructions of one inference."""
     return sum(layer_instructions(layer) for layer in graph.layers)
-
-
-def latency_ms(graph: Graph, board: Board) -> tuple[float, float, float]:
-    """Return the milliseconds of one inference and their range, from that of the cycles per instruction."""
-    figure = board.cpu.cpi(mac16=True)
-    low, high = figure.interval or (figure.value, figure.value)
-    count = graph_instructions(graph)
-    value, low, high = (count * cpi / board.cpu.clock_MHz.value / 1e3 for cpi in (figure.value, low, high))
-    return value, low, high

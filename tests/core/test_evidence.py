@@ -1,26 +1,19 @@
-"""Evidence from evidence: value, kind, interval, chain; units of time; latency from instructions."""
-
-from pathlib import Path
+"""Evidence from evidence: value, kind, interval, chain; units."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper2board.boards.board import load_board
-from paper2board.core.derived import derive
-from paper2board.core.evidence import Evidence, Kind
-from paper2board.energy.units import in_unit
-
-BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
+from paper2board.core.derive import derive
+from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind, measured
+from paper2board.core.units import in_unit
 
 
 def _evidence(
     value: float, kind: Kind = Kind.MEASURED, interval: tuple[float, float] | None = None
 ) -> Evidence:
-    method = None if interval is None else "given"
-    return Evidence(
-        value=value, unit="s", kind=kind, method="given", interval=interval, interval_method=method
-    )
+    return measured(value, "s", "given", kind, spread=interval and (interval, "given"))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +68,17 @@ def test_times_convert_and_return(value: float) -> None:
     )
 
 
-def test_what_is_no_time_is_refused() -> None:
-    with pytest.raises(ValueError, match="mJ"):
-        in_unit(_evidence(1).model_copy(update={"unit": "mJ"}), "s")
+@pytest.mark.parametrize(
+    ("source", "target", "times"),
+    [("ms", "s", 1e-3), ("us", "s", 1e-6), ("s", "ms", 1e3), ("us", "ms", 1e-3), ("Wh", "mJ", 3.6e6)],
+)
+def test_a_factor_is_the_float_next_to_the_exact_one(source: str, target: str, times: float) -> None:
+    item = measured(0.1, source, "given", spread=((0.1, 0.7), "given"))
+    converted = in_unit(item, target)
+    assert (converted.value, converted.interval) == (0.1 * times, (0.1 * times, 0.7 * times))
+    assert converted.model_copy(update={"value": 0.1, "unit": source, "interval": item.interval}) == item
+
+
+def test_a_unit_of_another_dimension_is_refused() -> None:
+    with pytest.raises(UserError, match=r"mJ.*s"):
+        in_unit(measured(1, "mJ", "given"), "s")

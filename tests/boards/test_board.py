@@ -119,7 +119,7 @@ def test_a_comment_stands_above_every_key() -> None:
         ("battery.converter_efficiency.value", 1.2, "battery.converter_efficiency"),
         ("battery.discharge_efficiency.interval", [0.8, 1.1], "battery.discharge_efficiency"),
         ("cpu.cycles_per_instruction.value", 2.0, "cpu.cycles_per_instruction"),
-        ("cpu.clock_GHz", 0.24, "cpu.clock_GHz: unknown key"),
+        ("cpu.clock_GHz", 0.24, "unknown key cpu.clock_GHz; remove it"),
         ("sleep.deep.chip_mA", {"value": 1.0, "kind": "claimed", "source": "x"}, "deep.chip_mA"),
         (
             "sleep.board_overhead_mA",
@@ -171,7 +171,7 @@ def test_a_stated_self_discharge_goes_before_the_chemistrys() -> None:
 def test_missing_key_is_named(tmp_path: Path) -> None:
     raw = copy.deepcopy(RAW)
     del raw["battery"]["voltage_V"]
-    assert "battery.voltage_V: missing" in _refused(tmp_path, raw)
+    assert "battery: voltage_V is missing; add it" in _refused(tmp_path, raw)
 
 
 STUDY_ONLY = [
@@ -217,7 +217,7 @@ def test_a_platform_needs_what_the_fit_check_asks(tmp_path: Path, key: str) -> N
     del raw[key]
     path = tmp_path / "board.yaml"
     path.write_text(yaml.safe_dump(raw))
-    with pytest.raises(UserError, match=rf"board\.yaml: {key}: missing; "):
+    with pytest.raises(UserError, match=rf"board\.yaml: {key} is missing; "):
         load_platform(path)
 
 

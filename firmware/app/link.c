@@ -1,4 +1,5 @@
-#include "line.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "link.h"
 
 #include <string.h>
 
@@ -11,11 +12,11 @@
 /* "ssss:" before a framed command and ":cccccccc" after it. */
 #define SEQUENCE_DIGITS 4u
 #define CRC_DIGITS 8u
-/* What a repeated command is answered with: the lines of the last reply, if it is short. Commands with longer
- * replies change nothing on the device, so they are simply executed again. */
+/* A repeated command is answered with the last reply, if that is at most this long. Commands with longer replies change
+ * nothing on the device, so they are executed again. */
 #define STORED_BYTES 256u
 
-static char command[LINE_COMMAND_BYTES + 1];
+static char command[LINK_COMMAND_BYTES + 1];
 static uint32_t command_length;
 static int command_overflow;
 
@@ -23,7 +24,7 @@ static int framed;
 static uint32_t sequence = NO_SEQUENCE;
 static uint32_t reply_index;
 
-static char reply[LINE_REPLY_BYTES];
+static char reply[LINK_REPLY_BYTES];
 static uint32_t reply_length;
 static char stored[STORED_BYTES];
 static uint32_t stored_length;
@@ -31,24 +32,24 @@ static int stored_whole;
 
 static void append(const char *bytes, uint32_t length)
 {
-    for (uint32_t i = 0; i < length && reply_length < sizeof reply; i++) {
+    for (uint32_t i = 0; i < length && reply_length < sizeof reply; ++i) {
         /* Whatever came in with an unknown command, a reply is one line of printable text. */
         reply[reply_length++] = bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '?';
     }
 }
 
-void line_text(const char *text)
+void link_text(const char *text)
 {
     append(text, (uint32_t)strlen(text));
 }
 
-void line_number(uint32_t number)
+void link_number(uint32_t number)
 {
     char digits[11];
     append(digits, codec_format_decimal(number, digits));
 }
 
-void line_hex(uint32_t word)
+void link_hex(uint32_t word)
 {
     char digits[8];
     codec_format_hex(word, 8, digits);
@@ -66,7 +67,7 @@ static void begin(void)
     }
 }
 
-void line_end(void)
+void link_end_line(void)
 {
     char tail[11] = {':'};
     uint32_t length = 0;
@@ -88,23 +89,23 @@ void line_end(void)
     begin();
 }
 
-void line_send(const char *text)
+void link_send(const char *text)
 {
-    line_text(text);
-    line_end();
+    link_text(text);
+    link_end_line();
 }
 
-void line_numbered(const char *tag, uint32_t number)
+void link_send_number(const char *tag, uint32_t number)
 {
-    line_text(tag);
-    line_text("-");
-    line_number(number);
-    line_end();
+    link_text(tag);
+    link_text("-");
+    link_number(number);
+    link_end_line();
 }
 
-void line_ready(void)
+void link_send_ready(void)
 {
-    line_send("m-ready");
+    link_send("m-ready");
 }
 
 static void begin_reply(uint32_t new_sequence)
@@ -116,7 +117,7 @@ static void begin_reply(uint32_t new_sequence)
     begin();
 }
 
-void line_set_framed(int on)
+void link_set_framed(int on)
 {
     framed = on;
     begin_reply(NO_SEQUENCE);
@@ -130,8 +131,7 @@ static char *unframe(void)
     const uint32_t crc_at = command_length - CRC_DIGITS;
     if (command_overflow || command_length < smallest || command[1 + SEQUENCE_DIGITS] != ':' ||
         command[crc_at - 1] != ':' || !codec_parse_hex(command + 1, SEQUENCE_DIGITS, &number) ||
-        !codec_parse_hex(command + crc_at, CRC_DIGITS, &received) ||
-        received != codec_crc32(command + 1, crc_at - 2)) {
+        !codec_parse_hex(command + crc_at, CRC_DIGITS, &received) || received != codec_crc32(command + 1, crc_at - 2)) {
         /* Not one of the numbered replies: the command that it answers cannot be known. */
         static const char damaged[] = "~e-[Damaged frame]\r\n";
         port_write(damaged, sizeof damaged - 1);
@@ -146,7 +146,7 @@ static char *unframe(void)
     return command + 1 + SEQUENCE_DIGITS + 1;
 }
 
-char *line_receive(uint8_t byte)
+char *link_receive(uint8_t byte)
 {
     if (byte == FRAME_START && framed) {
         /* Whatever came before was a frame that lost its end. */
@@ -154,12 +154,12 @@ char *line_receive(uint8_t byte)
         command_overflow = 0;
     }
     if (byte != TERMINATOR) {
-        if (command_length == 0 && (byte == '\r' || byte == '\n' || byte == ' ')) return 0;
-        if (command_length < LINE_COMMAND_BYTES) {
+        if (command_length == 0 && (byte == '\r' || byte == '\n' || byte == ' '))
+            return 0;
+        if (command_length < LINK_COMMAND_BYTES)
             command[command_length++] = (char)byte;
-        } else {
+        else
             command_overflow = 1;
-        }
         return 0;
     }
 
@@ -168,15 +168,16 @@ char *line_receive(uint8_t byte)
     if (framed && command_length > 0 && command[0] == FRAME_START) {
         complete = unframe();
     } else if (framed) {
-        /* A host that connects anew does not know that the line is framed: answer in plain what ours and EnergyRunner
-         * start with. */
+        /* A host that has just connected does not know that the link is framed. Its first command is `crc on` (our
+         * host) or `name` (EnergyRunner): answer it without a frame. */
         complete = strcmp(command, "crc on") == 0 || strcmp(command, "name") == 0 ? command : 0;
-        if (complete) line_set_framed(0);
+        if (complete)
+            link_set_framed(0);
     } else {
         begin_reply(NO_SEQUENCE);
         if (command_overflow) {
-            line_send("e-[Command is too long]");
-            line_ready();
+            link_send("e-[Command is too long]");
+            link_send_ready();
             complete = 0;
         }
     }
