@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from paper2board import doctor
+from paper2board.boards.backends import Backend
 from paper2board.core.errors import UserError
 
 DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so")
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--backend",
         default="winograd-mac16",
-        choices=("paper", "portable", "mac16", "winograd-portable", "winograd-mac16"),
+        choices=[backend.value for backend in Backend],
         help="kernels to choose from: portable C for any 32-bit processor, mac16 for the ESP32's LX6, either with "
         "Winograd convolutions where they are cheaper and fit, or the paper's plain loops (default: %(default)s)",
     )

@@ -6,7 +6,7 @@ of the network's task; share of zeros; bytes of the float32 file as stored and a
 
 from paper2board.acquire.examples import load_examples
 from paper2board.core.evidence import write_metrics
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.magnitude_pruning import magnitude_metrics
 
 if __name__ == "__main__":

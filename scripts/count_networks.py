@@ -5,7 +5,7 @@ file. Method: exact counts with batch normalisation folded; MACs count padding a
 """
 
 from paper2board.core.evidence import write_metrics
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.counts import float_metrics, integer_metrics, reduction, resnet18_metrics
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from tqdm import tqdm
 from paper2board.acquire.examples import load_examples
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.outputs import integer_layout
 from paper2board.evaluate.scenarios import scenarios
 from paper2board.firmware.host import HostModel
-from paper2board.model.integer_model import read
+from paper2board.model.file import read
 from paper2board.tasks.scenes import required_scenes
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ Input: the IntegerModel. Output: C header. Method: that of the task; a detector'
 """
 
 from paper2board.core.files import write_text
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.outputs import integer_layout
-from paper2board.model.integer_model import read
+from paper2board.model.file import read
 from paper2board.tasks.device import device_task
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from paper2board.acquire.examples import load_examples
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import write_json
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.scores import StoredNetwork, summarise
 from paper2board.tasks.outputs import OutputLayout
 from paper2board.tasks.scoring import scoring_task

@@ -90,9 +90,9 @@ def test_the_rule_of_a_script_that_loads_parts_by_name_depends_on_them(script):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_every_script_belongs_to_a_rule_of_its_name_that_depends_on_its_code(script):
     rule = rule_of(script)
-    # What is downloaded is known by its checksums, however it was fetched; pictures with boxes depend only on how
-    # they are made into scenes.
-    fetched = script.stem.startswith(("download", "fetch", "prepare_boxes"))
+    # What is downloaded is known by its checksums, however it was fetched; a prepared data set depends on the code
+    # of its kind alone.
+    fetched = script.stem.startswith(("download", "fetch", "prepare_dataset"))
     assert (f'code("{script.stem}"' in rule) != fetched
     for key in ("input:", "output:", "log:", "benchmark:", "threads:", "message:"):
         assert f"    {key}" in rule or (key == "input:" and script.stem.startswith("download"))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from paper2board.core.evidence import Evidence, Kind, counted
-from paper2board.model.integer_model import Weighted, read
-from paper2board.model.integer_model import macs as integer_macs
+from paper2board.model.file import read
+from paper2board.model.operators.weighted import Weighted
 from paper2board.networks.counts import macs, parameters, resnet18_parameters
 from paper2board.networks.stored_spec import read_spec
 from paper2board.tasks.detection.ssd import count_macs, count_parameters, is_ssd, read_ssd
@@ -46,9 +46,8 @@ def integer_metrics(
     arrays = [(op.weights, op.bias) for op in integers.ops if isinstance(op, Weighted)]
     if imported:
         count = sum(weights.size + bias.size for weights, bias in arrays)
-        multiplications = sum(integer_macs(integers, op) for op in integers.ops)
         metrics[f"parameters.{name}"] = counted(count, "1", "weights and biases of the int8 file")
-        metrics[f"macs.{name}"] = counted(multiplications, "1", INFERENCE)
+        metrics[f"macs.{name}"] = counted(integers.macs, "1", INFERENCE)
     size = sum(weights.nbytes + bias.nbytes for weights, bias in arrays)
     metrics[f"size.{name}.int8"] = counted(size, "B", "int8 weights and int32 biases")
     size = Path(tflite).stat().st_size

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from paper2board.evaluate.schemes import FLOAT
-from paper2board.model.integer_model import IntegerModel, read
+from paper2board.model.file import read
+from paper2board.model.integer_model import IntegerModel
 from paper2board.networks.stored_spec import read_spec
 from paper2board.tasks.outputs import OutputLayout
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.examples import Examples, load_examples
+from paper2board.boards.board import load_board
 from paper2board.capture.capture import capture
 from paper2board.capture.link import emulated_line
 from paper2board.capture.log import DeviceLog, finished_log
@@ -84,6 +85,7 @@ def study_subject(name: str, engine: str | None = None, images: int | None = Non
     path = f"config/studies/{name}.yaml"
     config, study = load_yaml("config/config.yaml", Config), load_study(path)
     check_budget(study, path, config.budget)
+    board = load_board(f"config/boards/{study.board}.yaml")
     engine = engine or study.engine
     if engine not in study.engines:
         raise UserError(f"{path} has no engine {engine}; choose one of {', '.join(study.engines)}")
@@ -102,7 +104,7 @@ def study_subject(name: str, engine: str | None = None, images: int | None = Non
     shape = read_tflite(f"models/{name}/{model}.tflite").image_shape
     return Subject(
         image,
-        ENGINES[engine].core,
+        board.processor.core(needs_mac16=ENGINES[engine].needs_mac16),
         to_int8(fit_images(examples.images, shape)),
         logits[:count],
         study.task_of(variant),

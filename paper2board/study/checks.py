@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from paper2board.acquire.dataset import BoxesDataset, Dataset, ScenesDataset, kinds_with
+from paper2board.acquire.datasets.base import Dataset
+from paper2board.acquire.datasets.registry import KINDS
 from paper2board.core.errors import UserError
 from paper2board.study.recipe import Budget
 from paper2board.study.schema import Study, listed, output_layers
@@ -46,7 +47,7 @@ def check_labels(study: Study, path: str | Path, dataset: Dataset) -> None:
     for name in study.variants:
         task = TASKS[study.task_of(name)]
         if task.learns_from not in dataset.labels:
-            kinds = " or ".join(kinds_with(task.learns_from))
+            kinds = " or ".join(name for name, kind in KINDS.items() if task.learns_from in kind.labels)
             raise UserError(
                 f"{path}: variants.{name}: {task.name} is learned from {task.learns_from}, but {dataset.name} is of"
                 f" kind {dataset.kind}, which has none; name a data set of kind {kinds}"
@@ -54,14 +55,11 @@ def check_labels(study: Study, path: str | Path, dataset: Dataset) -> None:
 
 
 def check_images(study: Study, path: str | Path, dataset: Dataset) -> None:
-    """Raise :class:`UserError` if the data set's images are of another size than the inputs of an SSD's students.
-
-    Data sets without boxes have no SSD.
-    """
-    if not isinstance(dataset, ScenesDataset | BoxesDataset):
+    """Raise :class:`UserError` if the data set's images are of another size than an SSD's students' inputs."""
+    if not study.ssds or dataset.image_px is None:
         return
-    width, height = dataset.size_px
-    for name in study.ssd_students if study.ssds else ():
+    width, height = dataset.image_px
+    for name in study.ssd_students:
         network = study.network_of(name)
         if network.input != (3, height, width):
             raise UserError(

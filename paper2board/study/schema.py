@@ -6,13 +6,14 @@ Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from paper2board.core.configuration import load_yaml
 from paper2board.core.strict import StrictModel
 from paper2board.networks.spec import NetworkSpec
+from paper2board.study.engines import ENGINES, EngineName
 from paper2board.study.recipe import Budget, Distillation, Name, Recipe
 from paper2board.study.variant import Variant
 from paper2board.tasks.classification.task import CLASSIFICATION
@@ -21,7 +22,6 @@ from paper2board.tasks.protocol import Task
 from paper2board.tasks.registry import TASKS, TaskName
 from paper2board.traces.columns import MeasuredTrace
 
-Engine = Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"]
 Scenario = Literal[
     "unchanged",
     "indoor",
@@ -141,9 +141,9 @@ class Study(StrictModel):
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
     """The variant that goes on the board, in its released int8 form."""
-    engines: tuple[Engine, ...] = Field(default=get_args(Engine), min_length=1)
+    engines: tuple[EngineName, ...] = Field(default=tuple(ENGINES), min_length=1)
     """The engines that run it on the device (:data:`paper2board.study.engines.ENGINES`)."""
-    engine: Engine = "winograd"
+    engine: EngineName = "winograd"
     """Whose latency energy and battery life start from."""
     comparisons: dict[Name, tuple[str, str]] = Field(default_factory=dict)
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from paper2board.acquire.dataset import Dataset, LabelKind
+from paper2board.acquire.datasets.base import Dataset, LabelKind
 
 
 @dataclass(frozen=True)

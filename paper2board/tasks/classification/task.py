@@ -1,6 +1,6 @@
 """Classification: a class an image."""
 
-from paper2board.acquire.dataset import Dataset
+from paper2board.acquire.datasets.base import Dataset
 from paper2board.tasks.protocol import RequiredOutput, Task
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from paper2board.acquire.dataset import Dataset
+from paper2board.acquire.datasets.base import Dataset
 from paper2board.tasks.detection.grid import BOX
 from paper2board.tasks.protocol import RequiredOutput, Task, cells_fault
 
