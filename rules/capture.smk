@@ -17,7 +17,7 @@ rule capture_device:
     threads: 1
     params:
         images=lambda w: budget(w).device_images,
-        core=lambda w: ENGINES[w.engine].core,
+        core=lambda w: emulated_core(w, w.engine),
         digests=data_digests,
         code=code("capture_device"),
     message:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_datasets
 from paper2board.core.closure import closure_digest
 from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
@@ -40,12 +40,7 @@ try:
     STUDIES = {
         name: load_study(f"config/studies/{name}.yaml") for name in CONFIG.studies
     }
-    DATASETS = {}
-    wanted = [s.dataset for s in STUDIES.values()]
-    while wanted:
-        name = wanted.pop()
-        DATASETS[name] = read_dataset(f"config/datasets/{name}.yaml")
-        wanted += [other for other in DATASETS[name].needs if other not in DATASETS]
+    DATASETS = read_datasets({s.dataset for s in STUDIES.values()})
     for name, s in STUDIES.items():
         path = f"config/studies/{name}.yaml"
         check_budget(s, path, CONFIG.budget)
@@ -273,6 +268,12 @@ def device_model(wildcards):
     """``variant.scheme`` of the model that goes on the device."""
     name = study(wildcards).device_variant
     return f"{name}.{study(wildcards).int8_scheme(name)}"
+
+
+def emulated_core(wildcards, engine):
+    """The emulated core on which an engine's instructions are counted for a study's board."""
+    board = BOARDS[study(wildcards).board]
+    return board.processor.core(needs_mac16=ENGINES[engine].needs_mac16)
 
 
 def streams(wildcards):

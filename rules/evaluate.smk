@@ -147,6 +147,7 @@ rule run_emulated:
         # Enough to see a difference; the device's model runs on many more.
         images=2,
         engine=lambda w: study(w).engine,
+        core=lambda w: emulated_core(w, study(w).engine),
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         digests=data_digests,
@@ -350,7 +351,7 @@ rule compare_detectors:
         without_int8=lambda w: [
             name for name in study(w).trained if name not in released_names(w)
         ],
-        backend=lambda w: ENGINES[study(w).engine].backend,
+        backend=lambda w: ENGINES[study(w).engine].backend.value,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         code=code("compare_detectors"),

@@ -116,7 +116,7 @@ rule build_esp_idf:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        backend=lambda w: ENGINES[study(w).engine].backend,
+        backend=lambda w: ENGINES[study(w).engine].backend.value,
         streaming=lambda w: ENGINES[study(w).engine].streaming,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         code=code("build_esp_idf"),

@@ -15,7 +15,7 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.convert.two_cores import schedule_for_two_cores
 from paper2board.core.errors import DoesNotFitError
 from paper2board.core.files import digest, write_text
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.idf import IMAGE, build_idf
 from paper2board.model.file import read
 from paper2board.model.integer_model import renamed

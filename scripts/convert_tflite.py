@@ -5,7 +5,7 @@ ranges; the file is read back and every integer compared.
 """
 
 from paper2board.convert.tflite import export
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.model.file import read
 
 if __name__ == "__main__":

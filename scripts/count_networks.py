@@ -7,7 +7,7 @@ file. Method: exact counts with batch normalisation folded; MACs count padding a
 from pathlib import Path
 
 from paper2board.core.evidence import Kind, counted, write_metrics
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.model.file import read
 from paper2board.model.operators.weighted import Weighted
 from paper2board.networks.counts import macs, parameters, resnet18_parameters

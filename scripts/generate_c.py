@@ -13,7 +13,7 @@ from paper2board.convert.engine import plan_engine
 from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.model.file import read
 from paper2board.model.integer_model import renamed
 

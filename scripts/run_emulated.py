@@ -16,7 +16,7 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import DoesNotFitError, UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, read_logits
 from paper2board.firmware import runner
 from paper2board.networks.pixels import to_int8
@@ -30,7 +30,7 @@ if __name__ == "__main__":
         params, files, folder = snakemake.params, snakemake.input, Path(scratch)
         engine, cpu = ENGINES[params.engine], Cpu.model_validate(params.cpu)
         limits = board_limits(Memory.model_validate(params.memory))
-        target = runner.Target(engine.core)
+        target = runner.Target(params.core)
         library = runner.kernel_library(target, folder)
         metrics, wrong = {}, []
         for name, tflite, golden in zip(params.names, files.tflite, files.tflm, strict=True):
@@ -46,7 +46,7 @@ if __name__ == "__main__":
             [result] = runner.run([(folder / name, to_int8(images))], target, library, folder / "run")
             chain = {"tflite": digest(tflite), "tflm": digest(golden)}
             metrics |= emulated_metrics(
-                name, result, golden_outputs, cpu, mac16=engine.core == "de212", chain=chain
+                name, result, golden_outputs, cpu, mac16=engine.needs_mac16, chain=chain
             )
             differing = metrics[f"parity.{name}.emulated-vs-tflm"].value
             log(f"{name}: {result.instructions:,} instructions, {differing} outputs differ")

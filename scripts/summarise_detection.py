@@ -11,7 +11,7 @@ from paper2board.acquire.examples import load_examples
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest, write_json
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import read_logits
 from paper2board.evaluate.schemes import FLOAT, METHODS
 from paper2board.model.file import read

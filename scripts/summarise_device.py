@@ -18,7 +18,7 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.image import image_digest
 from paper2board.networks.pixels import fit_images, to_int8
 from paper2board.study.engines import ENGINES
@@ -51,7 +51,7 @@ if __name__ == "__main__":
                 logs[engine],
                 model,
                 cpu,
-                mac16=ENGINES[engine].core == "de212",
+                mac16=ENGINES[engine].needs_mac16,
                 chain=chains[engine],
                 prefix=f"device.{engine}",
             )

@@ -50,9 +50,9 @@ def test_editing_a_module_changes_exactly_the_digests_of_those_that_import_it(tm
 def test_every_script_belongs_to_a_rule_of_its_name_that_depends_on_its_code(script):
     rules = "\n".join(path.read_text() for path in Path("rules").glob("*.smk"))
     (rule,) = re.findall(rf"^rule {script.stem}:\n(?:[ \n].*\n?)*?    script:", rules + "\n", re.MULTILINE)
-    # What is downloaded is known by its checksums, however it was fetched; pictures with boxes depend only on how
-    # they are made into scenes.
-    fetched = script.stem.startswith(("download", "fetch", "prepare_boxes"))
+    # What is downloaded is known by its checksums, however it was fetched; a prepared data set depends on the code
+    # of its kind alone.
+    fetched = script.stem.startswith(("download", "fetch", "prepare_dataset"))
     assert (f'code("{script.stem}")' in rule) != fetched
     for key in ("input:", "output:", "log:", "benchmark:", "threads:", "message:"):
         assert f"    {key}" in rule or (key == "input:" and script.stem.startswith("download"))

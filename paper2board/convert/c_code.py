@@ -14,10 +14,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
 from paper2board.convert.engine import Engine, plan_engine
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.lowering import storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.steps import Step, row_bytes, rows

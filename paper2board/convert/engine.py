@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import weighted_layer
-from paper2board.convert.kernels.catalogue import Backend, candidates
+from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.lowering import lower
 from paper2board.convert.memory_plan import KernelMemory, MemoryPlan, plan

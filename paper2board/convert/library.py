@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import environment, write_engine
 from paper2board.convert.engine import Engine
 from paper2board.convert.engine_sources import ENGINE, FIRMWARE, KERNELS, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import MANIFEST, Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text

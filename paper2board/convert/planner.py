@@ -9,10 +9,11 @@ The streaming plan is never the dearer one and never needs more memory than laye
 from dataclasses import dataclass
 from itertools import product
 
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import Memory
 from paper2board.convert.c_layers import c_layer, weighted_layer
 from paper2board.convert.engine import Engine, assemble, check_size
-from paper2board.convert.kernels.catalogue import Backend, candidates
+from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.lowering import lower

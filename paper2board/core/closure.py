@@ -32,6 +32,13 @@ def closure_digest(script: str | Path) -> str:
     return digest.hexdigest()
 
 
+def module_digest(name: str) -> str:
+    """Return the :func:`closure_digest` of one of the package's modules, by its dotted name."""
+    path = _file(name.split(".")[1:])
+    assert path is not None, f"no module {name}"
+    return closure_digest(path)
+
+
 @cache
 def _imports(source: Path) -> set[Path]:
     """Return the package's modules that one file imports, anywhere in it, with their packages."""

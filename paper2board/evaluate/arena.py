@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.engine import plan_engine
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.evidence import Evidence, Kind, counted
 from paper2board.core.files import digest

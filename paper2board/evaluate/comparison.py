@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import Cpu, Memory
 from paper2board.boards.latency import latency
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.engine import Engine
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.planner import Limits, board_limits, choose
 from paper2board.convert.tflite_import import read_tflite

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.examples import load_examples
+from paper2board.boards.board import load_board
 from paper2board.capture.board_fit import accuracy
 from paper2board.capture.capture import capture
-from paper2board.capture.link import emulated_line
+from paper2board.capture.link import emulated_link
 from paper2board.capture.log import DeviceLog, finished_log
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.configuration import load_yaml
@@ -72,6 +73,7 @@ def study_subject(name: str, engine: str | None = None, images: int | None = Non
     path = f"config/studies/{name}.yaml"
     config, study = load_yaml("config/config.yaml", Config), load_study(path)
     check_budget(study, path, config.budget)
+    board = load_board(f"config/boards/{study.board}.yaml")
     engine = engine or study.engine
     if engine not in study.engines:
         raise UserError(f"{path} has no engine {engine}; choose one of {', '.join(study.engines)}")
@@ -90,7 +92,7 @@ def study_subject(name: str, engine: str | None = None, images: int | None = Non
     shape = read_tflite(f"models/{name}/{model}.tflite").image_shape
     return Subject(
         image,
-        ENGINES[engine].core,
+        board.processor.core(needs_mac16=ENGINES[engine].needs_mac16),
         to_int8(fit_images(examples.images, shape)),
         logits[:count],
         examples.labels if study.task_of(variant) == "classification" else None,
@@ -124,8 +126,8 @@ def verify(
         if log := finished_log(path, digest, inputs, indices):
             tell(len(inputs))
             return log
-        line = partial(emulated_line, subject.image, subject.core)
-        return capture(subject.image, inputs, indices, path, advance=tell, line=line)
+        link = partial(emulated_link, subject.image, subject.core)
+        return capture(subject.image, inputs, indices, path, advance=tell, link=link)
 
     with ThreadPoolExecutor(emulators or len(os.sched_getaffinity(0))) as pool:
         try:

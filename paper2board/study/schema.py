@@ -6,15 +6,17 @@ Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from paper2board.acquire.dataset import BoxesDataset, Dataset, ScenesDataset
+from paper2board.acquire.datasets.base import Dataset
+from paper2board.acquire.datasets.registry import KINDS
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
 from paper2board.networks.spec import NetworkSpec
+from paper2board.study.engines import ENGINES, EngineName
 from paper2board.study.recipe import Budget, Distillation, Name, Recipe
 from paper2board.tasks.detection.grid import BOX, Grid
 from paper2board.traces.columns import MeasuredTrace
@@ -23,7 +25,6 @@ VariantKind = Literal["trained", "transferred", "distilled", "fine-tuned", "prun
 Task = Literal["classification", "detection", "centroids"]
 """What a network answers: a class an image, boxes on a grid of cells, or objects' centres among cells (FOMO)."""
 
-Engine = Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"]
 Scenario = Literal[
     "unchanged",
     "indoor",
@@ -211,9 +212,9 @@ class Study(StrictModel):
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
     """The variant that goes on the board, in its released int8 form."""
-    engines: tuple[Engine, ...] = Field(default=get_args(Engine), min_length=1)
+    engines: tuple[EngineName, ...] = Field(default=tuple(ENGINES), min_length=1)
     """The engines that run it on the device (:data:`paper2board.study.engines.ENGINES`)."""
-    engine: Engine = "winograd"
+    engine: EngineName = "winograd"
     """Whose latency energy and battery life start from."""
     comparisons: dict[Name, tuple[str, str]] = Field(default_factory=dict)
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""
@@ -481,16 +482,19 @@ def _check_cells(network: NetworkSpec, where: str, classes: int) -> None:
 def check_pictures(study: Study, path: str | Path, dataset: Dataset) -> None:
     """Raise :class:`UserError` if the data set lacks the boxes that a variant of the study at ``path`` learns from,
     or has pictures of another size than an SSD's students."""
-    if not isinstance(dataset, ScenesDataset | BoxesDataset):
+    if not dataset.has_boxes:
+        kinds = " or ".join(name for name, kind in KINDS.items() if kind.has_boxes)
         for name in study.variants:
             if (task := study.task_of(name)) != "classification":
                 raise UserError(
                     f"{path}: variants.{name}: {task} is learned from boxes, but {dataset.name} is of kind"
-                    f" {dataset.kind}, which has none; name a data set of kind scenes or boxes"
+                    f" {dataset.kind}, which has none; name a data set of kind {kinds}"
                 )
         return
-    width, height = dataset.size_px
-    for name in study.ssd_students if study.ssds else ():
+    if not study.ssds or dataset.image_px is None:
+        return
+    width, height = dataset.image_px
+    for name in study.ssd_students:
         network = study.network_of(name)
         if network.input != (3, height, width):
             raise UserError(

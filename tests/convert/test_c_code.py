@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import generate
 from paper2board.convert.compression import compress_input, weight_compression
 from paper2board.convert.engine import MAX_STEPS, plan_engine
 from paper2board.convert.engine_sources import engine_flags, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest
@@ -166,7 +166,7 @@ def test_names_cannot_break_the_c(tmp_path: Path) -> None:
         '#include <stdio.h>\n#include "model.h"\n'
         'int main(void) { printf("%s|%s|%s", P2B_MODEL_NAME, P2B_CLASSES, p2b_model.layer_names[0]); return 0; }\n'
     )
-    command = ["gcc", *engine_flags(), "-Werror", f"-I{tmp_path}"]
+    command = ["gcc", *engine_flags(checks=True), "-Werror", f"-I{tmp_path}"]
     sources = [tmp_path / "main.c", tmp_path / "model.c", *engine_sources(mac16=False)]
     subprocess.run([*command, *map(str, sources), "-o", str(tmp_path / "main")], check=True)
     output = subprocess.run([str(tmp_path / "main")], capture_output=True, check=True).stdout.decode()

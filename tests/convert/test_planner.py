@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import load_board
 from paper2board.convert.c_code import write_engine
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.engine import Engine, assemble
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.lowering import lower
 from paper2board.convert.planner import Limits, board_limits, choose

@@ -66,7 +66,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 
 def compiled(cases: list[Case], sanitizer: str, folder: Path) -> Path:
     """The cases as one program."""
-    flags = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread", *engine_flags()]
+    flags = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread"]
+    flags += engine_flags(checks=True)
     declarations = "".join(
         f"extern const p2b_model_t p2b_model_{i};\n"
         f"static int8_t input_{i}[] = {{{','.join(map(str, case.inputs.ravel().tolist()))}}};\n"

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from paper2board.acquire.dataset import ScenesDataset, read_dataset
+from paper2board.acquire.datasets.registry import read_dataset
+from paper2board.acquire.datasets.scenes import ScenesDataset
 from paper2board.core import configuration
 from paper2board.core.errors import UserError
 from paper2board.networks.spec import NetworkSpec

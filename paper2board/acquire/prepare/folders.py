@@ -6,10 +6,19 @@ import numpy as np
 from tqdm import tqdm
 
 from paper2board.acquire.boxes import fit_scene
-from paper2board.acquire.dataset import SPLITS, FoldersDataset, Split
+from paper2board.acquire.datasets.base import SPLITS, Split
+from paper2board.acquire.datasets.folders import FoldersDataset
 from paper2board.acquire.photo import decode
+from paper2board.acquire.preparation import Inputs, Prepared
 from paper2board.acquire.scenes import SceneSet, gather
 from paper2board.core.errors import UserError
+
+
+def prepare(dataset: FoldersDataset, inputs: Inputs) -> Prepared:
+    """Prepare a set of kind ``folders``."""
+    scenes = read_folders(dataset)
+    about = {"dataset": dataset.name, "delivered_by": "folder", "source": dataset.path}
+    return Prepared(scenes["train"], scenes["test"], about)
 
 
 def read_folders(dataset: FoldersDataset) -> dict[Split, SceneSet]:
@@ -18,9 +27,9 @@ def read_folders(dataset: FoldersDataset) -> dict[Split, SceneSet]:
     Raise :class:`UserError` if a class has no picture in a split, or a picture cannot be decoded.
     """
     if dataset.test_share is None:
-        parts = [dataset.pictures(split) for split in SPLITS]
+        parts = [dataset.images(split) for split in SPLITS]
     else:
-        parts = _drawn(dataset.pictures("train"), dataset.test_share, dataset.seed)
+        parts = _drawn(dataset.images("train"), dataset.test_share, dataset.seed)
     return {split: _gather(dataset, part) for split, part in zip(SPLITS, parts, strict=True)}
 
 

@@ -4,8 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from paper2board.acquire.dataset import SPLITS, ScenesDataset, Split
+from paper2board.acquire.cifar10 import load_files
+from paper2board.acquire.datasets.base import SPLITS, Split
+from paper2board.acquire.datasets.scenes import ScenesDataset
+from paper2board.acquire.preparation import Inputs, Prepared
 from paper2board.acquire.scenes import SceneSet, gather, make_scenes
+
+
+def prepare(dataset: ScenesDataset, inputs: Inputs) -> Prepared:
+    """Prepare a set of kind ``scenes``; the inputs are the files of the set whose images are pasted.
+
+    A scene depends on the set's configuration and its own number alone, and no test scene shows a training image.
+    """
+    names = inputs.needed[dataset.of].classes
+    train, test = (
+        compose_scenes(dataset, split, *load_files(inputs.files[split]), names) for split in SPLITS
+    )
+    about = {"dataset": dataset.name, "delivered_by": "composition", "source": dataset.of}
+    return Prepared(train, test, about)
 
 
 def compose_scenes(
