@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_calls import Call, Make
-from paper2board.integer_model import IntegerModel, Softmax, Tensor, softmax_parameters
 
-from paper2board.convert import reference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware.runner import Target
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.tensor import Tensor
 
 TARGETS = pytest.mark.parametrize("target", [Target.HOST_SANITIZED, Target.LX106])
 SEEDS = st.lists(st.integers(0, 2**32 - 1), min_size=40, max_size=40, unique=True)
@@ -240,8 +242,9 @@ def softmax(rng: np.random.Generator, pixels: int, depth: int, scale: float, bet
     x = int8(rng, 1, pixels, depth)
     x[:, : pixels // 2] = rng.choice(np.array([-128, 127], np.int8), x[:, : pixels // 2].shape)
     tensors = (Tensor("x", x.shape, scale, 0), Tensor("y", x.shape, 1 / 256, -128))
-    model = IntegerModel("softmax", tensors, (Softmax("softmax", (0,), 1, beta),), 0, 1)
-    factor, shift, lowest = softmax_parameters(model, model.ops[0])
+    op = Softmax("softmax", (0,), 1, beta)
+    model = IntegerModel("softmax", tensors, (op,), 0, 1)
+    factor, shift, lowest = op.parameters(model.tensors)
     fields = {"pixels": pixels, "depth": depth, "multiplier": factor, "shift": shift, "diff_min": lowest}
     expected = reference.run(write_flatbuffer(model), x[None])
     return [Call("p2b_softmax", "p2b_softmax_t", fields, [x[0]], x.size)], expected

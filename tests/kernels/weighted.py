@@ -7,12 +7,12 @@ from typing import Any
 import definitions
 import numpy as np
 from kernel_calls import Call
-from paper2board.integer_model import largest_accumulators
 
 from paper2board.convert.kernels import mac16, paper, portable, winograd
 from paper2board.convert.kernels.layer import Convolution, Packed, Product
 from paper2board.convert.kernels.requantization import channels
 from paper2board.firmware.runner import Target
+from paper2board.model.operators.weighted import largest_accumulators
 
 CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
     "p2b_conv2d_paper": paper.conv2d,
