@@ -307,7 +307,7 @@ def _mlperf(options: argparse.Namespace) -> int:
     subject = study_subject(options.study)
     opened = serial_link(options.port) if options.port else emulated_link(subject.image, subject.core)
     with opened as link:
-        print(benchmark(link, subject.inputs, subject.labels))
+        print(benchmark(link, subject.inputs, subject.class_labels))
     return 0
 
 

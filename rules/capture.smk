@@ -53,7 +53,7 @@ rule summarise_device:
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         digests=data_digests,
-        code=code("summarise_device"),
+        code=part_code("summarise_device", "device", tasks=lambda w: [device_task(w)]),
     message:
         "{wildcards.study}: summarising the device's latency and memory"
     script:

@@ -36,8 +36,8 @@ rule generate_boxes:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        grid=lambda w: Grid.of(*output_of(w, "detection")).model_dump(),
-        code=code("generate_boxes"),
+        task=device_task,
+        code=part_code("generate_boxes", "device", tasks=lambda w: [device_task(w)]),
     message:
         "{wildcards.study}: generating the device's tables of boxes"
     script:

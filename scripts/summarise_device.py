@@ -9,16 +9,16 @@ from pathlib import Path
 
 from paper2board.acquire.examples import load_examples
 from paper2board.boards.board import Cpu, Memory
-from paper2board.capture.board_fit import accuracy_on_device, board_memory_metrics, engine_memory_metrics
-from paper2board.capture.boxes_metrics import boxes_parity
+from paper2board.capture.board_fit import board_memory_metrics, engine_memory_metrics
 from paper2board.capture.log import check_origin, read_log
 from paper2board.capture.metrics import device_metrics, engine_gain, memory_metrics, split_gain
+from paper2board.capture.task_metrics import task_metrics
 from paper2board.convert.manifest import Manifest
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.core.errors import UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
 from paper2board.core.scripting import running, snakemake
+from paper2board.evaluate.outputs import integer_layout
 from paper2board.firmware.image import image_digest
 from paper2board.networks.pixels import fit_images, to_int8
 from paper2board.study.engines import ENGINES
@@ -66,17 +66,8 @@ if __name__ == "__main__":
             gain = split_gain(logs["paper-split"], logs["paper-nosplit"], chains["paper-split"])
             metrics["gain.interior-split"] = gain
         main = snakemake.params.main
-        if snakemake.params.task == "classification":
-            accuracy = accuracy_on_device(logs[main], examples.labels, chains[main])
-            metrics[f"device.{main}.accuracy"] = accuracy
-        if snakemake.params.task == "detection":
-            for engine, log in logs.items():
-                found = metrics[f"device.{engine}.boxes-vs-python"] = boxes_parity(log, model, chains[engine])
-                if found.value:
-                    raise UserError(
-                        f"{engine}: the device's boxes differ in {found.value} images; this is a defect of"
-                        " paper2board, report it"
-                    )
+        layout = integer_layout(model)
+        metrics |= task_metrics(snakemake.params.task, logs, main, layout, examples, chains)
         metrics |= memory_metrics(logs[main], model, chains[main])
         metrics |= board_memory_metrics(logs[main], manifests[main], memory, chains[main])
         write_metrics(snakemake.output.metrics, metrics)

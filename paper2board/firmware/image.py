@@ -84,9 +84,9 @@ def build_device_image(
 
     ``split``: the ``paper`` back end's convolutions have the interior/boundary split; without it, they check every
     tap. ``boxes``: a detector's tables, a header called ``boxes.h`` that
-    :func:`paper2board.tasks.detection.boxes.tables_header` writes. The same sources and compiler give the same
-    bytes in every folder. Raise :class:`UserError` without compiler or generated C. Raise :class:`DoesNotFitError`
-    if the network does not fit the ESP32's memory.
+    :func:`paper2board.tasks.detection.integer_decode.tables_header` writes. The same sources and compiler give the
+    same bytes in every folder. Raise :class:`UserError` without compiler or generated C. Raise
+    :class:`DoesNotFitError` if the network does not fit the ESP32's memory.
     """
     folder = Path(model_folder)
     compiler = shutil.which(COMPILER)

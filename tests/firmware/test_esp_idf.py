@@ -36,14 +36,14 @@ from paper2board.model.operators.moving import Reshape
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.weighted import Conv2D, FullyConnected
 from paper2board.model.tensor import Tensor
-from paper2board.tasks.detection.boxes import (
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.integer_decode import (
     Quantization,
     decode_int8,
     int8_tables,
     suppress_int8,
     tables_header,
 )
-from paper2board.tasks.detection.grid import Grid
 
 IDF = ROOT / "tests" / "firmware" / "idf"
 MAIN = PROJECT / "main"

@@ -17,6 +17,7 @@ from weighted import (
     targets,
 )
 
+from paper2board.bench.fuzz_engine import kernels
 from paper2board.firmware.runner import Target
 
 FEW = settings(max_examples=2, suppress_health_check=list(HealthCheck))
@@ -115,6 +116,12 @@ def test_a_fully_connected_layer_is_its_definition(kernel: str, target: Target, 
         ("greatest weights", ProductTest.draw(2000, 8, seed=4, extreme=True)),
     ]
     assert check(tests, {kernel: FULLY_CONNECTED[kernel]}, target, make_calls) == len(tests)
+
+
+def test_every_kernel_has_a_test() -> None:
+    common = ("max_pool2d", "average_pool2d", "add", "mean", "pad", "softmax", "concatenation")
+    tested = {*CONV2D, *DEPTHWISE_CONV2D, *FULLY_CONNECTED, *(f"p2b_{name}" for name in common)}
+    assert tested == set(kernels())
 
 
 # --- drawn layers ---------------------------------------------------------------------------------------

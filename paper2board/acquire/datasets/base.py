@@ -11,6 +11,8 @@ from paper2board.core.strict import StrictModel
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
+LabelKind = Literal["classes", "boxes"]
+"""What a network can learn of an example: its class, or the objects in it."""
 SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Side = Annotated[int, Field(ge=16, le=2048)]
 """Pixels."""
@@ -41,8 +43,8 @@ class Dataset(StrictModel):
     classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=256)
     """Their names; a label is a place in this list."""
 
-    has_boxes: ClassVar[bool] = False
-    """Whether each object has a box, so that detectors and centroids can be trained on it."""
+    labels: ClassVar[frozenset[LabelKind]] = frozenset({"classes"})
+    """What the examples come with, and so what tasks can be trained on them."""
 
     @model_validator(mode="after")
     def _classes_differ(self) -> Self:

@@ -11,6 +11,7 @@ from paper2board.acquire.datasets.base import (
     IMAGE_SUFFIXES,
     ImageDataset,
     ImageFit,
+    LabelKind,
     Parse,
     SetName,
     parse_named,
@@ -119,7 +120,7 @@ class BoxesDataset(ImageDataset):
     stand_in: SetName | None = None
     """A set of kind scenes, used where no source delivers."""
 
-    has_boxes: ClassVar[bool] = True
+    labels: ClassVar[frozenset[LabelKind]] = frozenset({"classes", "boxes"})
     preparer: ClassVar[str] = "paper2board.acquire.prepare.boxes"
     content_module: ClassVar[str | None] = "paper2board.acquire.boxes"
     """How images become scenes, not how they are fetched: that changes no byte of them."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from paper2board.acquire.datasets.base import ImageDataset, Parse, SetName, parse_named
+from paper2board.acquire.datasets.base import ImageDataset, LabelKind, Parse, SetName, parse_named
 from paper2board.acquire.scene_recipe import SceneRecipe
 from paper2board.core.errors import UserError
 
@@ -28,7 +28,7 @@ class ScenesDataset(ImageDataset):
     recipe: SceneRecipe = SceneRecipe()
     """What is drawn."""
 
-    has_boxes: ClassVar[bool] = True
+    labels: ClassVar[frozenset[LabelKind]] = frozenset({"classes", "boxes"})
     preparer: ClassVar[str] = "paper2board.acquire.prepare.scenes"
 
     @model_validator(mode="after")
