@@ -110,6 +110,12 @@ typedef struct {
     int32_t zero_point, low, high;    /* of the output */
 } p2b_add_t;
 
+/* A function of one int8, such as LOGISTIC, of a row of n values: 256 values for q = 0 .. 127, -128 .. -1. */
+typedef struct {
+    int32_t n;
+    const int8_t *table;
+} p2b_table_t;
+
 /* MEAN over all pixels of an in_h x in_w x in_c input. out[0]: in_c values. */
 typedef struct {
     int32_t pixels, channels;
@@ -142,7 +148,7 @@ typedef struct {
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */
-p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: the deck's loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected
