@@ -299,10 +299,8 @@ def _mlperf(options: argparse.Namespace) -> int:
 
 
 def _new_study(options: argparse.Namespace) -> int:
-    from paper2board.new_study.new_study import (  # with jinja2, perhaps torch: not for `--help`
-        Request,
-        new_study,
-    )
+    from paper2board.new_study.entry import new_study  # with jinja2, perhaps torch: not for `--help`
+    from paper2board.new_study.request import Request
 
     print(
         new_study(

@@ -6,7 +6,7 @@ chooses the deck's interior/boundary split of convolutions.
 
 from pathlib import Path
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.image import build_device_image
 
 if __name__ == "__main__":

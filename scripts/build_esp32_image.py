@@ -10,7 +10,7 @@ from pathlib import Path
 from paper2board.core.errors import DoesNotFitError
 from paper2board.core.evidence import Kind, counted, write_metrics
 from paper2board.core.files import digest, write_text
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.esp32 import write_flash_image, write_whole_flash
 from paper2board.firmware.image import Port, build_device_image, read_image
 

@@ -5,7 +5,7 @@ Inputs: generated C, firmware sources. Output: libhost.so, which evaluation and 
 
 from pathlib import Path
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.host import build_host
 
 if __name__ == "__main__":

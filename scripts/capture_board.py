@@ -23,7 +23,7 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import Log, running
+from paper2board.core.scripting import Log, running, snakemake
 from paper2board.evaluate.logits import load_test, read_logits
 from paper2board.firmware.flash import flash
 from paper2board.firmware.image import image_digest

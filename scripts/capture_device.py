@@ -13,7 +13,7 @@ from tqdm import tqdm
 from paper2board.capture.capture import capture
 from paper2board.capture.link import emulated_line
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test
 from paper2board.networks.pixels import to_int8
 

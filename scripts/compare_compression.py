@@ -10,7 +10,7 @@ from paper2board.acquire.examples import load_examples
 from paper2board.convert.compression import compress_input, weight_compression
 from paper2board.convert.manifest import Manifest
 from paper2board.core.evidence import Kind, counted, write_metrics
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.pixels import to_int8
 
 if __name__ == "__main__":

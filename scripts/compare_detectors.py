@@ -9,7 +9,7 @@ from paper2board.boards.board import Cpu, Memory
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import read_metrics, write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.comparison import comparison_metrics, modelled
 
 if __name__ == "__main__":

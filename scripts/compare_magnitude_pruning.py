@@ -11,7 +11,7 @@ from paper2board.acquire.examples import load_examples
 from paper2board.compress.magnitude_pruning import zero_share
 from paper2board.core.evidence import Kind, counted, write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import read_logits
 from paper2board.networks.network import read_weights
 from paper2board.tasks.classification.scores import accuracy_evidence, correct

@@ -7,9 +7,9 @@ file. Method: exact counts with batch normalisation folded; MACs count padding a
 from pathlib import Path
 
 from paper2board.core.evidence import Kind, counted, write_metrics
-from paper2board.core.scripting import running
-from paper2board.model.integer_model import Weighted, read
-from paper2board.model.integer_model import macs as integer_macs
+from paper2board.core.scripting import running, snakemake
+from paper2board.model.file import read
+from paper2board.model.operators.weighted import Weighted
 from paper2board.networks.counts import macs, parameters, resnet18_parameters
 from paper2board.networks.network import read_weights
 from paper2board.train.ssd import count_macs, count_parameters, is_ssd, read_ssd
@@ -47,7 +47,7 @@ if __name__ == "__main__":
             if name not in total:  # imported: there is no float network to count
                 count = sum(weights.size + bias.size for weights, bias in arrays)
                 metrics[f"parameters.{name}"] = counted(count, "1", "weights and biases of the int8 file")
-                multiplications = sum(integer_macs(model, op) for op in model.ops)
+                multiplications = model.macs
                 metrics[f"macs.{name}"] = counted(
                     multiplications, "1", "multiply-accumulates of one inference"
                 )

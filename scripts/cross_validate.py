@@ -12,7 +12,7 @@ import torch
 from paper2board.acquire.examples import load_examples
 from paper2board.core.evidence import Evidence, Kind, write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
 from paper2board.networks.pixels import fit_images
 from paper2board.networks.tensors import to_tensor

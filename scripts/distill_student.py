@@ -4,7 +4,7 @@ Inputs: data set, splits, teacher weights. Outputs: weights and history. Method:
 alpha · T² · KL + (1 − alpha) · cross entropy; T and alpha of the study (the detector paper: 3 and 0.7).
 """
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
 from paper2board.networks.network import write_weights
 from paper2board.train.stage import new_network, train_job, write_history

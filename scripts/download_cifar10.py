@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paper2board.acquire.acquisition import acquire
 from paper2board.acquire.datasets.registry import read_dataset
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 
 if __name__ == "__main__":
     with running(snakemake):

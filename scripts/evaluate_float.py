@@ -5,7 +5,7 @@ the deck's int8 round trip (slide "Quantization": symmetric, per tensor, dequant
 """
 
 from paper2board.compress.quantize import deck_round_trip
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, write_logits
 from paper2board.networks.inference import configure, predict
 from paper2board.networks.network import folded, read_weights

@@ -14,9 +14,9 @@ from paper2board.acquire.scenes import SceneSet
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.host import HostModel
-from paper2board.model.integer_model import read
+from paper2board.model.file import read
 from paper2board.networks.pixels import fit_images, to_int8
 from paper2board.tasks.detection.boxes import Detections
 from paper2board.tasks.detection.grid import Grid

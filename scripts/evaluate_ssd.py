@@ -4,7 +4,7 @@ Inputs: test images, weights. Output: its answers on its student's grid (.npy), 
 confident default box of each cell.
 """
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, write_logits
 from paper2board.networks.inference import configure, predict
 from paper2board.networks.tensors import to_tensor

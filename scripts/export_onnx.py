@@ -10,7 +10,7 @@ from paper2board.acquire.examples import load_examples
 from paper2board.convert.onnx_export import check_onnx, export_onnx
 from paper2board.core.evidence import Evidence, Kind, write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
 from paper2board.networks.network import folded, read_weights
 from paper2board.networks.pixels import fit_images

@@ -4,7 +4,7 @@ Input: the weights' configuration. Output: the weights (safetensors, float32, to
 first source of the configuration whose file has its sha256 wins; see ``paper2board.train.pretrained``.
 """
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.train.pretrained import fetch_pretrained
 from paper2board.train.pretrained_config import read_pretrained_config
 

@@ -4,7 +4,7 @@ Inputs: data set, splits, the parent's weights, the teacher's if the study names
 history. Method: slide "Pre-Deployment: Fine Tuning"; ``paper2board.train.loop``.
 """
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
 from paper2board.networks.network import read_weights, write_weights
 from paper2board.train.stage import train_job, write_history

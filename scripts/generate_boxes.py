@@ -4,8 +4,8 @@ Input: the IntegerModel. Output: C header. Method: ``firmware/app/p2b_boxes.h``.
 """
 
 from paper2board.core.files import write_text
-from paper2board.core.scripting import running
-from paper2board.model.integer_model import read
+from paper2board.core.scripting import running, snakemake
+from paper2board.model.file import read
 from paper2board.tasks.detection.boxes import Quantization, int8_tables, tables_header
 from paper2board.tasks.detection.grid import Grid
 

@@ -5,7 +5,7 @@ inference and prints what it has allocated; the engine's memory plans are comput
 """
 
 from paper2board.core.evidence import write_metrics
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.arena import arena_metrics
 
 if __name__ == "__main__":

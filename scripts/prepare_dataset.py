@@ -12,7 +12,7 @@ from paper2board.acquire.datasets.registry import read_datasets
 from paper2board.acquire.preparation import Inputs, prepare
 from paper2board.acquire.scenes import write_scenes
 from paper2board.core.files import write_json
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 
 if __name__ == "__main__":
     with running(snakemake) as log:

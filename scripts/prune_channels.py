@@ -5,7 +5,7 @@ Compression: Structured Pruning"; the dependency graph is torch-pruning's.
 """
 
 from paper2board.compress.channel_pruning import prune_channels
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.network import read_weights, write_weights
 
 if __name__ == "__main__":

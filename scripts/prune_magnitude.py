@@ -4,7 +4,7 @@ Input: weights. Output: weights of the same size. For comparison with structured
 """
 
 from paper2board.compress.magnitude_pruning import prune_magnitude, zero_share
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.network import read_weights, write_weights
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from paper2board.acquire.datasets.base import STAND_IN
 from paper2board.acquire.examples import load_examples
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.report.figures import Details
 from paper2board.report.render import render
 

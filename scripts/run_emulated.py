@@ -16,7 +16,7 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import DoesNotFitError, UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, read_logits
 from paper2board.firmware import runner
 from paper2board.networks.pixels import to_int8
@@ -36,11 +36,11 @@ if __name__ == "__main__":
         for name, tflite, golden in zip(params.names, files.tflite, files.tflm, strict=True):
             model = read_tflite(tflite)
             try:
-                ready = choose(model, engine.backend, limits)
+                chosen = choose(model, engine.backend, limits)
             except DoesNotFitError as error:
                 log(f"{name}: does not fit the board ({error})")
-                ready = choose(model, engine.backend, RUNNER_LIMITS)
-            write_engine(ready, folder / name)
+                chosen = choose(model, engine.backend, RUNNER_LIMITS)
+            write_engine(chosen, folder / name)
             golden_outputs = read_logits(golden)[: params.images]
             images = load_test(files.data, len(golden_outputs), model.image_shape)
             [result] = runner.run([(folder / name, to_int8(images))], target, library, folder / "run")

@@ -3,7 +3,7 @@
 Inputs: test images, host library. Output: int8 logits (.npy).
 """
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, write_logits
 from paper2board.firmware.host import HostModel
 from paper2board.networks.pixels import to_int8

@@ -8,7 +8,7 @@ from functools import partial
 from tqdm import tqdm
 
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, write_logits
 from paper2board.evaluate.tflite_micro import run
 from paper2board.networks.pixels import to_int8

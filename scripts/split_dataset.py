@@ -6,7 +6,7 @@ for all seeds of training, so that these differ in nothing else.
 
 from paper2board.acquire.examples import load_examples
 from paper2board.acquire.splits import make_splits, save_splits
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -7,7 +7,7 @@ Inputs: logits of every variant, scheme and seed; their weights; labels. Outputs
 from paper2board.acquire.examples import load_examples
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest, write_json
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import read_logits
 from paper2board.evaluate.schemes import METHODS
 from paper2board.tasks.classification.scores import (

@@ -8,7 +8,7 @@ within a fifth of the image (Edge Impulse's distance); bootstrap over images for
 from paper2board.acquire.examples import load_examples
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import read_logits
 from paper2board.evaluate.schemes import METHODS
 from paper2board.tasks.centroids.scores import SCORES, Cells, counts, found_centroids, score_evidence, truths

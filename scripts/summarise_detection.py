@@ -11,10 +11,11 @@ from paper2board.acquire.examples import load_examples
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest, write_json
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import read_logits
 from paper2board.evaluate.schemes import FLOAT, METHODS
-from paper2board.model.integer_model import Tensor, read
+from paper2board.model.file import read
+from paper2board.model.tensor import Tensor
 from paper2board.networks.network import read_weights
 from paper2board.tasks.detection.boxes import Detections
 from paper2board.tasks.detection.grid import Grid

@@ -18,7 +18,7 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.image import image_digest
 from paper2board.networks.pixels import fit_images, to_int8
 from paper2board.study.engines import ENGINES

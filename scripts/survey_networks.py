@@ -12,7 +12,7 @@ from pathlib import Path
 from paper2board.boards.board import load_board, load_platform
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import write_text
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.survey import guide_code
 from paper2board.survey.boards import boards_metrics
 from paper2board.survey.survey import graphs, load_survey, metrics, row, table

@@ -9,7 +9,7 @@ import torch
 from paper2board.acquire.examples import load_examples
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import write_json
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.energy.host_latency import host_metrics, measure, processor_name
 from paper2board.firmware.host import HostModel
 from paper2board.networks.inference import configure

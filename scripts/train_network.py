@@ -4,7 +4,7 @@ Inputs: data set, splits. Outputs: weights (safetensors) and history (CSV, one r
 SGD with crop and flip, see ``paper2board.train.loop``.
 """
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
 from paper2board.networks.network import write_weights
 from paper2board.train.stage import new_network, train_job, write_history

@@ -8,8 +8,9 @@ et al. 2018).
 from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.calibration import calibration_pixels, origin
 from paper2board.compress.quantize import Observer, to_integer_model
-from paper2board.core.scripting import running
-from paper2board.model.integer_model import renamed, write
+from paper2board.core.scripting import running, snakemake
+from paper2board.model.file import write
+from paper2board.model.integer_model import renamed
 from paper2board.networks.inference import configure
 from paper2board.networks.network import folded, read_weights
 from paper2board.train.stage import train_job, write_history

@@ -10,7 +10,7 @@ import torch
 from paper2board.acquire.examples import load_examples
 from paper2board.acquire.splits import load_splits
 from paper2board.core.errors import UserError
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
 from paper2board.study.recipe import Recipe
 from paper2board.tasks.detection.grid import Grid

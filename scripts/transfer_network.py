@@ -5,7 +5,7 @@ Method: torchvision's weights into the layers of the same name, ImageNet's norma
 head from scratch; then trained as any network, see ``paper2board.train.loop``.
 """
 
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
 from paper2board.networks.network import write_weights
 from paper2board.train.mobilenet import load_imagenet

@@ -13,7 +13,7 @@ from paper2board.capture.metrics import differing
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, read_metrics, write_metrics
 from paper2board.core.files import digest
-from paper2board.core.scripting import running
+from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import read_logits
 from paper2board.firmware.image import image_digest
 

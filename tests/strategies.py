@@ -5,26 +5,15 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from paper2board.model.integer_model import (
-    INT8_MAX,
-    INT8_MIN,
-    SOFTMAX_MAX_DEPTH,
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Padding,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-    pad_before,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import INT8_MAX, INT8_MIN, Padding, Tensor, pad_before
 
 _activations = st.sampled_from(["NONE", "RELU", "RELU6"])
 _paddings = st.sampled_from(["SAME", "VALID"])
@@ -192,7 +181,7 @@ class _Graph:
     def softmax(self) -> None:
         source = self.any_tensor()
         shape = self.tensors[source].shape
-        if shape[-1] > SOFTMAX_MAX_DEPTH:
+        if shape[-1] > Softmax.MAX_DEPTH:
             return
         beta = self.draw(st.one_of(st.just(1.0), st.floats(0.125, 8, width=32)))
         self.ops.append(Softmax(self.name("softmax"), (source,), self.tensor(shape, 1 / 256, INT8_MIN), beta))

@@ -24,8 +24,9 @@ from paper2board.boards.backends import Backend
 from paper2board.boards.board import Cpu, load_board
 from paper2board.boards.families import FAMILIES
 from paper2board.boards.latency import latency
-from paper2board.convert import c_code
+from paper2board.convert.c_code import write_engine
 from paper2board.convert.c_layers import weighted_layer
+from paper2board.convert.engine import Engine, plan_engine
 from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
@@ -145,8 +146,8 @@ def measure(
             inputs = random_inputs(model.tensors[model.input].shape, INPUTS, seed=1)
             if name not in golden:
                 golden[name] = reference.run(write_flatbuffer(model), inputs).reshape(INPUTS, -1)
-            ready = c_code.engine(model, backend, streaming=streaming)
-            manifest = c_code.write_engine(ready, folder / "model")
+            engine = plan_engine(model, backend, streaming=streaming)
+            manifest = write_engine(engine, folder / "model")
             # An image of its own: its code is what this network needs.
             [result] = runner.run([(folder / "model", inputs)], target, libraries[target], folder / "run")
             if backend is Backend.PAPER and not streaming:
@@ -172,7 +173,7 @@ def measure(
                 paper_ratio=paper[name] / result.instructions,
                 differing=int(np.count_nonzero(result.outputs != golden[name])),
             )
-            yield row, _samples(model, ready, result.layers)
+            yield row, _samples(model, engine, result.layers)
 
 
 def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
@@ -187,10 +188,10 @@ def _target(backend: Backend) -> Target:
     return Target(FAMILIES["esp32"].core(needs_mac16=backend.needs_mac16))
 
 
-def _samples(model: IntegerModel, ready: c_code.Engine, counts: dict[str, int]) -> list[_Sample]:
+def _samples(model: IntegerModel, engine: Engine, counts: dict[str, int]) -> list[_Sample]:
     """Return kernel, features and instructions of the layers with weights."""
     found = []
-    for step, packed in zip(ready.steps, ready.packed, strict=True):
+    for step, packed in zip(engine.steps, engine.packed, strict=True):
         layer = weighted_layer(model, step) if packed else None
         if packed and layer:
             found.append((packed.function, cost.features(layer, packed), counts[step.name]))

@@ -107,7 +107,7 @@ def prove(
         if libraries is None:
             libraries = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             for target in BACKENDS:
-                kernel_library(target, libraries)
+                kernel_library(target, libraries, checks=True)
         prove_batch = partial(_prove_batch, libraries=libraries)
         if workers > 1:
             # Ctrl-C is for this process; it ends the others.

@@ -16,24 +16,15 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 
 from paper2board.compress.quantize import QuantizationParameters, fake_quantize, parameters_of_range
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import (
-    Activation,
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Padding,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-    pad_before,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import Activation, Padding, Tensor, pad_before
 
 CALIBRATION_INPUTS = 16
 _INPUT = QuantizationParameters(1 / 255, -128)

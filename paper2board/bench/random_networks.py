@@ -11,28 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from paper2board.model.integer_model import (
-    INT8_MAX,
-    INT8_MIN,
-    SOFTMAX_MAX_DEPTH,
-    Activation,
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Padding,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-    pad_before,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.simulate import activations
+from paper2board.model.tensor import INT8_MAX, INT8_MIN, Activation, Padding, Tensor, pad_before
 
 MAX_SIDE = 14
 MAX_CHANNELS = 40
@@ -58,7 +46,7 @@ def random_network(seed: int) -> IntegerModel:
             graph.grow(graph.vector_blocks)
     # At least one op computes something.
     graph.grow((graph.image_blocks if len(graph.shape) == 3 else graph.vector_blocks)[:8])
-    if graph.chance(0.2) and 1 < graph.shape[-1] <= SOFTMAX_MAX_DEPTH:
+    if graph.chance(0.2) and 1 < graph.shape[-1] <= Softmax.MAX_DEPTH:
         graph.grow((graph.softmax,))
     return graph.model(f"random{seed}")
 

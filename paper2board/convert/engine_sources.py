@@ -18,7 +18,8 @@ def engine_sources(*, mac16: bool) -> list[Path]:
     return sorted(file for file in files if mac16 or "mac16" not in (file.stem + file.parent.name))
 
 
-def engine_flags(*, split: bool = True) -> list[str]:
+def engine_flags(*, split: bool = True, checks: bool = False) -> list[str]:
     """Return language, include folder and which version of the ``paper`` kernels: with the deck's
-    interior/boundary split or without."""
-    return ["-std=c11", f"-I{ENGINE}", f"-DP2B_SPLIT={int(split)}", *SECTIONS]
+    interior/boundary split or without. ``checks``: a broken precondition ends the program (p2b_assert.h)."""
+    flags = ["-std=c11", f"-I{ENGINE}", f"-DP2B_SPLIT={int(split)}", *SECTIONS]
+    return [*flags, "-DP2B_CHECKS=1"] if checks else flags

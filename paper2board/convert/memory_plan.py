@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
-from paper2board.convert.steps import Operand, Step, row_bytes, rows, storage
+from paper2board.convert.lowering import storage
+from paper2board.convert.steps import Operand, Step, row_bytes, rows
 from paper2board.model.integer_model import IntegerModel
 
 ALIGNMENT = 16

@@ -1,6 +1,14 @@
-"""What every workflow script needs: its log, and mistakes told in one sentence."""
+"""What every workflow script needs: Snakemake's object, its log, and errors of the user in one sentence.
+
+``from paper2board.core.scripting import running, snakemake`` gives a script the object that Snakemake passes to it.
+A script that is run alone, for debugging, gets the object of the job that its arguments name, with all inputs and
+parameters; no other job runs::
+
+    python scripts/split_dataset.py study=esp32-wroom-cifar10
+"""
 
 import fcntl
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,6 +19,39 @@ from typing import Any, TextIO
 from paper2board.core.errors import UserError
 
 Log = Callable[[str], None]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "snakemake":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    given = getattr(sys.modules["__main__"], "snakemake", None)
+    return given or _job(Path(sys.argv[0]), dict(each.partition("=")[::2] for each in sys.argv[1:]))
+
+
+def _job(script: Path, wildcards: dict[str, str]) -> Any:
+    """Return Snakemake's object for the rule of a script, which has its name, and these wildcards."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.dag import DAG
+    from snakemake.exceptions import WorkflowError
+    from snakemake.jobs import Job
+    from snakemake.script import Snakemake
+    from snakemake.settings.types import ResourceSettings
+
+    try:
+        with SnakemakeApi() as api:
+            flow = api.workflow(ResourceSettings(cores=os.cpu_count()), snakefile=Path("Snakefile"))
+            flow.dag()
+            rule = flow._workflow.get_rule(script.stem)
+            if wildcards.keys() != rule.wildcard_names:
+                wanted = " ".join(f"{name}=…" for name in sorted(rule.wildcard_names)) or "no arguments"
+                sys.exit(f"{script}: name the job with {wanted}")
+            job = Job(rule, DAG(flow._workflow, rules=[rule]), wildcards)
+            files = job.input, job.output, job.params, job.wildcards
+            return Snakemake(
+                *files, job.threads, job.resources, job.log, flow._workflow.config, rule.name, None
+            )
+    except WorkflowError as error:
+        sys.exit(f"{script}: {error}")
 
 
 @contextmanager
@@ -32,15 +73,15 @@ def running(snakemake: Any) -> Iterator[Log]:
             fcntl.flock(stream, fcntl.LOCK_EX)
         stream.truncate(0)
         try:
-            yield lambda text: _tell(text, stream, f"{snakemake.rule}: ")
+            yield lambda text: _write_line(text, stream, f"{snakemake.rule}: ")
         except UserError as error:
-            _tell(str(error), stream, f"{snakemake.rule}: ")
+            _write_line(str(error), stream, f"{snakemake.rule}: ")
             sys.exit(1)
         except Exception:
             traceback.print_exc(file=stream)
             raise
 
 
-def _tell(text: str, stream: TextIO, prefix: str) -> None:
+def _write_line(text: str, stream: TextIO, prefix: str) -> None:
     print(text, file=stream, flush=True)
     print(prefix + text, file=sys.stderr, flush=True)

@@ -95,10 +95,11 @@ class _TooLargeError(Exception):
     """An image does not fit the emulator's memory."""
 
 
-def kernel_library(target: Target, folder: str | Path) -> Path:
+def kernel_library(target: Target, folder: str | Path, *, checks: bool = False) -> Path:
     """Compile the engine and every kernel of ``target`` into the archive ``folder``/<target>/libp2b.a.
 
-    Raise :class:`UserError` without the compiler.
+    ``checks``: a kernel whose precondition is broken ends the program with :class:`RunError`; this costs
+    instructions. Raise :class:`UserError` without the compiler.
     """
     folder = Path(folder).resolve() / target
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,7 @@ def kernel_library(target: Target, folder: str | Path) -> Path:
     objects = []
     for source in engine_sources(mac16=target.has_mac16):
         objects.append(folder / f"{source.parent.name}-{source.name}.o")
-        _compile(target, [str(source), "-c", "-o", str(objects[-1])])
+        _compile(target, [str(source), "-c", "-o", str(objects[-1])], checks=checks)
     _tool([f"{target.prefix}ar", "rcsD", str(archive), *map(str, objects)])
     return archive
 
@@ -147,7 +148,11 @@ def _run(
         middle = len(group) // 2
         halves = (group[:middle], group[middle:])
         return [result for half in halves for result in _run(cases, half, target, library, folder)]
-    return _parse(_execute(image, target, cases, group), _code_bytes(image, target))
+    lines, failure = execute(image, target)
+    if failure:
+        begun = [int(line.removeprefix("network ")) for line in lines if line.startswith("network ")]
+        raise RunError(cases[group[begun[-1]] if begun else group[0]][0], failure)
+    return _parse(lines, _code_bytes(image, target))
 
 
 def _link(
@@ -181,22 +186,33 @@ def _link(
             ]
         )
     )
+    objects = [folder / f"{index}.o" for index in group]
+    return link([source, RUNNER / "runner.c", *objects], target, library, folder)
+
+
+def link(files: Sequence[Path], target: Target, library: Path, folder: Path) -> Path:
+    """Make C files and objects a program, compiled in ``folder``; return it.
+
+    The files have ``app_start``, where the program begins; it prints lines, the last of them ``end``, and calls
+    ``runner_exit`` (``firmware/runner/runner.h``).
+    """
     image = folder / "image"
     port = [RUNNER / "host.c"]
     options: list[str] = []
     if target.emulated:
         port = [RUNNER / "xtensa.S", PORTS / Port.EMULATOR / "port.c", *sorted(XTENSA.glob("*.[Sc]"))]
         options = [f"-I{XTENSA}", f"-Wl,-T,{RUNNER / 'runner.ld'}", "-Wl,--build-id=none", "-lgcc"]
-    objects = [folder / f"{index}.o" for index in group]
-    command = [*map(str, [source, RUNNER / "runner.c", *port, *objects, library]), *options]
+    command = [*map(str, [*files, *port, library]), *options]
     _compile(target, [*command, "-Wl,--gc-sections", "-o", str(image)], folder)
     return image
 
 
-def _compile(target: Target, arguments: list[str], folder: Path | None = None) -> None:
+def _compile(
+    target: Target, arguments: list[str], folder: Path | None = None, *, checks: bool = False
+) -> None:
     """Run the target's compiler in ``folder`` with the flags and include folders that everything has."""
-    command = [f"{target.prefix}gcc", *target.flags, *engine_flags(), *WARNINGS, f"-I{RUNNER}"]
-    _tool([*command, f"-I{APPLICATION}", *arguments], folder)
+    command = [f"{target.prefix}gcc", *target.flags, *engine_flags(checks=checks), *WARNINGS]
+    _tool([*command, f"-I{RUNNER}", f"-I{APPLICATION}", *arguments], folder)
 
 
 def _tool(command: list[str], folder: Path | None = None) -> str:
@@ -213,10 +229,8 @@ def _tool(command: list[str], folder: Path | None = None) -> str:
     return result.stdout
 
 
-def _execute(
-    image: Path, target: Target, cases: Sequence[tuple[Path, np.ndarray]], group: range
-) -> list[str]:
-    """Run an image and return the lines that it printed; ``firmware/runner/runner.c`` says which."""
+def execute(image: Path, target: Target) -> tuple[list[str], str]:
+    """Run a program that :func:`link` made; return the lines before ``end``, and why that did not come."""
     output = image.with_suffix(".txt")
     command = [str(image)]
     if target.emulated:
@@ -237,11 +251,10 @@ def _execute(
         except subprocess.TimeoutExpired:
             what = f"no end after {TIMEOUT_S:g} s"
     lines = output.read_text().splitlines()
-    if lines[-1:] != ["end"]:
-        begun = [int(line.removeprefix("network ")) for line in lines if line.startswith("network ")]
-        said = [line for line in lines[-1:] if line.startswith("e-")]
-        raise RunError(cases[group[begun[-1]] if begun else group[0]][0], "; ".join([*said, what]))
-    return lines[:-1]
+    if lines[-1:] == ["end"]:
+        return lines[:-1], ""
+    said = [line for line in lines[-1:] if line.startswith("e-")]
+    return lines, "; ".join([*said, what])
 
 
 def _code_bytes(image: Path, target: Target) -> int:

@@ -20,6 +20,8 @@ class Metric(StrictModel):
     unit: str
     stage: Stage
     meaning: str
+    data_dependent: bool = False
+    """It is another number on other data than the paper's: no claim of it is judged on stand-in data."""
     optional: bool = False
     """A run may lack it without a fault."""
 

@@ -111,7 +111,7 @@ def render(
     The same inputs give the same bytes. ``templates`` is the folder with ``report.html.j2``,
     ``report.md.j2``, ``report.css``, ``report.js`` and the catalogue, folder ``metrics``; ``absent`` tells why
     metrics are missing (beginning of their names → reason); ``notice`` stands at every table: it says that the
-    data are not the paper's, so no score is judged.
+    data are not the paper's, so no metric that depends on data is judged.
 
     Raises:
         UserError: the ledger, the tables, a metrics or a details file is malformed.
@@ -120,7 +120,7 @@ def render(
     ledger, catalogue = read_ledger(claims), read_catalogue(templates / "metrics")
     specs = read_tables(tables, ledger, catalogue)
     evidence = merge_metrics(metrics_files)
-    judgements = judge_all(ledger, evidence, claims or "claims", notice)
+    judgements = judge_all(ledger, evidence, catalogue, claims or "claims", notice)
     by_name = {judgement.name: judgement for judgement in judgements}
     report = Report(
         title=title,

@@ -7,16 +7,12 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
+from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.core.units import factor
 from paper2board.report.arithmetic import Interval, exact
+from paper2board.report.catalogue import Catalogue, Metric
 from paper2board.report.claims import Better, Claim, Derived, Ledger
-
-SCORES = {
-    *("accuracy", "cross-validation", "detection", "f1", "gain", "loss"),
-    *("magnitude-pruning", "map", "map50", "precision", "recall", "scenario"),
-}
-"""First parts of metrics that say how right a network is, and so depend on the data."""
 
 
 class Verdict(StrEnum):
@@ -77,8 +73,8 @@ def judge(
     """Return a claim's verdict and the sentence that explains it.
 
     A contradiction within the paper comes first: a number that is wrong by the paper's own account is
-    neither reproduced nor exceeded. Evidence that is itself the paper's number proves nothing, nor do scores on
-    other data than the paper's: ``stand_in`` says that, and why.
+    neither reproduced nor exceeded. Evidence that is itself the paper's number proves nothing, nor does a number
+    that depends on data and is of other data than the paper's: ``stand_in`` says so, and is None for any other.
 
     Raises:
         UserError: the metric's unit cannot become the claim's; ``where`` names the claim.
@@ -96,7 +92,7 @@ def judge(
         return Verdict.NOT_CHECKABLE, f"this run did not produce {claim.metric}"
     if evidence.kind is Kind.CLAIMED:
         return Verdict.NOT_CHECKABLE, f"{claim.metric} is the paper's own number here"
-    if stand_in is not None and claim.metric.split(".")[0] in SCORES:
+    if stand_in is not None:
         return Verdict.NOT_CHECKABLE, stand_in
     assert claim.better is not None  # Claim's own validator
     ours = evidence_interval(evidence, factor(evidence.unit, claim.unit, where))
@@ -110,21 +106,44 @@ def judge(
 def judge_all(
     ledger: Ledger,
     evidence: Mapping[str, Evidence],
+    catalogue: Catalogue,
     path: str | Path = "claims",
     stand_in: str | None = None,
 ) -> list[Judgement]:
-    """Judge every claim of a ledger, in the paper's order; ``path`` names the ledger in errors."""
+    """Judge every claim of a ledger, in the paper's order.
+
+    Args:
+        ledger: the claims.
+        evidence: this run's numbers by metric.
+        catalogue: says which metrics depend on data.
+        path: names the ledger in errors.
+        stand_in: says that the data are not the paper's, and what they are; None: they are.
+
+    Raises:
+        UserError: a claim's metric is not catalogued, or its unit cannot become the claim's.
+    """
     judgements = []
     for slide in ledger.slides:
         for name, claim in slide.claims.items():
             ours = evidence.get(claim.metric) if claim.metric else None
             derived = ledger.derived.get(name)
-            verdict, reason = judge(claim, derived, ours, f"{path}: {name}.unit", stand_in)
+            depends = claim.metric is not None and _find(catalogue, claim.metric, path, name).data_dependent
+            verdict, reason = judge(
+                claim, derived, ours, f"{path}: {name}.unit", stand_in if depends else None
+            )
             if (origin := ledger.contradicted(name)) not in (None, name):
                 verdict = Verdict.INCONSISTENT
                 reason = f"repeats {origin}, which the paper's own numbers contradict"
             judgements.append(Judgement(name, slide.title, claim, verdict, reason, derived, ours))
     return judgements
+
+
+def _find(catalogue: Catalogue, metric: str, path: str | Path, claim: str) -> Metric:
+    if metric not in catalogue:
+        raise UserError(
+            f"{path}: {claim}.metric: {metric} is in no file of reports/metrics; correct it, or describe it there"
+        )
+    return catalogue[metric]
 
 
 def counts(judgements: Sequence[Judgement]) -> dict[Verdict, int]:

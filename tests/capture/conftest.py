@@ -35,7 +35,8 @@ def process(generated: Path) -> Path:
     sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), generated / "model.c"]
     sources.append(Path(__file__).parent / "pipe_port.c")
     command = ["gcc", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += [*engine_flags(), f"-I{APPLICATION}", f"-I{generated}", *map(str, sources), "-o", str(output)]
+    command += [*engine_flags(checks=True), f"-I{APPLICATION}", f"-I{generated}"]
+    command += [*map(str, sources), "-o", str(output)]
     subprocess.run(command, check=True)
     return output
 

@@ -26,8 +26,13 @@ from paper2board.capture.link import serial_line
 from paper2board.convert.c_code import generate
 from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import FullyConnected, IntegerModel, Pool2D, Reshape, Softmax, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Reshape
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import FullyConnected
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 
 LOGITS = Tensor("logits", (10,), 0.05, 4)
 
@@ -66,8 +71,9 @@ def application(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     generate(network(probabilities=request.param), folder)
     sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), folder / "model.c"]
     sources.append(Path(__file__).parent / "pipe_port.c")
-    command = ["gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *engine_flags()]
-    command += [f"-I{APPLICATION}", f"-I{folder}", *map(str, sources), "-o", str(folder / "application")]
+    command = ["gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command += [*engine_flags(checks=True), f"-I{APPLICATION}", f"-I{folder}"]
+    command += [*map(str, sources), "-o", str(folder / "application")]
     subprocess.run(command, check=True)
     return folder / "application"
 

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from strategies import integer_models
 
 from paper2board.convert import memory_plan
+from paper2board.convert.lowering import lower, storage
 from paper2board.convert.memory_plan import ALIGNMENT, KernelMemory, MemoryPlan, plan
-from paper2board.convert.steps import Step, lower, row_bytes, rows, storage
-from paper2board.model.integer_model import Add, Conv2D, IntegerModel, Op, Tensor
+from paper2board.convert.steps import Step, row_bytes, rows
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.weighted import Conv2D
+from paper2board.model.tensor import Tensor
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 GARBAGE = -2

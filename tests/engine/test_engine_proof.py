@@ -12,7 +12,8 @@ from paper2board.bench.random_networks import random_inputs, random_network
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware.runner import Target
-from paper2board.model.integer_model import Op, Pool2D
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
 
 
 def test_200_networks_are_bit_exact(engine_libraries: Path) -> None:

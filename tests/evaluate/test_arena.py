@@ -10,7 +10,10 @@ from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind
 from paper2board.core.files import digest
 from paper2board.evaluate.arena import arena_metrics, needs
-from paper2board.model.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D
+from paper2board.model.tensor import Tensor
 
 INPUT = 120 * 160 * 3
 LARGEST_PAIR = 60 * 80 * 16 + 30 * 40 * 16

@@ -10,7 +10,9 @@ from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
 from paper2board.evaluate.classify import classify_photo
 from paper2board.firmware.host import build_host
-from paper2board.model.integer_model import FullyConnected, IntegerModel, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import FullyConnected
+from paper2board.model.tensor import Tensor
 
 
 def build(folder: Path, channels: int = 3) -> Path:

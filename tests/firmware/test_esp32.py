@@ -25,8 +25,11 @@ from paper2board.evaluate.logits import write_logits
 from paper2board.firmware.esp32 import OFFSET, write_flash_image, write_whole_flash
 from paper2board.firmware.flash import FlashedBoard
 from paper2board.firmware.image import Port, build_device_image, image_digest, read_image
-from paper2board.model.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 from paper2board.networks.pixels import to_int8
 
 GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL = 0x3FF44024, 0x3FF44564, 0x3FF44568

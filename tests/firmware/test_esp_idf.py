@@ -19,7 +19,8 @@ from paper2board.bench.networks import build
 from paper2board.boards.board import load_board
 from paper2board.capture.client import Device
 from paper2board.capture.link import serial_line
-from paper2board.convert.c_code import engine, write_engine
+from paper2board.convert.c_code import write_engine
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.two_cores import schedule_for_two_cores
@@ -28,15 +29,12 @@ from paper2board.firmware.esp32 import BAUD
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.idf import IMAGE, MISSING, PROJECT, Mode, build_idf, find_idf
 from paper2board.firmware.image import COMPILER
-from paper2board.model.integer_model import (
-    Conv2D,
-    FullyConnected,
-    IntegerModel,
-    Pool2D,
-    Reshape,
-    Tensor,
-    write,
-)
+from paper2board.model.file import write
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Reshape
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D, FullyConnected
+from paper2board.model.tensor import Tensor
 from paper2board.tasks.detection.boxes import (
     Quantization,
     decode_int8,
@@ -103,7 +101,7 @@ def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """Folder of generated C, planned for both cores, of the network's file and of a host library."""
     folder = tmp_path_factory.mktemp("generated")
     model = network(request.param)
-    write_engine(schedule_for_two_cores(engine(model, "portable")), folder)
+    write_engine(schedule_for_two_cores(plan_engine(model, "portable")), folder)
     (folder / "model.tflite").write_bytes(write_flatbuffer(model))
     build_host(folder, folder / "libhost.so")
     return folder
@@ -133,7 +131,8 @@ def compiled(generated: Path, mode: Mode, *more: str) -> Path:
             ["g++", "-std=c++17", *flags, tflite, "-c", MAIN / "tflm.cc", "-o", sources[-1]], check=True
         )
     symbols = [f"-Wl,--defsym={name}={place}" for name, place in SYMBOLS.items()]
-    command = ["gcc", *flags, *engine_flags(), "-D_DEFAULT_SOURCE", "-Wl,--wrap=p2b_call", *symbols]
+    command = ["gcc", *flags, *engine_flags(checks=True), "-D_DEFAULT_SOURCE"]
+    command += ["-Wl,--wrap=p2b_call", *symbols]
     subprocess.run([*command, *sources, "-lstdc++", "-o", folder / "board"], check=True)
     (folder / "image").write_bytes(IMAGE_BYTES)
     return folder
@@ -212,7 +211,7 @@ def test_the_camera_s_frames_get_the_host_s_labels(generated: Path, host: HostMo
 def test_the_camera_s_frames_get_the_boxes_of_python(tmp_path: Path) -> None:
     model = build("detector")
     output = model.tensors[model.output]
-    write_engine(schedule_for_two_cores(engine(model, "portable")), tmp_path)
+    write_engine(schedule_for_two_cores(plan_engine(model, "portable")), tmp_path)
     tables = int8_tables(Grid(), Quantization(output.scale, output.zero_point))
     (tmp_path / "boxes.h").write_text(tables_header(tables))
     build_host(tmp_path, tmp_path / "libhost.so")
@@ -236,7 +235,7 @@ def test_the_comparison_with_tflite_micro_tells_equal_outputs(generated: Path) -
 
 def test_esp32_s_calling_convention_and_mnemonics(tmp_path: Path) -> None:
     """gcc finds registers for all inline assembly in windowed functions, as ESP-IDF compiles them."""
-    write_engine(schedule_for_two_cores(engine(network(3), "winograd-mac16")), tmp_path)
+    write_engine(schedule_for_two_cores(plan_engine(network(3), "winograd-mac16")), tmp_path)
     flags = ["-O2", "-mabi=windowed", "-mlongcalls", "-fno-schedule-insns", *engine_flags(), *WARNINGS]
     flags += [f"-I{place}" for place in (IDF, MAIN, APPLICATION, tmp_path)]
     options = OPTIONS | {"P2B_SCRATCH_BYTES": SCRATCH_BYTES, "P2B_REAL_MNEMONICS": 1, "P2B_HAVE_MULSH": 1}
@@ -265,7 +264,7 @@ def configured(folder: Path, **settings: object) -> tuple[dict[str, str], str]:
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="CMake is not installed")
 def test_cmake_finds_what_the_options_ask_for(tmp_path: Path) -> None:
-    manifest = write_engine(engine(network(3), "mac16"), tmp_path / "model")
+    manifest = write_engine(plan_engine(network(3), "mac16"), tmp_path / "model")
     settings = {
         "P2B_MODEL_DIR": tmp_path / "model",
         "P2B_BOXES_DIR": tmp_path,

@@ -19,8 +19,11 @@ from paper2board.core.errors import UserError
 from paper2board.firmware import host
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import FLAGS
-from paper2board.model.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
-from paper2board.model.simulate import multiply_by_quantized_multiplier, simulate
+from paper2board.model.fixed_point import multiply_by_quantized_multiplier
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import Conv2D, FullyConnected
+from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor, quantize_multiplier
 
 _numbers = itertools.count()
 BACKENDS = [backend for backend in Backend if not backend.needs_mac16]
@@ -63,7 +66,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     objects = {}
     for split in (False, True):
         objects[split] = tmp_path_factory.mktemp("kernels")
-        command = ["gcc", *engine_flags(split=split), *WARNINGS, "-O2", "-fPIC", "-c"]
+        command = ["gcc", *engine_flags(split=split, checks=True), *WARNINGS, "-O2", "-fPIC", "-c"]
         for source in engine_sources(mac16=False):
             output = objects[split] / f"{source.parent.name}-{source.stem}.o"
             subprocess.run([*command, str(source), "-o", str(output)], check=True)
@@ -344,7 +347,7 @@ SANITIZERS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recove
 @pytest.fixture(scope="module")
 def sanitized_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sanitized_kernels")
-    command = ["gcc", *engine_flags(), *SANITIZERS, "-c"]
+    command = ["gcc", *engine_flags(checks=True), *SANITIZERS, "-c"]
     for source in engine_sources(mac16=False):
         output = folder / f"{source.parent.name}-{source.stem}.o"
         subprocess.run([*command, str(source), "-o", str(output)], check=True)
@@ -364,7 +367,7 @@ def test_no_undefined_behaviour(
     generate(model, folder, backend, streaming=streaming)
     (folder / "main.c").write_text(SANITIZED_MAIN)
     sources = [folder / "main.c", folder / "model.c", *sanitized_kernels.glob("*.o")]
-    command = ["gcc", *engine_flags(), f"-I{folder}", *SANITIZERS, *map(str, sources), "-o"]
+    command = ["gcc", *engine_flags(checks=True), f"-I{folder}", *SANITIZERS, *map(str, sources), "-o"]
     subprocess.run([*command, str(folder / "main")], check=True)
     inputs = inputs_for(model, 4)
     result = subprocess.run([str(folder / "main")], input=inputs.tobytes(), capture_output=True, check=False)

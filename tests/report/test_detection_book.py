@@ -20,7 +20,10 @@ from paper2board.core.files import write_json
 from paper2board.evaluate.comparison import Modelled, comparison_metrics
 from paper2board.evaluate.logits import write_logits
 from paper2board.firmware.host import build_host
-from paper2board.model.integer_model import Conv2D, IntegerModel, Tensor, write
+from paper2board.model.file import write
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import Conv2D
+from paper2board.model.tensor import Tensor
 from paper2board.networks.network import Network, write_weights
 from paper2board.networks.spec import NetworkSpec
 from paper2board.report.detection_figures import SCENARIOS, Curves, scenario_bars

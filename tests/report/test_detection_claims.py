@@ -55,9 +55,11 @@ def test_every_result_of_the_article_stands_in_a_table(ledger: Ledger, tables: t
     assert results <= shown
 
 
-def test_what_the_article_says_of_itself(ledger: Ledger) -> None:
+def test_what_the_article_says_of_itself(ledger: Ledger, catalogue: Catalogue) -> None:
     """The findings of a reading with pencil and paper."""
-    contradicted = {item.name for item in judge_all(ledger, {}) if item.verdict is Verdict.INCONSISTENT}
+    contradicted = {
+        item.name for item in judge_all(ledger, {}, catalogue) if item.verdict is Verdict.INCONSISTENT
+    }
     assert contradicted == {
         "size_initial",  # 14,480 parameters are 0.058 MB
         "size_final",
@@ -79,11 +81,11 @@ def test_what_the_article_says_of_itself(ledger: Ledger) -> None:
     assert ledger.derived["frame_rate"].nominal == Fraction(1000, 66)
 
 
-def test_a_repeated_number_has_the_verdict_of_the_first(ledger: Ledger) -> None:
+def test_a_repeated_number_has_the_verdict_of_the_first(ledger: Ledger, catalogue: Catalogue) -> None:
     """Whatever our own size is."""
     ours = Evidence(value=3.2, unit="MB", kind=Kind.MEASURED, method="test")
     evidence = dict.fromkeys(("size.printed.tflite", "size.deployed.tflite"), ours)
-    judged = {item.name: item for item in judge_all(ledger, evidence)}
+    judged = {item.name: item for item in judge_all(ledger, evidence, catalogue)}
     for name in ("table1_ours_size", "table2_ours_size"):
         assert judged[name].verdict is Verdict.INCONSISTENT
         assert judged[name].reason == "repeats size_final, which the paper's own numbers contradict"
@@ -115,8 +117,8 @@ def test_a_repeated_number_has_the_verdict_of_the_first(ledger: Ledger) -> None:
     ],
 )
 def test_our_numbers_decide(
-    ledger: Ledger, metric: str, value: float, unit: str, claim: str, verdict: Verdict
+    ledger: Ledger, catalogue: Catalogue, metric: str, value: float, unit: str, claim: str, verdict: Verdict
 ) -> None:
     evidence = {metric: Evidence(value=value, unit=unit, kind=Kind.MEASURED, method="test")}
-    verdicts = {item.name: item.verdict for item in judge_all(ledger, evidence)}
+    verdicts = {item.name: item.verdict for item in judge_all(ledger, evidence, catalogue)}
     assert verdicts[claim] is verdict

@@ -6,7 +6,7 @@ import pytest
 
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.core.units import factor
-from paper2board.report.catalogue import read_catalogue
+from paper2board.report.catalogue import Catalogue, read_catalogue
 from paper2board.report.claims import Ledger, read_ledger
 from paper2board.report.verdict import Verdict, judge_all
 
@@ -18,8 +18,12 @@ def ledger() -> Ledger:
     return read_ledger(ROOT / "config" / "claims" / "mcu-cnn-guide.yaml")
 
 
-def test_every_metric_can_be_produced_in_the_claims_unit(ledger: Ledger) -> None:
-    catalogue = read_catalogue(ROOT / "reports" / "metrics")
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return read_catalogue(ROOT / "reports" / "metrics")
+
+
+def test_every_metric_can_be_produced_in_the_claims_unit(ledger: Ledger, catalogue: Catalogue) -> None:
     for name, claim in ledger.claims.items():
         if claim.metric is not None:
             assert claim.metric in catalogue, name
@@ -39,11 +43,13 @@ def test_every_metric_can_be_produced_in_the_claims_unit(ledger: Ledger) -> None
         ("minimum_flash", 80_000, "B", Verdict.EXCEEDED),
     ],
 )
-def test_our_numbers_decide(ledger: Ledger, claim: str, value: float, unit: str, verdict: Verdict) -> None:
+def test_our_numbers_decide(
+    ledger: Ledger, catalogue: Catalogue, claim: str, value: float, unit: str, verdict: Verdict
+) -> None:
     metric = ledger.claims[claim].metric
     assert metric is not None
     evidence = {metric: Evidence(value=value, unit=unit, kind=Kind.MEASURED, method="test")}
-    assert {item.name: item.verdict for item in judge_all(ledger, evidence)}[claim] is verdict
+    assert {item.name: item.verdict for item in judge_all(ledger, evidence, catalogue)}[claim] is verdict
 
 
 def test_words_have_a_stated_tolerance_and_requirements_count_the_whole_program(ledger: Ledger) -> None:

@@ -11,7 +11,10 @@ from scipy import stats
 from paper2board.acquire.scenes import Scene, gather, write_scenes
 from paper2board.core.evidence import read_metrics
 from paper2board.evaluate.logits import write_logits
-from paper2board.model.integer_model import Conv2D, IntegerModel, Tensor, write
+from paper2board.model.file import write
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import Conv2D
+from paper2board.model.tensor import Tensor
 from paper2board.networks.network import Network, write_weights
 from paper2board.networks.spec import NetworkSpec
 from paper2board.tasks.centroids.cells import Centroids

@@ -65,7 +65,7 @@ def test_a_row_of_the_wrong_length_is_refused(tmp_path, ledger, catalogue):
 
 
 def test_a_missing_metric_is_a_visible_cell(ledger, catalogue):
-    judgements = {item.name: item for item in judge_all(ledger, {})}
+    judgements = {item.name: item for item in judge_all(ledger, {}, catalogue)}
     spec = read_tables(TABLES, ledger, catalogue)[0]
     first, last = (list(fill(spec, judgements, {}).rows.values())[index] for index in (0, -1))
     assert [cell.ours for cell in first + last] == [NOT_PRODUCED] * 4

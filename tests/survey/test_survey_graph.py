@@ -8,13 +8,14 @@ from torch import nn
 
 from paper2board.bench.networks import NETWORKS, build
 from paper2board.boards.backends import Backend
-from paper2board.convert.c_code import engine
 from paper2board.convert.c_layers import weighted_layer
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.kernels.cost import features, instructions
+from paper2board.convert.lowering import lower
 from paper2board.convert.memory_plan import KernelMemory, plan
-from paper2board.convert.steps import lower
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import IntegerModel, Weighted, macs
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import Weighted
 from paper2board.survey.graph import Graph, of_integer_model, of_module
 from paper2board.survey.instructions import graph_instructions
 from paper2board.survey.memory import layer_by_layer, streamed
@@ -179,7 +180,7 @@ def test_depthwise_and_grouped_convolutions() -> None:
 @given(integer_models(max_ops=8))
 def test_any_models_graph_has_its_counts_and_streams_within_its_peak(model: IntegerModel) -> None:
     network = of_integer_model(model)
-    assert network.macs == sum(macs(model, op) for op in model.ops)
+    assert network.macs == model.macs
     assert network.flash_bytes == sum(
         op.weights.nbytes + op.bias.nbytes for op in model.ops if isinstance(op, Weighted)
     )
@@ -190,9 +191,9 @@ def test_any_models_graph_has_its_counts_and_streams_within_its_peak(model: Inte
 @pytest.mark.parametrize("name", ENGINES_OWN)
 def test_a_graph_agrees_with_the_engines_counts(name: str) -> None:
     model, network = build(name), own(name)
-    assert network.macs == sum(macs(model, op) for op in model.ops)
+    assert network.macs == model.macs
     steps = lower(model, fuse=True)
-    ready = engine(model, Backend.MAC16)
+    ready = plan_engine(model, Backend.MAC16)
     expected = sum(
         instructions(packed.function, features(layer, packed))
         for step, packed in zip(ready.steps, ready.packed, strict=True)

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from paper2board.acquire.scenes import SceneSet
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.evaluate.schemes import FLOAT
-from paper2board.model.integer_model import read
+from paper2board.model.file import read
 from paper2board.networks.network import read_weights
 from paper2board.tasks.centroids.cells import Centroids, decode_centroids
 from paper2board.tasks.classification.scores import CONFIDENCE, measurements, t_interval

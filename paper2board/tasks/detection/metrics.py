@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 from paper2board.acquire.scenes import SceneSet
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
-from paper2board.model.integer_model import Tensor
+from paper2board.model.tensor import Tensor
 from paper2board.tasks.classification.scores import CONFIDENCE, t_interval
 from paper2board.tasks.detection.boxes import (
     Boxes,

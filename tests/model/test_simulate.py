@@ -7,30 +7,21 @@ from strategies import inputs_for, integer_models
 
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.evaluate import tflite_micro as reference
-from paper2board.model.integer_model import (
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-    pad_before,
-    softmax_parameters,
-)
-from paper2board.model.simulate import (
-    activations,
+from paper2board.model.fixed_point import (
     exp_on_negative,
     multiply_by_quantized_multiplier,
     reciprocal_of_one_plus,
-    simulate,
 )
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.simulate import activations, simulate
+from paper2board.model.tensor import Tensor, pad_before
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 
@@ -294,7 +285,7 @@ def test_softmax_of_every_difference(scale):
     inputs = np.stack([np.full(256, 127), np.arange(-128, 128)], axis=1).astype(np.int8)
     outputs = assert_identical(model, inputs)
     assert np.all(np.diff(outputs[:, 1].astype(int)) >= 0) and outputs[-1, 1] == 0
-    _, shift, lowest = softmax_parameters(model, model.ops[0])
+    _, shift, lowest = model.ops[0].parameters(model.tensors)
     assert 0 < shift <= 31 and lowest <= 0
 
 

@@ -9,31 +9,16 @@ from hypothesis import strategies as st
 from strategies import integer_models
 
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import (
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-    activation_range,
-    depth_multiplier,
-    kernel_size,
-    macs,
-    mean_multiplier,
-    pad_before,
-    quantize_multiplier,
-    read,
-    softmax_parameters,
-    write,
-)
+from paper2board.model.file import read, write
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import Tensor, activation_range, pad_before, quantize_multiplier
 
 positive = st.floats(min_value=0, exclude_min=True, max_value=2.0**30, allow_subnormal=True)
 
@@ -137,7 +122,7 @@ def small_model() -> IntegerModel:
 
 def test_macs():
     model = small_model()
-    assert [macs(model, op) for op in model.ops] == [4 * 4 * 3 * 18, 0, 0, 60, 0]
+    assert [op.macs(model.tensors) for op in model.ops] == [4 * 4 * 3 * 18, 0, 0, 60, 0]
 
 
 def mobile_model() -> IntegerModel:
@@ -165,12 +150,12 @@ def test_integers_of_a_mobile_network():
     model = mobile_model()
     depth, _, _, mean, soft = model.ops
     assert isinstance(depth, DepthwiseConv2D) and isinstance(mean, Mean) and isinstance(soft, Softmax)
-    assert [macs(model, op) for op in model.ops] == [2 * 3 * 6 * 3 * 2, 0, 0, 0, 0]
-    assert (depth_multiplier(model, depth), kernel_size(depth)) == (3, (3, 2))
+    assert [op.macs(model.tensors) for op in model.ops] == [2 * 3 * 6 * 3 * 2, 0, 0, 0, 0]
+    assert (depth.depth_multiplier(model.tensors), depth.window) == (3, (3, 2))
     # Twice over 18 elements: 2^30 · 2^(2 − 31) · 16 / 18, four bits of the division kept in the multiplier.
-    assert mean_multiplier(model, mean) == ((1 << 34) // 18, -2)
+    assert mean.multiplier(model.tensors) == ((1 << 34) // 18, -2)
     # A step of 1/4 · 2 is 2^25 of 2^26; 31 in steps of 1/2 are 62.
-    assert softmax_parameters(model, soft) == (1 << 30, 26, -31 * 2**26 // 2**26)
+    assert soft.parameters(model.tensors) == (1 << 30, 26, -31 * 2**26 // 2**26)
 
 
 def with_op(model: IntegerModel, index: int, **changes) -> IntegerModel:
