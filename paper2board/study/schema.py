@@ -3,7 +3,6 @@
 Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -502,7 +501,3 @@ def check_pictures(study: Study, path: str | Path, dataset: Dataset) -> None:
                 f" which sees the pictures of {dataset.name} as they are, answers on the grid of {name}; write"
                 f" input: {[3, height, width]}"
             )
-
-
-if __name__ == "__main__":
-    print(json.dumps(Study.model_json_schema(), indent=1))

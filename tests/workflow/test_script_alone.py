@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 from checkout import Checkout, copy_sources
-from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 
 from paper2board.acquire.cifar10 import IMAGES_PER_FILE
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 
 STUDY = "study=esp32-wroom-cifar10"
 
