@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from paper2board.boards.board import Cpu
 from paper2board.capture.capture import capture
-from paper2board.capture.link import serial_line
+from paper2board.capture.link import serial_link
 from paper2board.capture.log import DeviceLog, finished_log
 from paper2board.capture.metrics import device_metrics, differing
 from paper2board.convert.tflite_import import read_tflite
@@ -41,9 +41,9 @@ def captured(folder: Path, inputs: np.ndarray, params: Any, log: Log) -> DeviceL
     board = flash(port, folder / "device.bin", progress=sys.stderr.isatty())
     log(f"{folder / 'device.bin'} {'written to' if board.written else 'is already on'} {board}, on {port}")
     # A board that was unplugged may come back under another name.
-    line = partial(serial_line, find_port if params.port == "auto" else port)
+    link = partial(serial_link, find_port if params.port == "auto" else port)
     with tqdm(total=len(inputs), desc="capture", unit="image", disable=None) as bar:
-        return capture(elf, inputs, indices, params.log, advance=bar.update, line=line, board=str(board))
+        return capture(elf, inputs, indices, params.log, advance=bar.update, link=link, board=str(board))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.examples import Examples, load_examples
 from paper2board.boards.board import load_board
 from paper2board.capture.capture import capture
-from paper2board.capture.link import emulated_line
+from paper2board.capture.link import emulated_link
 from paper2board.capture.log import DeviceLog, finished_log
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.configuration import load_yaml
@@ -140,8 +140,8 @@ def verify(
         if log := finished_log(path, digest, inputs, indices):
             report(len(inputs))
             return log
-        line = partial(emulated_line, subject.image, subject.core)
-        return capture(subject.image, inputs, indices, path, advance=report, line=line)
+        link = partial(emulated_link, subject.image, subject.core)
+        return capture(subject.image, inputs, indices, path, advance=report, link=link)
 
     with ThreadPoolExecutor(emulators or len(os.sched_getaffinity(0))) as pool:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paper2board.capture.client import Device
-from paper2board.capture.link import EMULATOR, emulated_line
+from paper2board.capture.link import EMULATOR, emulated_link
 from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import build_device_image
@@ -48,7 +48,7 @@ def emulators(image: Path) -> Callable[[], list[int]]:
     def find() -> list[int]:
         found = []
         for process in Path("/proc").glob("[0-9]*"):
-            # Processes end while we look.
+            # Processes may end meanwhile.
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes().split(b"\0")
                 if EMULATOR.encode() in command and str(image).encode() in command:
@@ -60,6 +60,6 @@ def emulators(image: Path) -> Callable[[], list[int]]:
 
 @pytest.fixture
 def device(image: Path) -> Iterator[Device]:
-    """A device just started."""
-    with emulated_line(image) as line:
-        yield Device(line)
+    """A device that has just started."""
+    with emulated_link(image) as link:
+        yield Device(link)

@@ -1,4 +1,4 @@
-"""A detector's device sends its boxes, and they are those of the same integer arithmetic in Python."""
+"""The boxes that a detector's device reports equal those of the same integer arithmetic in Python."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from paper2board.acquire.examples import Examples
 from paper2board.bench.networks import build
 from paper2board.capture.capture import capture
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.link import emulated_line
+from paper2board.capture.link import emulated_link
 from paper2board.capture.log import DeviceLog
 from paper2board.capture.task_metrics import task_metrics
 from paper2board.convert.c_code import generate
@@ -62,15 +62,15 @@ def test_one_other_box_is_noticed(detector):
 
 
 def test_boxes_before_an_inference_are_refused(detector):
-    with emulated_line(detector[0] / "device.elf") as line, pytest.raises(DeviceError, match="No inference"):
-        Device(line).boxes()
+    with emulated_link(detector[0] / "device.elf") as link, pytest.raises(DeviceError, match="No inference"):
+        Device(link).boxes()
 
 
 def test_a_classifier_knows_no_boxes(tmp_path):
     generate(build("deployed"), tmp_path, "portable")
     build_device_image(tmp_path, tmp_path / "device.elf")
     with (
-        emulated_line(tmp_path / "device.elf") as line,
+        emulated_link(tmp_path / "device.elf") as link,
         pytest.raises(DeviceError, match="Unknown command: boxes"),
     ):
-        Device(line).boxes()
+        Device(link).boxes()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from messages import naming
 
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
@@ -78,5 +79,5 @@ def test_the_book_says_what_was_measured_and_on_what(path: Path) -> None:
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "no.tflite"
     path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"no\.tflite"):
+    with pytest.raises(UserError, match=naming("no.tflite")):
         needs(path)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from checkout import ROOT
+from messages import naming
 from statsmodels.stats.proportion import proportion_confint
 
 from paper2board.acquire.examples import Examples
@@ -36,13 +37,13 @@ def subject(
 
 
 def test_every_image_is_compared_and_judged(subject: Subject, tmp_path: Path) -> None:
-    done: list[int] = []
-    found = verify(subject, tmp_path, done.append, emulators=2)
+    reported: list[int] = []
+    found = verify(subject, tmp_path, reported.append, emulators=2)
     low, high = proportion_confint(20, 21, method="wilson")
     accuracy = found.scores["accuracy"]
     assert accuracy.value == pytest.approx(100 * 20 / 21)
     assert accuracy.interval == pytest.approx((100 * low, 100 * high))
-    assert (found.images, found.differing, sum(done)) == (24, (), 24)
+    assert (found.images, found.differing, sum(reported)) == (24, (), 24)
     assert str(found).startswith("accuracy 95.24 % (Wilson 95 %: 77.33 to 99.15); 0 of 24 images differ")
     other = subject.logits.copy()
     other[[9, 20], 3] += 1
@@ -51,7 +52,7 @@ def test_every_image_is_compared_and_judged(subject: Subject, tmp_path: Path) ->
     assert str(found) == "2 of 24 images differ from the integer model, the first is image 9"
 
 
-def test_what_is_there_is_not_run_again(
+def test_finished_blocks_are_not_run_again(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = verify(subject, tmp_path)
@@ -61,11 +62,11 @@ def test_what_is_there_is_not_run_again(
     swapped = replace(subject, inputs=changed)
     assert verify(swapped, tmp_path).differing == (7, 8)
     assert verify(subject, tmp_path) == first
-    monkeypatch.setattr(module, "emulated_line", None)
+    monkeypatch.setattr(module, "emulated_link", None)
     assert verify(subject, tmp_path) == first
 
 
-def test_one_that_fails_stops_all(subject: Subject, tmp_path: Path) -> None:
+def test_one_failing_emulator_stops_all(subject: Subject, tmp_path: Path) -> None:
     def stop(more: int) -> None:
         if more:
             raise KeyboardInterrupt
@@ -78,7 +79,7 @@ def test_one_that_fails_stops_all(subject: Subject, tmp_path: Path) -> None:
         assert len(partial.read_bytes().splitlines()) <= 2
 
 
-def test_the_command_tells_the_outcome(
+def test_the_command_prints_the_outcome(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = tmp_path / "winograd.elf"
@@ -99,11 +100,11 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
     name = "esp32-wroom-cifar10"
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"device/winograd\.elf does not exist: run `make report` first"):
+    with pytest.raises(UserError, match=naming("device/winograd.elf", "`make report`")):
         study_subject(name)
-    with pytest.raises(UserError, match="has no engine fpga; choose one of paper-nosplit, "):
+    with pytest.raises(UserError, match=naming("fpga", "choose", "paper-nosplit")):
         study_subject(name, "fpga")
-    with pytest.raises(UserError, match=r"config/studies/none\.yaml cannot be read"):
+    with pytest.raises(UserError, match=naming("config/studies/none.yaml")):
         study_subject("none")
 
     for engine in ("winograd", "portable"):
@@ -124,5 +125,5 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
     assert np.array_equal(found.logits, subject.logits[:5]) and found.class_labels.tolist() == list(range(5))
     assert study_subject(name).core == "de212" and len(study_subject(name).logits) == 24
     assert asked[0] == (("data/cifar10/test_batch.bin",), 5) and asked[1][1] == 24
-    with pytest.raises(UserError, match="has run 24 images, not 25; name 1 to 24"):
+    with pytest.raises(UserError, match=naming("24 images", "25", "1 to 24")):
         study_subject(name, None, 25)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from messages import naming
 from strategies import inputs_for, integer_models
 
 from paper2board.boards.backends import Backend
@@ -62,7 +63,7 @@ def rgb_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """Engine and kernels without and with the deck's split, compiled once for all random models."""
+    """Engine and kernels without and with the interior/boundary split, compiled once for all random models."""
     objects = {}
     for split in (False, True):
         objects[split] = tmp_path_factory.mktemp("kernels")
@@ -225,15 +226,15 @@ def overlaps(source: int, target: int) -> np.ndarray:
     return np.maximum(0, ends - np.maximum(s * target, t * source))
 
 
-def reference_resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+def reference_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The definition in p2b_resize.h with numpy's int64."""
-    h, w = photo.shape[:2]
+    h, w = image.shape[:2]
     if w * height > h * width:
         crop_w, crop_h = max(1, h * width // height), h
     else:
         crop_w, crop_h = w, max(1, w * height // width)
     top, left = (h - crop_h) // 2, (w - crop_w) // 2
-    crop = photo[top : top + crop_h, left : left + crop_w].astype(np.int64)
+    crop = image[top : top + crop_h, left : left + crop_w].astype(np.int64)
     sums = np.einsum("ij,jkc->ikc", overlaps(crop_h, height), crop)
     sums = np.einsum("ikc,lk->ilc", sums, overlaps(crop_w, width))
     area = crop_h * crop_w
@@ -247,28 +248,28 @@ def reference_resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
 @example(8, 6, 0)
 @settings(deadline=None)
 def test_resize_equals_its_definition(rgb_library: Path, height: int, width: int, seed: int) -> None:
-    photo = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), reference_resize(photo, 8, 6))
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), reference_resize(image, 8, 6))
 
 
 @pytest.mark.parametrize(
     ("height", "width"), [(480, 640), (1081, 1079), (5462, 4097), (3, 65535), (65535, 1)]
 )
-def test_resize_large_photos(rgb_library: Path, height: int, width: int) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), reference_resize(photo, 8, 6))
+def test_resize_large_images(rgb_library: Path, height: int, width: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), reference_resize(image, 8, 6))
 
 
 @pytest.mark.parametrize("value", [0, 1, 254, 255])
 def test_resize_keeps_a_plain_colour(rgb_library: Path, value: int) -> None:
     """White at the largest sums: 6000 × 8000 pixels pass 32 bits."""
-    photo = np.full((8000, 6000, 3), value, np.uint8)
-    assert np.all(HostModel(rgb_library).resize(photo) == value - 128)
+    image = np.full((8000, 6000, 3), value, np.uint8)
+    assert np.all(HostModel(rgb_library).resize(image) == value - 128)
 
 
 def test_resize_leaves_pixels_of_the_right_size_alone(rgb_library: Path) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (8, 6, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), photo.astype(np.int64) - 128)
+    image = np.random.default_rng(0).integers(0, 256, (8, 6, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), image.astype(np.int64) - 128)
 
 
 # --- library ------------------------------------------------------------------------------------------
@@ -302,7 +303,7 @@ def test_run_takes_no_images_and_refuses_other_shapes(rgb_library: Path) -> None
     ):
         with pytest.raises(ValueError, match="inputs must be int8"):
             model.run(wrong)
-    with pytest.raises(ValueError, match="photo must be uint8"):
+    with pytest.raises(ValueError, match="image must be uint8"):
         model.resize(np.zeros((8, 6), np.uint8))
 
 
@@ -313,18 +314,18 @@ def test_build_is_deterministic(rgb_library: Path, tmp_path: Path) -> None:
 
 def test_a_missing_compiler_is_one_sentence(rgb_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="install the system package gcc"):
+    with pytest.raises(UserError, match=naming("other.so", "install", "gcc")):
         build_host(rgb_library.parent, rgb_library.parent / "other.so", split=True)
     assert not (rgb_library.parent / "other.so").exists()
 
 
 def test_missing_code_or_library_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no generated model"):
+    with pytest.raises(UserError, match=naming(str(tmp_path), "model.c", "run the conversion")):
         build_host(tmp_path, tmp_path / "libhost.so", split=True)
-    with pytest.raises(UserError, match="not a host library"):
+    with pytest.raises(UserError, match=naming("libhost.so", "build it again")):
         HostModel(tmp_path / "libhost.so")
     (tmp_path / "text.so").write_text("no library")
-    with pytest.raises(UserError, match="not a host library"):
+    with pytest.raises(UserError, match=naming("text.so", "build it again")):
         HostModel(tmp_path / "text.so")
 
 
