@@ -1,4 +1,4 @@
-"""The command ``paper2board``: what a person asks for outside the workflow."""
+"""The command ``paper2board``: everything that a person runs outside the workflow."""
 
 import argparse
 import sys
@@ -7,12 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from paper2board import doctor
+from paper2board.boards.backends import Backend
 from paper2board.core.errors import UserError
 
 DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so")
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "config/boards/esp32-wroom.yaml"
 TOP = 3
-"""How many classes are answered, as in the deck's demonstration."""
+"""Number of classes that ``classify`` prints, as in the demonstration of the deck."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,20 +31,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="paper2board",
         description="Reproduce TinyML papers on the ESP32, from data set to battery life. "
-        "The journey itself is a Snakemake workflow: `make report` runs it.",
+        "The whole chain is a Snakemake workflow: `make report` runs it.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('paper2board')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    command = commands.add_parser("doctor", help="what is installed, what is missing, what that disables")
+    command = commands.add_parser(
+        "doctor", help="list what is installed, what is missing, and what does not work without it"
+    )
     command.set_defaults(run=lambda _: doctor.main())
 
     command = commands.add_parser(
         "classify",
-        help="the network's three best answers for a photo",
-        description=f"Classify a photo of any size with the int8 C engine; print the {TOP} best classes.",
+        help="classify an image; print the three most probable classes",
+        description=f"Classify an image of any size with the int8 C engine; print the {TOP} most probable classes.",
     )
-    command.add_argument("photo", type=Path, metavar="PHOTO", help="an image file (JPEG, PNG …)")
+    command.add_argument("image", type=Path, metavar="IMAGE", help="an image file (JPEG, PNG …)")
     command.add_argument(
         "--library",
         type=Path,
@@ -54,24 +57,25 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "compile",
-        help="a C library of any int8 .tflite file",
-        description="Compile an int8 .tflite file to C that gives TFLite Micro's outputs bit for bit, with static "
-        "memory only; print its memory map. No study is needed.",
+        help="make a C library from any int8 .tflite file",
+        description="Compile an int8 .tflite file to C and print its memory map. The C code gives TFLite Micro's "
+        "outputs bit for bit and uses static memory only. No study is needed.",
     )
     command.add_argument("model", type=Path, metavar="MODEL.tflite")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
     command.add_argument(
         "--backend",
         default="winograd-mac16",
-        choices=("paper", "portable", "mac16", "winograd-portable", "winograd-mac16"),
-        help="kernels to choose from: portable C for any 32-bit processor, mac16 for the ESP32's LX6, either with "
-        "Winograd convolutions where they are cheaper and fit, or the paper's plain loops (default: %(default)s)",
+        choices=[backend.value for backend in Backend],
+        help="the kernels: portable C for any 32-bit processor; mac16 for the ESP32's LX6; winograd-…: the "
+        "same with Winograd convolutions where they are cheaper and fit; paper: the paper's plain loops "
+        "(default: %(default)s)",
     )
     command.add_argument(
         "--board",
         type=Path,
         default=DEFAULT_BOARD,
-        help="whose memory is the limit (default: the ESP32-WROOM)",
+        help="a board file; its memory is the limit (default: the ESP32-WROOM)",
     )
     command.add_argument(
         "--sram", type=_positive, metavar="BYTES", help="limit of activations and working memory"
@@ -79,14 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--flash", type=_positive, metavar="BYTES", help="limit of the constants")
     command.set_defaults(run=_compile)
 
-    command = commands.add_parser("ports", help="serial ports that an ESP32 board may be on")
+    command = commands.add_parser("ports", help="list the serial ports of ESP32 boards")
     command.set_defaults(run=_ports)
 
     command = commands.add_parser(
         "flash",
         help="write an image into a connected ESP32",
-        description="Write an ESP32 image into a board's flash, unless it is there already, and start it. "
-        "docs/flashing.md has ports, failures and remedies.",
+        description="Write an ESP32 image into a board's flash and start it. If the flash holds the image "
+        "already, only start it. docs/flashing.md has ports, failures and remedies.",
     )
     command.add_argument("image", type=Path, metavar="IMAGE.bin", help="build/<study>/esp32/device.bin")
     command.add_argument(
@@ -98,82 +102,98 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "verify-device",
-        help="prove a study's emulated device on the whole test set, image by image",
-        description="Run a study's test images through its device image on the emulator, one emulator a core, and "
-        "compare the outputs with the integer model's. Call it where `make report` has run. Stopped, it goes on "
-        "there when it is run again.",
+        help="compare a study's emulated device with the integer model on the whole test set",
+        description="Run a study's test images through its device image on the emulator and compare the "
+        "outputs with the integer model's. One emulator runs on each core. Call it in the folder where "
+        "`make report` has run. After an interruption, run it again to continue.",
     )
     command.add_argument("study", metavar="STUDY", help="a file of config/studies")
-    command.add_argument("--engine", metavar="ENGINE", help="default: the study's own")
+    command.add_argument("--engine", metavar="ENGINE", help="the engine (default: the study's own)")
     command.add_argument(
-        "--images", type=int, metavar="N", help="only the first (default: all that the integer model has run)"
+        "--images",
+        type=int,
+        metavar="N",
+        help="only the first N images (default: all that the integer model has run)",
     )
     command.set_defaults(run=_verify_device)
 
     command = commands.add_parser(
         "mlperf",
-        help="MLPerf Tiny's performance and accuracy runs on a study's device",
-        description="Run a study's first test images as MLPerf Tiny's runner does: five windows of at least ten "
-        "seconds and ten inferences, then each image once. Call it where `make report` has run. On an emulator, "
-        "seconds are those of its clock model. docs/protocol.md has MLCommons' own runner.",
+        help="do MLPerf Tiny's performance and accuracy runs on a study's device",
+        description="Run a study's first test images as MLPerf Tiny's runner does: five windows of at "
+        "least ten seconds and ten inferences, then each image once. Call it in the folder where `make "
+        "report` has run. On an emulator, the seconds come from its clock model. docs/protocol.md explains "
+        "MLCommons' own runner.",
     )
     command.add_argument("study", metavar="STUDY", help="a file of config/studies")
     command.add_argument(
-        "--port", metavar="PORT", help="of a board that runs the study's image (default: emulated)"
+        "--port",
+        metavar="PORT",
+        help="the port of a board that runs the study's image (default: the emulator)",
     )
     command.set_defaults(run=_mlperf)
 
     command = commands.add_parser(
         "bench-engine",
-        help="what networks cost on the emulator: instructions, memory, modelled latency",
-        description="Run the benchmark's networks with every back end and plan on the emulator, compare their "
-        "outputs with TFLite Micro's, and print instructions, memory, flash and modelled latency.",
+        help="measure networks on the emulator: instructions, memory, modelled latency",
+        description="Run the benchmark's networks with every back end and plan on the emulator. Compare "
+        "the outputs with TFLite Micro's; print instructions, memory, flash and modelled latency.",
     )
-    command.add_argument("--networks", metavar="A,B", help="only these (default: all)")
-    command.add_argument("--layers", action="store_true", help="also the breakdown by layer")
+    command.add_argument("--networks", metavar="A,B", help="only these networks (default: all)")
+    command.add_argument("--layers", action="store_true", help="also print the breakdown by layer")
     command.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the table as CSV")
     command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     command.add_argument(
-        "--cost-table", action="store_true", help="fit the kernels' cost table anew, which the planner reads"
+        "--cost-table",
+        action="store_true",
+        help="also fit the kernels' cost table again; the planner reads it",
     )
     command.set_defaults(run=_bench_engine)
 
     command = commands.add_parser(
         "fuzz-engine",
-        help="prove the C engine on random networks against TFLite Micro",
-        description="Draw random networks and compare every back end and both plans, on this host under sanitizers "
-        "and on the emulated cores, with TFLite Micro. Stopped, it says how to go on.",
+        help="compare the C engine with TFLite Micro on random networks",
+        description="Draw random networks and compare every back end and both plans with TFLite Micro, on "
+        "this host under sanitizers and on the emulated cores. After an interruption, it prints the "
+        "command to continue.",
     )
-    command.add_argument("--networks", type=int, default=5000, help="how many (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="number of the first (default: %(default)s)")
+    command.add_argument(
+        "--networks", type=int, default=5000, help="number of networks (default: %(default)s)"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, help="seed of the first network (default: %(default)s)"
+    )
     command.set_defaults(run=_fuzz_engine)
 
     command = commands.add_parser(
         "new-study",
-        help="the commented files of a study of your own network, images or paper",
-        description="Write a study's files (config/studies, config/claims, reports/tables, and config/datasets for "
-        "your own images) from commented templates and say what to run next. Call it in the checkout's folder. "
-        "docs/new-study.md is a whole example.",
+        help="write the commented files of a study for your own network, images or paper",
+        description="Write a study's files from commented templates (config/studies, config/claims, "
+        "reports/tables; for your own images also config/datasets) and print the commands to run next. "
+        "Call it in the checkout's folder. docs/new-study.md is a whole example.",
     )
     command.add_argument("name", metavar="NAME", help="lower-case letters, digits and hyphens")
     command.add_argument(
         "--images",
         type=Path,
         metavar="FOLDER",
-        help="your pictures: a folder a class, in FOLDER or in FOLDER/train and FOLDER/test (default: CIFAR-10)",
+        help="your images, one folder for each class, in FOLDER or in FOLDER/train and FOLDER/test "
+        "(default: CIFAR-10)",
     )
     network = command.add_mutually_exclusive_group()
     network.add_argument(
         "--module",
         metavar="FILE.py:CLASS",
-        help="your PyTorch network: FILE.py is executed, CLASS() is called and read layer by layer; its weights "
-        "are not used (default: a small CNN)",
+        help="your PyTorch network: FILE.py is executed, CLASS() is called, and its layers are read; its "
+        "weights are not used (default: a small CNN)",
     )
     network.add_argument(
-        "--network-from-example", action="store_true", help="the network of the study esp32-wroom-cifar10"
+        "--network-from-example",
+        action="store_true",
+        help="take the network of the study esp32-wroom-cifar10",
     )
     network.add_argument(
-        "--tflite", type=Path, metavar="FILE", help="an int8 .tflite file as it is; no training"
+        "--tflite", type=Path, metavar="FILE", help="an int8 .tflite file, used unchanged; nothing is trained"
     )
     command.add_argument(
         "--board",
@@ -185,10 +205,13 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         type=_shape,
         metavar="CxHxW",
-        help="what the network sees, 3 or 1 (grey) channels (default: 3x32x32, of your own images 3x96x96)",
+        help="the network's input: channels (3, or 1 for grey) x height x width (default: 3x32x32; for "
+        "your own images 3x96x96)",
     )
     command.add_argument(
-        "--add", action="store_true", help="also add NAME to `studies` in config/config.yaml, comments kept"
+        "--add",
+        action="store_true",
+        help="also add NAME to `studies` in config/config.yaml; its comments stay",
     )
     command.set_defaults(run=_new_study)
     return parser
@@ -196,12 +219,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _classify(options: argparse.Namespace) -> int:
     if not options.library.is_file():
-        raise UserError(
-            f"{options.library} does not exist: run `make report` first, in the folder where you call this"
-        )
-    from paper2board.evaluate.classify import classify_photo  # with numpy and Pillow: not for `--help`
+        raise UserError(f"{options.library} does not exist: run `make report` first, in this folder")
+    from paper2board.evaluate.classify import classify_image  # with numpy and Pillow: not for `--help`
 
-    for name, probability in classify_photo(options.photo, options.library, TOP):
+    for name, probability in classify_image(options.image, options.library, TOP):
         print(f"{name:<12}{probability:7.1%}")
     return 0
 
@@ -255,7 +276,7 @@ def _ports(_: argparse.Namespace) -> int:
 
     ports = board_ports()
     if not ports:
-        find_port()  # says why that may be
+        find_port()  # raises the error with the possible reasons
     print(*ports, sep="\n")
     return 0
 
@@ -279,22 +300,19 @@ def _verify_device(options: argparse.Namespace) -> int:
 
 def _mlperf(options: argparse.Namespace) -> int:
     # With numpy: not for `--help`.
-    from paper2board.capture.link import emulated_line, serial_line
+    from paper2board.capture.link import emulated_link, serial_link
     from paper2board.capture.mlperf import benchmark
     from paper2board.evaluate.verify_device import study_subject
 
     subject = study_subject(options.study)
-    opened = serial_line(options.port) if options.port else emulated_line(subject.image, subject.core)
-    with opened as line:
-        print(benchmark(line, subject.inputs, subject.labels))
+    opened = serial_link(options.port) if options.port else emulated_link(subject.image, subject.core)
+    with opened as link:
+        print(benchmark(link, subject.inputs, subject.class_labels))
     return 0
 
 
 def _new_study(options: argparse.Namespace) -> int:
-    from paper2board.new_study.new_study import (  # with jinja2, perhaps torch: not for `--help`
-        Request,
-        new_study,
-    )
+    from paper2board.new_study import Request, new_study  # with jinja2, perhaps torch: not for `--help`
 
     print(
         new_study(
@@ -317,7 +335,8 @@ def _shape(text: str) -> tuple[int, int, int]:
     sizes = [int(part) if part.isdecimal() else 0 for part in text.lower().split("x")]
     if len(sizes) != 3 or sizes[0] not in (1, 3) or not all(8 <= side <= 1024 for side in sizes[1:]):
         raise argparse.ArgumentTypeError(
-            f"{text} is no input; write channels (1 or 3) x height x width, as 3x96x96"
+            f"{text} is not an input shape; write channels (1 or 3) x height x width, 8 to 1024 pixels a "
+            "side, as 3x96x96"
         )
     return sizes[0], sizes[1], sizes[2]
 

@@ -1,10 +1,10 @@
-"""What is installed here, what is missing, and what that disables.
+"""The command ``doctor``: what is installed, what is missing, and what does not work without it.
 
-Imports nothing beyond the standard library at the top and changes nothing, so that any ``python3`` can run it
-before set-up: ``python3 -m paper2board.doctor``, which is ``make doctor``.
+Any ``python3`` can run it before set-up, as ``python3 -m paper2board.doctor`` (``make doctor``): at the top it
+imports only the standard library, and it changes nothing.
 """
 
-from __future__ import annotations  # an older Python must get as far as being told that it is too old
+from __future__ import annotations  # an older Python must reach the check of its version
 
 import os
 import re
@@ -30,28 +30,28 @@ class Finding:
 
     item: str
     found: str
-    """A version, a place or a count; what is wrong, where ``disables`` is set."""
+    """A version, a place or a count. If ``disables`` is set: what is wrong."""
     disables: str = ""
-    """What cannot be done as things stand; empty if the item is in order."""
+    """What does not work without the item; empty if the item is in order."""
     required: bool = False
     """Whether ``make report`` needs it."""
 
     @property
     def state(self) -> str:
-        """``ok``, ``missing`` (something required is) or ``-`` (an optional extra is not there)."""
+        """``ok``, ``missing`` (a required item is not there) or ``-`` (an optional item is not there)."""
         if not self.disables:
             return "ok"
         return "missing" if self.required else "-"
 
 
 def examine() -> list[Finding]:
-    """Look at this machine and return what was found, the required things first."""
+    """Examine this machine and return the findings, the required items first."""
     return sorted(_findings(), key=lambda finding: not finding.required)
 
 
 def render(findings: list[Finding]) -> str:
     """Return the findings as a text table."""
-    rows = [("item", "state", "found", "what that disables")]
+    rows = [("item", "state", "found", "what does not work without it")]
     rows += [(finding.item, finding.state, finding.found, finding.disables) for finding in findings]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     layout = "  ".join(f"{{:<{width}}}" for width in widths) + "  {}"
@@ -59,12 +59,14 @@ def render(findings: list[Finding]) -> str:
 
 
 def main() -> int:
-    """Print the table; return 1 if something that ``make report`` needs is missing, else 0."""
+    """Print the table; return 1 if an item that ``make report`` needs is missing, else 0."""
     findings = examine()
     print(render(findings))
     missing = [finding.item for finding in findings if finding.state == "missing"]
     if missing:
-        print(f"\nRequired and missing: {', '.join(missing)}. `make setup` installs them where it may.")
+        print(
+            f"\nRequired and missing: {', '.join(missing)}. `make setup` installs them if it is allowed to."
+        )
     return 1 if missing else 0
 
 
@@ -77,7 +79,9 @@ def _findings() -> Iterator[Finding]:
     yield _headers("C library (xtensa)", "xtensa-lx106-elf-gcc", "device images")
     yield _emulator()
     yield _tool("git", "dvc, which works in a git repository")
-    yield _tool("npm", "the data set from its npm package; a mirror folder or the official archive remain")
+    yield _tool(
+        "npm", "the data set from its npm package; a mirror folder or the official archive still work"
+    )
     yield _rapl()
     yield _serial_ports()
     yield _esp_idf()
@@ -87,7 +91,7 @@ def _findings() -> Iterator[Finding]:
 
 
 def _output(*command: str, stdin: str = "") -> str | None:
-    """Return what a command prints, or None if it is not there or fails."""
+    """Return the output of a command, or None if the command is not there or fails."""
     try:
         return subprocess.run(
             command, input=stdin, capture_output=True, text=True, check=True, timeout=COMMAND_TIMEOUT_S
@@ -100,7 +104,9 @@ def _tool(name: str, disables: str, required: bool = False) -> Finding:
     printed = _output(name, "--version")
     if printed is None:
         return Finding(name, "not found", disables, required)
-    version = re.search(r"\d+(\.\d+)+", re.sub(r"\(.*?\)", "", printed))  # distributions' own in parentheses
+    version = re.search(
+        r"\d+(\.\d+)+", re.sub(r"\(.*?\)", "", printed)
+    )  # parentheses hold the distribution's own version
     return Finding(name, version.group() if version else "found", required=required)
 
 
@@ -142,7 +148,7 @@ def _packages(lock: Path) -> Finding:
 
 
 def _headers(item: str, compiler: str, disables: str) -> Finding:
-    # The preprocessor reads its standard input: it succeeds if the C library's headers are there.
+    # The preprocessor reads standard input. It succeeds if the C library's headers are there.
     if _output(compiler, "-E", "-xc", "-", stdin="#include <string.h>\n") is None:
         return Finding(item, "not found", disables, required=True)
     return Finding(item, "found", required=True)
@@ -190,7 +196,7 @@ def _serial_ports() -> Finding:
 
 def _disk() -> Finding:
     free_gb = shutil.disk_usage(ROOT).free / 1e9
-    disables = "" if free_gb >= FREE_DISK_GB else f"perhaps set-up or a run: {FREE_DISK_GB} GB are safe"
+    disables = "" if free_gb >= FREE_DISK_GB else f"perhaps set-up or a run: {FREE_DISK_GB} GB are enough"
     return Finding("free disk", f"{free_gb:.0f} GB", disables)
 
 

@@ -29,48 +29,21 @@ rule download_cifar10:
         "../scripts/download_cifar10.py"
 
 
-rule prepare_scenes:
+rule prepare_dataset:
     input:
         train=files_of_needed("train"),
         test=files_of_needed("test"),
+        own=own_files,
     output:
         train="data/{dataset}/train.safetensors",
         test="data/{dataset}/test.safetensors",
         provenance="data/{dataset}/provenance.json",
     log:
-        "logs/acquire/prepare_scenes.{dataset}.log",
+        "logs/acquire/prepare_dataset.{dataset}.log",
     benchmark:
-        "benchmarks/acquire/prepare_scenes.{dataset}.tsv"
+        "benchmarks/acquire/prepare_dataset.{dataset}.tsv"
     wildcard_constraints:
-        dataset=datasets_of_kind("scenes"),
-    # All that trains waits for data.
-    priority: 20
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        identity=dataset_identity,
-        code=code("prepare_scenes"),
-    message:
-        "{wildcards.dataset}: composing scenes"
-    script:
-        "../scripts/prepare_scenes.py"
-
-
-rule prepare_boxes:
-    input:
-        train=files_of_needed("train"),
-        test=files_of_needed("test"),
-    output:
-        train="data/{dataset}/train.safetensors",
-        test="data/{dataset}/test.safetensors",
-        provenance="data/{dataset}/provenance.json",
-    log:
-        "logs/acquire/prepare_boxes.{dataset}.log",
-    benchmark:
-        "benchmarks/acquire/prepare_boxes.{dataset}.tsv"
-    wildcard_constraints:
-        dataset=datasets_of_kind("boxes"),
+        dataset=prepared_datasets(),
     # All that trains waits for data.
     priority: 20
     conda:
@@ -79,39 +52,11 @@ rule prepare_boxes:
     params:
         identity=dataset_identity,
         delivery=dataset_delivery,
-        # How pictures become scenes, not how they are fetched.
-        code=closure_digest("paper2board/acquire/boxes.py"),
+        code=preparation_code,
     message:
-        "{wildcards.dataset}: preparing pictures with boxes"
+        "{wildcards.dataset}: preparing the data set"
     script:
-        "../scripts/prepare_boxes.py"
-
-
-rule prepare_folders:
-    input:
-        pictures=pictures_of,
-    output:
-        train="data/{dataset}/train.safetensors",
-        test="data/{dataset}/test.safetensors",
-        provenance="data/{dataset}/provenance.json",
-    log:
-        "logs/acquire/prepare_folders.{dataset}.log",
-    benchmark:
-        "benchmarks/acquire/prepare_folders.{dataset}.tsv"
-    wildcard_constraints:
-        dataset=datasets_of_kind("folders"),
-    # All that trains waits for data.
-    priority: 20
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        identity=dataset_identity,
-        code=code("prepare_folders"),
-    message:
-        "{wildcards.dataset}: preparing your pictures"
-    script:
-        "../scripts/prepare_folders.py"
+        "../scripts/prepare_dataset.py"
 
 
 rule split_dataset:

@@ -17,7 +17,7 @@ rule capture_device:
     threads: 1
     params:
         images=lambda w: budget(w).device_images,
-        core=lambda w: ENGINES[w.engine].core,
+        core=lambda w: emulated_core(w, w.engine),
         digests=data_digests,
         code=code("capture_device"),
     message:
@@ -53,7 +53,7 @@ rule summarise_device:
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         digests=data_digests,
-        code=code("summarise_device"),
+        code=part_code("summarise_device", "device", tasks=lambda w: [device_task(w)]),
     message:
         "{wildcards.study}: summarising the device's latency and memory"
     script:

@@ -5,25 +5,28 @@ import os
 import re
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_datasets
 from paper2board.core.closure import closure_digest
 from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
+from paper2board.evaluate.schemes import FLOAT
 from paper2board.firmware.idf import MISSING, find_idf
-from paper2board.study.schema import (
-    Config,
+from paper2board.study.checks import (
     check_budget,
-    check_classes,
-    check_pictures,
-    load_study,
+    check_images,
+    check_labels,
+    check_outputs,
 )
-from paper2board.tasks.detection.grid import Grid
+from paper2board.study.schema import Config, load_study
+from paper2board.tasks.loading import part_file
+from paper2board.tasks.registry import TASKS
 
 try:
     # Snakemake's own reader keeps the last of two equal keys, so the file is read by ours first.
@@ -40,17 +43,12 @@ try:
     STUDIES = {
         name: load_study(f"config/studies/{name}.yaml") for name in CONFIG.studies
     }
-    DATASETS = {}
-    wanted = [s.dataset for s in STUDIES.values()]
-    while wanted:
-        name = wanted.pop()
-        DATASETS[name] = read_dataset(f"config/datasets/{name}.yaml")
-        wanted += [other for other in DATASETS[name].needs if other not in DATASETS]
+    DATASETS = read_datasets({s.dataset for s in STUDIES.values()})
     for name, s in STUDIES.items():
         path = f"config/studies/{name}.yaml"
         check_budget(s, path, CONFIG.budget)
-        check_pictures(s, path, DATASETS[s.dataset])
-        check_classes(s, path, DATASETS[s.dataset])
+        for check in (check_labels, check_images, check_outputs):
+            check(s, path, DATASETS[s.dataset])
     BOARDS = {
         name: load_board(f"config/boards/{name}.yaml")
         for name in {s.board for s in STUDIES.values()}
@@ -102,6 +100,7 @@ wildcard_constraints:
     engine="|".join(ENGINES),
     backend="|".join({engine.backend for engine in ENGINES.values()}),
     scheme="ptq|ptq-per-tensor|qat|imported",
+    task="|".join(TASKS),
 
 
 def study(wildcards):
@@ -171,8 +170,8 @@ def of_engines(pattern):
 
 
 def boxes_of(wildcards):
-    """The tables with which a detector's device decodes boxes; none for other networks."""
-    if device_task(wildcards) != "detection":
+    """The tables with which the device decodes the network's outputs; none if it does not."""
+    if not TASKS[device_task(wildcards)].decoded_on_device:
         return []
     return made(rules.generate_boxes.output.header, wildcards)
 
@@ -195,6 +194,22 @@ def released_names(wildcards):
 def code(name):
     """Digest of a script and all library modules it imports: an edited module re-runs what uses it."""
     return closure_digest(f"scripts/{name}.py")
+
+
+def task(wildcards):
+    """The task of a variant."""
+    return study(wildcards).task_of(wildcards.variant)
+
+
+def part_code(name, *parts, tasks=lambda wildcards: [task(wildcards)]):
+    """A parameter function: digest of a script, its library modules, and the parts of tasks that it loads by name."""
+
+    @cache
+    def digest(names):
+        files = [part_file(task, part) for task in names for part in parts]
+        return closure_digest(f"scripts/{name}.py", filter(None, files))
+
+    return lambda wildcards: digest(tuple(dict.fromkeys(tasks(wildcards))))
 
 
 def training_threads(wildcards=None):
@@ -275,6 +290,12 @@ def device_model(wildcards):
     return f"{name}.{study(wildcards).int8_scheme(name)}"
 
 
+def emulated_core(wildcards, engine):
+    """The emulated core on which an engine's instructions are counted for a study's board."""
+    board = BOARDS[study(wildcards).board]
+    return board.processor.core(needs_mac16=ENGINES[engine].needs_mac16)
+
+
 def streams(wildcards):
     """Whether a back end's plan is streaming."""
     return next(e.streaming for e in ENGINES.values() if e.backend == wildcards.backend)
@@ -300,11 +321,6 @@ def epochs(wildcards):
     """How many epochs the chosen budget gives a variant."""
     name = study(wildcards).variants[wildcards.variant].recipe
     return study(wildcards).recipes[name].epochs[CONFIG.budget]
-
-
-def task(wildcards):
-    """What a variant answers."""
-    return study(wildcards).task_of(wildcards.variant)
 
 
 def pretrained_of(wildcards):
@@ -339,55 +355,15 @@ def network_of(wildcards):
     return study(wildcards).network_of(wildcards.variant).model_dump()
 
 
-def scored_files(task, pattern):
-    """An input function: one file a score of a task and seed, in the order in which summaries read them."""
-    return lambda wildcards: [
-        pattern(wildcards.study, seed, variant, scheme)
-        for variant, scheme in study(wildcards).accuracies(task).values()
-        for seed in budget(wildcards).seeds
-    ]
-
-
-def logits_file(study, seed, variant, scheme):
-    """The file of what a variant under a scheme answers for the test set."""
-    return f"results/{study}/s{seed}/{variant}.{scheme}.logits.npy"
-
-
-def output_of(wildcards, task):
-    """(input, output) shapes of a study's networks for a task: those of the model on the device, else the first's."""
+def ssd_shapes(wildcards):
+    """The input and output shape of a study's SSDs, those of their first student."""
     s = study(wildcards)
-    names = [name for name in s.networked if s.task_of(name) == task]
-    spec = s.network_of(s.device_variant if s.device_variant in names else names[0])
-    return spec.input, spec.output
-
-
-def ssd_grid(wildcards):
-    """The grid on which a study's SSDs answer, that of their first student; None without an SSD."""
-    s = study(wildcards)
-    if not s.ssds:
-        return None
     student = s.network_of(s.ssd_students[0])
-    return Grid.of(student.input, student.output).model_dump()
-
-
-def comparisons(task):
-    """A parameter function: the gains to report between scores of one task."""
-    return lambda wildcards: {
-        name: sides
-        for name, sides in study(wildcards).comparisons.items()
-        if sides[0] in study(wildcards).accuracies(task)
-    }
-
-
-def shown(wildcards, task):
-    """``variant.scheme`` of the model whose confusions are shown: the device's, if it has this task."""
-    if study(wildcards).task_of(study(wildcards).device_variant) == task:
-        return device_model(wildcards)
-    return ".".join(list(study(wildcards).accuracies(task).values())[-1])
+    return student.input, student.output
 
 
 def device_task(wildcards):
-    """What the model on the device answers."""
+    """The task of the model on the device."""
     return study(wildcards).task_of(study(wildcards).device_variant)
 
 
@@ -399,12 +375,11 @@ def has_engine(wildcards, name):
 def topics(wildcards):
     """The metrics files of a study's report."""
     s = study(wildcards)
-    tasks = {s.task_of(name) for name in s.variants}
+    of_tasks = [
+        *s.tasks,
+        *(topic for task in s.tasks.values() for topic in task.topics),
+    ]
     optional = {
-        "accuracy": "classification" in tasks,
-        "detection": "detection" in tasks,
-        "comparison": "detection" in tasks,
-        "centroids": "centroids" in tasks,
         "magnitude-pruning": s.magnitude_pruning,
         "compression": "paper-split" in s.engines,
         "scenarios": s.scenarios,
@@ -414,13 +389,7 @@ def topics(wildcards):
     }
     always = ["networks", "parity", "emulated", "arena", "device", "esp32"]
     always += ["host", "energy"]
-    return [name for name, wanted in optional.items() if wanted] + always
-
-
-def model_file(study, seed, variant, scheme):
-    """The file that holds a variant's weights under a scheme."""
-    suffix = "" if scheme in ("fp32", "deck-int8") else f".{scheme}.integer"
-    return f"models/{study}/s{seed}/{variant}{suffix}.safetensors"
+    return of_tasks + [name for name, wanted in optional.items() if wanted] + always
 
 
 def magnitude_models(wildcards):
@@ -430,3 +399,48 @@ def magnitude_models(wildcards):
         for name, ratios in study(wildcards).magnitude_pruning.items()
         for ratio in ratios
     ]
+
+
+def scored(file):
+    """An input function: ``file`` of each score of a task and each seed, in the order in which the summary reads
+    them."""
+    return lambda wildcards: [
+        file(wildcards, variant, scheme, seed)
+        for variant, scheme in study(wildcards).scores(wildcards.task).values()
+        for seed in budget(wildcards).seeds
+    ]
+
+
+def outputs_of(wildcards, variant, scheme, seed):
+    """The file of a variant's outputs for the test set under a scheme."""
+    pattern = rules.evaluate_integer.output.logits
+    return made(pattern, wildcards, variant=variant, scheme=scheme, seed=seed)
+
+
+def weights_of(wildcards, variant, scheme, seed):
+    """The file that holds a variant's weights under a scheme."""
+    pattern = rules.evaluate_integer.input.model
+    if scheme in FLOAT:
+        pattern = rules.train_network.output.weights
+    return made(pattern, wildcards, variant=variant, scheme=scheme, seed=seed)
+
+
+def comparisons(wildcards):
+    """The gains to report between scores of one task."""
+    return {
+        name: sides
+        for name, sides in study(wildcards).comparisons.items()
+        if sides[0] in study(wildcards).scores(wildcards.task)
+    }
+
+
+def magnitude_tasks(wildcards):
+    """The task of every magnitude-pruned network."""
+    return [study(wildcards).task_of(name) for name, _ in magnitude_models(wildcards)]
+
+
+def class_names(wildcards):
+    """The names of a variant's outputs, if these are classes."""
+    if TASKS[task(wildcards)].outputs_are_classes:
+        return DATASETS[study(wildcards).dataset].classes
+    return None

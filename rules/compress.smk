@@ -64,8 +64,7 @@ rule quantize_post_training:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        task=task,
-        classes=lambda w: DATASETS[study(w).dataset].classes,
+        classes=class_names,
         digests=data_digests,
         code=code("quantize_post_training"),
     message:
@@ -106,10 +105,10 @@ rule train_quantization_aware:
             if study(w).quantization.distillation
             else None
         ),
-        classes=lambda w: DATASETS[study(w).dataset].classes,
+        classes=class_names,
         threads=CONFIG.training_threads,
         digests=data_digests,
-        code=code("train_quantization_aware"),
+        code=part_code("train_quantization_aware", "training", "teacher"),
     message:
         "{wildcards.study}: quantization-aware training of {wildcards.variant} (seed {wildcards.seed})"
     script:

@@ -2,19 +2,29 @@
 
 import json
 
-from paper2board.acquire.dataset import delivery
-from paper2board.core.closure import closure_digest
+from paper2board.acquire.datasets.base import PreparedDataset
+from paper2board.core.closure import module_digest
 
 
-def datasets_of_kind(kind):
-    """A wildcard pattern of the data sets of one kind."""
-    names = sorted(name for name, dataset in DATASETS.items() if dataset.kind == kind)
-    return "|".join(names) or "none"
+def prepared_datasets():
+    """A wildcard pattern of the data sets that are prepared."""
+    names = [
+        name
+        for name, dataset in DATASETS.items()
+        if isinstance(dataset, PreparedDataset)
+    ]
+    return "|".join(sorted(names)) or "none"
 
 
 def dataset_identity(wildcards):
     """What decides a data set's content, plain."""
     return DATASETS[wildcards.dataset].identity()
+
+
+def preparation_code(wildcards):
+    """Digest of the modules that decide the bytes of a data set's files."""
+    dataset = DATASETS[wildcards.dataset]
+    return module_digest(dataset.content_module or dataset.preparer)
 
 
 def files_of_needed(split):
@@ -26,24 +36,23 @@ def files_of_needed(split):
     ]
 
 
-def dataset_delivery(wildcards):
-    """Whether a mirror delivers a set with boxes: a stand-in gives way to it."""
-    dataset = DATASETS[wildcards.dataset]
+def own_files(wildcards):
+    """The user's own files that a data set is made of: a changed, new or removed one is noticed."""
     try:
-        there = json.loads(Path(f"data/{dataset.name}/provenance.json").read_text())
-        delivered_by = there["delivered_by"]
-    except (OSError, ValueError, KeyError, TypeError):
-        delivered_by = None
-    return delivery(dataset, delivered_by, CONFIG.mirror)
-
-
-def pictures_of(wildcards):
-    """The pictures of a user's folders: a changed, new or removed one is noticed."""
-    dataset = DATASETS[wildcards.dataset]
-    try:
-        by_class = [dataset.pictures(split) for split in ("train", "test")]
+        return [str(path) for path in DATASETS[wildcards.dataset].own_files()]
     except UserError as error:
         raise WorkflowError(str(error))
-    return sorted(
-        {str(path) for part in by_class for paths in part.values() for path in paths}
-    )
+
+
+def dataset_delivery(wildcards):
+    """What a data set's kind says of the files that are there: a stand-in gives way to a mirror."""
+    dataset = DATASETS[wildcards.dataset]
+    try:
+        provenance = json.loads(
+            Path(f"data/{dataset.name}/provenance.json").read_text()
+        )
+    except (OSError, ValueError):
+        provenance = {}
+    if not isinstance(provenance, dict):
+        provenance = {}
+    return dataset.delivery(provenance, CONFIG.mirror)

@@ -47,7 +47,7 @@ rule evaluate_ssd:
     threads: 1
     params:
         limit=lambda w: budget(w).test_images,
-        grid=ssd_grid,
+        shapes=ssd_shapes,
         digests=data_digests,
         code=code("evaluate_ssd"),
     message:
@@ -147,6 +147,7 @@ rule run_emulated:
         # Enough to see a difference; the device's model runs on many more.
         images=2,
         engine=lambda w: study(w).engine,
+        core=lambda w: emulated_core(w, study(w).engine),
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         digests=data_digests,
@@ -184,93 +185,36 @@ rule verify_parity:
         "../scripts/verify_parity.py"
 
 
-rule summarise_accuracy:
+rule summarise_scores:
     input:
         data=test_data,
-        logits=scored_files("classification", logits_file),
-        models=scored_files("classification", model_file),
-        confusion=lambda w: f"results/{w.study}/s{first_seed(w)}/{shown(w, 'classification')}.logits.npy",
+        outputs=scored(outputs_of),
+        weights=scored(weights_of),
     output:
-        metrics="results/{study}/metrics/accuracy.json",
-        confusion="results/{study}/confusion.classification.json",
+        metrics="results/{study}/metrics/{task}.json",
+        shown=directory("results/{study}/scores/{task}"),
     log:
-        "logs/{study}/summarise_accuracy.log",
+        "logs/{study}/summarise_scores.{task}.log",
     benchmark:
-        "benchmarks/{study}/summarise_accuracy.tsv"
+        "benchmarks/{study}/summarise_scores.{task}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        accuracies=lambda w: study(w).accuracies("classification"),
-        comparisons=comparisons("classification"),
+        networks=lambda w: study(w).scores(w.task),
+        # The output of a network that is no network in the study format.
+        shapes=lambda w: {name: ssd_shapes(w) for name in study(w).ssds},
+        comparisons=comparisons,
+        shown=lambda w: study(w).shown(w.task),
         seeds=lambda w: list(budget(w).seeds),
         limit=lambda w: budget(w).test_images,
         classes=lambda w: list(DATASETS[study(w).dataset].classes),
-        confusion_of=lambda w: shown(w, "classification"),
         digests=data_digests,
-        code=code("summarise_accuracy"),
+        code=part_code("summarise_scores", "scores", tasks=lambda w: [w.task]),
     message:
-        "{wildcards.study}: accuracies, gains and their intervals"
+        "{wildcards.study}: scores of {wildcards.task}, gains and their intervals"
     script:
-        "../scripts/summarise_accuracy.py"
-
-
-rule summarise_detection:
-    input:
-        data=test_data,
-        logits=scored_files("detection", logits_file),
-        models=scored_files("detection", model_file),
-    output:
-        metrics="results/{study}/metrics/detection.json",
-        confusion="results/{study}/confusion.detection.json",
-        curves="results/{study}/precision_recall.json",
-    log:
-        "logs/{study}/summarise_detection.log",
-    benchmark:
-        "benchmarks/{study}/summarise_detection.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        accuracies=lambda w: study(w).accuracies("detection"),
-        comparisons=comparisons("detection"),
-        seeds=lambda w: list(budget(w).seeds),
-        limit=lambda w: budget(w).test_images,
-        classes=lambda w: list(DATASETS[study(w).dataset].classes),
-        grid=ssd_grid,
-        confusion_of=lambda w: shown(w, "detection"),
-        digests=data_digests,
-        code=code("summarise_detection"),
-    message:
-        "{wildcards.study}: average precision, gains and their intervals"
-    script:
-        "../scripts/summarise_detection.py"
-
-
-rule summarise_centroids:
-    input:
-        data=test_data,
-        logits=scored_files("centroids", logits_file),
-        models=scored_files("centroids", model_file),
-    output:
-        metrics="results/{study}/metrics/centroids.json",
-    log:
-        "logs/{study}/summarise_centroids.log",
-    benchmark:
-        "benchmarks/{study}/summarise_centroids.tsv"
-    conda:
-        "../envs/paper2board.yaml"
-    threads: 1
-    params:
-        accuracies=lambda w: study(w).accuracies("centroids"),
-        seeds=lambda w: list(budget(w).seeds),
-        limit=lambda w: budget(w).test_images,
-        digests=data_digests,
-        code=code("summarise_centroids"),
-    message:
-        "{wildcards.study}: centroids found, and their intervals"
-    script:
-        "../scripts/summarise_centroids.py"
+        "../scripts/summarise_scores.py"
 
 
 rule evaluate_scenarios:
@@ -350,7 +294,7 @@ rule compare_detectors:
         without_int8=lambda w: [
             name for name in study(w).trained if name not in released_names(w)
         ],
-        backend=lambda w: ENGINES[study(w).engine].backend,
+        backend=lambda w: ENGINES[study(w).engine].backend.value,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         code=code("compare_detectors"),
@@ -426,11 +370,11 @@ rule compare_magnitude_pruning:
     threads: 1
     params:
         names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
-        tasks=lambda w: [study(w).task_of(name) for name, _ in magnitude_models(w)],
+        tasks=magnitude_tasks,
         seed=lambda w: first_seed(w),
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
-        code=code("compare_magnitude_pruning"),
+        code=part_code("compare_magnitude_pruning", "scores", tasks=magnitude_tasks),
     message:
         "{wildcards.study}: what unstructured pruning does to accuracy and file size"
     script:

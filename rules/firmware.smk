@@ -36,8 +36,8 @@ rule generate_boxes:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        grid=lambda w: Grid.of(*output_of(w, "detection")).model_dump(),
-        code=code("generate_boxes"),
+        task=device_task,
+        code=part_code("generate_boxes", "device", tasks=lambda w: [device_task(w)]),
     message:
         "{wildcards.study}: generating the device's tables of boxes"
     script:
@@ -116,7 +116,7 @@ rule build_esp_idf:
         "../envs/paper2board.yaml"
     threads: 1
     params:
-        backend=lambda w: ENGINES[study(w).engine].backend,
+        backend=lambda w: ENGINES[study(w).engine].backend.value,
         streaming=lambda w: ENGINES[study(w).engine].streaming,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         code=code("build_esp_idf"),

@@ -12,16 +12,10 @@ rule render_report:
         ),
         tables=lambda w: f"reports/tables/{study(w).claims or 'own-network'}.yaml",
         catalogue=CATALOGUE,
-        confusion=lambda w: (
-            f"results/{w.study}/confusion.{device_task(w)}.json"
-            if device_task(w) != "centroids"
-            else []
-        ),
-        precision_recall=lambda w: (
-            f"results/{w.study}/precision_recall.json"
-            if "detection" in topics(w)
-            else []
-        ),
+        scores=lambda w: [
+            made(rules.summarise_scores.output.shown, w, task=name)
+            for name in study(w).tasks
+        ],
         survey=lambda w: f"results/{w.study}/survey.csv" if study(w).survey else [],
         curve="results/{study}/duty_cycle.csv",
         schedule="results/{study}/schedule.csv",

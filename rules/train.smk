@@ -28,7 +28,7 @@ rule train_network:
         epochs=epochs,
         threads=CONFIG.training_threads,
         digests=data_digests,
-        code=code("train_network"),
+        code=part_code("train_network", "training"),
     message:
         "{wildcards.study}: training {wildcards.variant} (seed {wildcards.seed})"
     script:
@@ -61,7 +61,7 @@ rule distill_student:
         distillation=distillation_of,
         threads=CONFIG.training_threads,
         digests=data_digests,
-        code=code("distill_student"),
+        code=part_code("distill_student", "training", "teacher"),
     message:
         "{wildcards.study}: distilling {wildcards.variant} (seed {wildcards.seed})"
     script:
@@ -94,7 +94,7 @@ rule fine_tune:
         distillation=distillation_of,
         threads=CONFIG.training_threads,
         digests=data_digests,
-        code=code("fine_tune"),
+        code=part_code("fine_tune", "training", "teacher"),
     message:
         "{wildcards.study}: fine-tuning {wildcards.variant} (seed {wildcards.seed})"
     script:
@@ -147,7 +147,7 @@ rule transfer_network:
         epochs=epochs,
         threads=CONFIG.training_threads,
         digests=data_digests,
-        code=code("transfer_network"),
+        code=part_code("transfer_network", "training"),
     message:
         "{wildcards.study}: training {wildcards.variant} from ImageNet weights (seed {wildcards.seed})"
     script:
@@ -173,7 +173,7 @@ rule train_ssd:
         "../envs/paper2board.yaml"
     threads: training_threads
     params:
-        grid=ssd_grid,
+        shapes=ssd_shapes,
         recipe=recipe,
         epochs=epochs,
         threads=CONFIG.training_threads,

@@ -8,7 +8,8 @@ not fit ``refused.txt``, which says what is missing.
 from pathlib import Path
 
 from paper2board.boards.board import Memory
-from paper2board.convert.c_code import engine, write_engine
+from paper2board.convert.c_code import write_engine
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.convert.two_cores import schedule_for_two_cores
@@ -16,7 +17,8 @@ from paper2board.core.errors import DoesNotFitError
 from paper2board.core.files import digest, write_text
 from paper2board.core.scripting import running, snakemake
 from paper2board.firmware.idf import IMAGE, build_idf
-from paper2board.model.integer_model import read, renamed
+from paper2board.model.file import read
+from paper2board.model.integer_model import renamed
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -30,14 +32,14 @@ if __name__ == "__main__":
         try:
             if params.streaming:
                 limits = board_limits(Memory.model_validate(params.memory))
-                ready = choose(model, params.backend, limits)
-                paired = schedule_for_two_cores(ready)
+                engine = choose(model, params.backend, limits)
+                paired = schedule_for_two_cores(engine)
                 # The second core has working memory of its own.
                 if paired.plan.bytes + paired.plan.scratch_bytes <= limits.sram_bytes:
-                    ready = paired
+                    engine = paired
             else:
-                ready = engine(model, params.backend, streaming=False)
-            write_engine(ready, folder / "model")
+                engine = plan_engine(model, params.backend, streaming=False)
+            write_engine(engine, folder / "model")
             build_idf(folder / "model", folder, boxes=snakemake.input.boxes or None)
             log(f"{folder / IMAGE}: image {digest(folder / IMAGE)}")
         except DoesNotFitError as error:

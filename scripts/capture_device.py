@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from paper2board.capture.capture import capture
-from paper2board.capture.link import emulated_line
+from paper2board.capture.link import emulated_link
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test
@@ -28,7 +28,7 @@ if __name__ == "__main__":
                 np.arange(len(images)),
                 snakemake.output.log,
                 advance=bar.update,
-                line=partial(emulated_line, snakemake.input.image, snakemake.params.core),
+                link=partial(emulated_link, snakemake.input.image, snakemake.params.core),
             )
         median = int(np.median(device_log.counts))
         log(f"{len(images)} inferences, median {median:,} {device_log.header.unit}")

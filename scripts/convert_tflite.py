@@ -6,7 +6,7 @@ ranges; the file is read back and every integer compared.
 
 from paper2board.convert.tflite import export
 from paper2board.core.scripting import running, snakemake
-from paper2board.model.integer_model import read
+from paper2board.model.file import read
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -1,4 +1,4 @@
-"""Train a student from scratch on labels and on its teacher's soft answers.
+"""Train a student from scratch on labels and on its teacher's outputs.
 
 Inputs: data set, splits, teacher weights. Outputs: weights and history. Method: Hinton et al. 2015, loss
 alpha · T² · KL + (1 − alpha) · cross entropy; T and alpha of the study (the detector paper: 3 and 0.7).
@@ -6,18 +6,12 @@ alpha · T² · KL + (1 − alpha) · cross entropy; T and alpha of the study (t
 
 from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
-from paper2board.networks.network import write_weights
-from paper2board.train.stage import new_network, train_job, write_history
+from paper2board.train.initial_weights import new_network
+from paper2board.train.stage import train_variant
 from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
         network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
-        teacher = job_teacher(snakemake, network.spec)
-        history, checkpoint = train_job(
-            snakemake, network, network.spec, snakemake.output.weights, log, teacher
-        )
-        write_weights(network, snakemake.output.weights)
-        write_history(history, snakemake.output.history, log)
-        checkpoint.unlink(missing_ok=True)
+        train_variant(snakemake, log, network, job_teacher(snakemake, network.spec))

@@ -7,7 +7,7 @@ Output: the files, and ``provenance.json`` saying which source they came from. M
 from pathlib import Path
 
 from paper2board.acquire.acquisition import acquire
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.core.scripting import running, snakemake
 
 if __name__ == "__main__":

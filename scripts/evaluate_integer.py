@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, write_logits
-from paper2board.model.integer_model import read
+from paper2board.model.file import read
 from paper2board.model.simulate import simulate
 from paper2board.networks.inference import configure
 from paper2board.networks.pixels import to_int8

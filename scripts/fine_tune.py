@@ -6,18 +6,12 @@ history. Method: slide "Pre-Deployment: Fine Tuning"; ``paper2board.train.loop``
 
 from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
-from paper2board.networks.network import read_weights, write_weights
-from paper2board.train.stage import train_job, write_history
+from paper2board.networks.network import read_weights
+from paper2board.train.stage import train_variant
 from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
         network = read_weights(snakemake.input.parent)
-        teacher = job_teacher(snakemake, network.spec)
-        history, checkpoint = train_job(
-            snakemake, network, network.spec, snakemake.output.weights, log, teacher
-        )
-        write_weights(network, snakemake.output.weights)
-        write_history(history, snakemake.output.history, log)
-        checkpoint.unlink(missing_ok=True)
+        train_variant(snakemake, log, network, job_teacher(snakemake, network.spec))

@@ -1,18 +1,15 @@
-"""Generate the tables with which a detector's device decodes boxes and suppresses duplicates, in integers.
+"""Generate the tables with which the device decodes a network's outputs, in integers.
 
-Input: the IntegerModel. Output: C header. Method: ``firmware/app/p2b_boxes.h``.
+Input: the IntegerModel. Output: C header. Method: that of the task; a detector's is ``firmware/app/p2b_boxes.h``.
 """
 
 from paper2board.core.files import write_text
 from paper2board.core.scripting import running, snakemake
-from paper2board.model.integer_model import read
-from paper2board.tasks.detection.boxes import Quantization, int8_tables, tables_header
-from paper2board.tasks.detection.grid import Grid
+from paper2board.evaluate.outputs import integer_layout
+from paper2board.model.file import read
+from paper2board.tasks.device import device_task
 
 if __name__ == "__main__":
     with running(snakemake):
-        model = read(snakemake.input.model)
-        output = model.tensors[model.output]
-        quantization = Quantization(output.scale, output.zero_point)
-        tables = int8_tables(Grid.model_validate(snakemake.params.grid), quantization)
-        write_text(snakemake.output.header, tables_header(tables))
+        layout = integer_layout(read(snakemake.input.model))
+        write_text(snakemake.output.header, device_task(snakemake.params.task).tables_header(layout))

@@ -8,12 +8,14 @@ kernels run layer by layer, as the deck does; any other back end gets the cheape
 from pathlib import Path
 
 from paper2board.boards.board import Memory
-from paper2board.convert.c_code import engine, write_engine
+from paper2board.convert.c_code import write_engine
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.planner import board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.files import digest
 from paper2board.core.scripting import running, snakemake
-from paper2board.model.integer_model import read, renamed
+from paper2board.model.file import read
+from paper2board.model.integer_model import renamed
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -26,8 +28,8 @@ if __name__ == "__main__":
         backend = snakemake.wildcards.backend
         if snakemake.params.streaming:
             limits = board_limits(Memory.model_validate(snakemake.params.memory))
-            ready = choose(model, backend, limits)
+            engine = choose(model, backend, limits)
         else:
-            ready = engine(model, backend, streaming=False)
-        manifest = write_engine(ready, Path(snakemake.output.model).parent)
+            engine = plan_engine(model, backend, streaming=False)
+        manifest = write_engine(engine, Path(snakemake.output.model).parent)
         log(manifest.memory_map())

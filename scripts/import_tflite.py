@@ -11,7 +11,8 @@ from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.core.files import atomic_path
 from paper2board.core.scripting import running, snakemake
-from paper2board.model.integer_model import renamed, write
+from paper2board.model.file import write
+from paper2board.model.integer_model import renamed
 
 if __name__ == "__main__":
     with running(snakemake) as log:

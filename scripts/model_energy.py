@@ -21,7 +21,7 @@ from paper2board.energy.study_energy import (
     recorded_metrics,
     synthetic_metrics,
 )
-from paper2board.model.integer_model import read
+from paper2board.model.file import read
 from paper2board.traces.columns import MeasuredTrace
 
 if __name__ == "__main__":

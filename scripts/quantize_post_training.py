@@ -7,7 +7,8 @@ channel or (scheme ptq-per-tensor) per tensor; activation ranges of least square
 from paper2board.compress.calibration import calibration_pixels, origin
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.core.scripting import running, snakemake
-from paper2board.model.integer_model import renamed, write
+from paper2board.model.file import write
+from paper2board.model.integer_model import renamed
 from paper2board.networks.inference import configure
 from paper2board.networks.network import folded, read_weights
 

@@ -1,8 +1,8 @@
 """Render the report of a study.
 
-Inputs: metrics files, claims ledger, confusion matrix, training histories, duty-cycle and schedule curves, notes,
-templates. Output: a folder with index.html (self-contained), report.md, report.json, tables/*.csv and
-figures/*.svg. Every verdict is computed from claims and evidence here.
+Inputs: metrics files, claims ledger, what tasks show of a network, training histories, duty-cycle and schedule
+curves, notes, templates. Output: a folder with index.html (self-contained), report.md, report.json, tables/*.csv
+and figures/*.svg. Every verdict is computed from claims and evidence here.
 """
 
 import json
@@ -37,12 +37,11 @@ if __name__ == "__main__":
                 histories={
                     Path(path).name.removesuffix(".history.csv"): Path(path) for path in files.histories
                 },
-                confusion=optional(files.confusion),
+                scores=[Path(folder) for folder in files.scores],
                 duty_cycle=Path(files.curve),
                 schedule=Path(files.schedule),
                 engine=params.engine,
                 board=params.board,
-                precision_recall=optional(files.precision_recall),
                 survey=optional(files.survey),
             ),
             templates=Path("reports"),

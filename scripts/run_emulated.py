@@ -24,12 +24,14 @@ if __name__ == "__main__":
         networks = list(zip(params.names, files.tflite, files.tflm, strict=True))
         chains = {name: {"tflite": digest(tflite), "tflm": digest(tflm)} for name, tflite, tflm in networks}
         memory = Memory.model_validate(params.memory)
-        runs = run_networks(networks, files.data, params.images, engine, memory, Path(scratch), log)
+        runs = run_networks(
+            networks, files.data, params.images, engine, params.core, memory, Path(scratch), log
+        )
         metrics = {}
         for name, result, reference in runs:
             log(f"{name}: {result.instructions:,} instructions")
             metrics |= emulated_metrics(
-                name, result, reference, cpu, mac16=engine.core == "de212", chain=chains[name]
+                name, result, reference, cpu, mac16=engine.needs_mac16, chain=chains[name]
             )
         write_metrics(snakemake.output.metrics, metrics)
         log(require_parity(metrics, snakemake.output.metrics))

@@ -7,15 +7,15 @@ cycles per instruction ÷ clock, a model with that figure's interval.
 
 from paper2board.acquire.examples import load_examples
 from paper2board.boards.board import Cpu, Memory
-from paper2board.capture.board_fit import accuracy_on_device, board_memory_metrics
-from paper2board.capture.boxes_metrics import boxes_parity
+from paper2board.capture.board_fit import board_memory_metrics
 from paper2board.capture.engine_runs import engine_metrics, read_run
 from paper2board.capture.metrics import memory_metrics
+from paper2board.capture.task_metrics import task_metrics
 from paper2board.convert.tflite_import import read_tflite
-from paper2board.core.errors import UserError
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
 from paper2board.core.scripting import running, snakemake
+from paper2board.evaluate.outputs import integer_layout
 from paper2board.networks.pixels import fit_images, to_int8
 
 if __name__ == "__main__":
@@ -34,17 +34,9 @@ if __name__ == "__main__":
         runs = {engine: read_run(log, image, c, integers, links) for engine, log, image, c in named}
         metrics = engine_metrics(runs, model, cpu)
         main = snakemake.params.main
-        if snakemake.params.task == "classification":
-            accuracy = accuracy_on_device(runs[main].log, examples.labels, runs[main].chain)
-            metrics[f"device.{main}.accuracy"] = accuracy
-        if snakemake.params.task == "detection":
-            for engine, run in runs.items():
-                found = metrics[f"device.{engine}.boxes-vs-python"] = boxes_parity(run.log, model, run.chain)
-                if found.value:
-                    raise UserError(
-                        f"{engine}: the device's boxes differ in {found.value} images; this is a defect of"
-                        " paper2board, report it"
-                    )
+        logs = {engine: run.log for engine, run in runs.items()}
+        chains = {engine: run.chain for engine, run in runs.items()}
+        metrics |= task_metrics(snakemake.params.task, logs, main, integer_layout(model), examples, chains)
         metrics |= memory_metrics(runs[main].log, model, runs[main].chain)
         metrics |= board_memory_metrics(runs[main].log, runs[main].manifest, memory, runs[main].chain)
         write_metrics(snakemake.output.metrics, metrics)

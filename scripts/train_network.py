@@ -6,14 +6,11 @@ SGD with crop and flip, see ``paper2board.train.loop``.
 
 from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
-from paper2board.networks.network import write_weights
-from paper2board.train.stage import new_network, train_job, write_history
+from paper2board.train.initial_weights import new_network
+from paper2board.train.stage import train_variant
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
         network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
-        history, checkpoint = train_job(snakemake, network, network.spec, snakemake.output.weights, log)
-        write_weights(network, snakemake.output.weights)
-        write_history(history, snakemake.output.history, log)
-        checkpoint.unlink(missing_ok=True)
+        train_variant(snakemake, log, network)

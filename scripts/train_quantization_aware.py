@@ -9,10 +9,11 @@ from paper2board.compress.aware_training import AwareNetwork
 from paper2board.compress.calibration import calibration_pixels, origin
 from paper2board.compress.quantize import Observer, to_integer_model
 from paper2board.core.scripting import running, snakemake
-from paper2board.model.integer_model import renamed, write
+from paper2board.model.file import write
+from paper2board.model.integer_model import renamed
 from paper2board.networks.inference import configure
 from paper2board.networks.network import folded, read_weights
-from paper2board.train.stage import train_job, write_history
+from paper2board.train.stage import trained
 from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":
@@ -24,9 +25,7 @@ if __name__ == "__main__":
         observer.observe(pixels.split(100))
         aware = AwareNetwork(observer.network, observer.parameters())
         teacher = job_teacher(snakemake, network.spec)
-        history, checkpoint = train_job(snakemake, aware, network.spec, snakemake.output.model, log, teacher)
-        name = f"{snakemake.wildcards.variant}.qat"
-        model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
-        write(renamed(model, name, **origin(snakemake)), snakemake.output.model)
-        write_history(history, snakemake.output.history, log)
-        checkpoint.unlink(missing_ok=True)
+        with trained(snakemake, log, aware, network.spec, snakemake.output.model, teacher):
+            name = f"{snakemake.wildcards.variant}.qat"
+            model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
+            write(renamed(model, name, **origin(snakemake)), snakemake.output.model)

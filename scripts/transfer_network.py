@@ -7,17 +7,14 @@ head from scratch; then trained as any network, see ``paper2board.train.loop``.
 
 from paper2board.core.scripting import running, snakemake
 from paper2board.networks.inference import configure
-from paper2board.networks.network import write_weights
-from paper2board.train.mobilenet import load_imagenet
+from paper2board.train.imagenet_weights import load_imagenet
+from paper2board.train.initial_weights import new_network
 from paper2board.train.pretrained_weights import read_pretrained
-from paper2board.train.stage import new_network, train_job, write_history
+from paper2board.train.stage import train_variant
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
         network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
         load_imagenet(network, read_pretrained(snakemake.input.pretrained))
-        history, checkpoint = train_job(snakemake, network, network.spec, snakemake.output.weights, log)
-        write_weights(network, snakemake.output.weights)
-        write_history(history, snakemake.output.history, log)
-        checkpoint.unlink(missing_ok=True)
+        train_variant(snakemake, log, network)

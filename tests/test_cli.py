@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -5,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from messages import naming
 
 from paper2board import cli, doctor
 from paper2board.core.errors import UserError
@@ -17,9 +19,9 @@ def library(tmp_path: Path) -> Path:
     return file
 
 
-def use_classifier(monkeypatch: pytest.MonkeyPatch, classify_photo: object) -> None:
+def use_classifier(monkeypatch: pytest.MonkeyPatch, classify_image: object) -> None:
     module = ModuleType("paper2board.evaluate.classify")
-    module.__dict__["classify_photo"] = classify_photo
+    module.__dict__["classify_image"] = classify_image
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
@@ -47,50 +49,50 @@ def test_doctor_s_verdict_is_the_exit_status(status: int, monkeypatch: pytest.Mo
 def test_classify_prints_the_three_best(
     library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
+    called = []
 
-    def classify_photo(photo: Path, library: Path, top: int) -> list[tuple[str, float]]:
-        asked.append((photo, library, top))
+    def classify_image(image: Path, library: Path, top: int) -> list[tuple[str, float]]:
+        called.append((image, library, top))
         return [("automobile", 1.0), ("cat", 0.0251), ("dog", 0.0004)]
 
-    use_classifier(monkeypatch, classify_photo)
+    use_classifier(monkeypatch, classify_image)
     assert cli.main(["classify", "cat.jpg", "--library", str(library)]) == 0
-    assert asked == [(Path("cat.jpg"), library, 3)]
+    assert called == [(Path("cat.jpg"), library, 3)]
     assert capsys.readouterr().out == "automobile   100.0%\ncat            2.5%\ndog            0.0%\n"
 
 
 def test_user_error_is_one_line(
     library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def classify_photo(*_: object) -> None:
+    def classify_image(*_: object) -> None:
         raise UserError("cat.jpg is not an image; name a JPEG or PNG file")
 
-    use_classifier(monkeypatch, classify_photo)
+    use_classifier(monkeypatch, classify_image)
     assert cli.main(["classify", "cat.jpg", "--library", str(library)]) == 1
     assert capsys.readouterr().err == "paper2board: cat.jpg is not an image; name a JPEG or PNG file\n"
 
 
-def test_classify_before_the_first_report_says_what_to_run(
+def test_classify_before_the_first_report_names_the_command_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["classify", "cat.jpg"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so does not exist: run `make report`" in line
+    assert re.search(naming("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so", "`make report`"), line)
 
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_verify_device_s_verdict_is_the_exit_status(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    called = []
     module = ModuleType("paper2board.evaluate.verify_device")
-    module.__dict__["main"] = lambda *arguments: asked.append(arguments) or status
+    module.__dict__["main"] = lambda *arguments: called.append(arguments) or status
     monkeypatch.setitem(sys.modules, module.__name__, module)
     assert cli.main(["verify-device", "a-study", "--engine", "mac16", "--images", "40"]) == status
     assert cli.main(["verify-device", "a-study"]) == status
-    assert asked == [("a-study", "mac16", 40), ("a-study", None, None)]
+    assert called == [("a-study", "mac16", 40), ("a-study", None, None)]
 
 
-def test_answers_without_the_heavy_libraries() -> None:
+def test_the_command_line_needs_no_heavy_library() -> None:
     heavy = "{'torch', 'tensorflow', 'numpy', 'pandas'}"
     code = f"import sys, paper2board.cli; print({heavy} & sys.modules.keys())"
     result = subprocess.run(

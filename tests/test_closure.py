@@ -5,12 +5,21 @@ import pytest
 
 from paper2board.core import closure as module
 from paper2board.core.closure import closure, closure_digest
+from paper2board.tasks.loading import part_file
+from paper2board.tasks.registry import TASKS
 
 SCRIPTS = sorted(Path("scripts").glob("*.py"))
 
 
 def names(script):
     return {path.relative_to(module.PACKAGE).as_posix() for path in closure(Path(script))}
+
+
+def rule_of(script):
+    """The text of the rule of a script's name."""
+    rules = "\n".join(path.read_text() for path in Path("rules").glob("*.smk"))
+    (rule,) = re.findall(rf"^rule {script.stem}:\n(?:[ \n].*\n?)*?    script:", rules + "\n", re.MULTILINE)
+    return rule
 
 
 def test_indirect_imports_count():
@@ -46,13 +55,44 @@ def test_editing_a_module_changes_exactly_the_digests_of_those_that_import_it(tm
     assert before[1] == after[1]
 
 
+@pytest.mark.parametrize("part", ["training", "scores", "device"])
+def test_a_job_of_one_task_depends_on_no_other_s_parts(part):
+    """Editing one task's part re-runs the jobs of that task alone."""
+    scripts = {"training": "train_network", "scores": "summarise_scores", "device": "summarise_device"}
+    script = Path(f"scripts/{scripts[part]}.py")
+    assert not {name for name in names(script) if re.match(r"tasks/\w+/", name)}
+    for task in TASKS:
+        if (file := part_file(task, part)) is not None:
+            found = {path.relative_to(module.PACKAGE).as_posix() for path in closure(script, [file])}
+            assert {name.split("/")[1] for name in found if re.match(r"tasks/\w+/", name)} == {task}
+
+
+def test_a_part_that_is_loaded_by_name_counts_with_its_imports():
+    script = Path("scripts/train_network.py")
+    first, second = (part_file(task, "training") for task in ("classification", "detection"))
+    assert module.PACKAGE / "tasks/detection/loss.py" in closure(script, [second])
+    digests = {closure_digest(script), closure_digest(script, [first]), closure_digest(script, [second])}
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_the_rule_of_a_script_that_loads_parts_by_name_depends_on_them(script):
+    loaders = {"training": "training", "scores": "scoring", "device": "device", "teacher": "teachers"}
+    found = names(script)
+    imported = {Path(name).stem for name in found if re.match(r"tasks/\w+/", name)}
+    parts = [
+        part for part, loader in loaders.items() if f"tasks/{loader}.py" in found and part not in imported
+    ]
+    call = f'part_code("{script.stem}"' + "".join(f', "{part}"' for part in parts)
+    assert (call in rule_of(script)) == bool(parts)
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_every_script_belongs_to_a_rule_of_its_name_that_depends_on_its_code(script):
-    rules = "\n".join(path.read_text() for path in Path("rules").glob("*.smk"))
-    (rule,) = re.findall(rf"^rule {script.stem}:\n(?:[ \n].*\n?)*?    script:", rules + "\n", re.MULTILINE)
-    # What is downloaded is known by its checksums, however it was fetched; pictures with boxes depend only on how
-    # they are made into scenes.
-    fetched = script.stem.startswith(("download", "fetch", "prepare_boxes"))
-    assert (f'code("{script.stem}")' in rule) != fetched
+    rule = rule_of(script)
+    # What is downloaded is known by its checksums, however it was fetched; a prepared data set depends on the code
+    # of its kind alone.
+    fetched = script.stem.startswith(("download", "fetch", "prepare_dataset"))
+    assert (f'code("{script.stem}"' in rule) != fetched
     for key in ("input:", "output:", "log:", "benchmark:", "threads:", "message:"):
         assert f"    {key}" in rule or (key == "input:" and script.stem.startswith("download"))

@@ -18,7 +18,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put_command(folder: Path, name: str, *lines: str) -> None:
-    """Put a command into ``folder`` that prints ``lines`` whatever it is asked."""
+    """Put a command into ``folder`` that prints ``lines`` for any arguments."""
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / name
     script.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
@@ -55,7 +55,7 @@ def test_required_things_come_first_and_extras_do_not_fail(
     monkeypatch.setattr(doctor, "_findings", lambda: iter(findings))
     assert doctor.main() == 0
     assert capsys.readouterr().out.splitlines() == [
-        "item   state  found      what that disables",
+        "item   state  found      what does not work without it",
         "basis  ok     1.0",
         "extra  -      not found  luxury",
     ]
@@ -105,7 +105,7 @@ def test_esp_idf_counts_as_the_workflow_counts_it(
     assert doctor._esp_idf() == doctor.Finding("ESP-IDF", str(path / "idf.py"))
 
 
-def test_tells_rapl_absent_from_rapl_forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_rapl_and_unreadable_rapl_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "POWERCAP", tmp_path)
     assert doctor._rapl().found == "not on this machine"
     (tmp_path / "intel-rapl:0").mkdir()

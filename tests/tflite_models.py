@@ -4,21 +4,15 @@ import flatbuffers
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.model.integer_model import (
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import Tensor
 
 
 def residual_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:

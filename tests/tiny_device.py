@@ -10,7 +10,11 @@ import pytest
 
 from paper2board.convert.c_code import generate
 from paper2board.firmware.image import build_device_image
-from paper2board.model.integer_model import Conv2D, FullyConnected, IntegerModel, Pool2D, Reshape, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Reshape
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D, FullyConnected
+from paper2board.model.tensor import Tensor
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ static inline int32_t p2b_saturating_shift_left(int32_t x, int32_t shift)
 }
 
 /* x * multiplier * 2^(shift - 31): TFLite's MultiplyByQuantizedMultiplier with double rounding.
- * multiplier: 0 or 2^30 .. 2^31 - 1; shift: -31 .. 31 (positive: to the left, before the multiplication). */
+ * multiplier: 0 .. 2^31 - 1; shift: -31 .. 31 (positive: to the left, before the multiplication). */
 static inline int32_t p2b_requantize(int32_t x, int32_t multiplier, int32_t shift)
 {
     if (shift > 0)

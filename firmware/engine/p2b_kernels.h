@@ -19,7 +19,9 @@
  * - out: pointers to the rows to compute. rows: how many of them, 1 unless the kernel's step says more.
  * - scratch: at least the bytes that the generator reserved for the kernel, at a multiple of 16 bytes; its
  *   content is not kept from call to call.
- * - No kernel keeps state; inputs, outputs and scratch do not overlap. */
+ * - No kernel keeps state; inputs, outputs and scratch do not overlap.
+ *
+ * Compiled with P2B_CHECKS=1, a kernel ends the program if its caller breaks what is said here (p2b_checks.h). */
 #ifndef P2B_KERNELS_H
 #define P2B_KERNELS_H
 
@@ -55,7 +57,8 @@ typedef struct {
     const p2b_channel_t *channels;
 } p2b_output_t;
 
-/* How a window moves over an input. */
+/* How a window moves over an input, in pixels. All but padding is at least 1. The last window reaches beyond the padding
+ * before the input: pad_w < (out_w - 1) * stride_w + kernel_w, and so for the height. */
 typedef struct {
     int32_t in_h, in_w, in_c;
     int32_t out_h, out_w;
@@ -69,7 +72,8 @@ typedef struct {
  * With pooling, a row of the output is a row of pooled outputs: the maximum is taken over accumulators' outputs
  * of pool_h x pool_w convolution pixels, pool_stride_w apart; rows of the convolution are pool_stride_h apart. Every
  * pooling window lies inside the convolution's output. Requantization grows with the accumulator, so the maximum
- * of the accumulators may be requantized instead. Without pooling all four are 1.
+ * of the accumulators may be requantized instead. Without pooling all four are 1
+ * and pooled_w is out_w.
  * A call sees the input rows of ((rows - 1) * pool_stride_h + pool_h) convolution rows. */
 typedef struct {
     p2b_window_t window; /* of the convolution; out_h, out_w before pooling */
@@ -90,7 +94,8 @@ typedef struct {
     const void *weights; /* in the kernel's layout */
 } p2b_fully_connected_t;
 
-/* MAX_POOL_2D, AVERAGE_POOL_2D: padding never wins and does not count. */
+/* MAX_POOL_2D, AVERAGE_POOL_2D: padding never wins and does not count. A window has less than 2^16 pixels, and sees at
+ * least one of the input. */
 typedef struct {
     p2b_window_t window;
     int32_t low, high;
@@ -101,15 +106,21 @@ typedef struct {
 typedef struct {
     int32_t n;
     const int32_t *table_1, *table_2; /* 256 values each */
-    int32_t multiplier, shift;        /* of the sum; shift to the right, 0 .. 31 */
+    int32_t multiplier, shift;        /* of the sum; multiplier not negative, shift to the right, 0 .. 31 */
     int32_t zero_point, low, high;    /* of the output */
 } p2b_add_t;
+
+/* A function of one int8, such as LOGISTIC, of a row of n values: 256 values for q = 0 .. 127, -128 .. -1. */
+typedef struct {
+    int32_t n;
+    const int8_t *table;
+} p2b_table_t;
 
 /* MEAN over all pixels of an in_h x in_w x in_c input. out[0]: in_c values. */
 typedef struct {
     int32_t pixels, channels;
     int32_t input_zero_point, output_zero_point;
-    int32_t multiplier, shift;
+    int32_t multiplier, shift; /* with the division by pixels; multiplier not negative, shift as in p2b_requantize() */
 } p2b_mean_t;
 
 /* PAD of a row: in[0] is NULL where the whole row is padding. */
@@ -119,10 +130,14 @@ typedef struct {
     int32_t value;                /* the zero point */
 } p2b_pad_t;
 
-/* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values. */
+/* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values, 1 .. 511.
+ *
+ * A value's difference from the largest of its group is 0 or less. difference * multiplier * 2^(shift - 31) is the
+ * exponent, with 26 bits after the binary point. */
 typedef struct {
     int32_t pixels, depth;
-    int32_t multiplier, shift, diff_min;
+    int32_t multiplier, shift; /* 2^30 .. 2^31 - 1; 0 .. 31 */
+    int32_t diff_min;          /* a lower difference gives -128; -((31 << 26) >> shift) .. 0 */
 } p2b_softmax_t;
 
 /* CONCATENATION of rows: `runs` times, the next lengths[i] bytes of each input i. in[i] is NULL where input i has
@@ -133,7 +148,7 @@ typedef struct {
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */
-p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: the deck's loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected

@@ -14,7 +14,8 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
-from paper2board.acquire.dataset import Cifar10Dataset, DataFile, SourceError
+from paper2board.acquire.datasets.cifar10 import Cifar10Dataset, DataFile
+from paper2board.acquire.errors import SourceError
 from paper2board.acquire.sources import fetch
 from paper2board.core.errors import UserError
 from paper2board.core.files import atomic_path, digest, write_json

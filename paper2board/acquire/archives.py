@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from paper2board.acquire.dataset import PIXEL_BYTES, Cifar10Dataset, SourceError
+from paper2board.acquire.datasets.cifar10 import PIXEL_BYTES, Cifar10Dataset
+from paper2board.acquire.errors import SourceError
 from paper2board.core.files import write_bytes
 
 _BROKEN = (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, TypeError, OverflowError, SyntaxError)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from paper2board.acquire.dataset import Fit
+from paper2board.acquire.datasets.base import ImageFit
 from paper2board.acquire.photo import decode
 from paper2board.acquire.scenes import HEIGHT, WIDTH, Scene, SceneSet, gather
 from paper2board.core.errors import UserError
@@ -43,7 +43,7 @@ def fit_scene(
     classes: Sequence[int],
     width: int = WIDTH,
     height: int = HEIGHT,
-    fit: Fit = "letterbox",
+    fit: ImageFit = "letterbox",
 ) -> Scene:
     """Return ``picture`` (uint8 (rows, columns, 3)) resized to ``width`` × ``height``, boxes mapped and clipped.
 
@@ -77,7 +77,7 @@ def read_coco(
     names: Sequence[str] | None = None,
     width: int = WIDTH,
     height: int = HEIGHT,
-    fit: Fit = "letterbox",
+    fit: ImageFit = "letterbox",
     limit: int | None = None,
 ) -> SceneSet:
     """Read COCO's instances ``annotations`` (JSON) of the pictures in ``folder``, in order of their ids.
@@ -142,7 +142,7 @@ def read_voc(
     names: Sequence[str] | None = None,
     width: int = WIDTH,
     height: int = HEIGHT,
-    fit: Fit = "letterbox",
+    fit: ImageFit = "letterbox",
     limit: int | None = None,
     listed: str | Path | None = None,
 ) -> SceneSet:
@@ -316,6 +316,6 @@ def _wanted(names: Sequence[str] | None, known: list[str], path: Path) -> list[s
     return wanted
 
 
-def _origin(what: str, pictures: int, fit: Fit, left_out: Counter[str]) -> str:
+def _origin(what: str, pictures: int, fit: ImageFit, left_out: Counter[str]) -> str:
     omitted = ", ".join(f"{count} {name}" for name, count in sorted(left_out.items()) if count)
     return f"{what}: {pictures} pictures, {fit}; left out: {omitted or 'nothing'}"

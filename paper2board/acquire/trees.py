@@ -18,8 +18,9 @@ import platformdirs
 from filelock import FileLock
 
 from paper2board.acquire.acquisition import CACHE_VARIABLE
-from paper2board.acquire.dataset import BoxesDataset, SourceError, TreeArchives, TreeMirror
+from paper2board.acquire.datasets.boxes import BoxesDataset, TreeArchives, TreeMirror
 from paper2board.acquire.download import download, download_unverified
+from paper2board.acquire.errors import SourceError
 from paper2board.acquire.extraction import extract
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest

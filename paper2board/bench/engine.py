@@ -1,8 +1,8 @@
 """The engine's benchmark: network × back end × plan → instructions, memory, flash, modelled latency.
 
-Every figure is of C that runs on the emulator, its outputs compared with TFLite Micro's. Portable C runs on the
-``lx106`` core, MAC16 code on ``de212``, both compiled by the same compiler with the same flags. Instructions are
-exact counts; milliseconds are a model: instructions × cycles per instruction / clock of the board file.
+Every count comes from C code on the emulator, and its outputs are compared with TFLite Micro's. Portable C runs on
+the ``lx106`` core and MAC16 code on ``de212``; both come from the same compiler with the same flags. Instructions
+are exact counts; milliseconds are a model: instructions × cycles per instruction / clock of the board file.
 """
 
 import csv
@@ -20,13 +20,15 @@ import numpy as np
 from tqdm import tqdm
 
 from paper2board.bench.networks import NETWORKS, SHAPES, build, random_inputs
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import Cpu, load_board
+from paper2board.boards.families import FAMILIES
 from paper2board.boards.latency import latency
-from paper2board.convert import c_code
+from paper2board.convert.c_code import write_engine
 from paper2board.convert.c_layers import weighted_layer
+from paper2board.convert.engine import Engine, plan_engine
 from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, counted
@@ -40,12 +42,12 @@ from paper2board.model.integer_model import IntegerModel
 
 BOARD = Path(__file__).resolve().parents[2] / "config" / "boards" / "esp32-wroom.yaml"
 INPUTS = 3
-"""Inputs of each run; the first is counted, the outputs of all are compared."""
+"""Number of inputs in each run. Instructions are those of the first; the outputs of all are compared."""
 
 
 @dataclass(frozen=True)
 class LayerCount:
-    """Instructions of one layer (with what is fused into it), all its calls together."""
+    """Instructions of one layer and the layers fused into it, summed over all its calls."""
 
     name: str
     kernel: str
@@ -55,12 +57,12 @@ class LayerCount:
 
 @dataclass(frozen=True)
 class Row:
-    """One network by one back end under one plan. Sizes in bytes.
+    """One network with one back end and one plan. Sizes are bytes.
 
-    ``instructions``: the whole inference. ``input_instructions``: taking in the input's rows, part of it.
+    ``instructions``: of the whole inference. ``input_instructions``: the part that copies the input's rows.
     ``arena_bytes``: activations and scratch as they are laid out. ``latency_ms``: value, low, high.
-    ``paper_ratio``: how many times more instructions the deck's kernels need layer by layer. ``differing``:
-    output values other than TFLite Micro's, of :data:`INPUTS` inputs.
+    ``paper_ratio``: instructions of the ``paper`` back end layer by layer, divided by these. ``differing``: number
+    of output values that differ from TFLite Micro's, over :data:`INPUTS` inputs.
     """
 
     network: str
@@ -91,12 +93,12 @@ _Sample = tuple[str, cost.Features, int]
 def report(
     names: Sequence[str], *, layers: bool, as_json: bool, output: Path | None, fit_costs: bool
 ) -> None:
-    """Measure the networks ``names`` and print the tables, or JSON; a progress bar where stderr is a terminal.
+    """Measure the networks ``names`` and print the tables, or JSON. A terminal shows a progress bar.
 
-    ``layers``: also each row's breakdown. ``output``: also the rows as CSV into this file. ``fit_costs``: also
-    fit the cost table of the kernels anew and write it where the generator reads it.
+    ``layers``: also print each row's breakdown. ``output``: also write the rows as CSV to this file. ``fit_costs``:
+    also fit the kernels' cost table again and write it to the file that the generator reads.
 
-    Raises UserError for an unknown network, for a fit to fewer than all, without compiler or emulator.
+    Raises UserError for an unknown network, for a fit to fewer than all networks, without compiler or emulator.
     """
     if fit_costs and set(names) != set(NETWORKS):
         raise UserError("the cost table is fitted to all networks: leave out --networks")
@@ -123,14 +125,14 @@ def report(
 def measure(
     names: Sequence[str], progress: Callable[[Sequence[Any]], Iterable[Any]] = iter
 ) -> Iterator[tuple[Row, list[_Sample]]]:
-    """Yield each combination's row, and for its layers with weights kernel, features and instructions.
+    """Yield the row of each combination, and kernel, features and instructions of its layers with weights.
 
-    ``progress`` wraps the iteration over the runs (``tqdm`` fits). Raises UserError for an unknown network,
-    without compiler or emulator; RunError where a run ends badly.
+    ``progress`` wraps the iteration over the runs (``tqdm`` fits). Raises UserError for an unknown network, or
+    without compiler or emulator. Raises RunError if a run fails.
     """
     cpu = load_board(BOARD).cpu
     models = {name: build(name) for name in names}
-    # The deck's kernels layer by layer come first in each network: what the others are compared with.
+    # Each network's first run is the paper back end, layer by layer: the others are compared with it.
     runs = [
         (name, backend, streaming) for name in names for backend in Backend for streaming in (False, True)
     ]
@@ -144,9 +146,9 @@ def measure(
             inputs = random_inputs(model.tensors[model.input].shape, INPUTS, seed=1)
             if name not in golden:
                 golden[name] = reference.run(write_flatbuffer(model), inputs).reshape(INPUTS, -1)
-            ready = c_code.engine(model, backend, streaming=streaming)
-            manifest = c_code.write_engine(ready, folder / "model")
-            # An image of its own: its code is what this network needs.
+            engine = plan_engine(model, backend, streaming=streaming)
+            manifest = write_engine(engine, folder / "model")
+            # One image for each network, so that its code size is that of this network.
             [result] = runner.run([(folder / "model", inputs)], target, libraries[target], folder / "run")
             if backend is Backend.PAPER and not streaming:
                 paper[name] = result.instructions
@@ -171,7 +173,7 @@ def measure(
                 paper_ratio=paper[name] / result.instructions,
                 differing=int(np.count_nonzero(result.outputs != golden[name])),
             )
-            yield row, _samples(model, ready, result.layers)
+            yield row, _samples(model, engine, result.layers)
 
 
 def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
@@ -183,13 +185,13 @@ def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
 
 
 def _target(backend: Backend) -> Target:
-    return Target.DE212 if backend.needs_mac16 else Target.LX106
+    return Target(FAMILIES["esp32"].core(needs_mac16=backend.needs_mac16))
 
 
-def _samples(model: IntegerModel, ready: c_code.Engine, counts: dict[str, int]) -> list[_Sample]:
+def _samples(model: IntegerModel, engine: Engine, counts: dict[str, int]) -> list[_Sample]:
     """Return kernel, features and instructions of the layers with weights."""
     found = []
-    for step, packed in zip(ready.steps, ready.packed, strict=True):
+    for step, packed in zip(engine.steps, engine.packed, strict=True):
         layer = weighted_layer(model, step) if packed else None
         if packed and layer:
             found.append((packed.function, cost.features(layer, packed), counts[step.name]))
@@ -208,7 +210,7 @@ def latency_ms(instructions: int, backend: Backend, cpu: Cpu) -> tuple[float, fl
 
 @dataclass(frozen=True)
 class Verdict:
-    """One criterion as ``backend`` meets it under the streaming plan, ``must`` and ``aim`` in ``unit``."""
+    """One criterion, measured with ``backend`` and the streaming plan; ``must`` and ``aim`` are in ``unit``."""
 
     criterion: str
     backend: str
@@ -219,7 +221,7 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        """``aim`` if it is reached, ``must`` if the bound at least holds, else ``missed``."""
+        """``aim`` or ``must``, the stricter bound that is kept; ``missed`` if neither is."""
         return "aim" if self.measured <= self.aim else "must" if self.measured <= self.must else "missed"
 
 
@@ -242,7 +244,7 @@ _CRITERIA: tuple[tuple[str, str, tuple[Backend, ...], _Measure, float, float], .
 
 
 def acceptance(rows: Iterable[Row]) -> list[Verdict]:
-    """Return the verdicts on what the rows cover, with Winograd apart, for it trades memory for speed."""
+    """Return the verdicts on the networks in ``rows``. Winograd has its own, because it trades memory for speed."""
     rows = list(rows)
     streaming = {(row.network, row.backend): row for row in rows if row.streaming}
     verdicts = [
@@ -259,7 +261,7 @@ def acceptance(rows: Iterable[Row]) -> list[Verdict]:
 
 
 def header() -> str:
-    """Return what the counts depend on: compiler, flags, emulator."""
+    """Return the conditions of the counts: compiler, flags, emulator."""
     flags = " ".join(flag for flag in (*Target.LX106.flags, *engine_flags()) if not flag.startswith("-I"))
     return "\n".join(
         [
@@ -269,14 +271,14 @@ def header() -> str:
             "           core lx106 for portable C, de212 for MAC16 (no MULSH, which the ESP32 has)",
             f"latency    modelled: instructions × cycles per instruction / clock of {BOARD.name}, with interval",
             f"differing  output values other than TFLite Micro's, of {INPUTS} inputs",
-            "× fewer    instructions than the deck's kernels, layer by layer",
+            "× fewer    instructions than with the paper's plain loops, layer by layer",
         ]
     )
 
 
 def _first_line(command: str) -> str:
-    said = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
-    return said.splitlines()[0]
+    printed = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    return printed.splitlines()[0]
 
 
 _Columns = tuple[tuple[str, Callable[[Any], str]], ...]
@@ -327,7 +329,7 @@ _COST_COLUMNS: _Columns = (
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the rows as a text table, a blank line between networks."""
+    """Return the rows as a text table with a blank line between networks."""
     lines: list[Row | None] = []
     for row in rows:
         if lines and lines[-1] and lines[-1].network != row.network:
@@ -337,7 +339,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def layer_table(rows: Iterable[Row]) -> str:
-    """Return the breakdown of every row by layer; ``input`` is the taking in of the input's rows."""
+    """Return the breakdown of every row by layer; ``input`` is the copying of the input's rows."""
     return "\n\n".join(
         f"{row.network}, {row.backend}, {row.plan}\n"
         + _text(_LAYER_COLUMNS, [*row.layers, LayerCount("input", "", 0, row.input_instructions)], left=2)
@@ -351,12 +353,12 @@ def acceptance_table(rows: Iterable[Row]) -> str:
 
 
 def cost_table(costs: Iterable[cost.Cost]) -> str:
-    """Return the fitted costs, instructions each, as a text table."""
+    """Return the fitted costs, in instructions, as a text table."""
     return _text(_COST_COLUMNS, sorted(costs, key=lambda item: item.function), left=1)
 
 
 def _text(columns: _Columns, items: Sequence[Any], left: int) -> str:
-    """Return aligned columns, the first ``left`` of them flush left; None is a blank line."""
+    """Return aligned columns; the first ``left`` columns are flush left. None is a blank line."""
     lines = [[head for head, _ in columns]]
     lines += [[cell(item) if item else "" for _, cell in columns] for item in items]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -386,7 +388,7 @@ def csv_text(rows: Iterable[Row]) -> str:
 
 
 def json_content(rows: Iterable[Row]) -> dict[str, Any]:
-    """Return everything as plain data: the header's lines, rows with layers, acceptance."""
+    """Return all results as plain data: the header's lines, rows with layers, acceptance."""
     rows = list(rows)
     verdicts = [asdict(item) | {"verdict": item.verdict} for item in acceptance(rows)]
     return {"made_with": header().splitlines(), "rows": [_plain(row) for row in rows], "acceptance": verdicts}

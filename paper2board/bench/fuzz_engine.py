@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from paper2board.bench.random_networks import random_inputs, random_network
 from paper2board.convert.c_code import generate
-from paper2board.convert.engine_sources import ENGINE
+from paper2board.convert.engine_sources import kernel_names
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware.runner import RunError, Target, kernel_library, run
@@ -107,7 +107,7 @@ def prove(
         if libraries is None:
             libraries = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             for target in BACKENDS:
-                kernel_library(target, libraries)
+                kernel_library(target, libraries, checks=True)
         prove_batch = partial(_prove_batch, libraries=libraries)
         if workers > 1:
             # Ctrl-C is for this process; it ends the others.
@@ -145,13 +145,6 @@ def main(networks: int, seed: int, workers: int | None = None) -> int:
     return 0
 
 
-def kernels() -> list[str]:
-    """Return the names of all kernels that ``p2b_kernels.h`` declares."""
-    text = (ENGINE / "p2b_kernels.h").read_text()
-    lists = re.findall(r"^p2b_kernel_t ([^;]+);", text, flags=re.MULTILINE)
-    return [name.strip() for names in lists for name in names.split(",")]
-
-
 # --- a batch ------------------------------------------------------------------------------------------
 
 
@@ -184,7 +177,7 @@ def _prove_batch(seeds: range, libraries: Path) -> Summary:
     summary = Summary(networks=len(networks))
     for network in networks:
         summary.operators.update({op.type for op in network.model.ops})
-    known = set(kernels())
+    known = set(kernel_names())
     differences: list[Difference] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

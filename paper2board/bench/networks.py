@@ -1,9 +1,9 @@
-"""The benchmark's networks as IntegerModels: known architectures, random weights, sensible quantization.
+"""The benchmark's networks as IntegerModels: known architectures, random weights, realistic quantization.
 
-Cost and memory of integer layers do not depend on trained values, outputs do only in that a kernel must not be
-tested on saturated ones. So weights are drawn (normal, int8, one scale an output channel), and each layer's
-channel scales and biases normalise its outputs over a calibration batch, as a trained and folded batch
-normalisation would; activation ranges are those of the batch.
+Cost and memory of integer layers do not depend on trained values. Only the test of the outputs needs care:
+saturated outputs would hide errors of a kernel. Weights are random (normal, int8, one scale for each output
+channel). Each layer's channel scales and biases normalise its outputs over a calibration batch, as a trained and
+folded batch normalisation would. Activation ranges are those of the batch.
 """
 
 import math
@@ -16,24 +16,15 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 
 from paper2board.compress.quantize import QuantizationParameters, fake_quantize, parameters_of_range
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import (
-    Activation,
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Padding,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-    pad_before,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import Activation, Padding, Tensor, pad_before
 
 CALIBRATION_INPUTS = 16
 _INPUT = QuantizationParameters(1 / 255, -128)
@@ -42,7 +33,7 @@ _SOFTMAX = QuantizationParameters(1 / 256, -128)
 
 
 def build(name: str) -> IntegerModel:
-    """Return the network ``name`` of :data:`NETWORKS` or :data:`SHAPES`, the same one every time.
+    """Return the network ``name`` of :data:`NETWORKS` or :data:`SHAPES`; it is the same at every call.
 
     Raises UserError for an unknown name.
     """
@@ -52,8 +43,10 @@ def build(name: str) -> IntegerModel:
 
 
 def random_inputs(shape: tuple[int, ...], count: int, seed: int) -> np.ndarray:
-    """Return ``count`` images of ``shape`` (H, W, C) as int8, N × H × W × C: patches of 8 × 8 pixels of random
-    colour with noise over them, so that deep layers too tell one image from another."""
+    """Return ``count`` images of ``shape`` (H, W, C) as int8, N × H × W × C.
+
+    They have patches of 8 × 8 pixels in random colours, with noise on top: deep layers then differ between images.
+    """
     rng = np.random.default_rng(seed)
     height, width, channels = shape
     patches = rng.integers(-100, 101, (count, -(-height // 8), -(-width // 8), channels))
@@ -94,8 +87,10 @@ def _resnet8(net: "_Network") -> None:
 
 
 def _mobilenet_v1(net: "_Network") -> None:
-    """TFLite Micro's person detection, MobileNet v1 × 0.25. As in its file, the first convolution, over one
-    channel, is a depthwise one with multiplier 8."""
+    """TFLite Micro's person detection, MobileNet v1 × 0.25.
+
+    As in its file, the first convolution is depthwise with multiplier 8, because the input has one channel.
+    """
     x = net.depthwise("conv", net.input, multiplier=8, stride=2)
     strided = {2: 2, 4: 2, 6: 2, 12: 2}
     for index, channels in enumerate((16, 32, 32, 64, 64, *[128] * 6, 256, 256), 1):
@@ -107,13 +102,15 @@ def _mobilenet_v1(net: "_Network") -> None:
 
 
 def _detector(net: "_Network") -> None:
-    """The ESP32-CAM article's ``LightweightObjectDetector`` with ten classes. Its three outputs (4 box
-    coordinates, 10 classes, 1 confidence) are one here, concatenated along the channels."""
+    """The ESP32-CAM article's ``LightweightObjectDetector`` with ten classes.
+
+    Its three outputs (4 box coordinates, 10 classes, 1 confidence) are concatenated along the channels to one.
+    """
     x = net.input
     for index, channels in enumerate((16, 32, 64, 128), 1):
         x = net.depthwise(f"depthwise{index}", net.torch_padding(x, 2), stride=2)
         x = net.conv(f"pointwise{index}", x, channels, kernel=1, activation="RELU6")
-    shared = parameters_of_range(-4.0, 4.0)  # a concatenation's inputs are quantized alike
+    shared = parameters_of_range(-4.0, 4.0)  # a concatenation needs inputs with the same quantization
     heads = [
         net.conv(name, x, channels, kernel=1, activation="NONE", chosen=shared)
         for name, channels in (("bbox_head", 4), ("class_head", 10), ("conf_head", 1))
@@ -171,8 +168,8 @@ NETWORKS: dict[str, _Architecture] = {
 }
 """Input shape (H, W, C) and layers of each network."""
 SHAPES: dict[str, _Architecture] = {"square": ((24, 24, 8), _square), "oblong": ((20, 60, 2), _oblong)}
-"""Layers of shapes that :data:`NETWORKS` lack, for the kernels' cost table: other windows than 3 × 3, many
-channels of a large image, few of a small one, more outputs than inputs and fewer."""
+"""Layers with shapes that :data:`NETWORKS` lack, for the kernels' cost table: windows other than 3 × 3, many
+channels in a large image, few channels in a small image, more outputs than inputs, fewer outputs than inputs."""
 
 
 # --- building ---------------------------------------------------------------------------------------
@@ -188,7 +185,7 @@ def _build(name: str) -> IntegerModel:
 
 
 class _Network:
-    """Layers added one by one; every method returns the index of the tensor that it adds.
+    """A network under construction; every method adds a layer and returns the index of its output tensor.
 
     ``values`` holds each tensor's real values (float64, N × its shape) for the calibration batch.
     """
@@ -288,8 +285,10 @@ class _Network:
         return self._add(Mean(name, (source,), len(self.tensors)), values, _range(values, "NONE"))
 
     def torch_padding(self, source: int, stride: int) -> int:
-        """Pad for a 3 × 3 window with PyTorch's ``padding=1`` where TFLite's SAME is something else: at
-        stride 2 over an even size it pads after, not before."""
+        """Pad for a 3 × 3 window as PyTorch's ``padding=1``, if TFLite's SAME differs.
+
+        SAME differs at stride 2 over an even size: it pads after the image, not before it.
+        """
         if stride == 1 or any(size % 2 for size in self.tensors[source].shape[:2]):
             return source
         op = Pad(f"pad{len(self.tensors)}", (source,), len(self.tensors), paddings=((1, 1), (1, 1), (0, 0)))
@@ -309,13 +308,13 @@ class _Network:
         return self._add(Softmax(name, (source,), len(self.tensors)), values, _SOFTMAX)
 
     def _weights(self, shape: tuple[int, ...], channel_axis: int = 0) -> np.ndarray:
-        """Normal weights; the largest of each output channel is ±127."""
+        """Return normal weights; the largest of each output channel is ±127."""
         drawn = self.rng.standard_normal(shape)
         axes = tuple(axis for axis in range(len(shape)) if axis != channel_axis)
         return np.round(127 * drawn / np.abs(drawn).max(axes, keepdims=True)).astype(np.int8)
 
     def _image(self, source: int, kernel: int, stride: int) -> tuple[torch.Tensor, Padding]:
-        """Return a tensor's values as N × C × H × W with padding, and what the padding is called."""
+        """Return a tensor's values as N × C × H × W with padding, and the name of the padding."""
         image = self.values[source].permute(0, 3, 1, 2)
         padding: Padding = "VALID" if kernel == 1 or isinstance(self._writer(source), Pad) else "SAME"
         amounts: list[int] = []
@@ -330,8 +329,11 @@ class _Network:
     def _normalised(
         self, source: int, sums: torch.Tensor, activation: Activation
     ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """Return weight scales, int32 biases and real outputs that give each channel of ``sums`` (real inputs
-        times integer weights, channels last) a random mean and a random spread near 1."""
+        """Return weight scales, int32 biases and the real outputs that they give.
+
+        ``sums``: real inputs times integer weights, channels last. Each channel of the outputs has a random mean
+        and a random spread near 1.
+        """
         flat = sums.flatten(0, -2)
         channels = flat.shape[1]
         spread = self.rng.uniform(0.5, 1.5, channels) * (2.0 if activation == "RELU6" else 1.0)

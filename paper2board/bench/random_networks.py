@@ -2,65 +2,114 @@
 
 A network is a chain of what networks are made of (convolutions, separable and residual blocks, branches joined
 again, poolings …) with any zero point, activation, stride, padding, and scales for which most outputs do not
-saturate. The same seed gives the same network with the same version of numpy.
+saturate. The same seed gives the same network with the same version of numpy. The blocks take their choices from a
+small interface (:class:`Draws`), so property tests draw from the same grammar.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from paper2board.model.integer_model import (
-    INT8_MAX,
-    INT8_MIN,
-    SOFTMAX_MAX_DEPTH,
-    Activation,
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Padding,
-    Pool2D,
-    Reshape,
-    Softmax,
-    Tensor,
-    pad_before,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators import OPERATORS
+from paper2board.model.operators.elementwise import Add, Tabulated
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.simulate import activations
+from paper2board.model.tensor import INT8_MAX, INT8_MIN, Activation, Padding, Tensor, pad_before
 
-MAX_SIDE = 14
-MAX_CHANNELS = 40
 MAX_LAYER_MACS = 60_000
 """Keeps a network's emulation within a fraction of a second."""
 _ACTIVATIONS: tuple[Activation, ...] = ("NONE", "RELU", "RELU6")
 _PADDINGS: tuple[Padding, ...] = ("SAME", "VALID")
+_FUNCTIONS = tuple(kind for kind in OPERATORS.values() if issubclass(kind, Tabulated))
 _TRIES = 8
 _DEVIATION = 74.0
 """Of a uniformly distributed int8."""
+_LEAST_SCALE = 2.0**-20
+"""A chain of small scales would end where operators cannot compute in 32 bits, which models must not be."""
+
+
+class Draws(Protocol):
+    """Where a network's choices come from."""
+
+    numbers: np.random.Generator
+    """For values in bulk: weights and biases."""
+
+    def integer(self, low: int, high: int) -> int:
+        """Draw from ``low`` to ``high``, both included."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """Draw a real number."""
+
+    def chance(self, probability: float) -> bool:
+        """Draw True with this probability."""
+
+    def pick(self, choices: Sequence[Any]) -> Any:
+        """Draw one of ``choices``."""
+
+
+class GeneratorDraws:
+    """Choices of numpy's generator: the same ones for a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.numbers = np.random.default_rng(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.numbers.integers(low, high + 1))
+
+    def uniform(self, low: float, high: float) -> float:
+        return float(self.numbers.uniform(low, high))
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.numbers.random() < probability)
+
+    def pick(self, choices: Sequence[Any]) -> Any:
+        return choices[self.integer(0, len(choices) - 1)]
+
+
+@dataclass(frozen=True)
+class Style:
+    """What networks look like: inputs of up to ``side`` × ``side`` × ``channels``, up to ``blocks`` blocks on them.
+
+    ``earlier``: how often a block reads another tensor than the last. ``redraw``: whether a block is drawn again,
+    mostly, while its outputs hardly depend on the network's input.
+    """
+
+    side: int = 14
+    channels: int = 40
+    blocks: int = 4
+    earlier: float = 0.05
+    redraw: bool = True
 
 
 def random_network(seed: int) -> IntegerModel:
-    """Return the network of a seed: up to seven blocks on an input of up to 14 × 14 × 40, or a vector.
+    """Return the network of a seed: up to seven blocks on an input of up to 14 × 14 × 40, or a vector."""
+    return draw_network(GeneratorDraws(seed), Style(), f"random{seed}")
+
+
+def draw_network(draws: Draws, style: Style, name: str) -> IntegerModel:
+    """Return a network of choices; at least one of its ops computes something.
 
     Its output is the last op's; now and then nothing reads some other tensor.
     """
-    graph = _Graph(np.random.default_rng(seed))
-    for _ in range(graph.integer(0, 4) if len(graph.shape) == 3 else 0):
+    graph = _Graph(draws, style)
+    for _ in range(draws.integer(0, style.blocks) if len(graph.shape) == 3 else 0):
         graph.grow(graph.image_blocks)
-    if graph.chance(0.5):
-        for _ in range(graph.integer(1, 2)):
+    if draws.chance(0.5):
+        for _ in range(draws.integer(1, 2)):
             graph.grow(graph.vector_blocks)
-    # At least one op computes something.
-    graph.grow((graph.image_blocks if len(graph.shape) == 3 else graph.vector_blocks)[:8])
-    if graph.chance(0.2) and 1 < graph.shape[-1] <= SOFTMAX_MAX_DEPTH:
+    graph.grow(graph.computing_blocks())
+    if draws.chance(0.2) and 1 < graph.shape[-1] <= Softmax.MAX_DEPTH:
         graph.grow((graph.softmax,))
-    return graph.model(f"random{seed}")
+    return graph.model(name)
 
 
 def random_inputs(model: IntegerModel, count: int, seed: int) -> np.ndarray:
@@ -77,11 +126,21 @@ def random_inputs(model: IntegerModel, count: int, seed: int) -> np.ndarray:
 class _Graph:
     """A network under construction. Blocks read the last tensor, or now and then an earlier one."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
+    def __init__(self, draws: Draws, style: Style) -> None:
+        self.integer, self.uniform, self.chance, self.pick = (
+            draws.integer,
+            draws.uniform,
+            draws.chance,
+            draws.pick,
+        )
+        self.numbers, self.style = draws.numbers, style
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
         self.last = 0
+        side = style.side
+        shape: tuple[int, ...] = (self.integer(1, side), self.integer(1, side), self.channels())
+        if self.chance(0.05):
+            shape = shape[2:]
         self.image_blocks: tuple[Callable[[], None], ...] = (
             self.convolution,
             self.depthwise,
@@ -94,10 +153,8 @@ class _Graph:
             self.pooling,
             self.addition,
             self.padding,
+            self.function,
         )
-        shape: tuple[int, ...] = (self.integer(1, MAX_SIDE), self.integer(1, MAX_SIDE), self.channels())
-        if self.chance(0.05):
-            shape = shape[2:]
         self.vector_blocks: tuple[Callable[[], None], ...] = (
             self.mean if len(shape) == 3 else self.product,
             self.product,
@@ -107,42 +164,40 @@ class _Graph:
             self.product,
             self.flattened_product,
             self.product,
+            self.function,
         )
         self.add_tensor(shape, *self.quantization())
-        self.samples = rng.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
+        self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
 
     def model(self, name: str) -> IntegerModel:
         return IntegerModel(name, tuple(self.tensors), tuple(self.ops), 0, self.last)
 
+    def computing_blocks(self) -> tuple[Callable[[], None], ...]:
+        """Return the blocks on the last tensor that do more than move values."""
+        blocks = self.image_blocks if len(self.shape) == 3 else self.vector_blocks
+        return tuple(block for block in blocks if block != self.padding)
+
     def grow(self, blocks: Sequence[Callable[[], None]]) -> None:
-        """Add a block; draw again, mostly, while its outputs hardly depend on the network's input."""
+        """Add a block."""
         tensors, ops, last = len(self.tensors), len(self.ops), self.last
         for _ in range(_TRIES):
             del self.tensors[tensors:], self.ops[ops:]
             self.last = last
             self.pick(blocks)()
+            if not self.style.redraw or self.chance(0.02):
+                return
             outputs = activations(self.model("grown"), self.samples)[self.last]
-            if np.mean(outputs[1:] != outputs[0]) > 0.1 or self.chance(0.02):
+            if np.mean(outputs[1:] != outputs[0]) > 0.1:
                 return
 
     # --- draws ---
 
-    def integer(self, low: int, high: int) -> int:
-        """Draw from ``low`` to ``high``, both included."""
-        return int(self.rng.integers(low, high + 1))
-
-    def chance(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def pick(self, choices: Sequence[Any]) -> Any:
-        return choices[self.integer(0, len(choices) - 1)]
-
-    def channels(self, most: int = MAX_CHANNELS) -> int:
+    def channels(self, most: int | None = None) -> int:
         """Draw small numbers as often as large ones, and often what kernels take four at a time."""
-        channels = int(2.0 ** self.rng.uniform(0, math.log2(MAX_CHANNELS + 1)))
+        channels = int(2.0 ** self.uniform(0, math.log2(self.style.channels + 1)))
         if self.chance(0.4):
             channels = -(-channels // 4) * 4
-        return min(most, channels)
+        return min(most or self.style.channels, channels)
 
     def activation(self) -> Activation:
         return self.pick(_ACTIVATIONS)
@@ -151,14 +206,16 @@ class _Graph:
         """Draw anything, but mostly what leaves the activation room in int8."""
         if self.chance(0.3):
             return self.pick((INT8_MIN, 0, INT8_MAX, self.integer(INT8_MIN, INT8_MAX)))
-        return (
-            self.integer(-40, 40) if activation == "NONE" else self.pick((INT8_MIN, self.integer(-120, -60)))
-        )
+        if activation == "NONE":
+            return self.integer(-40, 40)
+        return self.pick((INT8_MIN, self.integer(-120, -60)))
 
     def scale(self, activation: Activation = "NONE") -> float:
         """Draw a scale; RELU6 has its bound in or near int8's range."""
-        exponent = self.rng.uniform(-6.5, -4.5) if activation == "RELU6" else self.rng.uniform(-7, 0)
-        return float(np.float32(2.0**exponent))
+        low, high = (-6.5, -4.5) if activation == "RELU6" else (-7.0, 0.0)
+        if self.chance(0.05):
+            low, high = -12.0, 2.0
+        return float(np.float32(2.0 ** self.uniform(low, high)))
 
     def quantization(self, activation: Activation = "NONE") -> tuple[float, int]:
         return self.scale(activation), self.zero_point(activation)
@@ -170,7 +227,8 @@ class _Graph:
         return self.tensors[self.last].shape
 
     def add_tensor(self, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
-        self.tensors.append(Tensor(f"tensor{len(self.tensors)}", shape, scale, zero_point))
+        name = f"tensor{len(self.tensors)}"
+        self.tensors.append(Tensor(name, shape, max(scale, _LEAST_SCALE), zero_point))
         self.last = len(self.tensors) - 1
         return self.last
 
@@ -184,7 +242,8 @@ class _Graph:
     def image(self) -> int:
         """Choose an H × W × C tensor to read."""
         images = [index for index, tensor in enumerate(self.tensors) if len(tensor.shape) == 3]
-        return self.pick(images) if self.chance(0.05) or self.last not in images else self.last
+        another = self.chance(self.style.earlier) or self.last not in images
+        return self.pick(images) if another else self.last
 
     # --- layers ---
 
@@ -201,21 +260,21 @@ class _Graph:
         """
         style = self.integer(0, 3)
         if style == 0:
-            values = self.rng.choice(np.array([-128, -127, 0, 127], np.int8), weights)
+            values = self.numbers.choice(np.array([-128, -127, 0, 127], np.int8), weights)
         else:
             most = (127, 127, 7)[style - 1]
-            values = self.rng.integers(-most, most + 1, weights).astype(np.int8)
+            values = self.numbers.integers(-most, most + 1, weights).astype(np.int8)
         channels = output[-1]
         inputs = values.size // channels
         tensor = self.tensors[source]
         deviation = (
             math.sqrt(inputs) * max(float(values.std()), 1.0) * math.hypot(_DEVIATION, tensor.zero_point)
         )
-        bias = self.rng.normal(0, deviation, channels).clip(-(2**24), 2**24).astype(np.int32)
+        bias = self.numbers.normal(0, deviation, channels).clip(-(2**24), 2**24).astype(np.int32)
         activation = self.activation()
         scale, zero_point = quantization or self.quantization(activation)
         # Mostly moderate; sometimes all saturates, or vanishes.
-        gain = 2.0 ** (self.rng.uniform(-0.5, 0.5) if self.chance(0.9) else self.rng.uniform(-8, 8))
+        gain = 2.0 ** (self.uniform(-0.5, 0.5) if self.chance(0.9) else self.uniform(-8, 8))
         centre = 45 * gain / deviation * scale / tensor.scale
         count = self.pick((1, channels))
         return {
@@ -223,7 +282,7 @@ class _Graph:
             "output": self.add_tensor(output, scale, zero_point),
             "weights": values,
             "bias": bias,
-            "weight_scales": (centre * 2.0 ** self.rng.uniform(-1.5, 1.5, count)).astype(np.float32),
+            "weight_scales": (centre * 2.0 ** self.numbers.uniform(-1.5, 1.5, count)).astype(np.float32),
             "activation": activation,
         }
 
@@ -294,7 +353,7 @@ class _Graph:
     def add(self, first: int, second: int) -> int:
         largest = max(self.tensors[first].scale, self.tensors[second].scale)
         activation = self.activation()
-        scale = float(np.float32(largest * 2.0 ** self.rng.uniform(-0.5, 1.5)))
+        scale = float(np.float32(largest * 2.0 ** self.uniform(-0.5, 1.5)))
         output = self.add_tensor(self.tensors[first].shape, scale, self.zero_point(activation))
         self.ops.append(Add(self.name("add"), (first, second), output, activation))
         return output
@@ -332,7 +391,7 @@ class _Graph:
 
     def depthwise(self) -> None:
         source = self.image()
-        multiplier = self.integer(1, 3) if self.tensors[source].shape[2] <= MAX_CHANNELS // 3 else 1
+        multiplier = self.integer(1, 3) if self.tensors[source].shape[2] <= self.style.channels // 3 else 1
         self.convolve_depthwise(source, *self.window(source), multiplier)
 
     def square_convolution(self) -> None:
@@ -398,7 +457,9 @@ class _Graph:
     def pooling(self) -> None:
         source = self.image()
         self.pool(
-            self.pick(("MAX_POOL_2D", "AVERAGE_POOL_2D", "AVERAGE_POOL_2D")), source, *self.window(source)
+            self.pick(("MAX_POOL_2D", "AVERAGE_POOL_2D", "AVERAGE_POOL_2D")),
+            source,
+            *self.window(source),
         )
 
     def addition(self) -> None:
@@ -412,6 +473,13 @@ class _Graph:
 
         self.pad(self.image(), (amount(2), amount(2), amount(2) if self.chance(0.3) else (0, 0)))
 
+    def function(self) -> None:
+        """A function of one int8, of an image or a vector."""
+        kind, source = self.pick(_FUNCTIONS), self.last
+        quantization = kind.OUTPUT_QUANTIZATION or self.quantization()
+        output = self.add_tensor(self.tensors[source].shape, *quantization)
+        self.ops.append(kind(self.name("function"), (source,), output))
+
     # --- blocks that end in vectors ---
 
     def mean(self) -> None:
@@ -419,7 +487,7 @@ class _Graph:
         tensor = self.tensors[source]
         scale, zero_point = tensor.scale, tensor.zero_point
         if self.chance(0.5):
-            scale, zero_point = float(np.float32(scale * 2.0 ** self.rng.uniform(-4, 2))), self.zero_point()
+            scale, zero_point = float(np.float32(scale * 2.0 ** self.uniform(-4, 2))), self.zero_point()
         shape = self.pick(((tensor.shape[2],), (1, 1, tensor.shape[2])))
         self.ops.append(Mean(self.name("mean"), (source,), self.add_tensor(shape, scale, zero_point)))
 
@@ -446,7 +514,7 @@ class _Graph:
         self.concatenate([self.multiply(source, quantization) for _ in range(self.integer(2, 3))], 0)
 
     def softmax(self) -> None:
-        beta = 1.0 if self.chance(0.5) else float(np.float32(2.0 ** self.rng.uniform(-3, 3)))
+        beta = 1.0 if self.chance(0.5) else float(np.float32(2.0 ** self.uniform(-3, 3)))
         source = self.last
         output = self.add_tensor(self.tensors[source].shape, 1 / 256, INT8_MIN)
         self.ops.append(Softmax(self.name("softmax"), (source,), output, beta))

@@ -12,55 +12,12 @@ from typing import Annotated
 from pydantic import Field, ValidationError, model_validator
 
 from paper2board.boards.chemistry import SELF_DISCHARGE, Chemistry
+from paper2board.boards.families import FAMILIES, Family
+from paper2board.boards.figures import Figure, Fraction, Positive, require
 from paper2board.core.configuration import load_yaml, read_yaml
 from paper2board.core.errors import UserError
-from paper2board.core.evidence import Evidence, Kind
-from paper2board.core.strict import StrictModel
-
-Positive = Annotated[float, Field(gt=0, strict=True)]
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-class Figure(StrictModel):
-    """One positive number of a board; its unit is the suffix of its key."""
-
-    value: Positive
-    interval: tuple[Positive, Positive] | None = None
-    """Range that the source states, same unit."""
-    kind: Kind
-    source: Annotated[str, Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _value_lies_in_its_interval(self) -> "Figure":
-        if self.interval is not None:
-            low, high = self.interval
-            _require(low <= self.value <= high, f"value {self.value} lies outside interval [{low}, {high}]")
-        return self
-
-    def evidence(self, unit: str) -> Evidence:
-        """Return the figure as evidence in ``unit``, the unit of its key."""
-        return Evidence(
-            value=self.value,
-            unit=unit,
-            kind=self.kind,
-            method=self.source,
-            interval=self.interval,
-            interval_method=None if self.interval is None else "range stated by the source",
-        )
-
-
-class Fraction(Figure):
-    """A figure between 0 and 1."""
-
-    @model_validator(mode="after")
-    def _is_at_most_one(self) -> "Fraction":
-        highest = max((self.value, *(self.interval or ())))
-        _require(highest <= 1, f"{highest} is above 1")
-        return self
+from paper2board.core.evidence import Kind
+from paper2board.core.strict import OneOf, StrictModel
 
 
 class PlatformMemory(StrictModel):
@@ -78,7 +35,7 @@ class PlatformMemory(StrictModel):
     @model_validator(mode="after")
     def _block_is_part_of_the_sram(self) -> "PlatformMemory":
         block, dram = self.block_B, int(self.dram_B.value)
-        _require(block <= dram, f"largest_block_B ({block}) is above dram_B ({dram})")
+        require(block <= dram, f"largest_block_B ({block}) is above dram_B ({dram})")
         return self
 
     @property
@@ -129,7 +86,7 @@ class Currents(StrictModel):
     @model_validator(mode="after")
     def _active_draws_more(self) -> "Currents":
         idle, active = self.idle_mA.value, self.active_mA.value
-        _require(idle < active, f"idle_mA ({idle}) is not below active_mA ({active})")
+        require(idle < active, f"idle_mA ({idle}) is not below active_mA ({active})")
         return self
 
 
@@ -150,7 +107,7 @@ class Sleep(StrictModel):
     @model_validator(mode="after")
     def _deep_draws_less(self) -> "Sleep":
         light, deep = self.light.chip_mA.value, self.deep.chip_mA.value
-        _require(deep < light, f"deep.chip_mA ({deep}) is not below light.chip_mA ({light})")
+        require(deep < light, f"deep.chip_mA ({deep}) is not below light.chip_mA ({light})")
         return self
 
 
@@ -179,7 +136,7 @@ class Battery(StrictModel):
     def _keeps_something_for_a_month(self) -> "Battery":
         if (loss := self.self_discharge_per_month) is not None:
             highest = max((loss.value, *(loss.interval or ())))
-            _require(highest < 1, f"self_discharge_per_month ({highest}) leaves nothing after a month")
+            require(highest < 1, f"self_discharge_per_month ({highest}) leaves nothing after a month")
         return self
 
     @property
@@ -205,7 +162,7 @@ class Scratchpad(StrictModel):
     @model_validator(mode="after")
     def _block_holds_elements(self) -> "Scratchpad":
         block, element = self.block_B.value, self.element_B.value
-        _require(block % element == 0, f"block_B ({block}) is not a multiple of element_B ({element})")
+        require(block % element == 0, f"block_B ({block}) is not a multiple of element_B ({element})")
         return self
 
     @property
@@ -225,7 +182,7 @@ class Detector(StrictModel):
     @model_validator(mode="after")
     def _thresholds_are_ordered(self) -> "Detector":
         low, high = self.current_min_mA, self.current_max_mA
-        _require(low < high, f"current_min_mA ({low}) is not below current_max_mA ({high})")
+        require(low < high, f"current_min_mA ({low}) is not below current_max_mA ({high})")
         return self
 
 
@@ -233,6 +190,9 @@ class Platform(StrictModel):
     """A board configuration file that the fit check can use; what else it tells is checked too."""
 
     name: Annotated[str, Field(min_length=1)]
+    """How the report calls the board."""
+    family: Annotated[str, OneOf(FAMILIES)]
+    """Its processor."""
     memory: PlatformMemory
     application: Application
     cpu: PlatformCpu
@@ -244,14 +204,19 @@ class Platform(StrictModel):
     scratchpad: Scratchpad | None = None
     detector: Detector | None = None
 
+    @property
+    def processor(self) -> Family:
+        """What its family says of the processor."""
+        return FAMILIES[self.family]
+
     @model_validator(mode="after")
     def _application_leaves_room(self) -> "Platform":
         flash, taken = self.memory.flash_B.value, self.application.reserved_flash_B.value
-        _require(
+        require(
             taken < flash, f"application.reserved_flash_B ({taken}) is not below memory.flash_B ({flash})"
         )
         block, taken = self.memory.block_B, self.application.reserved_sram_B.value
-        _require(
+        require(
             taken < block,
             f"application.reserved_sram_B ({taken}) is not below the largest piece of SRAM in memory ({block})",
         )
@@ -262,7 +227,7 @@ class Platform(StrictModel):
         if self.sleep is not None and self.currents is not None:
             asleep = self.sleep.light.chip_mA.value + self.sleep.board_overhead_mA.value
             idle = self.currents.idle_mA.value
-            _require(
+            require(
                 asleep < idle,
                 f"sleep.light.chip_mA + sleep.board_overhead_mA ({asleep:g}) is not below "
                 f"currents.idle_mA ({idle})",
@@ -298,7 +263,14 @@ def load_board(path: str | Path) -> Board:
         UserError: as :func:`load_platform`, or the file has too few keys for a study.
     """
     document = read_yaml(path)
-    document.validated(Platform)
+    platform = document.validated(Platform)
+    if platform.processor.cores is None:
+        emulated = ", ".join(name for name, family in FAMILIES.items() if family.cores)
+        document.refuse(
+            ("family",),
+            f"family: boards of {platform.family} take part in the fit check alone, for nothing counts their"
+            f" instructions; name a board of {emulated} in the study",
+        )
     try:
         return Board.model_validate(document.content)
     except ValidationError as error:  # all that is there has been checked, so this is what is not there

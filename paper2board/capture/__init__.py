@@ -1,1 +1,1 @@
-"""Talking to a device: protocol, transport, latency log."""
+"""Device capture: protocol, link, device log."""

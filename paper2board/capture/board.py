@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from paper2board.boards.board import Cpu
 from paper2board.capture.capture import capture
-from paper2board.capture.link import serial_line
+from paper2board.capture.link import serial_link
 from paper2board.capture.log import DeviceLog, finished_log
 from paper2board.capture.metrics import device_metrics, differing
 from paper2board.core.errors import UserError
@@ -37,9 +37,9 @@ def capture_board(folder: Path, inputs: np.ndarray, port: str, path: Path, log: 
     board = flash.flash(found, folder / "device.bin", progress=sys.stderr.isatty())
     log(f"{folder / 'device.bin'} {'written to' if board.written else 'is already on'} {board}, on {found}")
     # A board that was unplugged may come back under another name.
-    line = partial(serial_line, find_port if port == "auto" else found)
+    link = partial(serial_link, find_port if port == "auto" else found)
     with tqdm(total=len(inputs), desc="capture", unit="image", disable=None) as bar:
-        return capture(elf, inputs, indices, path, advance=bar.update, line=line, board=str(board))
+        return capture(elf, inputs, indices, path, advance=bar.update, link=link, board=str(board))
 
 
 def board_metrics(

@@ -1,15 +1,12 @@
-"""What the device image takes of a board's memory, and how often the device was right."""
+"""What the device image takes of a board's memory."""
 
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-from statsmodels.stats.proportion import proportion_confint
-
 from paper2board.boards.board import Memory
 from paper2board.capture.log import DeviceLog
 from paper2board.convert.manifest import Manifest
-from paper2board.core.evidence import Evidence, counted, measured
+from paper2board.core.evidence import Evidence, counted
 
 
 def board_memory_metrics(
@@ -69,19 +66,3 @@ def engine_memory_metrics(
     text = "code of the device application, linked size, reported by the device"
     metrics[f"{prefix}.text"] = counted(log.footer.memory["text"], "B", text, log.kind, chain)
     return metrics
-
-
-def accuracy(outputs: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float], int]:
-    """Return how often the largest output (N × classes) is at the label in %, Wilson's 95 % interval of it, and how
-    many images count: those whose label is not negative."""
-    hits = (outputs.argmax(1) == labels)[labels >= 0]
-    low, high = proportion_confint(int(hits.sum()), len(hits), method="wilson")
-    return 100 * float(hits.mean()), (100 * low, 100 * high), len(hits)
-
-
-def accuracy_on_device(log: DeviceLog, labels: np.ndarray, chain: Mapping[str, str]) -> Evidence:
-    """Return the accuracy in % over the images sent; ``labels``: of the whole test set, by index; negative
-    ones, of images that show no object, do not count."""
-    value, interval, n = accuracy(log.outputs, labels[log.indices])
-    method = "largest logit at the label, first images of the test set"
-    return measured(value, "%", method, log.kind, n=n, spread=(interval, "Wilson 95 %"), chain=chain)

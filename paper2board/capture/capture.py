@@ -1,4 +1,4 @@
-"""Capture: send images to a device, collect outputs and counts in a log."""
+"""Capture: send images to a device; write its outputs and counts to a log."""
 
 import fcntl
 import os
@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from paper2board.capture.client import Device
-from paper2board.capture.link import LineError, LineFactory, emulated_line
+from paper2board.capture.link import LinkError, LinkFactory, emulated_link
 from paper2board.capture.log import DeviceLog, Header, Record, footer, inputs_digest, read_log
 from paper2board.core.errors import UserError
 from paper2board.firmware.image import image_digest
 
 _PAUSE_S = 0.2
-"""Before a lost line is opened again."""
+"""Pause before a lost link is opened again."""
 
 
 def capture(
@@ -29,21 +29,21 @@ def capture(
     log_path: str | Path,
     *,
     advance: Callable[[int], object] = lambda _: None,
-    line: LineFactory | None = None,
+    link: LinkFactory | None = None,
     board: str | None = None,
     patience_s: float = 60.0,
 ) -> DeviceLog:
     """Run every input on the device that runs ``image_elf`` and write the log to ``log_path``.
 
-    ``inputs``: int8, N × H × W × C; ``indices``: of those images in their data set. ``line`` opens the device's
-    line (default: ``image_elf`` on the emulator); ``board``: which device that is, for the log. ``advance`` is told
-    how many more records there are, as a progress bar is.
+    ``inputs``: int8, N × H × W × C. ``indices``: the indices of those images in their data set. ``link`` opens the
+    link to the device; the default runs ``image_elf`` on the emulator. ``board`` names the device in the log.
+    ``advance`` is called with the number of new records, as the ``update`` of a progress bar.
 
-    The log appears under its name when it is complete; until then ``<log_path>.partial`` holds the records so
-    far, and a capture that was interrupted goes on from there. A line that has worked and is lost, a device that
-    falls silent or restarts: the line is opened again and again, for ``patience_s`` without a record; digest and
-    header are checked, and capture goes on after the last record. Raise :class:`UserError` if the device runs
-    another image or refuses, or if there is no good line to it (any more).
+    The log appears under its name when it is complete. Until then ``<log_path>.partial`` holds the records so far,
+    and the next capture continues from it. If the link is lost, or the device is silent or restarts, the link is
+    opened again: digest and header are checked, and capture continues after the last record. It gives up after
+    ``patience_s`` without a record. Raise :class:`UserError` if the device runs another image or refuses a command,
+    or if the link fails for good.
     """
     if inputs.dtype != np.int8 or len(inputs) != len(indices) or len(inputs) == 0:
         raise ValueError(f"inputs must be int8, one per index, not {inputs.dtype} {inputs.shape}")
@@ -51,7 +51,7 @@ def capture(
     log_path = Path(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = log_path.with_name(f"{log_path.name}.partial")
-    # Appending, so that opening it for a look at the lock destroys nothing.
+    # Mode "a": opening the file to test its lock must not empty it.
     with partial_path.open("a+b") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,8 +61,8 @@ def capture(
             ) from error
         if not partial_path.exists() or not os.path.samestat(os.fstat(stream.fileno()), partial_path.stat()):
             raise UserError(f"{partial_path} was completed by another capture just now; run again")
-        memory = _collect(job, stream, line or partial(emulated_line, image_elf), advance, patience_s)
-        # The records are complete; the highest use of the stack is known only now.
+        memory = _collect(job, stream, link or partial(emulated_link, image_elf), advance, patience_s)
+        # All records are there. Only now is the highest use of the stack known.
         stream.seek(0)
         stream.write(footer(stream.read(), len(inputs), memory).line())
         stream.flush()
@@ -73,7 +73,7 @@ def capture(
 
 @dataclass(frozen=True)
 class _Job:
-    """What is to be captured."""
+    """The inputs to capture, and the image that the device must run."""
 
     image_elf: str | Path
     digest: str
@@ -82,7 +82,8 @@ class _Job:
     board: str | None
 
     def header(self, device: Device) -> Header:
-        """Describe the capture; one inference tells the layers and proves that the device can run one."""
+        """Return the log's header. It runs one inference, which gives the layers and shows that the device
+        works."""
         running = device.digest()
         if running != self.digest:
             raise UserError(
@@ -103,7 +104,7 @@ class _Job:
         )
 
     def record(self, device: Device, number: int, header: Header) -> Record:
-        """Infer input ``number``."""
+        """Run one inference, on input ``number``, and return its record."""
         found = device.run(self.inputs[number])
         index = int(self.indices[number])
         if (found.layers.unit, found.layers.names) != (header.unit, header.layers):
@@ -121,46 +122,48 @@ class _Job:
 def _collect(
     job: _Job,
     stream: BinaryIO,
-    line: LineFactory,
+    link: LinkFactory,
     advance: Callable[[int], object],
     patience_s: float,
 ) -> dict[str, int]:
-    """Complete the records in ``stream``, over as many lines as it takes; return the device's use of memory."""
+    """Complete the records in ``stream``, opening links as often as needed; return the device's use of memory."""
     total = len(job.inputs)
     header: Header | None = None
     done = 0
     lost_at: float | None = None
     while True:
         try:
-            with line() as opened:
+            with link() as opened:
                 device = Device(opened)
                 found = job.header(device)
                 if header is None:
                     header, done = found, _resume(stream, found, job.indices)
                     advance(done)
                 elif found != header:
-                    raise UserError(f"another device answers after {done} of {total} images; capture again")
+                    raise UserError(f"after {done} of {total} images another device replies; capture again")
                 while done < total:
                     stream.write(job.record(device, done, header).line())
                     stream.flush()
                     done, lost_at = done + 1, None
                     advance(1)
                 return device.memory()
-        except LineError as error:
+        except LinkError as error:
             if header is None:
                 raise
             lost_at = lost_at or time.monotonic()
             if time.monotonic() - lost_at > patience_s:
                 raise UserError(
-                    f"{error}; gave up after {patience_s:g} s with {done} of {total} images captured, run again to"
-                    " go on there"
+                    f"{error}; gave up after {patience_s:g} s with {done} of {total} images captured: run again to"
+                    " continue from there"
                 ) from error
             time.sleep(_PAUSE_S)
 
 
 def _resume(stream: BinaryIO, header: Header, indices: Sequence[int] | np.ndarray) -> int:
-    """Cut a partial log after its last good record (all of it, if it is of another capture); leave ``stream``
-    at its end, with a header; return the number of records kept."""
+    """Cut a partial log after its last valid record and return the number of records kept.
+
+    A log of another capture is emptied. Afterwards ``stream`` holds a header and is at its end.
+    """
     stream.seek(0)
     lines = stream.read().splitlines(keepends=True)
     good = lines[:1] if lines[:1] == [header.line()] else []

@@ -1,4 +1,4 @@
-"""The host's end of the device protocol (docs/protocol.md): checksummed frames, time-outs, retries."""
+"""The host's end of the device protocol (docs/protocol.md): frames with checksums, time-outs, retries."""
 
 import base64
 import contextlib
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 import serial
 
-from paper2board.capture.link import LineError
+from paper2board.capture.link import LinkError
 from paper2board.capture.log import Box
 from paper2board.core.errors import UserError
 
 PROTOCOL = 2
 _CHUNK_BYTES = 768
-"""Bytes of an image in one command; in base64 they just fit the device's command buffer."""
+"""Bytes of an input in one command. In base64 they just fit the device's command buffer."""
 _DAMAGED = "~e-[Damaged frame]"
 _FRAME = re.compile(r"~([0-9a-f]{4}):([0-9a-f]{2}):(.*):([0-9a-f]{8})$")
-"""Sequence number, line number, text, CRC-32; noise may come before it."""
+"""Sequence number, line number, text, CRC-32. Noise may precede a frame."""
 _TAG = re.compile(r"m-([a-z0-9-]+)-\[(.*?)\](?:-(\d+))?")
 _STARTED = re.compile(r"(m-init-done|e-\[Unknown command: ~.*)$")
-"""What only a device says that does not know of frames: it has just started."""
+"""Text that only a device without framing sends: it has just started."""
 _NO_TEXT = re.compile(rb"[^ -~\r\n\t]")
 _REMEMBERED_BYTES = 64
 
@@ -32,13 +32,13 @@ class DeviceError(UserError):
     """The device refused a command, or its program failed."""
 
 
-class RestartError(LineError):
-    """The device has started anew: what it had been sent is gone."""
+class RestartError(LinkError):
+    """The device has restarted: the input sent so far is lost."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What the device says of itself."""
+    """What the device reports about itself."""
 
     application: str
     model: str
@@ -47,7 +47,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """Counts (``unit``: instructions or cycles) of each layer in the last inference, in execution order."""
+    """Counts of each layer in the last inference, in execution order; ``unit``: instructions or cycles."""
 
     unit: str
     names: tuple[str, ...]
@@ -56,7 +56,7 @@ class LayerCounts:
 
 @dataclass(frozen=True)
 class Inference:
-    """What the device made of one input: int8 outputs, counts, and what a detector found (else None)."""
+    """The result of one input: int8 outputs, counts, and a detector's boxes (None for other networks)."""
 
     outputs: np.ndarray
     layers: LayerCounts
@@ -64,29 +64,29 @@ class Inference:
 
 
 class Device:
-    """A device running the application, spoken to in frames.
+    """A device that runs the application; commands and replies are frames.
 
-    A command that is lost or damaged is sent again, up to ``attempts`` times, each waiting ``timeout_s`` (for
-    an inference ``inference_timeout_s``) for the next good line; executed twice, it does what it does once. Methods
-    raise :class:`DeviceError` when the device refuses, :class:`LineError` when it gives no good answer, and
-    :class:`RestartError` when it has started anew.
+    A command that is lost or damaged is sent again, up to ``attempts`` times. Each attempt waits ``timeout_s`` for
+    the next valid line, and ``inference_timeout_s`` for an inference. A repeated command has the same effect as one
+    command. Methods raise :class:`DeviceError` if the device refuses, :class:`LinkError` if no valid reply comes,
+    and :class:`RestartError` if the device has restarted.
     """
 
     def __init__(
         self,
-        line: serial.SerialBase,
+        link: serial.SerialBase,
         *,
         timeout_s: float = 2.0,
         inference_timeout_s: float = 30.0,
         attempts: int = 8,
     ) -> None:
-        self._line = line
+        self._link = link
         self._timeout_s = timeout_s
         self._inference_timeout_s = inference_timeout_s
         self._attempts = attempts
         self._pending = b""
-        self._heard = b""
-        # A fresh start, so that no late reply to an earlier host is taken for ours.
+        self._received = b""
+        # A random start: a late reply to an earlier host has another sequence number.
         self._sequence = secrets.randbelow(1 << 16)
         self._connect()
 
@@ -95,19 +95,19 @@ class Device:
         return self._tagged(self._command("name"), "name-dut")[0][0]
 
     def profile(self) -> Profile:
-        """Return application and model; refuse an application of another protocol."""
+        """Return application and model; raise :class:`DeviceError` for an application with another protocol."""
         reply = self._command("profile")
         application, model, sha256 = (
             self._tagged(reply, tag)[0][0] for tag in ("profile", "network", "model-sha256")
         )
         if not application.endswith(f", protocol {PROTOCOL}"):
             raise DeviceError(
-                f"the device runs '{application}' but this host speaks protocol {PROTOCOL}; build the image again"
+                f"the device runs '{application}', this host needs protocol {PROTOCOL}; build the image again"
             )
         return Profile(application, model, sha256)
 
     def timestamp_us(self) -> int:
-        """Return the device's time since start in microseconds (of its clock model on an emulator)."""
+        """Return the device's time since start in microseconds. On an emulator its clock is a model."""
         return self._number(self._command("timestamp"), r"m-lap-us-(\d+)")
 
     def digest(self) -> str:
@@ -118,20 +118,20 @@ class Device:
         """Return bytes of text, rodata, data, bss, arena (part of bss) and the stack's highest use so far."""
         return {name: int(number) for name, number in self._tagged(self._command("memory"), "memory")}
 
-    def load(self, image: np.ndarray) -> None:
-        """Load the network's input, int8."""
-        pixels = pixel_bytes(image)
+    def load(self, network_input: np.ndarray) -> None:
+        """Load the network's input, int8, H × W × C."""
+        pixels = pixel_bytes(network_input)
         self._command(f"db load {len(pixels)}")
         self._send_bytes("db64", pixels)
 
-    def load_photo(self, photo: np.ndarray) -> None:
-        """Load a photo, uint8 height × width × channels; the device makes the network's input of it."""
-        height, width = photo.shape[:2]
+    def load_image(self, image: np.ndarray) -> None:
+        """Load an image of any size, uint8, height × width × C; the device resizes it to the network's input."""
+        height, width = image.shape[:2]
         self._command(f"photo {width} {height}")
-        self._send_bytes("row64", np.ascontiguousarray(photo, np.uint8).tobytes())
+        self._send_bytes("row64", np.ascontiguousarray(image, np.uint8).tobytes())
 
     def infer(self, inferences: int = 1, warmups: int = 0) -> np.ndarray:
-        """Run ``warmups`` + ``inferences`` on the loaded input; return the outputs of the last, int8."""
+        """Run ``warmups`` + ``inferences`` on the loaded input; return the outputs of the last one, int8."""
         self._command(f"infer {inferences} {warmups}", self._inference_timeout_s)
         return self.results()
 
@@ -140,16 +140,16 @@ class Device:
         return self._outputs(self._command("outputs"))
 
     def boxes(self) -> tuple[Box, ...]:
-        """Return what a detector found in the last inference, best first."""
+        """Return a detector's boxes of the last inference, best first."""
         return self._boxes(self._command("boxes"))
 
     def layers(self) -> LayerCounts:
         """Return the counts of the last inference by layer."""
         return self._layers(self._command("layers"))
 
-    def run(self, image: np.ndarray) -> Inference:
-        """Infer the network's input ``image``, int8, once, in as few round trips as its bytes take."""
-        pixels = pixel_bytes(image)
+    def run(self, network_input: np.ndarray) -> Inference:
+        """Run one inference on an int8 input, H × W × C, with as few commands as its bytes need."""
+        pixels = pixel_bytes(network_input)
         reply: list[str] = []
         for start in range(0, len(pixels), _CHUNK_BYTES):
             piece = pixels[start : start + _CHUNK_BYTES]
@@ -172,7 +172,7 @@ class Device:
         boxes = [tuple(int(word) for word in text.split(",")) for text in found]
         if len(boxes) != count or any(len(box) != 6 for box in boxes):
             raise DeviceError(
-                f"the device's reply {reply} is no list of {count} boxes; build the image again"
+                f"the device's reply {reply} is not a list of {count} boxes; build the image again"
             )
         return tuple(boxes)  # type: ignore[arg-type]  # six numbers each, as just checked
 
@@ -207,26 +207,26 @@ class Device:
             reply = self._command(f"{command} {chunk}")
         if "m-load-done" not in reply:
             raise DeviceError(
-                f"the device wants more input than the {len(content)} bytes sent; check the model"
+                f"the device expects more input than the {len(content)} bytes sent; check the model"
             )
 
     # --- frames ---------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        """Turn framing on, whatever state the line is in."""
+        """Turn framing on, whatever state the device is in."""
         for _ in range(self._attempts):
-            self._line.write(b"%crc on%")
-            # A device that starts just now may not have heard that.
+            self._link.write(b"%crc on%")
+            # A device that is just starting may not have received that.
             with contextlib.suppress(RestartError):
-                # Only a framed reply shows that it worked; whatever an earlier host left came before it.
+                # Only a framed reply shows that it worked. Replies to an earlier host come before it.
                 if self._exchange("name", self._timeout_s) == ["m-name-dut-[paper2board]"]:
                     return
-        raise LineError(f"the device on {self._line.port} does not answer: {self._symptom()}")
+        raise LinkError(f"the device on {self._link.port} does not reply: {self._symptom()}")
 
     def _command(self, command: str, timeout_s: float | None = None) -> list[str]:
-        """Send a command until its whole reply has come; return the reply's lines without ``m-ready``."""
+        """Send a command until its whole reply has come; return the lines of the reply without ``m-ready``."""
         self._sequence = (self._sequence + 1) % (1 << 16)
-        self._heard = b""
+        self._received = b""
         for _ in range(self._attempts):
             reply = self._exchange(command, timeout_s or self._timeout_s)
             if reply is not None:
@@ -234,25 +234,25 @@ class Device:
                     if line.startswith("e-["):
                         raise DeviceError(f"the device refused '{command[:40]}': {line}")
                 return reply
-        raise LineError(
-            f"the device on {self._line.port} gave no good reply to '{command[:40]}' in {self._attempts} attempts:"
+        raise LinkError(
+            f"the device on {self._link.port} gave no valid reply to '{command[:40]}' in {self._attempts} attempts:"
             f" {self._symptom()}"
         )
 
     def _symptom(self) -> str:
-        """Say what came instead of an answer, and the remedy."""
-        heard, baud = self._heard, self._line.baudrate
-        if not heard:
-            return f"it is silent; check cable, power, that it is flashed, and that it talks at {baud} baud"
-        if 2 * len(_NO_TEXT.findall(heard)) > len(heard):
-            return f"only garbage comes; it does not talk at {baud} baud, open its line with its rate"
-        text = " ".join(heard.decode("latin-1").split())
-        return f"it said '…{text}'; check the cable, and that it runs paper2board's application"
+        """Return what came instead of a reply, and the remedy."""
+        received, baud = self._received, self._link.baudrate
+        if not received:
+            return f"nothing came; check cable, power, that it is flashed, and that its rate is {baud} baud"
+        if 2 * len(_NO_TEXT.findall(received)) > len(received):
+            return f"only garbage came: its rate is not {baud} baud; open the link with the device's rate"
+        text = " ".join(received.decode("latin-1").split())
+        return f"it sent '…{text}'; check the cable, and that it runs paper2board's application"
 
     def _exchange(self, command: str, timeout_s: float) -> list[str] | None:
-        """Send one frame; return its reply, or None if that does not come in whole."""
+        """Send one frame; return its reply, or None if the reply does not come whole."""
         body = f"{self._sequence:04x}:{command}"
-        self._line.write(f"~{body}:{zlib.crc32(body.encode()):08x}%".encode())
+        self._link.write(f"~{body}:{zlib.crc32(body.encode()):08x}%".encode())
         reply: list[str] | None = []
         deadline = time.monotonic() + timeout_s
         while (text := self._read_line(deadline)) is not None:
@@ -262,16 +262,16 @@ class Device:
                 raise DeviceError(f"the device's program failed: {text}; report this with the image")
             frame = _FRAME.search(text)
             if frame is None and _STARTED.search(text):
-                raise RestartError(f"the device on {self._line.port} has started anew; check its power")
+                raise RestartError(f"the device on {self._link.port} has restarted; check its power")
             if frame is None or int(frame[4], 16) != zlib.crc32(frame[0][1:-9].encode("latin-1")):
                 continue
             if int(frame[1], 16) != self._sequence:
                 continue
             if int(frame[2], 16) == 0:
-                # The first line of this reply, or of its repetition.
+                # The first line of this reply, or of a repetition of it.
                 reply = []
             if reply is None or int(frame[2], 16) != len(reply) % 256:
-                # A line is lost; those that follow are not worth another attempt each.
+                # A line is lost: skip the lines that follow, so that one loss costs one attempt.
                 reply = None
             if frame[3] == "m-ready":
                 return reply
@@ -283,9 +283,9 @@ class Device:
     def _read_line(self, deadline: float) -> str | None:
         """Return the next line, without its end, or None when ``deadline`` has passed."""
         while (left := deadline - time.monotonic()) > 0:
-            self._line.timeout = left
-            part = self._line.read_until(b"\n")
-            self._heard = (self._heard + part)[-_REMEMBERED_BYTES:]
+            self._link.timeout = left
+            part = self._link.read_until(b"\n")
+            self._received = (self._received + part)[-_REMEMBERED_BYTES:]
             self._pending += part
             if self._pending.endswith(b"\n"):
                 text, self._pending = self._pending.decode("latin-1").rstrip("\r\n"), b""
@@ -293,6 +293,6 @@ class Device:
         return None
 
 
-def pixel_bytes(image: np.ndarray) -> bytes:
-    """Return an int8 input as the device takes it: pixels, 0 … 255, as in MLPerf Tiny's image classification."""
-    return (image.astype(np.int16) + 128).astype(np.uint8).tobytes()
+def pixel_bytes(network_input: np.ndarray) -> bytes:
+    """Return an int8 input as the device reads it: pixels, 0 … 255, as in MLPerf Tiny's image classification."""
+    return (network_input.astype(np.int16) + 128).astype(np.uint8).tobytes()

@@ -51,7 +51,7 @@ def engine_metrics(runs: Mapping[str, EngineRun], model: IntegerModel, cpu: Cpu)
     ``gain.interior-split`` where both builds of the paper's kernels ran."""
     metrics: dict[str, Evidence] = {}
     for engine, run in runs.items():
-        prefix, mac16 = f"device.{engine}", ENGINES[engine].core == "de212"
+        prefix, mac16 = f"device.{engine}", ENGINES[engine].needs_mac16
         metrics |= device_metrics(run.log, model, cpu, mac16=mac16, chain=run.chain, prefix=prefix)
         metrics |= engine_memory_metrics(run.log, run.manifest, run.chain, prefix)
     first, *others = runs

@@ -1,4 +1,4 @@
-"""The line to a device: a serial port, or QEMU running a device image, through pyserial."""
+"""The link to a device, through pyserial: a serial port, or the emulated port of QEMU that runs a device image."""
 
 import contextlib
 import ctypes
@@ -25,59 +25,65 @@ _BOOT_TIMEOUT_S = 20.0
 _ATTEMPTS = 5
 _PR_SET_PDEATHSIG = 1
 _LOST = (OSError, termios.error)
-"""What pyserial raises when a port goes away: its own exception is an OSError, but not the only one."""
+"""What pyserial raises when a port disappears: its own exception, which is an OSError, and others."""
 
-LineFactory = Callable[[], AbstractContextManager[serial.SerialBase]]
-"""Opens a device's line, anew each time; raises :class:`LineError` when it cannot be opened or is lost."""
+LinkFactory = Callable[[], AbstractContextManager[serial.SerialBase]]
+"""Opens a new link to a device at each call; raises :class:`LinkError` if it cannot be opened or is lost."""
 
 
-class LineError(UserError):
-    """The line to the device is lost, or nothing good comes over it; it may be better once opened anew."""
+class LinkError(UserError):
+    """The link to the device is lost, or no valid reply comes over it. Opening it again may help."""
 
 
 @contextlib.contextmanager
-def serial_line(port: str | Callable[[], str], baud: int = BAUD) -> Iterator[serial.SerialBase]:
-    """Open a device's line: ``/dev/ttyUSB0``, a pty, any pyserial URL (``socket://host:port``), or what a function
-    such as :func:`paper2board.firmware.serial_ports.find_port` finds now.
+def serial_link(port: str | Callable[[], str], baud: int = BAUD) -> Iterator[serial.SerialBase]:
+    """Open the link to a device on ``port``: ``/dev/ttyUSB0``, a pty, or a pyserial URL (``socket://host:port``).
 
-    Raise :class:`LineError` when it cannot be opened, or is lost while it is in use.
+    A function in place of a name returns the port to open, as
+    :func:`paper2board.firmware.serial_ports.find_port` does. Raise :class:`LinkError` if the port cannot be opened,
+    or if it is lost during use.
     """
     name = "of the board"
     try:
         name = port if isinstance(port, str) else port()
-        line = serial.serial_for_url(name, baudrate=baud, timeout=1.0, exclusive=True, do_not_open=True)
-        # Asserted, either may hold a board in reset or in its boot loader. Most boards restart here nevertheless:
-        # Linux asserts both on opening, and they are not released at once.
-        line.dtr = line.rts = False
-        line.open()
+        link = serial.serial_for_url(name, baudrate=baud, timeout=1.0, exclusive=True, do_not_open=True)
+        # Either signal may hold a board in reset or in its boot loader while it is asserted. Most boards restart
+        # here nevertheless: Linux asserts both signals on opening and does not release them at the same time.
+        link.dtr = link.rts = False
+        link.open()
     except UserError as error:
-        raise LineError(str(error)) from error
+        raise LinkError(str(error)) from error
     except (*_LOST, ValueError) as error:
-        raise LineError(f"cannot open the device's line {name} ({error}); check the board's port") from error
+        raise LinkError(
+            f"cannot open the link to the device on {name} ({error}); check the board's port"
+        ) from error
     try:
-        with line:
-            yield line
+        with link:
+            yield link
     except _LOST as error:
-        raise LineError(f"the device's line {name} was lost ({error}); check cable and power") from error
+        raise LinkError(
+            f"the link to the device on {name} was lost ({error}); check cable and power"
+        ) from error
 
 
 @contextlib.contextmanager
-def emulated_line(elf: str | Path, core: str = "lx106") -> Iterator[serial.SerialBase]:
-    """Run the device image ``elf`` on QEMU's ``core`` and open its line; QEMU is gone when the block or we end.
+def emulated_link(elf: str | Path, core: str = "lx106") -> Iterator[serial.SerialBase]:
+    """Run the device image ``elf`` on QEMU's ``core`` and open the link to it.
 
-    ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of instructions. Raise :class:`UserError` when
-    QEMU is missing or does not start, or when ``elf`` is no device image; :class:`LineError` when QEMU ends early.
+    QEMU ends with the block, and with this process. ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of
+    instructions. Raise :class:`UserError` if QEMU is missing or does not start, or if ``elf`` is no device image.
+    Raise :class:`LinkError` if QEMU ends early.
     """
     if shutil.which(EMULATOR) is None:
         raise UserError(f"{EMULATOR} is not installed; install the system package qemu-system-misc")
     read_image(elf)  # QEMU would run anything
     with tempfile.TemporaryFile() as messages:
-        process, line = _start(Path(elf), core, messages)
+        process, link = _start(Path(elf), core, messages)
         try:
-            with line:
-                yield line
+            with link:
+                yield link
         except serial.SerialException as error:
-            raise LineError(
+            raise LinkError(
                 f"{EMULATOR} with {elf} ended early ({_text(messages) or error}); build the image again"
             ) from error
         finally:
@@ -90,7 +96,8 @@ def _start(elf: Path, core: str, messages: IO[bytes]) -> tuple[subprocess.Popen[
     for _ in range(_ATTEMPTS):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        # Someone else may take the port before QEMU does: then QEMU ends and the next one is tried.
+        # Another process may take the port before QEMU does: then QEMU ends, and the next attempt takes another
+        # port.
         command = emulator_command(elf, core, f"tcp:127.0.0.1:{port},server=on,wait=on,nodelay=on")
         process = subprocess.Popen(
             command,
@@ -102,7 +109,7 @@ def _start(elf: Path, core: str, messages: IO[bytes]) -> tuple[subprocess.Popen[
         deadline = time.monotonic() + _BOOT_TIMEOUT_S
         try:
             while process.poll() is None and time.monotonic() < deadline:
-                # QEMU waits for one connection; it says so before it listens for it.
+                # QEMU waits for one connection. It prints that before it listens.
                 if b"waiting for connection" in _bytes(messages):
                     with contextlib.suppress(serial.SerialException):
                         return process, serial.serial_for_url(f"socket://127.0.0.1:{port}", timeout=1.0)
@@ -135,6 +142,6 @@ def _bytes(messages: IO[bytes]) -> bytes:
 
 
 def _text(messages: IO[bytes]) -> str:
-    """Return what QEMU said, on one line, without its notice that it waits."""
+    """Return QEMU's messages as one line, without the notice that it waits for a connection."""
     lines = _bytes(messages).decode(errors="replace").splitlines()
     return "; ".join(line.strip() for line in lines if line.strip() and "waiting for connection" not in line)

@@ -1,8 +1,7 @@
-"""The device log: what a device computed, image by image, and how long it took.
+"""The device log: outputs and counts of a device, image by image.
 
-JSON lines: one header (which image ran where), one record an inference, one footer (how many, and the sha256
-of all before it). Nothing in it differs between two captures of the same image on an emulator: the same
-capture gives the same bytes.
+JSON lines: one header (which image ran where), one record for each inference, one footer (the number of records,
+and the sha256 of everything before it). Two captures of the same image on an emulator give the same bytes.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ class _Line(StrictModel):
 
 
 class Header(_Line):
-    """What ran, on what."""
+    """Which image ran, on which device."""
 
     format: Literal["paper2board device log 1"] = "paper2board device log 1"
     image: Sha256
@@ -47,8 +46,9 @@ class Header(_Line):
 
 
 class Record(_Line):
-    """One inference. ``index``: of the image in its data set; ``outputs``: int8; ``layers``: counts by layer,
-    in the header's unit; ``boxes``: what a detector's device made of the outputs, None for other networks."""
+    """One inference. ``index``: index of the image in its data set; ``outputs``: int8; ``layers``: counts by layer,
+    in the header's unit; ``boxes``: the boxes that the device decoded from a detector's outputs, None for other
+    networks."""
 
     index: int
     outputs: tuple[Annotated[int, Field(ge=-128, le=127)], ...]
@@ -96,7 +96,7 @@ class DeviceLog:
 
     @property
     def counts(self) -> np.ndarray:
-        """Counts of whole inferences (the sum of their layers), int64 (N,)."""
+        """Counts of whole inferences: the sums over their layers, int64 (N,)."""
         return self.layer_counts.sum(axis=1)
 
 
@@ -114,18 +114,24 @@ def inputs_digest(inputs: np.ndarray, indices: Sequence[int] | np.ndarray) -> st
 
 
 def check_origin(log: DeviceLog, path: str | Path, inputs: np.ndarray, tflite_sha256: str) -> None:
-    """Raise :class:`UserError` unless ``log`` (read from ``path``) is of the first images of ``inputs`` and of the
-    network whose ``.tflite`` has this digest."""
+    """Raise :class:`UserError` unless ``log``, read from ``path``, fits inputs and network.
+
+    It must be a capture of the first images of ``inputs``, by the network whose ``.tflite`` has this digest.
+    """
     if log.header.model_sha256 != tflite_sha256:
-        raise UserError(f"{path} is of another network than the .tflite; delete it and capture again")
+        raise UserError(
+            f"{path} was captured from another network than the .tflite; delete it and capture again"
+        )
     if log.header.inputs != inputs_digest(inputs[: len(log.records)], np.arange(len(log.records))):
-        raise UserError(f"{path} is of other images than the test set's first; delete it and capture again")
+        raise UserError(
+            f"{path} was captured from other images than the first of the test set; delete it and capture again"
+        )
 
 
 def finished_log(
     path: str | Path, image_digest: str, inputs: np.ndarray, indices: Sequence[int] | np.ndarray
 ) -> DeviceLog | None:
-    """Return the log at ``path`` if it is complete, of this image and of these inputs."""
+    """Return the log at ``path`` if it is complete and captured from this image and these inputs, else None."""
     try:
         log = read_log(path, image_digest)
     except UserError:
@@ -134,8 +140,11 @@ def finished_log(
 
 
 def read_log(path: str | Path, image_digest: str) -> DeviceLog:
-    """Read the log at ``path``; raise :class:`UserError` if it is incomplete, altered, or of another image
-    than the one whose digest is ``image_digest``."""
+    """Read the log at ``path``.
+
+    Raise :class:`UserError` if it is incomplete or altered, or if its image has another digest than
+    ``image_digest``.
+    """
     try:
         content = Path(path).read_bytes()
         first, *middle, last = content.splitlines(keepends=True)
@@ -143,10 +152,12 @@ def read_log(path: str | Path, image_digest: str) -> DeviceLog:
         header = Header.model_validate_json(first)
         records = tuple(Record.model_validate_json(line) for line in middle)
         if not records or footer(first + b"".join(middle), len(records), end.memory).line() != last:
-            raise ValueError("its lines are not those that were captured")
+            raise ValueError("its content does not match its digest")
         for record in records:
             if len(record.layers) != len(header.layers) or len(record.outputs) != len(records[0].outputs):
-                raise ValueError(f"the record of image {record.index} has another shape than the header says")
+                raise ValueError(
+                    f"the record of image {record.index} has another shape than the header states"
+                )
     except (OSError, ValueError) as error:
         reason = "a line is missing or damaged" if isinstance(error, ValidationError) else str(error)
         raise UserError(

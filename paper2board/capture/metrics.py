@@ -9,7 +9,9 @@ from paper2board.boards.latency import latency
 from paper2board.capture.log import DeviceLog
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, counted, measured
-from paper2board.model.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, macs
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D
 
 
 def device_metrics(
@@ -36,7 +38,7 @@ def device_metrics(
 
     convolutions = [isinstance(op, Conv2D | DepthwiseConv2D) for op in ops]
     share = 100 * np.median(layers[:, convolutions].sum(axis=1) / totals)
-    density = np.median(totals) / sum(macs(model, op) for op in model.ops)
+    density = np.median(totals) / model.macs
     over = "over the images"
     deviation = evidence(float(totals.std()), unit, f"standard deviation {over}")
     metrics = count_and_latency(prefix, totals, "sum of layers, median over the images")

@@ -1,9 +1,9 @@
-"""MLPerf Tiny's performance and accuracy runs over a device's line, in plain text (docs/protocol.md).
+"""MLPerf Tiny's performance and accuracy runs on a device, in plain text (docs/protocol.md).
 
-As MLCommons' runner does them (https://github.com/mlcommons/tiny, benchmark/runner, commit 1afd2c9): its commands
-(device_under_test.py), what it takes from the replies (script.py), its median, top-1 and area under the curve
-(main.py). Its scripts state the inferences of a window; here they follow from the rule of at least ten seconds and
-ten inferences (main.py, and README.md of https://github.com/eembc/energyrunner).
+They follow MLCommons' runner (https://github.com/mlcommons/tiny, benchmark/runner, commit 1afd2c9): its commands
+(device_under_test.py), its use of the replies (script.py), its median, top-1 and area under the curve (main.py).
+The runner's scripts state the number of inferences in a window. Here it follows from the rule of at least ten
+seconds and ten inferences (main.py, and README.md of https://github.com/eembc/energyrunner).
 """
 
 import math
@@ -27,11 +27,11 @@ WINDOW_S = 10.0
 WINDOW_INFERENCES = 10
 WARMUPS = 5
 IMAGES = 200
-"""Of the benchmarks' accuracy runs; here a study's first test images, not MLPerf Tiny's own selection."""
+"""Number of images in an accuracy run. They are a study's first test images, not MLPerf Tiny's own selection."""
 BENCHMARKS = ("ic01", "vww01")
-"""Whose results are probabilities (firmware/app/app.c)."""
+"""Models whose results are probabilities (firmware/app/app.c)."""
 _CHUNK_BYTES = 31
-"""Of the input in one command: with its name they are less than the reference's 80 characters."""
+"""Bytes of the input in one command: with the command's name, less than the reference's 80 characters."""
 _NAME = re.compile(r"m-name-dut-\[([^]]+)]")
 _MODEL = re.compile(r"m-model-\[([^]]+)]")
 _LAP = re.compile(r"m-lap-us-([0-9]+)")
@@ -40,7 +40,7 @@ _RESULTS = re.compile(r"m-results-\[([^]]+)]")
 
 @dataclass(frozen=True)
 class Window:
-    """``inferences`` on one input: the time between the two laps, and the results of the last."""
+    """``inferences`` on one input: the time between the two laps, and the results of the last inference."""
 
     inferences: int
     seconds: float
@@ -54,7 +54,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Performance:
-    """A performance run: five windows, each of another input."""
+    """A performance run: five windows, each on another input."""
 
     windows: tuple[Window, ...]
 
@@ -73,20 +73,20 @@ class Accuracy:
 
 
 class DeviceUnderTest:
-    """A device that is spoken to as by EnergyRunner: text without frames, a command at a time.
+    """A device that is driven as EnergyRunner drives it: text without frames, one command at a time.
 
-    Methods raise :class:`DeviceError` when it refuses a command or says nothing for ``timeout_s``, for an inference
-    ``inference_timeout_s`` (the runner's own limits).
+    Methods raise :class:`DeviceError` if the device refuses a command, or sends nothing for ``timeout_s``; for an
+    inference the limit is ``inference_timeout_s``. The defaults are the runner's own limits.
     """
 
     def __init__(
-        self, line: serial.SerialBase, *, timeout_s: float = 5.0, inference_timeout_s: float = 30.0
+        self, link: serial.SerialBase, *, timeout_s: float = 5.0, inference_timeout_s: float = 30.0
     ) -> None:
-        self._line = line
+        self._link = link
         self._timeout_s = timeout_s
         self._inference_timeout_s = inference_timeout_s
         self._send("name")
-        # A device that has just started says more first, m-ready included.
+        # A device that has just started sends more lines first, m-ready included.
         while not (name := _NAME.fullmatch(self._read_line(timeout_s))):
             pass
         self.name = name[1]
@@ -99,7 +99,9 @@ class DeviceUnderTest:
         for start in range(0, len(content), _CHUNK_BYTES):
             reply = self._command(f"db {content[start : start + _CHUNK_BYTES].hex()}")
         if "m-load-done" not in reply:
-            raise DeviceError(f"the device wants more than the {len(content)} bytes sent; check the data set")
+            raise DeviceError(
+                f"the device expects more than the {len(content)} bytes sent; check the data set"
+            )
 
     def infer(self, inferences: int, warmups: int = 0) -> Window:
         """Run ``warmups``, then ``inferences`` between two laps."""
@@ -118,7 +120,7 @@ class DeviceUnderTest:
         return reply
 
     def _send(self, command: str) -> None:
-        self._line.write(f"{command}%".encode())
+        self._link.write(f"{command}%".encode())
 
     def _read_reply(self, timeout_s: float) -> list[str]:
         reply: list[str] = []
@@ -129,42 +131,42 @@ class DeviceUnderTest:
     def _read_line(self, timeout_s: float) -> str:
         deadline, content = time.monotonic() + timeout_s, b""
         while not content.endswith(b"\n"):
-            self._line.timeout = max(deadline - time.monotonic(), 0.0)
-            if not (part := self._line.read_until(b"\n")):
+            self._link.timeout = max(deadline - time.monotonic(), 0.0)
+            if not (part := self._link.read_until(b"\n")):
                 raise DeviceError(
-                    f"the device on {self._line.port} is silent; check cable, power and baud rate"
+                    f"the device on {self._link.port} sends nothing; check cable, power and baud rate"
                 )
             content += part
         return content.decode("latin-1").rstrip("\r\n")
 
 
 def _find(pattern: re.Pattern[str], reply: list[str], count: int = 1) -> list[str]:
-    """Return what ``pattern`` captures in each line that it matches; there are ``count``."""
+    """Return the first group of ``pattern`` in each line that matches; raise unless ``count`` lines match."""
     found = [match[1] for text in reply if (match := pattern.fullmatch(text))]
     if len(found) != count:
         raise DeviceError(
-            f"the device's reply {reply} has not {count} lines {pattern.pattern}; build the image again"
+            f"the device's reply {reply} does not have {count} lines {pattern.pattern}; build the image again"
         )
     return found
 
 
 def performance(device: DeviceUnderTest, inputs: Sequence[bytes]) -> Performance:
-    """Measure throughput on the first five inputs: on each as many inferences as take ten seconds, ten at least."""
+    """Measure the throughput on the first five inputs: each window has at least ten seconds and ten inferences."""
     if len(inputs) < WINDOWS:
-        raise UserError(f"a performance run takes {WINDOWS} inputs, not {len(inputs)}; give it more")
+        raise UserError(f"a performance run takes {WINDOWS} inputs, not {len(inputs)}; give more inputs")
     inferences = WINDOW_INFERENCES
     windows: list[Window] = []
     for content in inputs[:WINDOWS]:
         device.load(content)
         while (window := device.infer(inferences, WARMUPS)).seconds < WINDOW_S:
-            # A little more than enough, so that once is enough; no window counts that is shorter.
+            # 2 % more than the estimate, so that the next window is long enough. Shorter windows do not count.
             inferences = math.ceil(1.02 * WINDOW_S / max(window.seconds, 1e-3) * inferences)
         windows.append(window)
     return Performance(tuple(windows))
 
 
 def accuracy(device: DeviceUnderTest, inputs: Sequence[bytes], labels: np.ndarray) -> Accuracy:
-    """Run every input once and compare with ``labels``."""
+    """Run every input once and compare the results with ``labels``."""
     scores = []
     for content in inputs:
         device.load(content)
@@ -174,26 +176,34 @@ def accuracy(device: DeviceUnderTest, inputs: Sequence[bytes], labels: np.ndarra
 
 
 def score(scores: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """Judge ``scores`` (N × classes, each row of sum 1) as the runner does: scikit-learn's roc_auc_score of class 1
-    of two, else of every class against the rest. Raise :class:`UserError` when a class has no input."""
+    """Return top-1 and the area under the ROC curve of ``scores`` (N × classes, each row of sum 1), as the runner
+    does.
+
+    The area is scikit-learn's roc_auc_score: of class 1 for two classes, else the mean over every class against the
+    rest. Raise :class:`UserError` if a class has no input.
+    """
     classes = scores.shape[1]
     if set(labels.tolist()) != set(range(classes)):
-        raise UserError(f"the labels are not of all {classes} classes; the area under the curve needs each")
+        raise UserError(
+            f"the labels do not have all {classes} classes; the area under the curve needs inputs of each class"
+        )
     judged = [1] if classes == 2 else range(classes)
     areas = [_area(scores[:, index], labels == index) for index in judged]
     return Accuracy(100 * float((scores.argmax(1) == labels).mean()), float(np.mean(areas)))
 
 
 def _area(values: np.ndarray, positive: np.ndarray) -> float:
-    """Return how often a positive has a higher value than a negative, ties counting half."""
+    """Return the share of pairs in which a positive has a higher value than a negative; a tie counts half."""
     positives, negatives = int(positive.sum()), int((~positive).sum())
     wins = rankdata(values)[positive].sum() - positives * (positives + 1) / 2
     return float(wins / (positives * negatives))
 
 
 def write_dataset(folder: str | Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write images (uint8, N × H × W × C) as the runner reads a benchmark's data set: a file of pixels each, and
-    ``y_labels.csv`` with name, number of classes, class."""
+    """Write images (uint8, N × H × W × C) in the layout of the runner's data sets.
+
+    Each image is a file of its pixels. ``y_labels.csv`` has file name, number of classes and class.
+    """
     classes = int(labels.max()) + 1
     lines = []
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
@@ -202,13 +212,13 @@ def write_dataset(folder: str | Path, images: np.ndarray, labels: np.ndarray) ->
     write_text(Path(folder) / "y_labels.csv", "".join(lines))
 
 
-def benchmark(line: serial.SerialBase, inputs: np.ndarray, labels: np.ndarray | None) -> str:
-    """Run both on the device at the end of ``line`` and return what came out, a line each.
+def benchmark(link: serial.SerialBase, inputs: np.ndarray, labels: np.ndarray | None) -> str:
+    """Run both on the device at ``link`` and return the results as text, one line for each run.
 
     ``inputs``: int8, N × H × W × C; ``labels``: (N,), None unless the network is a classifier.
     """
     contents = [pixel_bytes(image) for image in inputs[:IMAGES]]
-    device = DeviceUnderTest(line)
+    device = DeviceUnderTest(link)
     run = performance(device, contents)
     lines = [f"{device.name}, {device.model}: {run.throughput:.3f} inferences/s, median of {WINDOWS} windows"]
     if device.model in BENCHMARKS and labels is not None:

@@ -23,9 +23,10 @@ def calibration_pixels(files: Sequence[str], splits_path: str | Path, spec: Netw
 def origin(job: Any) -> dict[str, str]:
     """Return the metadata of an integer model that a rule's ``job`` makes: where it is from, what its outputs are.
 
-    A classifier's are classes; a data set that stands in for another has its own.
+    Parameter ``classes``: the classes' names if the outputs are classes, else None; a data set that stands in for
+    another has its own.
     """
     metadata = {"weights_sha256": digest(job.input.weights)}
-    if job.params.task == "classification":
+    if job.params.classes is not None:
         metadata["classes"] = ",".join(load_examples(job.input.data, 1).names(job.params.classes))
     return metadata

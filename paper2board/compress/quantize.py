@@ -12,19 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from paper2board.model.integer_model import Activation as FusedActivation
-from paper2board.model.integer_model import Add as AddOp
-from paper2board.model.integer_model import (
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Op,
-    Pool2D,
-    Reshape,
-    Tensor,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add as AddOp
+from paper2board.model.operators.moving import Concatenation, Reshape
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import Activation as FusedActivation
+from paper2board.model.tensor import Tensor
 from paper2board.networks.network import ConvLayer, LinearLayer, Network
 from paper2board.networks.pixels import PIXEL_SCALE
 from paper2board.networks.spec import Add, AveragePool, Concat, Conv, Depthwise, Flatten, Linear, MaxPool

@@ -7,7 +7,6 @@ constants (``firmware/engine/p2b_engine.h``). The same model gives the same byte
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,79 +14,21 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
-from paper2board.convert.kernels.catalogue import Backend, candidates
-from paper2board.convert.kernels.layer import Packed
+from paper2board.convert.engine import Engine, plan_engine
+from paper2board.convert.lowering import storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
-from paper2board.convert.memory_plan import KernelMemory, MemoryPlan, plan
-from paper2board.convert.steps import Step, lower, row_bytes, rows, storage
+from paper2board.convert.steps import Step, row_bytes, rows
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest, write_bytes, write_json, write_text
-from paper2board.model.integer_model import (
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    macs,
-    write,
-)
+from paper2board.model.file import write
+from paper2board.model.integer_model import IntegerModel
 
 _TEMPLATES = Path(__file__).parent / "templates"
-MAX_STEPS = 255
-"""The schedule has a byte a call."""
-MAX_ROWS = 32767
-"""Rows are counted in 16 bits."""
-MAX_CALLS = 100_000
-"""A byte each; a network of images has hundreds."""
 _FILES = ("model.h", "model.c", "weights.h", "weights.bin")
 _C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A network made ready for C: its steps, each with its kernel, and their memory plan.
-
-    ``packed``: for each step what its kernel takes, None where only plain C does the layer.
-    """
-
-    model: IntegerModel
-    backend: Backend
-    streaming: bool
-    steps: tuple[Step, ...]
-    packed: tuple[Packed | None, ...]
-    plan: MemoryPlan
-
-
-def engine(
-    model: IntegerModel, backend: Backend | str = Backend.PORTABLE, *, streaming: bool = True
-) -> Engine:
-    """Return ``model`` with the first kernel of ``backend`` that does each layer.
-
-    ``streaming`` fuses layers and lets rows flow; without, every op runs by itself, as in TFLite Micro. Raise
-    :class:`UserError` for a model with nothing to compute, or too much.
-    """
-    backend = Backend(backend)
-    check_size(model)
-    steps = lower(model, fuse=streaming)
-    packed = []
-    for step in steps:
-        layer = weighted_layer(model, step)
-        packed.append(next(candidates(backend, layer)) if layer else None)
-    return assemble(model, backend, steps, tuple(packed), streaming=streaming)
-
-
-def assemble(
-    model: IntegerModel,
-    backend: Backend,
-    steps: tuple[Step, ...],
-    packed: tuple[Packed | None, ...],
-    *,
-    streaming: bool,
-) -> Engine:
-    """Return the engine of chosen kernels, planned."""
-    work = tuple(KernelMemory(item.rows, item.scratch_bytes) if item else KernelMemory() for item in packed)
-    return Engine(model, backend, streaming, steps, packed, plan(model, steps, work, streaming=streaming))
 
 
 def generate(
@@ -97,11 +38,11 @@ def generate(
     *,
     streaming: bool = True,
 ) -> Manifest:
-    """Write the C of :func:`engine` into ``folder``; see :func:`write_engine`."""
-    return write_engine(engine(model, backend, streaming=streaming), folder)
+    """Write the C of :func:`~paper2board.convert.engine.plan_engine` into ``folder``; see :func:`write_engine`."""
+    return write_engine(plan_engine(model, backend, streaming=streaming), folder)
 
 
-def write_engine(ready: Engine, folder: str | Path) -> Manifest:
+def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     """Write model.h, model.c, weights.h, weights.bin and manifest.json into ``folder``.
 
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8) as the ``.tflite`` file has
@@ -109,15 +50,15 @@ def write_engine(ready: Engine, folder: str | Path) -> Manifest:
     ``classes`` (comma separated) names the outputs; ``tflite_sha256`` is the digest that the C says it comes
     from (default: of the model's own file). Raise :class:`UserError` if the names are not as many as the outputs.
     """
-    folder, model = Path(folder), ready.model
+    folder, model = Path(folder), engine.model
     _check_classes(model)
-    steps = ready.steps[1:]
+    steps = engine.steps[1:]
     sha256 = model.metadata.get("tflite_sha256") or _model_digest(model)
     names = _identifiers(steps)
-    layers = [c_layer(model, step, packed) for step, packed in zip(steps, ready.packed[1:], strict=True)]
-    arrays = dict(_arrays(steps, names))
+    layers = [c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[1:], strict=True)]
+    arrays = dict(_arrays(model, steps, names))
 
-    context = _tables(ready, names, layers) | {
+    context = _tables(engine, names, layers) | {
         "model": model,
         "sha256": sha256,
         "input": model.tensors[model.input],
@@ -134,48 +75,23 @@ def write_engine(ready: Engine, folder: str | Path) -> Manifest:
     manifest = Manifest(
         model=model.name,
         model_sha256=sha256,
-        backend=ready.backend,
-        streaming=ready.streaming,
+        backend=engine.backend,
+        streaming=engine.streaming,
         files={
             name: File(bytes=(folder / name).stat().st_size, sha256=digest(folder / name)) for name in _FILES
         },
         sections=tuple(_sections(arrays)),
-        layers=tuple(_layers(ready, layers)),
+        layers=tuple(_layers(engine, layers)),
         input_bytes=model.tensors[model.input].size,
-        arena_bytes=ready.plan.bytes,
-        activation_bytes=ready.plan.activation_bytes,
-        scratch_bytes=ready.plan.scratch_bytes,
+        arena_bytes=engine.plan.bytes,
+        activation_bytes=engine.plan.activation_bytes,
+        scratch_bytes=engine.plan.scratch_bytes,
         weight_flash_bytes=sum(layer.weight_bytes for layer in layers),
-        segments=tuple(ready.steps[border].name for border in ready.plan.segment_bounds[:-1]),
-        places=tuple(_places(ready)),
+        segments=tuple(engine.steps[start].name for start in engine.plan.segment_bounds[:-1]),
+        places=tuple(_places(engine)),
     )
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     return manifest
-
-
-def check_size(model: IntegerModel) -> None:
-    """Raise :class:`UserError` for a model that the engine's tables cannot hold; quick, whatever the model."""
-    plain = lower(model, fuse=False)
-    if len(plain) == 1:
-        raise UserError(f"model {model.name}: it has only RESHAPE ops and computes nothing; convert another")
-    if len(plain) > MAX_STEPS:
-        raise UserError(
-            f"model {model.name}: it has {len(plain)} layers, the engine takes {MAX_STEPS - 1}; split it"
-        )
-    for step in (*plain, *lower(model, fuse=True)):
-        numbers = [rows(model, step.output)]
-        numbers += [n for o in step.operands for n in (o.height, o.stride, o.pad, rows(model, o.tensor))]
-        if max(numbers) > MAX_ROWS:
-            raise UserError(
-                f"model {model.name}: layer {step.name} has {max(numbers)} rows, or strides over as many, the"
-                f" engine takes {MAX_ROWS}; use a smaller image"
-            )
-    calls = sum(rows(model, step.output) for step in plain)
-    if calls > MAX_CALLS:
-        raise UserError(
-            f"model {model.name}: its layers have {calls} rows together, the engine takes {MAX_CALLS}; use a"
-            " smaller image"
-        )
 
 
 def _check_classes(model: IntegerModel) -> None:
@@ -200,13 +116,13 @@ def _model_digest(model: IntegerModel) -> str:
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def _tables(ready: Engine, names: list[str], layers: list[CLayer]) -> dict[str, Any]:
+def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str, Any]:
     """Return what model.c tells the engine: tensors, operands, steps, schedule."""
-    model, placement = ready.model, ready.plan
+    model, placement = engine.model, engine.plan
     # Views, which some operands and the output may be, follow the tensors that have bytes of their own.
-    views = [o.tensor for step in ready.steps for o in step.operands if o.tensor not in placement.tensors]
+    views = [o.tensor for step in engine.steps for o in step.operands if o.tensor not in placement.tensors]
     views += [model.output] if model.output not in placement.tensors else []
-    owners = [step.output for step in ready.steps]
+    owners = [step.output for step in engine.steps]
     owner = storage(model)
     numbers = {tensor: number for number, tensor in enumerate(dict.fromkeys([*owners, *views]))}
     tensors = []
@@ -218,10 +134,10 @@ def _tables(ready: Engine, names: list[str], layers: list[CLayer]) -> dict[str, 
     largest_in = max(
         (
             sum(
-                1 if o.height == 0 else (_rows_a_call(ready, i) - 1) * o.stride + o.height
+                1 if o.height == 0 else (_rows_a_call(engine, i) - 1) * o.stride + o.height
                 for o in step.operands
             )
-            for i, step in enumerate(ready.steps)
+            for i, step in enumerate(engine.steps)
         )
     )
     return {
@@ -231,9 +147,9 @@ def _tables(ready: Engine, names: list[str], layers: list[CLayer]) -> dict[str, 
                 "name": step.name,
                 "operands": [(numbers[o.tensor], o.height, o.stride, o.pad) for o in step.operands],
                 "output": numbers[step.output],
-                "rows": _rows_a_call(ready, i),
+                "rows": _rows_a_call(engine, i),
             }
-            for i, step in enumerate(ready.steps)
+            for i, step in enumerate(engine.steps)
         ],
         "layers": [
             {
@@ -243,7 +159,7 @@ def _tables(ready: Engine, names: list[str], layers: list[CLayer]) -> dict[str, 
                 "shapes": _shapes(model, step),
                 "ops": " + ".join(op.type for op in step.fused),
             }
-            for step, name, layer in zip(ready.steps[1:], names, layers, strict=True)
+            for step, name, layer in zip(engine.steps[1:], names, layers, strict=True)
         ],
         "schedule": placement.schedule,
         "output_tensor": numbers[model.output],
@@ -256,12 +172,12 @@ def _tables(ready: Engine, names: list[str], layers: list[CLayer]) -> dict[str, 
             for _ in range(start, end)
         ],
         "largest_in": max(largest_in, 1),
-        "largest_out": max(_rows_a_call(ready, i) for i in range(len(ready.steps))),
+        "largest_out": max(_rows_a_call(engine, i) for i in range(len(engine.steps))),
     }
 
 
-def _rows_a_call(ready: Engine, index: int) -> int:
-    packed = ready.packed[index]
+def _rows_a_call(engine: Engine, index: int) -> int:
+    packed = engine.packed[index]
     return packed.rows if packed else 1
 
 
@@ -276,12 +192,14 @@ def _identifiers(steps: tuple[Step, ...]) -> list[str]:
     return result
 
 
-def _arrays(steps: tuple[Step, ...], names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+def _arrays(
+    model: IntegerModel, steps: tuple[Step, ...], names: list[str]
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and array of every bias and weight in the order of weights.bin."""
     for step, name in zip(steps, names, strict=True):
-        if isinstance(step.op, Conv2D | DepthwiseConv2D | FullyConnected):
-            yield f"{name}_bias", step.op.bias
-            yield f"{name}_weights", step.op.weights
+        if layer := weighted_layer(model, step):
+            yield f"{name}_bias", layer.bias
+            yield f"{name}_weights", layer.weights
 
 
 def _bytes(array: np.ndarray) -> bytes:
@@ -298,14 +216,14 @@ def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
         offset += array.nbytes
 
 
-def _layers(ready: Engine, layers: list[CLayer]) -> Iterator[Layer]:
-    model = ready.model
-    for step, packed, layer in zip(ready.steps[1:], ready.packed[1:], layers, strict=True):
+def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
+    model = engine.model
+    for step, packed, layer in zip(engine.steps[1:], engine.packed[1:], layers, strict=True):
         yield Layer(
             name=step.name,
             ops=tuple(op.type for op in step.fused),
             kernel=layer.kernel,
-            macs=sum(macs(model, op) for op in step.fused),
+            macs=sum(op.macs(model.tensors) for op in step.fused),
             inputs=tuple(model.tensors[operand.tensor].name for operand in step.operands),
             output=model.tensors[step.output].name,
             output_bytes=model.tensors[step.output].size,
@@ -314,11 +232,11 @@ def _layers(ready: Engine, layers: list[CLayer]) -> Iterator[Layer]:
         )
 
 
-def _places(ready: Engine) -> Iterator[ArenaBlock]:
-    for item in sorted(ready.plan.items, key=lambda i: (i.first, i.offset)):
+def _places(engine: Engine) -> Iterator[ArenaBlock]:
+    for item in sorted(engine.plan.items, key=lambda i: (i.first, i.offset)):
         name, of_rows = f"{item.step} (working memory)", 0
         if item.tensor is not None:
-            name, of_rows = ready.model.tensors[item.tensor].name, rows(ready.model, item.tensor)
+            name, of_rows = engine.model.tensors[item.tensor].name, rows(engine.model, item.tensor)
         yield ArenaBlock(
             name=name,
             offset=item.offset,

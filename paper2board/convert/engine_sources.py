@@ -1,5 +1,6 @@
 """Which files make an engine, and the compiler flags that every port needs."""
 
+import re
 from pathlib import Path
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
@@ -18,7 +19,15 @@ def engine_sources(*, mac16: bool) -> list[Path]:
     return sorted(file for file in files if mac16 or "mac16" not in (file.stem + file.parent.name))
 
 
-def engine_flags(*, split: bool = True) -> list[str]:
+def engine_flags(*, split: bool = True, checks: bool = False) -> list[str]:
     """Return language, include folder and which version of the ``paper`` kernels: with the deck's
-    interior/boundary split or without."""
-    return ["-std=c11", f"-I{ENGINE}", f"-DP2B_SPLIT={int(split)}", *SECTIONS]
+    interior/boundary split or without. ``checks``: a broken precondition ends the program (p2b_assert.h)."""
+    flags = ["-std=c11", f"-I{ENGINE}", f"-DP2B_SPLIT={int(split)}", *SECTIONS]
+    return [*flags, "-DP2B_CHECKS=1"] if checks else flags
+
+
+def kernel_names() -> list[str]:
+    """Return the names of all kernels that ``p2b_kernels.h`` declares."""
+    text = (ENGINE / "p2b_kernels.h").read_text()
+    lists = re.findall(r"^p2b_kernel_t ([^;]+);", text, flags=re.MULTILINE)
+    return [name.strip() for names in lists for name in names.split(",")]

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from paper2board.convert.c_code import Engine, environment, write_engine
+from paper2board.boards.backends import Backend
+from paper2board.convert.c_code import environment, write_engine
+from paper2board.convert.engine import Engine
 from paper2board.convert.engine_sources import ENGINE, FIRMWARE, KERNELS, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import MANIFEST, Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
@@ -14,7 +15,7 @@ _OWN_FILES = ("CMakeLists.txt", "example.c", "README.md")
 _LICENSE = FIRMWARE.parent / "LICENSE"
 
 
-def write_library(ready: Engine, folder: str | Path) -> Manifest:
+def write_library(engine: Engine, folder: str | Path) -> Manifest:
     """Write the engine of a network and everything it needs to be compiled into ``folder``.
 
     ``folder/engine`` holds the engine's headers and C files, copied; CMakeLists.txt builds a static library, and
@@ -24,11 +25,11 @@ def write_library(ready: Engine, folder: str | Path) -> Manifest:
     folder = Path(folder)
     if folder.exists() and not (folder / MANIFEST).exists() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and was not written by this command; give another folder")
-    manifest = write_engine(ready, folder)
+    manifest = write_engine(engine, folder)
     sources = [
         file
-        for file in engine_sources(mac16=ready.backend.needs_mac16)
-        if file.parent.name != "paper" or ready.backend is Backend.PAPER
+        for file in engine_sources(mac16=engine.backend.needs_mac16)
+        if file.parent.name != "paper" or engine.backend is Backend.PAPER
     ]
     headers = [*ENGINE.glob("*.h")]
     for kernels in {file.parent for file in sources} - {ENGINE}:
@@ -39,7 +40,7 @@ def write_library(ready: Engine, folder: str | Path) -> Manifest:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     shutil.copyfile(_LICENSE, folder / _LICENSE.name)
-    context = {"manifest": manifest, "sources": copied, "mac16": ready.backend.needs_mac16}
+    context = {"manifest": manifest, "sources": copied, "mac16": engine.backend.needs_mac16}
     for name in _OWN_FILES:
         write_text(folder / name, environment().get_template(f"library/{name}.j2").render(context))
     return manifest

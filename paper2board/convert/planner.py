@@ -9,13 +9,15 @@ The streaming plan is never the dearer one and never needs more memory than laye
 from dataclasses import dataclass
 from itertools import product
 
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import Memory
-from paper2board.convert.c_code import Engine, assemble, check_size
 from paper2board.convert.c_layers import c_layer, weighted_layer
-from paper2board.convert.kernels.catalogue import Backend, candidates
+from paper2board.convert.engine import Engine, assemble, check_size
+from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.kernels.layer import Packed
-from paper2board.convert.steps import Step, lower
+from paper2board.convert.lowering import lower
+from paper2board.convert.steps import Step
 from paper2board.core.errors import DoesNotFitError
 from paper2board.model.integer_model import IntegerModel
 
@@ -70,11 +72,11 @@ def choose(model: IntegerModel, backend: Backend | str, limits: Limits) -> Engin
         if fitting and cost >= fitting[0][0]:
             continue
         packed = tuple(option.packed for option in chosen)
-        ready = assemble(model, backend, steps, packed, streaming=True)
-        if ready.plan.bytes <= limits.sram_bytes:
-            fitting = [(cost, ready.plan.bytes, ready)]
-        if smallest is None or ready.plan.bytes < smallest.plan.bytes:
-            smallest, kernels = ready, chosen
+        engine = assemble(model, backend, steps, packed, streaming=True)
+        if engine.plan.bytes <= limits.sram_bytes:
+            fitting = [(cost, engine.plan.bytes, engine)]
+        if smallest is None or engine.plan.bytes < smallest.plan.bytes:
+            smallest, kernels = engine, chosen
     if fitting:
         return fitting[0][2]
     assert smallest is not None  # _refuse_flash
@@ -102,9 +104,9 @@ def _squeeze(
             if sum(option.flash_bytes for option in changed) > limits.flash_bytes:
                 continue
             packed = tuple(option.packed for option in changed)
-            ready = assemble(smallest.model, smallest.backend, smallest.steps, packed, streaming=True)
-            if ready.plan.bytes < smallest.plan.bytes:
-                smallest, kernels, improved = ready, changed, True
+            engine = assemble(smallest.model, smallest.backend, smallest.steps, packed, streaming=True)
+            if engine.plan.bytes < smallest.plan.bytes:
+                smallest, kernels, improved = engine, changed, True
                 break
     return smallest
 

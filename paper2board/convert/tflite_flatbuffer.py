@@ -1,38 +1,18 @@
 """IntegerModel written as a ``.tflite`` flatbuffer with the schema classes that ``tflite-micro`` bundles."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import flatbuffers
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.model.integer_model import (
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Reshape,
-    Softmax,
-    Weighted,
-    depth_multiplier,
-)
+from paper2board.convert.operators import OPERATORS, operator_of
+from paper2board.convert.operators.registry import Constant, Operator
+from paper2board.model.integer_model import IntegerModel
 
-_OPERATOR_VERSIONS = {
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "FULLY_CONNECTED": 4,
-    "MAX_POOL_2D": 2,
-    "AVERAGE_POOL_2D": 2,
-    "ADD": 2,
-    "RESHAPE": 1,
-    "MEAN": 2,
-    "PAD": 2,
-    "SOFTMAX": 2,
-    "CONCATENATION": 2,
-}
+_ENUMERATIONS = {"padding": schema.Padding, "fusedActivationFunction": schema.ActivationFunctionType}
+"""Fields of options tables that are enumerations."""
 
 
 def write_flatbuffer(model: IntegerModel) -> bytes:
@@ -56,30 +36,15 @@ def write_flatbuffer(model: IntegerModel) -> bytes:
         for index, name in names.items()
     }  # fmt: skip
     for op in model.ops:
-        inputs = [indices[i] for i in op.inputs]
-        if isinstance(op, Weighted):
-            input_scale = np.float64(np.float32(model.tensors[op.inputs[0]].scale))
-            depthwise = isinstance(op, DepthwiseConv2D)
-            weights = op.weights[np.newaxis] if depthwise else op.weights
-            inputs += [
-                _add_constant(file, f"{op.name}/weights", weights, op.weight_scales, 3 if depthwise else 0),
-                _add_constant(file, f"{op.name}/bias", op.bias, input_scale * op.weight_scales),
-            ]
-        if isinstance(op, Reshape):
-            shape = np.array((1, *model.tensors[op.output].shape), np.int32)
-            inputs.append(_add_constant(file, f"{op.name}/shape", shape, None))
-        if isinstance(op, Mean):
-            inputs.append(_add_constant(file, f"{op.name}/axes", np.array((1, 2), np.int32), None))
-        if isinstance(op, Pad):
-            paddings = np.array(((0, 0), *op.paddings), np.int32)
-            inputs.append(_add_constant(file, f"{op.name}/paddings", paddings, None))
+        operator = operator_of(op)
+        written = operator.write(model, op)
+        constants = [_add_constant(file, op.name, constant) for constant in written.constants]
         graph.operators.append(
             schema.OperatorT(
                 opcodeIndex=kinds.index(op.type),
-                inputs=inputs,
+                inputs=[indices[i] for i in op.inputs] + constants,
                 outputs=[indices[op.output]],
-                builtinOptionsType=_OPTIONS_TYPES[op.type],
-                builtinOptions=_options(model, op),
+                **_options(operator, written.options),
             )
         )
     graph.inputs, graph.outputs = [indices[model.input]], [indices[model.output]]
@@ -88,57 +53,22 @@ def write_flatbuffer(model: IntegerModel) -> bytes:
     return bytes(builder.Output())
 
 
-_OPTIONS_TYPES = {
-    "CONV_2D": schema.BuiltinOptions.Conv2DOptions,
-    "DEPTHWISE_CONV_2D": schema.BuiltinOptions.DepthwiseConv2DOptions,
-    "FULLY_CONNECTED": schema.BuiltinOptions.FullyConnectedOptions,
-    "MAX_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
-    "AVERAGE_POOL_2D": schema.BuiltinOptions.Pool2DOptions,
-    "ADD": schema.BuiltinOptions.AddOptions,
-    "RESHAPE": schema.BuiltinOptions.ReshapeOptions,
-    "MEAN": schema.BuiltinOptions.ReducerOptions,
-    "PAD": schema.BuiltinOptions.PadOptions,
-    "SOFTMAX": schema.BuiltinOptions.SoftmaxOptions,
-    "CONCATENATION": schema.BuiltinOptions.ConcatenationOptions,
-}
-
-
 def _operator_code(kind: str) -> schema.OperatorCodeT:
     code = getattr(schema.BuiltinOperator, kind)
-    return schema.OperatorCodeT(
-        deprecatedBuiltinCode=code, builtinCode=code, version=_OPERATOR_VERSIONS[kind]
-    )
+    return schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=OPERATORS[kind].writes)
 
 
-def _options(model: IntegerModel, op: Op):
-    if isinstance(op, Reshape):
-        return schema.ReshapeOptionsT(newShape=[1, *model.tensors[op.output].shape])
-    if isinstance(op, Mean):
-        return schema.ReducerOptionsT(keepDims=len(model.tensors[op.output].shape) == 3)
-    if isinstance(op, Pad):
-        return schema.PadOptionsT()
-    if isinstance(op, Softmax):
-        return schema.SoftmaxOptionsT(beta=op.beta)
-    if isinstance(op, Concatenation):
-        return schema.ConcatenationOptionsT(axis=1 + op.axis)
-    activation = getattr(schema.ActivationFunctionType, op.activation)
-    if isinstance(op, FullyConnected):
-        return schema.FullyConnectedOptionsT(fusedActivationFunction=activation)
-    if isinstance(op, Add):
-        return schema.AddOptionsT(fusedActivationFunction=activation)
-    window = {
-        "padding": getattr(schema.Padding, op.padding),
-        "strideH": op.stride[0],
-        "strideW": op.stride[1],
-        "fusedActivationFunction": activation,
+def _options(operator: Operator, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the type and content of an operator's options table, nothing if it has none."""
+    if operator.options is None:
+        return {}
+    values = {
+        key: getattr(_ENUMERATIONS[key], value) if key in _ENUMERATIONS else value
+        for key, value in fields.items()
     }
-    if isinstance(op, Conv2D):
-        return schema.Conv2DOptionsT(**window, dilationHFactor=1, dilationWFactor=1)
-    if isinstance(op, DepthwiseConv2D):
-        return schema.DepthwiseConv2DOptionsT(
-            **window, depthMultiplier=depth_multiplier(model, op), dilationHFactor=1, dilationWFactor=1
-        )
-    return schema.Pool2DOptionsT(**window, filterHeight=op.kernel[0], filterWidth=op.kernel[1])
+    table = getattr(schema, f"{operator.options}T")(**values)
+    number = getattr(schema.BuiltinOptions, operator.options)
+    return {"builtinOptionsType": number, "builtinOptions": table}
 
 
 def _quantization(scales, zero_point: int = 0, dimension: int = 0) -> schema.QuantizationParametersT:
@@ -149,14 +79,14 @@ def _quantization(scales, zero_point: int = 0, dimension: int = 0) -> schema.Qua
     )
 
 
-def _add_constant(
-    file: schema.ModelT, name: str, values: np.ndarray, scales: np.ndarray | None, dimension: int = 0
-) -> int:
+def _add_constant(file: schema.ModelT, op_name: str, constant: Constant) -> int:
+    values, scales = constant.values, constant.scales
     kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
     data = np.frombuffer(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes(), np.uint8)
     file.buffers.append(schema.BufferT(data=data))
-    quantization = None if scales is None else _quantization(scales, dimension=dimension)
-    return _add_tensor(file.subgraphs[0], len(file.buffers) - 1, name, values.shape, kind, quantization)
+    quantization = None if scales is None else _quantization(scales, dimension=constant.dimension)
+    name, buffer = f"{op_name}/{constant.name}", len(file.buffers) - 1
+    return _add_tensor(file.subgraphs[0], buffer, name, values.shape, kind, quantization)
 
 
 def _add_tensor(

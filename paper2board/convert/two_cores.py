@@ -2,22 +2,22 @@
 
 from dataclasses import replace
 
-from paper2board.convert.c_code import Engine
+from paper2board.convert.engine import Engine
 from paper2board.convert.memory_plan import KernelMemory, plan
 from paper2board.convert.steps import rows
 
 
-def schedule_for_two_cores(ready: Engine) -> Engine:
+def schedule_for_two_cores(engine: Engine) -> Engine:
     """Return a streaming engine whose calls come in pairs, one for each core, where a step has rows left for two.
 
     Rings hold the rows of the second call as well. One core runs the same C, and gives the same outputs. An engine
     that goes layer by layer has long runs of calls already, and is returned as it is.
     """
-    if not ready.streaming:
-        return ready
-    model, steps = ready.model, ready.steps
-    calls = [item.rows if item else 1 for item in ready.packed]
-    scratch = [item.scratch_bytes if item else 0 for item in ready.packed]
+    if not engine.streaming:
+        return engine
+    model, steps = engine.model, engine.steps
+    calls = [item.rows if item else 1 for item in engine.packed]
+    scratch = [item.scratch_bytes if item else 0 for item in engine.packed]
     # The input's rows come one by one.
     work = (
         KernelMemory(),
@@ -30,4 +30,4 @@ def schedule_for_two_cores(ready: Engine) -> Engine:
         together = min(work[step].rows, left[step])
         left[step] -= together
         schedule += [step] * -(-together // calls[step])
-    return replace(ready, plan=replace(paired, schedule=tuple(schedule)))
+    return replace(engine, plan=replace(paired, schedule=tuple(schedule)))

@@ -6,16 +6,20 @@ makes an edited library module re-run exactly the rules whose scripts import it.
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def closure(script: Path) -> list[Path]:
-    """Return the package's modules that ``script`` imports, directly or not, sorted."""
-    found: set[Path] = set()
-    waiting = [script]
+def closure(script: Path, loaded: Iterable[Path] = ()) -> list[Path]:
+    """Return the package's modules that ``script`` imports, directly or not, sorted.
+
+    ``loaded``: modules that it loads by name, which count with all that they import.
+    """
+    found: set[Path] = set(loaded)
+    waiting = [script, *found]
     while waiting:
         for module in _imports(waiting.pop()) - found:
             found.add(module)
@@ -23,13 +27,20 @@ def closure(script: Path) -> list[Path]:
     return sorted(found)
 
 
-def closure_digest(script: str | Path) -> str:
+def closure_digest(script: str | Path, loaded: Iterable[Path] = ()) -> str:
     """Return the sha256 over ``script`` and its :func:`closure`."""
     script = Path(script)
     digest = hashlib.sha256(script.read_bytes())
-    for module in closure(script):
+    for module in closure(script, loaded):
         digest.update(module.relative_to(PACKAGE).as_posix().encode() + b"\0" + module.read_bytes())
     return digest.hexdigest()
+
+
+def module_digest(name: str) -> str:
+    """Return the :func:`closure_digest` of one of the package's modules, by its dotted name."""
+    path = _file(name.split(".")[1:])
+    assert path is not None, f"no module {name}"
+    return closure_digest(path)
 
 
 @cache

@@ -16,7 +16,7 @@ from paper2board.energy.metrics import duty_cycle_curve, energy_metrics
 from paper2board.energy.phases import Recorded
 from paper2board.energy.trace_metrics import trace_metrics
 from paper2board.energy.year import schedule_curve
-from paper2board.model.integer_model import IntegerModel, macs
+from paper2board.model.integer_model import IntegerModel
 from paper2board.traces.columns import MeasuredTrace
 from paper2board.traces.recording import read_recording
 from paper2board.traces.trace import Trace, read_trace, synthetic_trace, write_trace
@@ -55,9 +55,9 @@ def memory_metrics(board: Board, model: IntegerModel, device: Mapping[str, Evide
     """Return ``memory-energy.*`` of a board with a scratchpad; ``device``: metrics with the layers' latencies."""
     assert board.scratchpad is not None  # the rule asks for it
     layers = [
-        LayerTraffic(op.name, macs(model, op), model.tensors[op.output].size)
+        LayerTraffic(op.name, op.macs(model.tensors), model.tensors[op.output].size)
         for op in model.ops
-        if macs(model, op)
+        if op.macs(model.tensors)
     ]
     latencies = {layer.name: device[f"device.paper-split.layer.{layer.name}.latency"] for layer in layers}
     return memory_energy_metrics(board.scratchpad, layers, latencies)

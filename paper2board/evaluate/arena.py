@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from paper2board.convert.c_code import engine
-from paper2board.convert.kernels.catalogue import Backend
+from paper2board.boards.backends import Backend
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.evidence import Evidence, Kind, counted
 from paper2board.core.files import digest
@@ -29,7 +29,8 @@ def needs(path: str | Path) -> dict[str, Need]:
     said = tflm_arena(path)
     model = read_tflite(path)
     plans = {
-        streaming: engine(model, Backend.PORTABLE, streaming=streaming).plan for streaming in (False, True)
+        streaming: plan_engine(model, Backend.PORTABLE, streaming=streaming).plan
+        for streaming in (False, True)
     }
     how = "this engine's memory plan, portable kernels with their working memory, int8 activations"
     return {

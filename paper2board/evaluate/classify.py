@@ -1,4 +1,4 @@
-"""Answer for one photo, with the C engine: the deck's top-3 demonstration."""
+"""Classify one image with the C engine: the top-3 demonstration of the deck."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from paper2board.core.errors import UserError
 from paper2board.firmware.host import MAX_SIDE, HostModel
 
 
-def classify_photo(photo: str | Path, library: str | Path, top: int = 3) -> list[tuple[str, float]]:
-    """Return the ``top`` most probable classes of a photo with their probabilities, best first.
+def classify_image(image: str | Path, library: str | Path, top: int = 3) -> list[tuple[str, float]]:
+    """Return the ``top`` most probable classes of an image with their probabilities, best first.
 
-    The photo is cropped to the input's shape and averaged by area in C, run through the int8 engine, and the
+    The image is cropped to the input's shape and averaged by area in C, run through the int8 engine, and the
     dequantized logits go through a softmax. Equal probabilities keep the order of the classes. Raise
-    :class:`UserError` for a file that is no photo, or a library that takes no RGB images.
+    :class:`UserError` for a file that is no image, or a library that takes no RGB images.
     """
     model = HostModel(library)
     if model.input_shape[2] != 3:
-        raise UserError(f"{library} takes inputs of {model.input_shape}, not RGB photos; use another model")
-    pixels = decode(photo)
+        raise UserError(f"{library} takes inputs of {model.input_shape}, not RGB images; use another model")
+    pixels = decode(image)
     if max(pixels.shape) > MAX_SIDE:
         raise UserError(
-            f"{photo} is {pixels.shape[1]} x {pixels.shape[0]} pixels; crop it to {MAX_SIDE} a side or less"
+            f"{image} is {pixels.shape[1]} x {pixels.shape[0]} pixels; crop it to {MAX_SIDE} a side or less"
         )
     logits = model.run(model.resize(pixels)[np.newaxis])[0].astype(np.int64)
     probabilities = softmax(model.output_scale * (logits - model.output_zero_point))

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import Cpu, Memory
 from paper2board.boards.latency import latency
-from paper2board.convert.c_code import Engine
 from paper2board.convert.c_layers import weighted_layer
-from paper2board.convert.kernels.catalogue import Backend
+from paper2board.convert.engine import Engine
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.planner import Limits, board_limits, choose
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.derive import derive
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, counted, measured
-from paper2board.model.integer_model import IntegerModel, macs
 
 UNLIMITED = Limits(1 << 40, 1 << 40)
 
@@ -41,10 +40,10 @@ def modelled(source: str | Path | bytes, backend: Backend | str, memory: Memory)
     planned as if it did."""
     model = read_tflite(source)
     try:
-        ready, fits = choose(model, backend, board_limits(memory)), True
+        engine, fits = choose(model, backend, board_limits(memory)), True
     except UserError:
-        ready, fits = choose(model, backend, UNLIMITED), False
-    return Modelled(_cost(ready), _macs(model), ready.plan.bytes, fits)
+        engine, fits = choose(model, backend, UNLIMITED), False
+    return Modelled(_cost(engine), model.macs, engine.plan.bytes, fits)
 
 
 def counted_macs(counts: Mapping[str, Evidence], names: Sequence[str], path: str | Path) -> dict[str, int]:
@@ -56,18 +55,14 @@ def counted_macs(counts: Mapping[str, Evidence], names: Sequence[str], path: str
     return {name: int(counts[f"macs.{name}"].value) for name in names}
 
 
-def _cost(ready: Engine) -> float:
+def _cost(engine: Engine) -> float:
     total = 0.0
-    for step, packed in zip(ready.steps, ready.packed, strict=True):
+    for step, packed in zip(engine.steps, engine.packed, strict=True):
         if packed is not None:
-            layer = weighted_layer(ready.model, step)
+            layer = weighted_layer(engine.model, step)
             assert layer is not None  # only such steps are packed
             total += instructions(packed.function, features(layer, packed))
     return total
-
-
-def _macs(model: IntegerModel) -> int:
-    return sum(macs(model, op) for op in model.ops)
 
 
 def comparison_metrics(

@@ -35,6 +35,7 @@ def run_networks(
     data: Sequence[str],
     images: int,
     engine: DeviceEngine,
+    core: str,
     memory: Memory,
     scratch: Path,
     log: Log,
@@ -47,12 +48,13 @@ def run_networks(
         networks: name, path of the ``.tflite``, path of TFLite Micro's outputs.
         data: files of the test set.
         images: how many run, at most as many as TFLite Micro ran.
-        engine: kernels and core.
+        engine: kernels and memory plan.
+        core: of QEMU, whose instructions the kernels need.
         memory: of the board.
         scratch: an empty folder.
         log: takes a line.
     """
-    target, limits = runner.Target(engine.core), board_limits(memory)
+    target, limits = runner.Target(core), board_limits(memory)
     library = runner.kernel_library(target, scratch)
     for name, tflite, golden in networks:
         model = read_tflite(tflite)

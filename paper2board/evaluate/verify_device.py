@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,20 +11,24 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from paper2board.acquire.dataset import read_dataset
-from paper2board.acquire.examples import load_examples
-from paper2board.capture.board_fit import accuracy
+from paper2board.acquire.datasets.registry import read_dataset
+from paper2board.acquire.examples import Examples, load_examples
+from paper2board.boards.board import load_board
 from paper2board.capture.capture import capture
-from paper2board.capture.link import emulated_line
+from paper2board.capture.link import emulated_link
 from paper2board.capture.log import DeviceLog, finished_log
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
+from paper2board.core.evidence import Evidence, Kind
 from paper2board.evaluate.logits import read_logits
 from paper2board.firmware.image import image_digest
 from paper2board.networks.pixels import fit_images, to_int8
+from paper2board.study.checks import check_budget
 from paper2board.study.engines import ENGINES
-from paper2board.study.schema import Config, check_budget, load_study
+from paper2board.study.schema import Config, load_study
+from paper2board.tasks.device import DeviceOutputs, device_task
+from paper2board.tasks.registry import TASKS
 
 _BLOCK = 250
 """Images that an emulator runs one after another, into a log of their own."""
@@ -32,7 +36,7 @@ _BLOCK = 250
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A device image, what it is given and what it must answer."""
+    """A device image, its inputs and the outputs that it must give."""
 
     image: Path
     core: str
@@ -40,38 +44,48 @@ class Subject:
     """int8, N × H × W × C: the data set's first."""
     logits: np.ndarray
     """int8, N × outputs: the integer model's."""
-    labels: np.ndarray | None = None
-    """(N,), negative for no object; None unless the network is a classifier."""
+    task: str
+    examples: Examples
+    """The images that the inputs are of."""
+
+    @property
+    def class_labels(self) -> np.ndarray | None:
+        """(N,), negative for no object; None unless the outputs are classes."""
+        return self.examples.labels if TASKS[self.task].outputs_are_classes else None
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How many images ran, which of them the device answers otherwise than the integer model, and the accuracy in
-    % with its 95 % interval (None unless the network is a classifier)."""
+    """How many images ran, for which of them the device's outputs differ from the integer model's, and the scores
+    that the task has for a device."""
 
     images: int
     differing: tuple[int, ...]
-    accuracy: tuple[float, tuple[float, float]] | None
+    scores: Mapping[str, Evidence]
 
     def __str__(self) -> str:
         text = f"{len(self.differing)} of {self.images} images differ from the integer model"
         if self.differing:
             text += f", the first is image {self.differing[0]}"
-        if self.accuracy:
-            value, (low, high) = self.accuracy
-            text = f"accuracy {value:.2f} % (Wilson 95 %: {low:.2f} to {high:.2f}); {text}"
+        for name, score in self.scores.items():
+            interval = ""
+            if score.interval:
+                low, high = score.interval
+                interval = f" ({score.interval_method}: {low:.2f} to {high:.2f})"
+            text = f"{name} {score.value:.2f} {score.unit}{interval}; {text}"
         return text
 
 
 def study_subject(name: str, engine: str | None = None, images: int | None = None) -> Subject:
     """Return the device of a study in this folder that the workflow has run, with its first ``images`` test images
-    (default: all that the integer model has answered). ``engine``: default the study's own.
+    (default: all that the integer model has run). ``engine``: default the study's own.
 
     Raise :class:`UserError` if there is no such study, engine or image, or if the workflow has not run.
     """
     path = f"config/studies/{name}.yaml"
     config, study = load_yaml("config/config.yaml", Config), load_study(path)
     check_budget(study, path, config.budget)
+    board = load_board(f"config/boards/{study.board}.yaml")
     engine = engine or study.engine
     if engine not in study.engines:
         raise UserError(f"{path} has no engine {engine}; choose one of {', '.join(study.engines)}")
@@ -84,16 +98,17 @@ def study_subject(name: str, engine: str | None = None, images: int | None = Non
     count = len(logits) if images is None else images
     if not 1 <= count <= len(logits):
         raise UserError(
-            f"the integer model has answered {len(logits)} images, not {count}; name 1 to {len(logits)}"
+            f"the integer model has run {len(logits)} images, not {count}; name 1 to {len(logits)}"
         )
     examples = load_examples(read_dataset(f"config/datasets/{study.dataset}.yaml").files_of("test"), count)
     shape = read_tflite(f"models/{name}/{model}.tflite").image_shape
     return Subject(
         image,
-        ENGINES[engine].core,
+        board.processor.core(needs_mac16=ENGINES[engine].needs_mac16),
         to_int8(fit_images(examples.images, shape)),
         logits[:count],
-        examples.labels if study.task_of(variant) == "classification" else None,
+        study.task_of(variant),
+        examples,
     )
 
 
@@ -105,13 +120,14 @@ def verify(
 ) -> Verification:
     """Run the images on ``emulators`` devices side by side (default: one a core) and compare their outputs.
 
-    Logs go to ``folder``; those that are there, whole or in part, are gone on with. ``advance`` is told how many
-    more images there are. Raise :class:`UserError` as :func:`paper2board.capture.capture.capture` does.
+    Logs go to ``folder``; those that are there, whole or in part, are gone on with. ``advance`` is called with the
+    number of images done since its last call. Raise :class:`UserError` as
+    :func:`paper2board.capture.capture.capture` does.
     """
     digest = image_digest(subject.image)
     lock, stopped = threading.Lock(), threading.Event()
 
-    def tell(more: int) -> None:
+    def report(more: int) -> None:
         if stopped.is_set():
             raise UserError("another emulator failed, or all were stopped; run again to go on")
         with lock:
@@ -122,10 +138,10 @@ def verify(
         indices = np.arange(start, start + len(inputs))
         path = Path(folder) / f"{start}-{start + len(inputs)}.log.jsonl"
         if log := finished_log(path, digest, inputs, indices):
-            tell(len(inputs))
+            report(len(inputs))
             return log
-        line = partial(emulated_line, subject.image, subject.core)
-        return capture(subject.image, inputs, indices, path, advance=tell, line=line)
+        link = partial(emulated_link, subject.image, subject.core)
+        return capture(subject.image, inputs, indices, path, advance=report, link=link)
 
     with ThreadPoolExecutor(emulators or len(os.sched_getaffinity(0))) as pool:
         try:
@@ -136,8 +152,9 @@ def verify(
             raise
     outputs = np.concatenate([log.outputs for log in logs])
     differing = np.flatnonzero((outputs != subject.logits).any(axis=1))
-    judged = None if subject.labels is None else accuracy(outputs, subject.labels)[:2]
-    return Verification(len(outputs), tuple(differing.tolist()), judged)
+    captured = DeviceOutputs(outputs, np.arange(len(outputs)), [()] * len(outputs), Kind.EMULATED, {})
+    scores = device_task(subject.task).scores(captured, subject.examples)
+    return Verification(len(outputs), tuple(differing.tolist()), scores)
 
 
 def main(study: str, engine: str | None, images: int | None) -> int:

@@ -1,1 +1,1 @@
-"""Building the C engine: host library and device images."""
+"""Builds of the C engine: host library, device images, ESP-IDF project; flashing of boards."""

@@ -1,4 +1,4 @@
-"""QEMU's Xtensa ``sim`` machine, on which device images run with exact instruction counts."""
+"""QEMU's Xtensa machine ``sim``. It runs device images with exact instruction counts."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ EMULATOR = "qemu-system-xtensa"
 
 
 def emulator_command(elf: str | Path, core: str, serial: str) -> list[str]:
-    """Return the command that runs ``elf`` on QEMU's ``core``, its line on the character device ``serial``.
+    """Return the command that runs ``elf`` on QEMU's ``core``. ``serial``: the character device of its serial port.
 
     ``-icount shift=5,sleep=off`` makes CCOUNT an exact count of instructions.
     """

@@ -1,4 +1,4 @@
-"""Files that an ESP32's ROM loads and starts, made of a device image by esptool; without ESP-IDF."""
+"""Files that the ESP32's ROM loads and starts. esptool makes them from a device image; ESP-IDF is not needed."""
 
 import subprocess
 import sys
@@ -10,10 +10,10 @@ from paper2board.core.files import atomic_path, digest
 from paper2board.firmware.image import Port, build_device_image, read_image
 
 BAUD = 115_200
-"""Speed at which the ROM, and so the application, talks."""
+"""Rate of the ROM's serial port, which the application keeps."""
 OFFSET = 0x1000
-"""Where in flash the ESP32's ROM looks for what it starts (esptool 5.6.0, ESP32ROM.BOOTLOADER_FLASH_OFFSET)."""
-# What every module's flash can do; the flash is only read while the ROM loads the image.
+"""Flash address of the program that the ESP32's ROM starts (esptool 5.6.0, ESP32ROM.BOOTLOADER_FLASH_OFFSET)."""
+# Every module's flash supports these. The flash is read only while the ROM loads the image.
 _FLASH = ("--flash-mode", "dio", "--flash-freq", "40m", "--flash-size", "4MB")
 
 
@@ -44,17 +44,18 @@ def build_flash_files(
 
 
 def write_flash_image(elf: str | Path, output: str | Path) -> None:
-    """Write what goes to :data:`OFFSET` of an ESP32's flash, with esptool's checksum and digest.
+    """Write the image for :data:`OFFSET` of an ESP32's flash, with esptool's checksum and digest.
 
     The same ELF file gives the same bytes. Raise :class:`UserError` if esptool refuses ``elf``.
     """
     with atomic_path(output) as temporary:
-        # Segments, not sections: esptool would load a section where it is used, not where it waits to be copied.
+        # Segments, not sections: a section has the address where it is used, a segment the address where it is
+        # loaded.
         _esptool(elf, "elf2image", "--use-segments", *_FLASH, "-o", temporary, elf)
 
 
 def write_whole_flash(image: str | Path, output: str | Path) -> None:
-    """Write the same for address 0, as tools that take one file for the whole flash want it."""
+    """Write the same image for address 0: some tools take one file for the whole flash."""
     with atomic_path(output) as temporary:
         _esptool(image, "merge-bin", *_FLASH, "-o", temporary, hex(OFFSET), image)
 
@@ -63,5 +64,5 @@ def _esptool(subject: str | Path, *arguments: str | Path) -> None:
     command = [sys.executable, "-m", "esptool", "--chip", "esp32", *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        said = " ".join((result.stdout + result.stderr).split())
-        raise UserError(f"esptool refuses {subject} ({said[-300:]}); build the image again")
+        printed = " ".join((result.stdout + result.stderr).split())
+        raise UserError(f"esptool refuses {subject} ({printed[-300:]}); build the image again")

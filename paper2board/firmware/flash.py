@@ -1,4 +1,4 @@
-"""Flashing an image into an ESP32 over its serial boot loader, through esptool."""
+"""Writing an image into an ESP32's flash through its serial boot loader, with esptool."""
 
 import contextlib
 import errno
@@ -31,17 +31,17 @@ from paper2board.firmware.serial_ports import board_ports
 
 CHIP = "ESP32"
 BAUD = 460_800
-"""Speed of writing, as ESP-IDF's ``idf.py flash``; a second attempt stays at the ROM's 115200."""
+"""Rate of the first attempt, as of ESP-IDF's ``idf.py flash``. Later attempts use the ROM's 115200 baud."""
 _REPLY_TIMEOUT_S = 3.0
 _BABBLE_S = 1.0
 _SILENT = "Failed to connect to Espressif device: "
 
-_LINE_ERRORS: tuple[type[Exception], ...] = (
+_LINK_ERRORS: tuple[type[Exception], ...] = (
     # esptool's FatalError and UnsupportedCommandError; pyserial's SerialException is an OSError.
     RuntimeError,
     OSError,
     termios.error,
-    # esptool takes damaged replies apart unchecked.
+    # esptool parses damaged replies without checks.
     struct.error,
     LookupError,
     ValueError,
@@ -49,12 +49,13 @@ _LINE_ERRORS: tuple[type[Exception], ...] = (
 
 
 class _UnreachableError(UserError):
-    """The port cannot be opened, or no boot loader answers on it."""
+    """The port cannot be opened, or no boot loader replies on it."""
 
 
 @dataclass(frozen=True)
 class FlashedBoard:
-    """A flashed board: its chip with revision, its MAC address; ``written``: the image was not there yet."""
+    """A flashed board: its chip with revision, its MAC address. ``written``: whether the flash had to be
+    written."""
 
     chip: str
     mac: str
@@ -72,16 +73,17 @@ def flash(
     pause_s: float = 2.0,
     progress: bool = False,
 ) -> FlashedBoard:
-    """Write ``image`` into the flash of the ESP32 on ``port``, unless it is there, and start it.
+    """Write ``image`` into the flash of the ESP32 on ``port`` and start it. If the flash holds it already, only
+    start it.
 
     ``port``: a device (``/dev/ttyUSB0``), a pty or a pyserial URL (``socket://host:port``,
-    ``rfc2217://host:port?ign_set_control``). When the line fails, it is tried again, ``attempts`` times in all,
-    ``pause_s`` apart. The flash is compared with ``image``, before and after, by the MD5 that the chip computes.
-    ``progress`` shows a bar on a terminal and tells of failed attempts.
+    ``rfc2217://host:port?ign_set_control``). If the link fails, there are ``attempts`` attempts in all, ``pause_s``
+    apart. The chip computes the MD5 of its flash, before and after writing; it is compared with that of ``image``.
+    ``progress`` shows a bar on a terminal and prints failed attempts.
 
-    Raise :class:`UserError` if the image is none for the ESP32 or is damaged (before the port is opened), the port
-    cannot be opened, nothing answers, the chip is another one or wants signed or encrypted programs, the image does
-    not fit, or every attempt failed.
+    Raise :class:`UserError` in these cases. The image is damaged or not for the ESP32 (checked before the port is
+    opened). The port cannot be opened, or nothing replies. The chip is not an ESP32, or accepts only signed or
+    encrypted programs. The image does not fit. Every attempt failed.
     """
     content = read_flash_image(image)
     flashing = _Flashing(port, content, progress)
@@ -97,7 +99,7 @@ def flash(
                 if lost is None:
                     raise
                 reason = str(error).partition("; ")[0]
-            except _LINE_ERRORS as error:
+            except _LINK_ERRORS as error:
                 lost, reason = error, _first_line(error)
             if progress:
                 tqdm.write(f"attempt {attempt + 1} of {attempts}: {reason}", file=sys.stderr)
@@ -106,11 +108,14 @@ def flash(
         if flashing.begun
         else "nothing was written: check cable and power, and run again"
     )
-    raise UserError(f"the line to the board on {port} failed {attempts} times ({reason}); {state}") from lost
+    raise UserError(f"the link to the board on {port} failed {attempts} times ({reason}); {state}") from lost
 
 
 def read_flash_image(path: str | Path) -> bytes:
-    """Return an ESP32 image's bytes, padded to whole words; raise :class:`UserError` if it is none or damaged."""
+    """Return the bytes of an ESP32 image, padded to whole words.
+
+    Raise :class:`UserError` if the file is not an ESP32 image, or is damaged.
+    """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -119,7 +124,7 @@ def read_flash_image(path: str | Path) -> bytes:
         raise UserError(f"{path} is an ELF file; make an image of it with `esptool --chip esp32 elf2image`")
     try:
         image = LoadFirmwareImage(CHIP, content)
-        # TypeError: esptool takes the checksum's byte, which a cut file lacks, for one.
+        # TypeError: esptool indexes the checksum's byte, which is missing in a cut file.
     except (RuntimeError, struct.error, TypeError) as error:
         raise UserError(f"{path} is not an ESP32 image ({_first_line(error)}); build it again") from error
     if image.chip_id != CHIP_DEFS["esp32"].IMAGE_CHIP_ID:
@@ -137,7 +142,7 @@ def read_flash_image(path: str | Path) -> bytes:
 
 @dataclass
 class _Flashing:
-    """An image on its way to a board; ``begun``: the flash may hold a part of it."""
+    """One image and one board, over several attempts. ``begun``: the flash may hold a part of the image."""
 
     port: str
     content: bytes
@@ -145,13 +150,13 @@ class _Flashing:
     begun: bool = False
 
     def run(self, fast: bool) -> tuple[str, str]:
-        """Flash once, ``fast`` or at the ROM's speed; return chip and MAC address.
+        """Flash once and return chip and MAC address. ``fast``: at :data:`BAUD`, else at the ROM's rate.
 
-        Raise one of ``_LINE_ERRORS`` when the line fails.
+        Raise one of ``_LINK_ERRORS`` if the link fails.
         """
-        with _open(self.port) as line:
+        with _open(self.port) as link:
             try:
-                chip = detect_chip(line)
+                chip = detect_chip(link)
             except FatalError as error:
                 if str(error).startswith(_SILENT):
                     raise _UnreachableError(_no_boot_loader(self.port, error)) from error
@@ -162,12 +167,12 @@ class _Flashing:
                 self._program(chip, fast)
                 return described, mac
             finally:
-                # Also after a refusal: the board goes back to the program that it has.
-                with contextlib.suppress(*_LINE_ERRORS):
+                # Also after a refusal: the board starts the program that it has.
+                with contextlib.suppress(*_LINK_ERRORS):
                     chip.hard_reset()
 
     def _program(self, chip: Any, fast: bool) -> None:
-        """Check the chip and its flash; write, unless the image is there; compare."""
+        """Check the chip and its flash size; write the image unless the flash holds it; compare."""
         if chip.CHIP_NAME != CHIP:
             raise UserError(
                 f"the chip on {self.port} is an {chip.CHIP_NAME}, the image is for the {CHIP}; connect a board"
@@ -175,10 +180,11 @@ class _Flashing:
             )
         if chip.get_secure_boot_enabled() or chip.get_flash_encryption_enabled():
             raise UserError(
-                f"the chip on {self.port} takes signed or encrypted programs only, by its fuses; use another board"
+                f"the chip on {self.port} accepts only signed or encrypted programs (its fuses are set so); "
+                "use another board"
             )
         chip = run_stub(chip)
-        # A socket has no speed: the chip would change to one that the bridge at its end does not have.
+        # A socket has no rate: the chip would change its rate, the serial bridge behind the socket would not.
         if fast and not self.port.startswith("socket:"):
             chip.change_baud(BAUD)
         attach_flash(chip)
@@ -208,34 +214,34 @@ class _Flashing:
             chip.flash_begin(size, OFFSET)
             for number, start in enumerate(range(0, size, block_size)):
                 block = self.content[start : start + block_size]
-                # The boot loader takes whole blocks; what is beyond the image stays erased.
+                # The boot loader takes whole blocks. The bytes after the image stay erased.
                 chip.flash_block(block.ljust(block_size, b"\xff"), number)
                 bar.update(len(block))
-            # The stub answers this when the last block is in the flash.
+            # The stub replies to this when the last block is in the flash.
             chip.flash_finish()
 
 
-# --- the line -------------------------------------------------------------------------------------------
+# --- the link -------------------------------------------------------------------------------------------
 
 
 def _open(port: str) -> Any:
-    """Open ``port`` for us alone."""
+    """Open ``port`` exclusively."""
     try:
-        return _impatient(serial.serial_for_url(port, exclusive=True, timeout=_REPLY_TIMEOUT_S))
+        return _with_reply_deadline(serial.serial_for_url(port, exclusive=True, timeout=_REPLY_TIMEOUT_S))
     except (OSError, ValueError, termios.error) as error:
         raise _UnreachableError(_cannot_open(port, error)) from error
 
 
-def _impatient(line: Any) -> Any:
-    """Have ``line``'s reads end a little after its time-out, counted from the last write.
+def _with_reply_deadline(link: Any) -> Any:
+    """Return ``link`` with reads that end :data:`_BABBLE_S` after its time-out, counted from the last write.
 
-    esptool waits anew for every byte, so a device that goes on sending would hold it for good.
+    esptool's time-out starts again with every byte: a device that keeps sending would block it for ever.
     """
-    read, write = line.read, line.write
+    read, write = link.read, link.write
     written = time.monotonic()
 
-    def impatient_read(size: int = 1) -> bytes:
-        late = time.monotonic() - written > line.timeout + _BABBLE_S
+    def timed_read(size: int = 1) -> bytes:
+        late = time.monotonic() - written > link.timeout + _BABBLE_S
         return b"" if late else read(size)
 
     def noted_write(data: bytes) -> int | None:
@@ -243,29 +249,33 @@ def _impatient(line: Any) -> Any:
         written = time.monotonic()
         return write(data)
 
-    line.read, line.write = impatient_read, noted_write
-    return line
+    link.read, link.write = timed_read, noted_write
+    return link
 
 
 def _cannot_open(port: str, error: Exception) -> str:
-    """Say in one sentence why ``port`` cannot be opened and what to do."""
+    """Return one sentence: why ``port`` cannot be opened, and the remedy."""
     reason = getattr(error, "errno", None)
     if reason in (errno.EACCES, errno.EPERM):
-        remedy = "it has no group that may; give it one by a udev rule, or run as its owner"
+        remedy = "no group has access; give it a group by a udev rule, or run as its owner"
         if group := _group(port):
-            remedy = f"its group may; run `sudo usermod -aG {group} $USER`, log out and in, and try again"
+            remedy = (
+                f"its group has access; run `sudo usermod -aG {group} $USER`, log out and in, and try again"
+            )
         return f"no permission to use {port}: {remedy}"
     if reason in (errno.EBUSY, errno.EAGAIN):
-        users = _users(port) or "a serial monitor, an IDE, ModemManager or brltty, perhaps"
+        users = _users(port) or "perhaps by a serial monitor, an IDE, ModemManager or brltty"
         return f"{port} is in use ({users}); end that program and try again"
     if reason in (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO):
         boards = ", ".join(map(str, board_ports())) or "none"
         return f"there is no port {port} (boards connected: {boards}); check the cable or name another port"
-    return f"cannot open {port} ({_first_line(error)}); name a serial port, or a serial server that runs"
+    return (
+        f"cannot open {port} ({_first_line(error)}); name a serial port, or a serial server that is running"
+    )
 
 
 def _group(port: str) -> str | None:
-    """Return the group, other than root's, whose members may use ``port``; None if there is none."""
+    """Return the group other than root's with access to ``port``; None if there is none."""
     with contextlib.suppress(OSError, KeyError):
         status = Path(port).stat()
         if status.st_gid and status.st_mode & stat.S_IWGRP:
@@ -274,10 +284,10 @@ def _group(port: str) -> str | None:
 
 
 def _users(port: str) -> str:
-    """Return names and ids of the processes that have ``port`` open, of those that we may look into."""
+    """Return names and ids of the processes that have ``port`` open, as far as this user may read them."""
     device, users = os.path.realpath(port), []
     for process in Path("/proc").glob("[0-9]*"):
-        # Processes end while we look, and others' are closed to us.
+        # Processes may end meanwhile, and those of other users cannot be read.
         with contextlib.suppress(OSError):
             if any(os.path.realpath(link) == device for link in (process / "fd").iterdir()):
                 users.append(f"{(process / 'comm').read_text().strip()}, process {process.name}")
@@ -285,18 +295,18 @@ def _users(port: str) -> str:
 
 
 def _no_boot_loader(port: str, error: Exception) -> str:
-    """Say in one sentence why nothing answers, by what esptool saw, and what to do."""
+    """Return one sentence: why no boot loader replies, as far as esptool's error shows it, and the remedy."""
     reason = _first_line(error).removeprefix(_SILENT)
     if "TX path" in reason:
-        return f"the chip on {port} sends but does not hear ({reason}); check the wire to its RX pin"
-    what = f"no boot loader answers on {port}"
+        return f"the chip on {port} sends but does not receive ({reason}); check the wire to its RX pin"
+    what = f"no boot loader replies on {port}"
     if "Wrong boot mode" in reason:
         what = f"the chip on {port} starts its program instead of its boot loader"
     return f"{what} ({reason}); hold the board's BOOT button, press EN, release BOOT, and run again"
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first sentence of a message for people, without its full stop."""
+    """Return the first line of a message, without its full stop."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
@@ -304,7 +314,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Silence(EspLogBase):
-    """A log that says nothing."""
+    """A log that prints nothing."""
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -319,11 +329,11 @@ _before: tuple[Any, Any] = None, None
 
 @contextlib.contextmanager
 def _silent_esptool() -> Iterator[None]:
-    """Keep esptool's messages, which have one log for the whole process, from the terminal; threads may nest."""
+    """Suppress esptool's messages. esptool has one log for the whole process; threads may overlap here."""
     global _silenced, _before
     with _lock:
         if not _silenced:
-            # The reset strategies hold on to the log that was there when they were imported.
+            # The reset strategies keep a reference to the log of the time of their import.
             _before = EspLog.instance, ResetStrategy.print_once
             EspLog.instance, ResetStrategy.print_once = _Silence(), _Silence().warn
         _silenced += 1

@@ -1,4 +1,4 @@
-"""The C engine on this machine: build it as a shared library and call it."""
+"""The C engine on this machine: build a shared library and call it."""
 
 import ctypes
 import shutil
@@ -14,14 +14,15 @@ from paper2board.core.files import atomic_path
 RESIZE = APPLICATION / "p2b_resize.c"
 PORT = FIRMWARE / "ports" / "host" / "p2b_host.c"
 MAX_SIDE = 65535
-"""Largest width or height, in pixels, of a photo that the C resize takes."""
+"""Largest width or height, in pixels, of an image that the C resize takes."""
 
 
 def build_host(folder: str | Path, output: str | Path, *, split: bool = True) -> None:
     """Build the shared library ``output`` from the generated C in ``folder``.
 
-    ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked.
-    The same sources and compiler give the same bytes. Raise :class:`UserError` without gcc or without generated C.
+    ``split``: the ``paper`` back end's convolutions have the interior/boundary split; without it, they check every
+    tap. The same sources and compiler give the same bytes. Raise :class:`UserError` without gcc or without
+    generated C.
     """
     compiler = shutil.which("gcc")
     if compiler is None:
@@ -83,20 +84,22 @@ class HostModel:
         self._library.p2b_host_run_batch(_pointer(inputs), _pointer(outputs), ctypes.c_int32(len(inputs)))
         return outputs
 
-    def resize(self, photo: np.ndarray) -> np.ndarray:
-        """Return the network's input, int8 H × W × C, from a photo, uint8 height × width × C, just as the
-        device does it (``firmware/engine/p2b_resize.h``). Sides are 1 to 65,535 pixels."""
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != self.input_shape[2]:
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Return the network's input, int8 H × W × C, made from an image, uint8 height × width × C.
+
+        The code is the device's (``firmware/engine/p2b_resize.h``). A side has 1 to 65,535 pixels.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != self.input_shape[2]:
             raise ValueError(
-                f"photo must be uint8, H x W x {self.input_shape[2]}, not {photo.dtype} {photo.shape}"
+                f"image must be uint8, H x W x {self.input_shape[2]}, not {image.dtype} {image.shape}"
             )
-        height, width = photo.shape[:2]
+        height, width = image.shape[:2]
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-            raise ValueError(f"photo must be 1 to {MAX_SIDE} pixels a side, not {width} x {height}")
-        photo = np.ascontiguousarray(photo)
+            raise ValueError(f"image must be 1 to {MAX_SIDE} pixels a side, not {width} x {height}")
+        image = np.ascontiguousarray(image)
         result = np.empty(self.input_shape, np.int8)
         self._library.p2b_host_resize(
-            _pointer(photo), ctypes.c_int32(width), ctypes.c_int32(height), _pointer(result)
+            _pointer(image), ctypes.c_int32(width), ctypes.c_int32(height), _pointer(result)
         )
         return result
 

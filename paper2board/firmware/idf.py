@@ -1,6 +1,6 @@
-"""The ESP-IDF project ``firmware/ports/esp-idf``, built where ESP-IDF is.
+"""The ESP-IDF project ``firmware/ports/esp-idf``, built where ESP-IDF is installed.
 
-Imports nothing heavy, so the workflow may ask for ESP-IDF while it parses.
+Nothing heavy is imported: the workflow looks for ESP-IDF while it parses.
 """
 
 import os
@@ -18,7 +18,7 @@ from paper2board.firmware.image import PORTS
 
 PROJECT = PORTS / "esp-idf"
 IMAGE = "p2b.bin"
-"""The application in a built folder; its SHA-256 is the digest that the device reports."""
+"""The application's file in a built folder. Its SHA-256 is the digest that the device reports."""
 MISSING = (
     "the ESP-IDF project is not built: ESP-IDF 5.5 or newer is not set up here; install it"
     " (https://docs.espressif.com/projects/esp-idf), source its export.sh in this shell, and run again"
@@ -33,7 +33,7 @@ _RESULTS = (
 
 
 class Mode(StrEnum):
-    """What the program does; LIVE needs an ESP32-CAM, TFLM the network's ``.tflite``."""
+    """The program to build. LIVE needs an ESP32-CAM, TFLM needs the network's ``.tflite``."""
 
     DEVICE = "device"
     LIVE = "live"
@@ -42,13 +42,15 @@ class Mode(StrEnum):
 
 _OLDEST = (5, 5)
 _TOO_LARGE = re.compile(r"region `\w+' overflowed by \d+ bytes|.*partition is too small.*")
-"""What the linker says, and ESP-IDF of an application that is larger than its partition."""
+"""The linker's message, and ESP-IDF's message for an application that is larger than its partition."""
 _LAST_LINES = 30
 
 
 def find_idf() -> list[str] | None:
-    """Return the command of ESP-IDF's tool ``idf.py``, as its export.sh makes it known; None without, or of an
-    older version."""
+    """Return the command of ESP-IDF's tool ``idf.py``, which its export.sh puts on the PATH.
+
+    Return None if ESP-IDF is not set up, or is older than 5.5.
+    """
     home = Path(os.environ.get("IDF_PATH", "."))
     tool = shutil.which("idf.py") or str(home / "tools" / "idf.py")
     try:
@@ -58,7 +60,7 @@ def find_idf() -> list[str] | None:
     version = [re.search(rf"IDF_VERSION_{part} (\d+)", stated) for part in ("MAJOR", "MINOR")]
     if not Path(tool).is_file() or tuple(int(found[1]) for found in version if found) < _OLDEST:
         return None
-    # ESP-IDF's own Python; the first on the PATH may be ours.
+    # ESP-IDF's own Python: the first one on the PATH may be that of this project.
     python = Path(os.environ.get("IDF_PYTHON_ENV_PATH", ".")) / "bin" / "python"
     return [str(python), tool] if python.is_file() else [tool]
 
@@ -73,9 +75,9 @@ def build_idf(
 ) -> None:
     """Build the project with the generated C of ``model_folder``; put images, ELF file and log into ``folder``.
 
-    ``folder/flash_args`` tells esptool what goes where. ``boxes``: a detector's tables, a header called
-    ``boxes.h``. ``tflite``: what TFLite Micro runs, for :attr:`Mode.TFLM`. Nothing is written beside the sources.
-    Raise :class:`UserError` without ESP-IDF, :class:`DoesNotFitError` for a network that does not fit.
+    ``folder/flash_args`` has esptool's arguments: each image with its address. ``boxes``: a detector's tables, a
+    header called ``boxes.h``. ``tflite``: the network for TFLite Micro, for :attr:`Mode.TFLM`. The sources stay
+    untouched. Raise :class:`UserError` without ESP-IDF, :class:`DoesNotFitError` for a network that does not fit.
     """
     command, folder = find_idf(), Path(folder).resolve()
     if command is None:
@@ -87,7 +89,7 @@ def build_idf(
         defaults = [project / "sdkconfig.defaults"]
         if mode is not Mode.DEVICE:
             defaults.append(project / f"sdkconfig.{mode}")
-            # What the component manager is to fetch. (Rules in one manifest for all modes need its version 2.3.)
+            # The components to fetch. (One manifest with rules for all modes needs component manager 2.3.)
             shutil.copyfile(project / f"idf_component.{mode}.yml", project / "main" / "idf_component.yml")
         settings = {
             "SDKCONFIG": build / "sdkconfig",
@@ -99,20 +101,20 @@ def build_idf(
         }
         command += ["-C", str(project), "-B", str(build)]
         command += [f"-D{key}={value}" for key, value in settings.items() if value]
-        # In English, since the tools say what does not fit in words only.
+        # In English: the reason why a network does not fit is found in the tools' text.
         environment = os.environ | {"LC_ALL": "C"}
         done = subprocess.run(
             [*command, "build"], capture_output=True, text=True, check=False, env=environment
         )
-        said = done.stdout + done.stderr
-        write_text(folder / "build.log", said)
-        if too_large := _TOO_LARGE.search(said):
+        printed = done.stdout + done.stderr
+        write_text(folder / "build.log", printed)
+        if too_large := _TOO_LARGE.search(printed):
             raise DoesNotFitError(
                 f"the network in {model_folder} does not fit the ESP32 ({too_large[0].strip()}); choose a smaller"
                 " network"
             )
         if done.returncode:
-            last = "\n".join(said.splitlines()[-_LAST_LINES:])
+            last = "\n".join(printed.splitlines()[-_LAST_LINES:])
             raise RuntimeError(f"idf.py failed on the generated C in {model_folder}:\n{last}")
         for result in _RESULTS:
             (folder / result).parent.mkdir(exist_ok=True)

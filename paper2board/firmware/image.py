@@ -1,8 +1,8 @@
 """Device images: engine, network and device application, for QEMU's Xtensa ``sim`` machine or a bare ESP32.
 
-Debian's lx106 compiler (gcc 12, call0 ABI) makes code that the ESP32's LX6 core runs too: the same instruction
-set, less its multiply-accumulate and loop options. Ports are linked from the same sources, compiled with the same
-flags; only start-up, line and counter differ (``firmware/ports``).
+Debian's lx106 compiler (gcc 12, call0 ABI) makes code that the ESP32's LX6 core runs too. It is the same
+instruction set without the LX6's multiply-accumulate and loop options. All ports are built from the same sources
+with the same flags; only start-up, serial port and counter differ (``firmware/ports``).
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from paper2board.core.files import atomic_path
 COMPILER = "xtensa-lx106-elf-gcc"
 PORTS = FIRMWARE / "ports"
 XTENSA = PORTS / "xtensa"
-"""Start-up and what a bare core lacks, common to all ports."""
+"""Start-up code and the C library functions that a bare core lacks; common to all ports."""
 FLAGS = (
     "-O2",
     "-ffreestanding",
     "-nostdlib",
     "-mlongcalls",
     "-mtext-section-literals",
-    # Keeps gcc from turning the loop inside memcpy into a call of memcpy.
+    # Without this, gcc turns the loop inside memcpy into a call of memcpy.
     "-fno-tree-loop-distribute-patterns",
     # gcc 12's first scheduling pass spills the accumulators of blocked kernels: twice the instructions.
     "-fno-schedule-insns",
@@ -46,21 +46,21 @@ _REGIONS = {
 
 
 class Port(StrEnum):
-    """Where an image runs; each has a folder of this name with ``port.c`` and a linker script."""
+    """The machine that an image runs on. Each has a folder of this name with ``port.c`` and a linker script."""
 
     EMULATOR = "emulator"
     ESP32 = "esp32"
 
     @property
     def linker_script(self) -> Path:
-        """Where things go in its memory."""
+        """The linker script: which section lies in which memory."""
         return PORTS / self / f"{self}.ld"
 
 
 @dataclass(frozen=True)
 class DeviceImage:
-    """What a device image loads: ``content`` (all loaded bytes, by load address) and ``memory`` (bytes of each
-    section: text, rodata, data, bss); what it reserves: ``stack_bytes``."""
+    """A device image. ``content``: all loaded bytes, by load address. ``memory``: bytes of each section (text,
+    rodata, data, bss). ``stack_bytes``: bytes reserved for the stack."""
 
     content: bytes
     memory: dict[str, int]
@@ -68,7 +68,7 @@ class DeviceImage:
 
     @property
     def digest(self) -> str:
-        """sha256 of :attr:`content`: what the device reports about itself."""
+        """sha256 of :attr:`content`, the digest that the device reports about itself."""
         return hashlib.sha256(self.content).hexdigest()
 
 
@@ -82,11 +82,11 @@ def build_device_image(
 ) -> None:
     """Build the device image ``output_elf`` from the generated C in ``model_folder``.
 
-    ``split``: convolutions of the ``paper`` back end with the interior/boundary split, else every tap checked.
-    ``boxes``: a detector's tables, a header called ``boxes.h`` that
-    :func:`paper2board.tasks.detection.boxes.tables_header` writes. The same sources and compiler give the same
-    bytes wherever they lie. Raise :class:`UserError` without compiler or generated C, :class:`DoesNotFitError` for
-    a network that does not fit the ESP32's memory.
+    ``split``: the ``paper`` back end's convolutions have the interior/boundary split; without it, they check every
+    tap. ``boxes``: a detector's tables, a header called ``boxes.h`` that
+    :func:`paper2board.tasks.detection.integer_decode.tables_header` writes. The same sources and compiler give the
+    same bytes in every folder. Raise :class:`UserError` without compiler or generated C. Raise
+    :class:`DoesNotFitError` if the network does not fit the ESP32's memory.
     """
     folder = Path(model_folder)
     compiler = shutil.which(COMPILER)
@@ -110,12 +110,12 @@ def build_device_image(
             "-Wl,--build-id=none",
             f"-Wl,-T,{port.linker_script}",
         ]
-        # The instructions of the MAC16 option are written as bytes, so that this compiler takes them too; the
+        # The instructions of the MAC16 option are written as bytes, because this compiler does not know them. The
         # linker keeps only the kernels that the network uses.
         sources = [*sorted(XTENSA.glob("*.[Sc]")), PORTS / port / "port.c", *sorted(APPLICATION.glob("*.c"))]
         sources += [*engine_sources(mac16=True), folder / "model.c"]
         command += [*map(str, sources), "-lgcc", "-o", str(temporary)]
-        # In English, since the linker says what does not fit in words only.
+        # In English: the reason why a network does not fit is found in the linker's text.
         environment = os.environ | {"LC_ALL": "C"}
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if overflow := re.search(r"region `(\w+)' overflowed by (\d+) bytes", result.stderr):
@@ -128,11 +128,11 @@ def build_device_image(
 
 
 def read_image(elf: str | Path) -> DeviceImage:
-    """Read a device image; raise :class:`UserError` if the file is not one (32-bit little-endian ELF)."""
+    """Read a device image, a 32-bit little-endian ELF file; raise :class:`UserError` if it is not one."""
     try:
         data = Path(elf).read_bytes()
         if data[:6] != b"\x7fELF\x01\x01":
-            raise ValueError("no 32-bit little-endian ELF file")
+            raise ValueError("not a 32-bit little-endian ELF file")
         segment_offset, section_offset = struct.unpack_from("<2I", data, 28)
         segment_size, segments, section_size, sections, names_index = struct.unpack_from("<5H", data, 42)
 

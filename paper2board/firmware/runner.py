@@ -1,7 +1,7 @@
-"""Generated networks run in batches: on this machine, and on QEMU with exact instruction counts.
+"""Running generated networks in batches: on this machine, and on QEMU with exact instruction counts.
 
-``firmware/runner`` is a program without a device: networks and their inputs are compiled in, outputs and counts
-are printed. Its images are for measuring kernels and for comparing them with the golden reference.
+``firmware/runner`` is a program for measuring kernels and for comparing them with the golden reference. Networks
+and their inputs are compiled in; it prints outputs and counts.
 """
 
 import os
@@ -22,15 +22,15 @@ from paper2board.firmware.image import COMPILER, FLAGS, PORTS, XTENSA, Port
 
 RUNNER = FIRMWARE / "runner"
 TIMEOUT_S = 900.0
-"""How long one image may run."""
+"""Limit of one image's run time."""
 _ALIGNMENT = 16
 
 
 class Target(StrEnum):
-    """A processor, or this machine's, that networks are compiled for.
+    """The processor that networks are compiled for: this machine's, or an emulated one.
 
-    LX106 has what all Xtensa cores have, DE212 the MAC16 option, zero-overhead loops, MIN/MAX and CLAMPS as
-    well: together they bracket the ESP32's LX6.
+    LX106 has the instructions that all Xtensa cores have. DE212 has the MAC16 option, zero-overhead loops, MIN/MAX
+    and CLAMPS as well. The ESP32's LX6 lies between them.
     """
 
     HOST = "host"
@@ -45,8 +45,13 @@ class Target(StrEnum):
         return self in (Target.LX106, Target.DE212)
 
     @property
+    def has_mac16(self) -> bool:
+        """Whether MAC16 kernels run on it."""
+        return self is Target.DE212
+
+    @property
     def prefix(self) -> str:
-        """What precedes the names of its tools."""
+        """Prefix of the names of its tools."""
         return COMPILER.removesuffix("gcc") if self.emulated else ""
 
     @property
@@ -60,11 +65,11 @@ class Target(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """What a network gave. ``outputs``: int8, n × output bytes.
+    """The results of one network. ``outputs``: int8, n × output bytes.
 
-    Instructions, of the inference of the first input: ``layers`` by name, ``input_instructions`` for taking in
-    its rows, ``instructions`` for all. ``code_bytes``: engine and kernels in the image, shared by all networks in
-    it. Counts and sizes are 0 on the host, which has no counter.
+    The counts are instructions of the inference on the first input: ``layers`` by name, ``input_instructions`` for
+    copying the input's rows, ``instructions`` for the whole inference. ``code_bytes``: size of engine and kernels
+    in the image; all networks in the image share them. On the host, which has no counter, counts and sizes are 0.
     """
 
     outputs: np.ndarray
@@ -90,19 +95,20 @@ class _TooLargeError(Exception):
     """An image does not fit the emulator's memory."""
 
 
-def kernel_library(target: Target, folder: str | Path) -> Path:
+def kernel_library(target: Target, folder: str | Path, *, checks: bool = False) -> Path:
     """Compile the engine and every kernel of ``target`` into the archive ``folder``/<target>/libp2b.a.
 
-    Raise :class:`UserError` without the compiler.
+    ``checks``: a kernel whose precondition is broken ends the program with :class:`RunError`; this costs
+    instructions. Raise :class:`UserError` without the compiler.
     """
     folder = Path(folder).resolve() / target
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "libp2b.a"
     archive.unlink(missing_ok=True)
     objects = []
-    for source in engine_sources(mac16=target is Target.DE212):
+    for source in engine_sources(mac16=target.has_mac16):
         objects.append(folder / f"{source.parent.name}-{source.name}.o")
-        _compile(target, [str(source), "-c", "-o", str(objects[-1])])
+        _compile(target, [str(source), "-c", "-o", str(objects[-1])], checks=checks)
     _tool([f"{target.prefix}ar", "rcsD", str(archive), *map(str, objects)])
     return archive
 
@@ -113,9 +119,9 @@ def run(
     """Run networks on inputs and return a result for each, in order.
 
     ``cases``: folders of generated C with inputs, int8, n × H × W × C. ``library``: :func:`kernel_library` of the
-    same target. ``folder``: for what is built; nothing in it is needed afterwards. As many networks as fit share
-    an image. Raise :class:`RunError` if a network does not compile, faults, hangs or is too large for the
-    emulator's memory, :class:`UserError` if a tool is missing.
+    same target. ``folder``: for the files that are built; they are not needed afterwards. As many networks as fit
+    share one image. Raise :class:`RunError` if a network does not compile, faults, hangs or is too large for the
+    emulator's memory. Raise :class:`UserError` if a tool is missing.
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +137,7 @@ def run(
 def _run(
     cases: Sequence[tuple[Path, np.ndarray]], group: range, target: Target, library: Path, folder: Path
 ) -> list[Result]:
-    """Run the cases of a group as one image, or as two where it does not fit."""
+    """Run the cases of a group as one image; if it does not fit, as two halves."""
     if not group:
         return []
     try:
@@ -142,13 +148,17 @@ def _run(
         middle = len(group) // 2
         halves = (group[:middle], group[middle:])
         return [result for half in halves for result in _run(cases, half, target, library, folder)]
-    return _parse(_execute(image, target, cases, group), _code_bytes(image, target))
+    lines, failure = execute(image, target)
+    if failure:
+        begun = [int(line.removeprefix("network ")) for line in lines if line.startswith("network ")]
+        raise RunError(cases[group[begun[-1]] if begun else group[0]][0], failure)
+    return _parse(lines, _code_bytes(image, target))
 
 
 def _link(
     cases: Sequence[tuple[Path, np.ndarray]], group: range, target: Target, library: Path, folder: Path
 ) -> Path:
-    """Build the image of a group: its inputs, a table of its networks, the runner, the library."""
+    """Build the image of a group from its inputs, a table of its networks, the runner and the library."""
     content, offsets = bytearray(), []
     for index in group:
         offsets.append(len(content))
@@ -176,26 +186,37 @@ def _link(
             ]
         )
     )
+    objects = [folder / f"{index}.o" for index in group]
+    return link([source, RUNNER / "runner.c", *objects], target, library, folder)
+
+
+def link(files: Sequence[Path], target: Target, library: Path, folder: Path) -> Path:
+    """Compile and link C files and objects into a program in ``folder``; return its path.
+
+    The program begins at the files' ``app_start``. It prints lines, of which ``end`` is the last, and calls
+    ``runner_exit`` (``firmware/runner/runner.h``).
+    """
     image = folder / "image"
     port = [RUNNER / "host.c"]
     options: list[str] = []
     if target.emulated:
         port = [RUNNER / "xtensa.S", PORTS / Port.EMULATOR / "port.c", *sorted(XTENSA.glob("*.[Sc]"))]
         options = [f"-I{XTENSA}", f"-Wl,-T,{RUNNER / 'runner.ld'}", "-Wl,--build-id=none", "-lgcc"]
-    objects = [folder / f"{index}.o" for index in group]
-    command = [*map(str, [source, RUNNER / "runner.c", *port, *objects, library]), *options]
+    command = [*map(str, [*files, *port, library]), *options]
     _compile(target, [*command, "-Wl,--gc-sections", "-o", str(image)], folder)
     return image
 
 
-def _compile(target: Target, arguments: list[str], folder: Path | None = None) -> None:
-    """Run the target's compiler in ``folder`` with the flags and include folders that everything has."""
-    command = [f"{target.prefix}gcc", *target.flags, *engine_flags(), *WARNINGS, f"-I{RUNNER}"]
-    _tool([*command, f"-I{APPLICATION}", *arguments], folder)
+def _compile(
+    target: Target, arguments: list[str], folder: Path | None = None, *, checks: bool = False
+) -> None:
+    """Run the target's compiler in ``folder`` with the common flags and include folders."""
+    command = [f"{target.prefix}gcc", *target.flags, *engine_flags(checks=checks), *WARNINGS]
+    _tool([*command, f"-I{RUNNER}", f"-I{APPLICATION}", *arguments], folder)
 
 
 def _tool(command: list[str], folder: Path | None = None) -> str:
-    """Run a tool in ``folder``; return what it printed."""
+    """Run a tool in ``folder`` and return its output."""
     if shutil.which(command[0]) is None:
         packages = "gcc-xtensa-lx106 and binutils-xtensa-lx106" if "xtensa" in command[0] else "gcc"
         raise UserError(f"{command[0]} is not installed; install the system package {packages}")
@@ -208,10 +229,11 @@ def _tool(command: list[str], folder: Path | None = None) -> str:
     return result.stdout
 
 
-def _execute(
-    image: Path, target: Target, cases: Sequence[tuple[Path, np.ndarray]], group: range
-) -> list[str]:
-    """Run an image and return the lines that it printed; ``firmware/runner/runner.c`` says which."""
+def execute(image: Path, target: Target) -> tuple[list[str], str]:
+    """Run a program that :func:`link` made.
+
+    Return the lines before ``end`` (format: ``firmware/runner/runner.c``), and the reason if ``end`` is missing.
+    """
     output = image.with_suffix(".txt")
     command = [str(image)]
     if target.emulated:
@@ -230,17 +252,16 @@ def _execute(
             )
             what = process.stderr.decode(errors="replace").strip() or f"exit status {process.returncode}"
         except subprocess.TimeoutExpired:
-            what = f"no end after {TIMEOUT_S:g} s"
+            what = f"still running after {TIMEOUT_S:g} s"
     lines = output.read_text().splitlines()
-    if lines[-1:] != ["end"]:
-        begun = [int(line.removeprefix("network ")) for line in lines if line.startswith("network ")]
-        said = [line for line in lines[-1:] if line.startswith("e-")]
-        raise RunError(cases[group[begun[-1]] if begun else group[0]][0], "; ".join([*said, what]))
-    return lines[:-1]
+    if lines[-1:] == ["end"]:
+        return lines[:-1], ""
+    fault = [line for line in lines[-1:] if line.startswith("e-")]
+    return lines, "; ".join([*fault, what])
 
 
 def _code_bytes(image: Path, target: Target) -> int:
-    """Return the size of engine and kernels, which runner.ld keeps in a section of their own."""
+    """Return the size of engine and kernels. runner.ld puts them into a section of their own."""
     if not target.emulated:
         return 0
     listing = _tool([f"{target.prefix}size", "-A", "-d", str(image)])
@@ -248,7 +269,7 @@ def _code_bytes(image: Path, target: Target) -> int:
 
 
 def _parse(lines: list[str], code_bytes: int) -> list[Result]:
-    """Return each network's result from what the runner printed. Layers of one name count as one."""
+    """Return each network's result from the runner's lines. The counts of layers with the same name are added."""
     networks: list[list[list[str]]] = []
     for line in lines:
         if line.startswith("network "):
@@ -256,13 +277,15 @@ def _parse(lines: list[str], code_bytes: int) -> list[Result]:
         else:
             networks[-1].append(line.split(" "))
     results = []
-    for said in networks:
-        numbers = {word: int(count) for word, count, *_ in said if word in ("total", "input")}
+    for printed in networks:
+        numbers = {word: int(count) for word, count, *_ in printed if word in ("total", "input")}
         layers: dict[str, int] = {}
-        for word, count, *name in said:
+        for word, count, *name in printed:
             if word == "layer":
                 text = bytes.fromhex(name[0]).decode()
                 layers[text] = layers.get(text, 0) + int(count)
-        outputs = [np.frombuffer(bytes.fromhex(text), np.int8) for word, text, *_ in said if word == "output"]
+        outputs = [
+            np.frombuffer(bytes.fromhex(text), np.int8) for word, text, *_ in printed if word == "output"
+        ]
         results.append(Result(np.stack(outputs), layers, numbers["input"], numbers["total"], code_bytes))
     return results

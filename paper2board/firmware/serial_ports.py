@@ -1,4 +1,4 @@
-"""Serial ports that boards with an ESP32 are on, told by the USB identity of their serial bridge."""
+"""Serial ports of boards with an ESP32, found by the USB identity of their serial bridge."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ BRIDGES = {
     (0x0403, 0x6010): "FT2232",
     (0x0403, 0x6015): "FT231X",
 }
-"""USB vendor and product of the bridges that ESP32 boards carry, with the bridge's name."""
+"""USB vendor and product of the serial bridges on ESP32 boards → the bridge's name."""
 ESPRESSIF = 0x303A
-"""Espressif's own USB vendor, with any product (esp-pylib 1.2.0, constants.ESPRESSIF_VID)."""
+"""Espressif's own USB vendor; any product counts (esp-pylib 1.2.0, constants.ESPRESSIF_VID)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SerialPort:
 
 
 def board_ports() -> list[SerialPort]:
-    """Return the serial ports that an ESP32 board may be on, by device."""
+    """Return the serial ports of ESP32 boards, sorted by device."""
     found = []
     for port in list_ports.comports():
         bridge = "Espressif" if port.vid == ESPRESSIF else BRIDGES.get((port.vid, port.pid))
@@ -43,7 +43,7 @@ def board_ports() -> list[SerialPort]:
 
 
 def find_port() -> str:
-    """Return the device of the only ESP32 board; raise :class:`UserError` if there is none, or several."""
+    """Return the device of the only ESP32 board; raise :class:`UserError` if none or several are connected."""
     ports = board_ports()
     if not ports:
         others = ", ".join(sorted(port.device for port in list_ports.comports())) or "none at all"

@@ -15,7 +15,7 @@ from paper2board.core.evidence import Evidence
 from paper2board.core.strict import StrictModel
 from paper2board.report.claims import Claim
 from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
-from paper2board.tasks.detection.boxes import RECALLS
+from paper2board.tasks.detection.average_precision import RECALLS
 
 SCENARIOS = (
     "unchanged",

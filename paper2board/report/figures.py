@@ -20,11 +20,11 @@ from paper2board.report.csv_file import read_csv
 from paper2board.report.detection_figures import precision_recall, scenario_bars
 from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
 from paper2board.report.survey_figures import latency_against_flash
-from paper2board.tasks.detection.metrics import BACKGROUND
+from paper2board.tasks.registry import TASKS
 
 PARETO_MARKERS = {"fp32": "o", "int8": "s"}
-SCORES = {"accuracy": "Accuracy", "map50": "mAP@0.5"}
-"""Metrics that a network may be judged by, and what people call them."""
+SCORES = {task.score: task.score_label for task in TASKS.values()}
+"""Main scores of networks, and how figures call them."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Details:
 
     histories: Mapping[str, Path] = field(default_factory=dict)
     """Variant → history CSV (epoch, train_accuracy and validation_accuracy in %)."""
-    confusion: Path | None = None
-    """JSON with variant, classes and matrix[true][predicted]."""
+    scores: Sequence[Path] = ()
+    """Folders with what each task shows of one network, as JSON; the first is of the task on the device."""
     duty_cycle: Path | None = None
     """CSV with duty_cycle (0 to 1), sleep_state, average_power_mW, life_h."""
     schedule: Path | None = None
@@ -43,18 +43,19 @@ class Details:
     """Whose layers are shown."""
     board: str = "esp32-wroom"
     """On which the surveyed networks are shown to fit or not."""
-    precision_recall: Path | None = None
-    """JSON of a detector's precision over recall."""
     survey: Path | None = None
     """CSV of the surveyed networks."""
 
 
 class Confusion(StrictModel):
-    """How often each class was taken for each."""
+    """How often each class was taken for each: ``confusion.json`` of a task's scores."""
 
     variant: str
     classes: tuple[str, ...]
     matrix: tuple[tuple[int, ...], ...]
+    """``matrix[true][predicted]``."""
+    counted: str
+    """What is counted and what the cells are, to go on after a number."""
 
     @model_validator(mode="after")
     def _is_square(self) -> "Confusion":
@@ -81,10 +82,9 @@ def draw_all(
         drawings.append(battery_life(details.duty_cycle))
     if details.schedule is not None:
         drawings.append(year(details.schedule))
-    if details.confusion is not None:
-        drawings.append(confusion_matrix(details.confusion))
-    if details.precision_recall is not None:
-        drawings.append(precision_recall(details.precision_recall))
+    for name, draw in (("confusion.json", confusion_matrix), ("precision_recall.json", precision_recall)):
+        files = [folder / name for folder in details.scores if (folder / name).exists()]
+        drawings += [draw(file) for file in files[:1]]
     if (scenarios := scenario_bars(evidence, claims)) is not None:
         drawings.append(scenarios)
     if details.survey is not None:
@@ -264,15 +264,7 @@ def confusion_matrix(path: Path) -> Drawing:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 55 else "#333333"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-        total = f"{int(matrix.sum()):,}"
-        what = f"{total} test images; cells are percentages of the true class"
-        if confusion.classes[-1] == BACKGROUND:
-            what = (
-                f"{total} objects and answers; cells are percentages of the true class, in the last row of answers"
-                " where nothing is. Each half of the images counts answers from the score with the best F1 on the"
-                " other half"
-            )
-        caption = f"{confusion.variant} over {what}."
+        caption = f"{confusion.variant} over {int(matrix.sum()):,} {confusion.counted}."
         return Drawing("confusion", "Confusion matrix", "report", caption, svg_text(figure))
 
 

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from paper2board.acquire.dataset import STAND_IN
+from paper2board.acquire.datasets.base import STAND_IN
 
 PACKAGES = ("torch", "tensorflow", "tflite-micro", "numpy", "snakemake")
 

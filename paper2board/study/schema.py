@@ -6,24 +6,22 @@ Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from paper2board.acquire.dataset import BoxesDataset, Dataset, ScenesDataset
 from paper2board.core.configuration import load_yaml
-from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
 from paper2board.networks.spec import NetworkSpec
+from paper2board.study.engines import ENGINES, EngineName
 from paper2board.study.recipe import Budget, Distillation, Name, Recipe
-from paper2board.tasks.detection.grid import BOX, Grid
+from paper2board.study.variant import Variant
+from paper2board.tasks.classification.task import CLASSIFICATION
+from paper2board.tasks.detection.task import DETECTION
+from paper2board.tasks.protocol import Task
+from paper2board.tasks.registry import TASKS, TaskName
 from paper2board.traces.columns import MeasuredTrace
 
-VariantKind = Literal["trained", "transferred", "distilled", "fine-tuned", "pruned", "ssd", "imported"]
-Task = Literal["classification", "detection", "centroids"]
-"""What a network answers: a class an image, boxes on a grid of cells, or objects' centres among cells (FOMO)."""
-
-Engine = Literal["paper-nosplit", "paper-split", "portable", "mac16", "winograd"]
 Scenario = Literal[
     "unchanged",
     "indoor",
@@ -34,73 +32,6 @@ Scenario = Literal[
     "occlusion-50",
     "sensor-noise",
 ]
-
-
-class Variant(StrictModel):
-    """One set of weights: trained from scratch, fine-tuned or pruned from a parent, or brought as a file."""
-
-    network: Name | None = None
-    parent: Name | None = None
-    recipe: Name | None = None
-    distillation: Distillation | None = None
-    prune: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
-    """Share of the output channels (neurons) to remove, per layer; L1-norm importance."""
-    pretrained: Name | None = None
-    """A file of config/pretrained whose weights a network starts from, or an SSD's backbone."""
-    ssd: Literal["mobilenet-v2"] | None = None
-    """torchvision's SSD with this backbone: a detector's teacher; it is not quantized."""
-    tflite: str | None = None
-    """Path of an int8 .tflite file; nothing is trained then."""
-    task: Task | None = None
-    """None: the study's."""
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> "Variant":
-        made_of = [
-            key for key in (self.network, self.parent, self.distillation, self.prune) if key is not None
-        ]
-        if self.tflite is not None:
-            if made_of or any(key is not None for key in (self.recipe, self.ssd, self.pretrained)):
-                raise ValueError("a tflite file comes as it is; remove the variant's other keys")
-            return self
-        if self.ssd is not None:
-            if made_of or None in (self.recipe, self.pretrained):
-                raise ValueError("an ssd takes recipe and pretrained (its backbone's weights), nothing else")
-            return self
-        if self.network is not None and self.parent is not None:
-            raise ValueError("has both network and parent; keep one")
-        if self.network is None and self.parent is None:
-            raise ValueError(
-                "says neither network (from scratch), parent (from another variant) nor tflite (a file); add one"
-            )
-        if self.prune is not None and self.recipe is not None:
-            raise ValueError(
-                "has both recipe and prune; keep one and put the other into a variant of its own"
-            )
-        if self.prune is None and self.recipe is None:
-            raise ValueError("says neither recipe (to train) nor prune; add one")
-        if self.prune is not None and self.parent is None:
-            raise ValueError("prune is for a variant with a parent; write parent instead of network")
-        if self.distillation is not None and self.recipe is None:
-            raise ValueError("distillation is for a variant with a recipe; remove it")
-        if self.pretrained is not None and (self.network is None or self.distillation is not None):
-            raise ValueError("pretrained weights are for a network trained on labels alone; remove the key")
-        return self
-
-    @property
-    def kind(self) -> VariantKind:
-        """Which rule makes it."""
-        if self.tflite is not None:
-            return "imported"
-        if self.ssd is not None:
-            return "ssd"
-        if self.prune is not None:
-            return "pruned"
-        if self.parent is not None:
-            return "fine-tuned"
-        if self.pretrained is not None:
-            return "transferred"
-        return "distilled" if self.distillation else "trained"
 
 
 class Quantization(StrictModel):
@@ -158,7 +89,7 @@ class ClaimedLatency(StrictModel):
     source: str
 
 
-def _takes_pictures(network: Any) -> Any:
+def _takes_images(network: Any) -> Any:
     """Refuse other channels than of colour or grey before the shapes that follow from them puzzle anyone."""
     match network:
         case {"input": [int(first), int(height), int(width)]} if first not in (1, 3):
@@ -167,7 +98,7 @@ def _takes_pictures(network: Any) -> Any:
     return network
 
 
-def _output_layers(network: NetworkSpec) -> list[str]:
+def output_layers(network: NetworkSpec) -> list[str]:
     """Return the layers whose widths are the output's: the last one, or what it adds up, joins or flattens."""
     sources, found, waiting = network.sources(), [], [network.layers[-1].name]
     while waiting:
@@ -179,7 +110,8 @@ def _output_layers(network: NetworkSpec) -> list[str]:
     return found
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Return names for a sentence."""
     return ", ".join(names) or "none"
 
 
@@ -193,15 +125,13 @@ class Study(StrictModel):
     data_note: str | None = None
     """Why the data are not the paper's: said at every table and figure, and no score is judged by the paper's."""
     board: Name
-    task: Task = "classification"
-    """What the variants answer, unless they say otherwise."""
+    task: TaskName = CLASSIFICATION.name
+    """The task of the variants that name none."""
     claims: Name | None = None
     validation_per_class: PositiveInt
     calibration_images: PositiveInt
     budgets: dict[Budget, DataBudget]
-    networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_pictures)]] = Field(
-        default_factory=dict
-    )
+    networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_images)]] = Field(default_factory=dict)
     recipes: dict[Name, Recipe] = Field(default_factory=dict)
     variants: dict[Name, Variant]
     quantization: Quantization = Quantization()
@@ -211,14 +141,14 @@ class Study(StrictModel):
     """Unstructured magnitude pruning for comparison: variant → ratios."""
     device_variant: Name
     """The variant that goes on the board, in its released int8 form."""
-    engines: tuple[Engine, ...] = Field(default=get_args(Engine), min_length=1)
+    engines: tuple[EngineName, ...] = Field(default=tuple(ENGINES), min_length=1)
     """The engines that run it on the device (:data:`paper2board.study.engines.ENGINES`)."""
-    engine: Engine = "winograd"
+    engine: EngineName = "winograd"
     """Whose latency energy and battery life start from."""
     comparisons: dict[Name, tuple[str, str]] = Field(default_factory=dict)
     """Gains to report: name → (before, after), each ``variant.scheme``; schemes as in accuracy metrics."""
     scenarios: tuple[Scenario, ...] = ()
-    """Perturbations of the test scenes under which a detector on the device is judged."""
+    """Perturbations of the test scenes under which the network on the device is scored."""
     cross_validation: CrossValidation | None = None
     survey: Name | None = None
     """A file of config/surveys: networks of the literature to count and fit on every board."""
@@ -234,7 +164,7 @@ class Study(StrictModel):
     def _names_exist(self) -> "Study":
         def known(kind: str, name: str | None, where: str, among: dict[str, Any]) -> None:
             if name is not None and name not in among:
-                raise ValueError(f"{where}: no {kind} called {name}; there are {_listed(among)}")
+                raise ValueError(f"{where}: no {kind} called {name}; there are {listed(among)}")
 
         for name, variant in self.variants.items():
             where = f"variants.{name}"
@@ -247,17 +177,15 @@ class Study(StrictModel):
             network = self.network_of(name)
             for layer in variant.prune or ():
                 known("layer", layer, f"variants.{name}.prune", network.widths())
-                if layer in _output_layers(network):
-                    each = (
-                        "one value a class" if self.task_of(name) == "classification" else "as its task wants"
-                    )
+                if layer in output_layers(network):
                     raise ValueError(
-                        f"variants.{name}.prune: {layer} is the output, {each}; prune other layers"
+                        f"variants.{name}.prune: {layer} is the output, whose width its task sets; prune other"
+                        " layers"
                     )
         for name, recipe in self.recipes.items():
             if missing := [budget for budget in self.budgets if budget not in recipe.epochs]:
                 raise ValueError(
-                    f"recipes.{name}.epochs lacks {_listed(missing)}, which budgets has; add"
+                    f"recipes.{name}.epochs lacks {listed(missing)}, which budgets has; add"
                     f" {'it' if len(missing) == 1 else 'them'}"
                 )
         for scheme in ("ptq", "ptq_per_tensor", "deck_int8", "qat"):
@@ -271,19 +199,19 @@ class Study(StrictModel):
             known("variant", teacher, "quantization.distillation.teacher", self.trained)
         for name, ratios in self.magnitude_pruning.items():
             known("variant", name, "magnitude_pruning", self.networked)
-            if self.task_of(name) == "centroids":
-                raise ValueError(f"magnitude_pruning.{name} is a centroids network; choose another variant")
             if any(round(100 * ratio) / 100 != ratio for ratio in ratios):
                 raise ValueError(
                     f"magnitude_pruning.{name}: {list(ratios)} are no whole percents; round them"
                 )
         for name, sides in self.comparisons.items():
             for side in sides:
-                known("accuracy", side, f"comparisons.{name}", self.accuracies())
-            tasks = {self.task_of(self.accuracies()[side][0]) for side in sides}
-            if len(tasks) > 1 or "centroids" in tasks:
+                known("score", side, f"comparisons.{name}", self.scores())
+            tasks = {self.task_of(self.scores()[side][0]) for side in sides}
+            if len(tasks) > 1 or not all(TASKS[task].compared for task in tasks):
+                compared = listed(task.name for task in TASKS.values() if task.compared)
                 raise ValueError(
-                    f"comparisons.{name}: gains are of two classifiers or two detectors; choose such variants"
+                    f"comparisons.{name}: gains are of two variants of one task, of {compared}; choose such"
+                    " variants"
                 )
         for name in self.reduction or ():
             known("variant", name, "reduction", self.trained)
@@ -293,19 +221,25 @@ class Study(StrictModel):
                 f"device_variant {self.device_variant} is not an int8 model; list it under quantization.ptq or qat"
             )
         known("engine", self.engine, "engine", dict.fromkeys(self.engines))
-        if self.scenarios and self.task_of(self.device_variant) != "detection":
-            raise ValueError("scenarios are for a detector; its task is detection")
+        if self.scenarios and not TASKS[self.task_of(self.device_variant)].perturbed:
+            perturbed = listed(task.name for task in TASKS.values() if task.perturbed)
+            raise ValueError(
+                f"scenarios are for a device_variant of task {perturbed}; {self.device_variant} has another, remove"
+                " them or choose another variant"
+            )
         if self.cross_validation:
             name = self.cross_validation.variant
             known("variant", name, "cross_validation.variant", self.networked)
-            if self.variants[name].pretrained is None or self.task_of(name) != "classification":
+            if self.variants[name].pretrained is None or not TASKS[self.task_of(name)].cross_validated:
                 raise ValueError(
                     f"cross_validation.variant: {name} is no classifier with pretrained; choose one"
                 )
         for name in self.imported:
-            if self.task_of(name) != "classification":
+            if not TASKS[self.task_of(name)].imported:
+                known_tasks = listed(task.name for task in TASKS.values() if task.imported)
                 raise ValueError(
-                    f"variants.{name}: a tflite file is taken as a classifier; set its task to that"
+                    f"variants.{name}: a tflite file is no network for {self.task_of(name)}; set its task to"
+                    f" {known_tasks}"
                 )
         self._teachers_fit()
         return self
@@ -314,10 +248,10 @@ class Study(StrictModel):
         for student, teacher in self.distillation_pairs:
             if self.task_of(student) != self.task_of(teacher):
                 raise ValueError(
-                    f"{teacher} cannot teach {student}: their tasks differ; choose another teacher"
+                    f"{teacher} cannot be the teacher of {student}: their tasks differ; choose another teacher"
                 )
         if self.ssds and not self.ssd_students:
-            raise ValueError("an ssd answers on the grid of the study's other detectors; add one")
+            raise ValueError("an ssd's output is on the grid of the study's other detectors; add one")
 
     @property
     def imported(self) -> dict[str, Variant]:
@@ -349,17 +283,17 @@ class Study(StrictModel):
 
     @property
     def ssd_students(self) -> list[str]:
-        """The detectors on whose grids SSDs answer, for scores on the first's: those that an SSD teaches, else the
-        one on the device, else the study's first."""
-        taught = [student for student, teacher in self.distillation_pairs if teacher in self.ssds]
-        detectors = [name for name in self.networked if self.task_of(name) == "detection"]
-        return taught or [name for name in detectors if name == self.device_variant] or detectors[:1]
+        """The detectors whose grids SSDs' outputs are on: the SSDs' students, else the detector on the device, else
+        the study's first. SSDs are scored on the grid of the first of them."""
+        students = [student for student, teacher in self.distillation_pairs if teacher in self.ssds]
+        detectors = [name for name in self.networked if self.task_of(name) == DETECTION.name]
+        return students or [name for name in detectors if name == self.device_variant] or detectors[:1]
 
-    def task_of(self, variant: str) -> Task:
-        """Return what a variant answers: its own task, else that of its parent, else the study's."""
+    def task_of(self, variant: str) -> str:
+        """Return the name of a variant's task: its own, else that of its parent, else the study's."""
         v = self.variants[variant]
         if v.ssd is not None:
-            return "detection"
+            return DETECTION.name
         if v.task is not None:
             return v.task
         return self.task_of(v.parent) if v.parent else self.task
@@ -369,8 +303,15 @@ class Study(StrictModel):
         names = dict.fromkeys((*self.quantization.ptq, *self.quantization.qat, *self.imported))
         return [(name, self.int8_scheme(name)) for name in names]
 
-    def accuracies(self, task: Task | None = None) -> dict[str, tuple[str, str]]:
-        """Return every score to report, of one task or all: ``variant.scheme`` → (variant, how evaluated)."""
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks of the study's variants, by name, in the registry's order; that of the device first."""
+        names = [self.task_of(self.device_variant), *TASKS]
+        used = {self.task_of(name) for name in self.variants}
+        return {name: TASKS[name] for name in names if name in used}
+
+    def scores(self, task: str | None = None) -> dict[str, tuple[str, str]]:
+        """Return every score to report, of one task or all: ``variant.form`` → (variant, scheme)."""
         quantization = self.quantization
         result = {f"{name}.fp32": (name, "fp32") for name in self.trained}
         result |= {f"{name}.deck-int8": (name, "deck-int8") for name in quantization.deck_int8}
@@ -380,6 +321,13 @@ class Study(StrictModel):
         }
         result |= {f"{name}.int8": (name, scheme) for name, scheme in self.released()}
         return {key: value for key, value in result.items() if task in (None, self.task_of(value[0]))}
+
+    def shown(self, task: str) -> str:
+        """Return which of :meth:`scores` is shown in detail for a task: that of the device's model if it has this
+        task, else the last."""
+        if self.task_of(self.device_variant) == task:
+            return f"{self.device_variant}.int8"
+        return list(self.scores(task))[-1]
 
     def int8_scheme(self, variant: str) -> str:
         """Return the scheme of a variant's released int8 model: imported, qat where there is one, else ptq."""
@@ -426,78 +374,6 @@ _HINTS = {
 def load_study(path: str | Path) -> Study:
     """Read and validate a study file."""
     return load_yaml(path, Study, _HINTS)
-
-
-def check_budget(study: Study, path: str | Path, budget: Budget) -> None:
-    """Raise :class:`UserError` if the study at ``path`` does not say how much work ``budget`` is."""
-    if budget not in study.budgets:
-        raise UserError(
-            f"{path}: budgets has no {budget}, which config.yaml asks for; there are {_listed(study.budgets)}; "
-            "add it or choose another budget"
-        )
-
-
-def check_classes(study: Study, path: str | Path, dataset: Dataset) -> None:
-    """Raise :class:`UserError` if a network of the study at ``path`` does not answer for the data set's classes."""
-    classes = len(dataset.classes)
-    wanted: dict[Task, tuple[int, str]] = {
-        "classification": (classes, ", one a class"),
-        "detection": (BOX + classes + 1, f" a cell: {BOX} of the box, {classes} classes, 1 confidence"),
-        "centroids": (1 + classes, f" a cell: background, {classes} classes"),
-    }
-    for name in study.networked:
-        network, task = study.network_of(name), study.task_of(name)
-        output, (width, meaning) = network.output, wanted[task]
-        dimensions = 1 if task == "classification" else 3
-        if output[0] == width and len(output) == dimensions:
-            if task != "classification":
-                _check_cells(network, f"{path}: networks.{study.network_name(name)}", classes)
-            continue
-        if len(output) == dimensions:
-            remedy = f"correct out of {' or '.join(_output_layers(network)) or 'the last convolution'}"
-        elif dimensions == 1:
-            remedy = f"end in a flatten and a linear layer with out: {width}"
-        else:
-            remedy = f"end in a conv with kernel: 1 and out: {width}, without flatten"
-        raise UserError(
-            f"{path}: networks.{study.network_name(name)}: its output is {' × '.join(map(str, output))},"
-            f" but {task} on {dataset.name} needs {width} values{meaning}; {remedy}"
-        )
-
-
-def _check_cells(network: NetworkSpec, where: str, classes: int) -> None:
-    """Raise :class:`UserError` if the cells that a network answers for are no :class:`Grid` over its input."""
-    _, rows, columns = network.output
-    try:
-        Grid.of(network.input, (BOX + classes + 1, rows, columns))
-    except ValueError as error:
-        _, height, width = network.input
-        raise UserError(
-            f"{where}: its {rows} × {columns} cells, one stride apart both ways, do not just cover an input of"
-            f" {height} × {width} pixels; make both sides of the input multiples of its stride"
-        ) from error
-
-
-def check_pictures(study: Study, path: str | Path, dataset: Dataset) -> None:
-    """Raise :class:`UserError` if the data set lacks the boxes that a variant of the study at ``path`` learns from,
-    or has pictures of another size than an SSD's students."""
-    if not isinstance(dataset, ScenesDataset | BoxesDataset):
-        for name in study.variants:
-            if (task := study.task_of(name)) != "classification":
-                raise UserError(
-                    f"{path}: variants.{name}: {task} is learned from boxes, but {dataset.name} is of kind"
-                    f" {dataset.kind}, which has none; name a data set of kind scenes or boxes"
-                )
-        return
-    width, height = dataset.size_px
-    for name in study.ssd_students if study.ssds else ():
-        network = study.network_of(name)
-        if network.input != (3, height, width):
-            raise UserError(
-                f"{path}: networks.{study.network_name(name)}: its input is {list(network.input)}, but an ssd,"
-                f" which sees the pictures of {dataset.name} as they are, answers on the grid of {name}; write"
-                f" input: {[3, height, width]}"
-            )
 
 
 if __name__ == "__main__":

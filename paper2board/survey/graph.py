@@ -22,9 +22,12 @@ from torch.nn import functional
 
 from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights
-from paper2board.convert.steps import Operand, Step, lower, row_bytes, rows, storage
+from paper2board.convert.lowering import lower, storage
+from paper2board.convert.steps import Operand, Step, row_bytes, rows
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import IntegerModel, Op, Pool2D, Weighted, macs
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
 
 
 @dataclass(frozen=True)
@@ -129,14 +132,14 @@ def of_integer_model(model: IntegerModel) -> Graph:
     def add(step: Step, op: Op | None, output: int, operands: tuple[Operand, ...]) -> None:
         maker[output] = len(layers)
         layer = Layer(model.tensors[output].name, operands, rows(model, output), row_bytes(model, output))
-        if isinstance(op, Weighted):
-            alone = replace(step, output=output, pool=None)
+        weighted = weighted_layer(model, replace(step, op=op, output=output, pool=None))
+        if op and weighted:
             layer = replace(
                 layer,
-                macs=macs(model, op),
-                weights=op.weights.size,
-                biases=op.bias.size,
-                weighted=weighted_layer(model, alone),
+                macs=op.macs(model.tensors),
+                weights=weighted.weights.size,
+                biases=weighted.bias.size,
+                weighted=weighted,
             )
         layers.append(replace(layer, max_pool=isinstance(op, Pool2D) and op.type == "MAX_POOL_2D"))
 

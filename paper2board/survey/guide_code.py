@@ -1,4 +1,4 @@
-"""Do the names exist that the guide's code uses? Looked up in the installed TensorFlow, nothing is executed."""
+"""A check whether the names in the guide's code exist in the installed TensorFlow; no code of it is executed."""
 
 import ast
 import importlib
@@ -35,11 +35,11 @@ COMMANDS = {"tflite-quantize": "tflite_quantize", "tflitec": "tflitec"}
 
 
 def has_attribute(module: str, name: str) -> bool:
-    """Tell whether ``module`` can be imported and has ``name`` (dotted)."""
+    """Return whether ``module`` can be imported and has ``name`` (dotted)."""
     try:
         value = importlib.import_module(module)
     except ImportError:
-        # TensorFlow makes some of its modules on demand.
+        # TensorFlow creates some of its modules on demand.
         parent, _, last = module.rpartition(".")
         return bool(parent) and has_attribute(parent, f"{last}.{name}")
     for part in name.split("."):
@@ -50,12 +50,12 @@ def has_attribute(module: str, name: str) -> bool:
 
 
 def has_command(name: str) -> bool:
-    """Tell whether a command is installed, by a package or otherwise."""
+    """Return whether a command is installed, by a Python package or otherwise."""
     return which(name) is not None or bool(entry_points(group="console_scripts", name=name))
 
 
 def parses(lines: tuple[str, ...]) -> bool:
-    """Tell whether lines are Python's syntax."""
+    """Return whether the lines are valid Python."""
     try:
         ast.parse("\n".join(lines))
     except SyntaxError:
@@ -64,8 +64,8 @@ def parses(lines: tuple[str, ...]) -> bool:
 
 
 def metrics() -> dict[str, Evidence]:
-    """Return ``guide.code.<name>``, 1 where a name exists and 0 where not, how many do not, and whether the example
-    parses."""
+    """Return ``guide.code.<name>``: 1 if the name exists, else 0. Also return the number of missing names, and
+    whether the example is valid Python."""
     here = f"TensorFlow {version('tensorflow')}"
     found = {name: has_attribute(*where) for name, where in ATTRIBUTES.items()}
     found |= {name: has_command(command) for name, command in COMMANDS.items()}

@@ -1,15 +1,15 @@
-"""How much memory a graph's activations need at their peak: layer by layer, and streamed by rows.
+"""The peak memory of a graph's activations: layer by layer, and streamed by rows.
 
-The two schedules are those of :mod:`paper2board.convert.memory_plan`. Layers are cut into segments. A tensor that
-crosses from one segment to another is there as a whole; within a segment rows flow, and only those exist that
-someone still needs: a kernel's height of rows before a convolution, a delay line before a residual sum, all of
-them before a global pooling. Layer by layer, every layer is a segment; streamed, the segments are those whose
-largest needs least, and a max pooling is the last act of the convolution before it.
+The two schedules are those of :mod:`paper2board.convert.memory_plan`. Layers are divided into segments. A tensor
+that crosses from one segment to another is stored whole. Inside a segment, a row is stored only while a later layer
+needs it: the rows of one kernel height before a convolution, a delay line before a residual sum, all rows before a
+global pooling. Layer by layer, every layer is a segment. Streamed, the segments are chosen so that the largest need
+is least; a max pooling is part of the convolution before it.
 
-Here the flow is a clock instead of a list of calls, so that two hundred layers take a second: at every tick each
-layer computes at most one row, in execution order, if its operands' rows are there (below a tensor's last row
-padding arrives like rows). That is a schedule an engine could run, so the memory suffices; one that lets no row
-wait may need a little less. Kernels' working memory, alignment and gaps between tensors are left out.
+Here a clock replaces the list of calls, so that two hundred layers take a second. At every tick each layer computes
+at most one row, in execution order, if the rows of its operands exist. Padding below a tensor's last row counts as
+rows. An engine could run this schedule, so the memory is enough; a schedule in which no row waits may need a little
+less. Kernels' working memory, alignment and gaps between tensors are not counted.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Peak:
 
 
 def layer_by_layer(graph: Graph) -> Peak:
-    """Return the peak when every layer runs by itself, as in TFLite Micro."""
+    """Return the peak if every layer runs by itself, as in TFLite Micro."""
     flow = _Flow(graph)
     needs = [flow.need(index, index + 1) for index in range(len(graph.layers))]
     return Peak(max(needs), tuple(layer.name for layer in graph.layers))
@@ -38,13 +38,14 @@ def layer_by_layer(graph: Graph) -> Peak:
 def streamed(graph: Graph) -> Peak:
     """Return the peak of the best segments.
 
-    The path of bounds with the least bottleneck, found lazily: lower bounds first, and a segment's need is worked
-    out only when the best path by what is known goes through it. A path whose segments are all known is the best.
+    The best segments are the path with the least bottleneck. The search is lazy: it starts with lower bounds, and
+    computes a segment's need only if the best path so far contains the segment. A path whose needs are all computed
+    is the best.
     """
     graph = graph.pooled()
     flow = _Flow(graph)
     needs = flow.least()
-    known = np.eye(len(needs), k=1, dtype=bool)  # of one layer the bound is the need
+    known = np.eye(len(needs), k=1, dtype=bool)  # for one layer the bound equals the need
     while True:
         segment_bounds = _path(needs)
         unknown = [edge for edge in pairwise(segment_bounds) if not known[edge]]
@@ -56,8 +57,10 @@ def streamed(graph: Graph) -> Peak:
 
 
 def _path(needs: np.ndarray) -> tuple[int, ...]:
-    """Return the bounds, first and end included, whose largest ``needs[start, end]`` is least; of equals, those
-    with the shortest last segments."""
+    """Return the segment bounds, first and end included, whose largest ``needs[start, end]`` is least.
+
+    Among equal paths it is the one with the shortest last segments.
+    """
     count = len(needs) - 1
     best, before = np.zeros(count + 1), [0] * (count + 1)
     for end in range(1, count + 1):
@@ -71,7 +74,7 @@ def _path(needs: np.ndarray) -> tuple[int, ...]:
 
 
 class _Flow:
-    """A graph's layers, and who reads what."""
+    """A graph's layers with the readers of each tensor."""
 
     def __init__(self, graph: Graph) -> None:
         self.layers = graph.layers
@@ -84,9 +87,11 @@ class _Flow:
         self.last[-1] = len(self.layers)
 
     def least(self) -> np.ndarray:
-        """Return what the need of the segment from each layer to before each other cannot be below, float64
-        (count + 1, count + 1): whole tensors at its bounds and before what reads all of them, of others the first
-        window."""
+        """Return lower bounds of the needs of all segments, float64 (count + 1, count + 1), by start and end.
+
+        A tensor counts whole if it crosses a bound of the segment, or if one layer reads all of it; else it counts
+        with its first window.
+        """
         count, last = len(self.layers), np.array(self.last)
         whole = np.array([layer.bytes for layer in self.layers])
         windows = []
@@ -98,12 +103,12 @@ class _Flow:
         for end in range(1, count + 1):
             inside = np.where(last[:end] >= end, whole[:end], np.array(windows[:end]))
             result[:end, end] = crossing[:end] + inside[::-1].cumsum()[::-1]
-            # A segment of one layer writes all of it.
+            # A segment of one layer writes its whole output.
             result[end - 1, end] = crossing[end - 1] + whole[end - 1]
         return result
 
     def need(self, start: int, end: int) -> int:
-        """Return the bytes of a segment's tensors and of those that cross it."""
+        """Return the bytes of a segment's tensors and of the tensors that cross it."""
         total = sum(layer.bytes for i, layer in enumerate(self.layers[:start]) if self.last[i] >= start)
         if end == start + 1:
             return total + self.layers[start].bytes
@@ -113,7 +118,8 @@ class _Flow:
         return total
 
     def _computed(self, start: int, end: int) -> list[np.ndarray]:
-        """Return for each layer of a segment its rows at every tick, int64 (ticks,), padding below counted on."""
+        """Return for each layer of a segment its number of rows at every tick, int64 (ticks,), with padding
+        below."""
         rows = [layer.rows for layer in self.layers[start:end]]
         ticks = 2 * max(rows) + 64
         while True:
@@ -136,12 +142,12 @@ class _Flow:
                 else:
                     allowed = np.maximum((there + operand.pad - operand.height) // operand.stride + 1, 0)
                 ready = np.minimum(ready, allowed)
-            # One row a tick at most.
+            # At most one row in each tick.
             result.append(np.minimum(np.minimum.accumulate(ready - clock), 1) + clock)
         return result
 
     def _held(self, index: int, start: int, end: int, computed: list[np.ndarray]) -> int:
-        """Return the most rows of a tensor that must exist together."""
+        """Return the largest number of rows of a tensor that must exist at the same time."""
         layer, readers = self.layers[index], self.readers[index]
         if self.last[index] >= end or any(height == 0 for _, height, _, _ in readers):
             return layer.rows

@@ -1,7 +1,7 @@
 """The architectures of the survey, as their papers define them.
 
-AlexNet, SqueezeNet 1.1, MobileNetV2 and ShuffleNetV2 are torchvision's. It lacks the others; they are written here
-from their papers' tables, and a test holds every one to the parameter count that its authors publish.
+AlexNet, SqueezeNet 1.1, MobileNetV2 and ShuffleNetV2 are torchvision's. The others are not in torchvision; they are
+written here from their papers' tables. A test compares each with the parameter count that its authors publish.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from paper2board.survey.graph import Graph, of_integer_model, of_module
 
 
 def _divisible(value: float, divisor: int) -> int:
-    """Return the multiple of ``divisor`` nearest to ``value``, no less than 90 % of it (the MobileNets' rule)."""
+    """Return the multiple of ``divisor`` nearest to ``value``, at least 90 % of it (the MobileNets' rule)."""
     result = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return result + divisor if result < 0.9 * value else result
 
@@ -26,7 +26,7 @@ def _divisible(value: float, divisor: int) -> int:
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
 ) -> list[nn.Module]:
-    """A convolution, batch normalisation and, with ``act``, ReLU6."""
+    """Return a convolution, batch normalisation and, with ``act``, ReLU6."""
     layers = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -49,7 +49,7 @@ class _Classifier(nn.Module):
 
 
 class _Inverted(nn.Module):
-    """MobileNetV2's block: expansion, depthwise convolution, projection, a sum where shapes allow."""
+    """MobileNetV2's block: expansion, depthwise convolution, projection, and a sum if the shapes are equal."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -77,8 +77,11 @@ def mobilenet_v1(width: float, classes: int) -> nn.Module:
 
 
 def efficientnet_lite0(width: float, classes: int) -> nn.Module:
-    """EfficientNet-Lite0: EfficientNet-B0 (Tan & Le 2019, arXiv 1905.11946, table 1) without squeeze-and-excitation
-    and with ReLU6, stem and head not scaled (the tensorflow/tpu repository's ``efficientnet/lite``)."""
+    """EfficientNet-Lite0 (the tensorflow/tpu repository's ``efficientnet/lite``).
+
+    It is EfficientNet-B0 (Tan & Le 2019, arXiv 1905.11946, table 1) without squeeze-and-excitation and with ReLU6.
+    Stem and head are not scaled.
+    """
     _only(width, "efficientnet-lite0")
     layers: list[nn.Module] = _conv(3, 32, 3, 2)
     channels = 32
@@ -98,8 +101,9 @@ def efficientnet_lite0(width: float, classes: int) -> nn.Module:
     return _Classifier([*layers, *_conv(channels, 1280, 1)], 1280, classes)
 
 
-# Expansion, output channels, stride, kernel of each block; the blocks of the model zoo's networks of the same name
-# (github mit-han-lab/mcunet; Lin et al. 2020, arXiv 2007.10319): stem, blocks, pooling, classifier.
+# Channels of the stem; then expansion, output channels, stride and kernel of each block. The blocks are those of
+# the model zoo's networks with the same names (github mit-han-lab/mcunet; Lin et al. 2020, arXiv 2007.10319). A
+# network is stem, blocks, pooling, classifier.
 _MCUNETS: dict[str, tuple[int, tuple[tuple[int, int, int, int], ...]]] = {
     "mcunet-10fps": (
         24,
@@ -161,7 +165,7 @@ def _mcunet(name: str) -> Callable[[float, int], nn.Module]:
 
 
 class _Ghost(nn.Module):
-    """GhostNet's module: half of the channels by a pointwise convolution, the others by a depthwise one on them."""
+    """GhostNet's module: a pointwise convolution gives half of the channels, a depthwise one on them the others."""
 
     def __init__(self, inputs: int, outputs: int, act: bool) -> None:
         super().__init__()
@@ -188,7 +192,7 @@ class _Excitation(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x``, its channels weighted."""
+        """Return ``x`` with its channels weighted."""
         return x * self.gate(self.pool(x))
 
 
@@ -274,7 +278,7 @@ def _shufflenet_v2(width: float, classes: int) -> nn.Module:
     }
     if width not in builders:
         raise UserError(
-            f"shufflenet-v2 is published with widths 0.5 and 1.0; take one of them instead of {width:g}"
+            f"shufflenet-v2 is published with widths 0.5 and 1.0; choose one of them instead of {width:g}"
         )
     return builders[width](weights=None, num_classes=classes)
 
@@ -289,13 +293,16 @@ FAMILIES: dict[str, Callable[[float, int], nn.Module]] = {
     "efficientnet-lite0": efficientnet_lite0,
     **{name: _mcunet(name) for name in _MCUNETS},
 }
-"""Family → network of a width multiplier and a number of classes; its input is any square RGB image."""
+"""Family → function of width multiplier and number of classes; the network's input is any square RGB image."""
 
 
 def module(family: str, width: float, classes: int) -> nn.Module:
-    """Return an architecture on the meta device, without memory for its weights; UserError for an unknown one."""
+    """Return an architecture on the meta device, without memory for its weights.
+
+    Raise UserError for an unknown family.
+    """
     if family not in FAMILIES:
-        raise UserError(f"no network family called {family}; there are {', '.join(FAMILIES)}")
+        raise UserError(f"there is no network family {family}; choose one of {', '.join(FAMILIES)}")
     with torch.device("meta"):
         return FAMILIES[family](width, classes)
 
@@ -308,8 +315,7 @@ def graph(name: str, family: str, width: float, resolution: int, classes: int) -
 
 
 def own(network: str, name: str | None = None) -> Graph:
-    """Return the graph of one of this project's own networks (:data:`paper2board.bench.networks.NETWORKS`), called
-    ``name``."""
+    """Return the graph of a network of :data:`paper2board.bench.networks.NETWORKS` under another ``name``."""
     if network not in NETWORKS:
-        raise UserError(f"no network of our own called {network}; there are {', '.join(NETWORKS)}")
+        raise UserError(f"there is no own network {network}; choose one of {', '.join(NETWORKS)}")
     return of_integer_model(renamed(build(network), name or network))

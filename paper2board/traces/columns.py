@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt, model_validator
 
-from paper2board.boards.board import Figure, Positive
+from paper2board.boards.figures import Figure, Positive
 from paper2board.core.strict import StrictModel
 
 Name = Annotated[str, Field(min_length=1)]

@@ -22,24 +22,25 @@ from paper2board.core.files import atomic_path
 from paper2board.networks.inference import predict
 from paper2board.networks.tensors import to_float
 from paper2board.study.recipe import Recipe
-from paper2board.tasks.augmentation import Moves, draw_moves, move
-from paper2board.tasks.task import Boxes, Classification, Hits, Task
+from paper2board.tasks.augmentation import Transforms, draw_transforms, transform_pixels
+from paper2board.tasks.box_labels import BoxLabels
+from paper2board.tasks.training import Labels, TrainingTask
 
 
 @dataclass(frozen=True)
 class Images:
-    """uint8 N×C×H×W pixels and what is to be answered: int64 (N,) labels, or boxes."""
+    """uint8 N×C×H×W pixels and their labels."""
 
     pixels: torch.Tensor
-    answers: torch.Tensor | Boxes
+    labels: Labels
 
     def __len__(self) -> int:
-        return len(self.answers)
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """What a student learns from beside the truth. ``network`` takes the student's input."""
+    """What a student learns from beside the labels. ``network`` takes the student's input."""
 
     network: nn.Module
     temperature: float
@@ -60,18 +61,19 @@ def one_cycle(step: int, total: int, warm_up: float) -> float:
     return 0.1 + 0.9 * done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
 
 
-def score(network: nn.Module, images: Images, task: Task) -> float:
-    """Return the share of right answers on ``images`` as they are."""
-    return _share([task.hits(predict(network, images.pixels), task.targets(images.answers))])
+def score(network: nn.Module, images: Images, task: TrainingTask) -> float:
+    """Return the share of correct outputs on ``images`` as they are."""
+    return _share([task.count_correct(predict(network, images.pixels), task.targets(images.labels))])
 
 
-def _share(hits: Iterable[Hits]) -> float:
-    right, possible = (sum(column) for column in zip(*hits, strict=True))
-    return right / max(1, possible)
+def _share(counts: Iterable[tuple[float, float]]) -> float:
+    correct, total = (sum(column) for column in zip(*counts, strict=True))
+    return correct / max(1, total)
 
 
 def train(
     network: nn.Module,
+    task: TrainingTask,
     training: Images,
     validation: Images,
     recipe: Recipe,
@@ -81,25 +83,23 @@ def train(
     teacher: Teacher | None = None,
     log: Callable[[str], None] = print,
     code: str = "",
-    task: Task | None = None,
 ) -> pd.DataFrame:
-    """Train ``network`` in place for ``task`` (default: classification); return its history, one row an epoch.
+    """Train ``network`` in place for ``task``; return its history, one row an epoch.
 
-    Scores are shares of right answers (:meth:`paper2board.tasks.task.Task.hits`), on the training images as
-    augmented.
+    Scores are shares of correct outputs (:meth:`paper2board.tasks.training.TrainingTask.count_correct`), of the
+    training images as augmented.
 
     ``checkpoint`` is written after each epoch and resumed from when it belongs to the same training: same
     network, images, recipe, seed, teacher, threads and ``code`` (digest of the training's program). It is for
     the caller to delete once the result is stored.
     """
-    task = task or Classification()
-    loop = _Loop(network, training, recipe, epochs, seed, teacher, task)
+    loop = _Loop(network, task, training, recipe, epochs, seed, teacher)
     identity = _identity(network, training, teacher, [recipe.model_dump(), epochs, seed, code])
     history = loop.descent.resume(checkpoint, identity)
     if history:
         log(f"resuming after epoch {len(history)} of {epochs} from {checkpoint}")
     if len(history) < epochs:
-        loop.views = loop.teacher_views()
+        loop.stored = loop.teacher_outputs()
     for epoch in range(len(history), epochs):
         started = time.perf_counter()
         learning_rate = loop.descent.learning_rate
@@ -178,82 +178,85 @@ class _Loop:
     def __init__(
         self,
         network: nn.Module,
+        task: TrainingTask,
         training: Images,
         recipe: Recipe,
         epochs: int,
         seed: int,
         teacher: Teacher | None,
-        task: Task,
     ) -> None:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.training, self.recipe, self.seed, self.teacher = training, recipe, seed, teacher
         self.task = task
-        self.views: torch.Tensor | None = None
+        self.stored: torch.Tensor | None = None
         self.descent = Descent(network, recipe, -(-len(training) // recipe.batch_size) * epochs)
 
     def epoch(self, epoch: int) -> tuple[float, float]:
-        """Train one epoch; return the mean loss and the share of right answers."""
+        """Train one epoch; return the mean loss and the share of correct outputs."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         torch.manual_seed(self.seed * 1_000_003 + epoch)  # what dropout draws from
         order = torch.randperm(len(self.training), generator=generator)
         self.network.train()
-        loss_sum, hits = 0.0, []
+        loss_sum, counts = 0.0, []
         for indices in _progress(order.split(self.recipe.batch_size), f"epoch {epoch + 1}"):
-            pixels, answers = self.training.pixels[indices], self.training.answers[indices]
-            moves = draw_moves(len(indices), self.recipe.crop_padding, self.recipe.flip, generator)
+            pixels, labels = self.training.pixels[indices], self.training.labels[indices]
+            transforms = draw_transforms(len(indices), self.recipe.crop_padding, self.recipe.flip, generator)
             if self.recipe.crop_padding or self.recipe.flip:
-                answers = self.task.moved(answers, moves, *pixels.shape[2:])
-                pixels = move(pixels, moves)
-            inputs, targets = to_float(pixels), self.task.targets(answers)
-            taught = None if self.teacher is None else self._taught(indices, moves, inputs)
-            loss, output = self._loss(inputs, targets, taught)
+                labels = self.task.transform_labels(labels, transforms, *pixels.shape[2:])
+                pixels = transform_pixels(pixels, transforms)
+            inputs, targets = to_float(pixels), self.task.targets(labels)
+            from_teacher = None if self.teacher is None else self._teacher_output(indices, transforms, inputs)
+            loss, output = self._loss(inputs, targets, from_teacher)
             self.descent.step(loss)
             loss_sum += loss.item() * len(indices)
-            hits.append(self.task.hits(output.detach(), targets))
-        return loss_sum / len(self.training), _share(hits)
+            counts.append(self.task.count_correct(output.detach(), targets))
+        return loss_sum / len(self.training), _share(counts)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     @torch.no_grad()
-    def _teach(self, inputs: torch.Tensor) -> torch.Tensor:
+    def _run_teacher(self, inputs: torch.Tensor) -> torch.Tensor:
         assert self.teacher is not None
         with self._autocast():
             return self.teacher.network(inputs).float()
 
-    def teacher_views(self) -> torch.Tensor | None:
-        """Return the teacher's answers that are computed once for all epochs, views × N × ….
+    def teacher_outputs(self) -> torch.Tensor | None:
+        """Return the teacher's outputs that are computed once for all epochs, views × N × ….
 
-        To every image if the task can move answers with their images; else, without random crops, to every
-        image and its mirror image. None without a teacher, or if it has to be asked in every epoch.
+        There is one view, the images as they are, if the task can transform outputs as their images. Else, without
+        random crops, the mirror images are a second view. None without a teacher, or if the teacher has to run in
+        every epoch.
         """
-        movable = self.task.moved_output is not None
-        if self.teacher is None or (self.recipe.crop_padding and not movable):
+        transformable = self.task.transform_output is not None
+        if self.teacher is None or (self.recipe.crop_padding and not transformable):
             return None
         views = []
-        for mirror in (False, True) if self.recipe.flip and not movable else (False,):
+        for mirror in (False, True) if self.recipe.flip and not transformable else (False,):
             parts = _progress(self.training.pixels.split(250), "teacher, mirrored" if mirror else "teacher")
-            views.append(torch.cat([self._teach(to_float(x.flip(3) if mirror else x)) for x in parts]))
+            views.append(torch.cat([self._run_teacher(to_float(x.flip(3) if mirror else x)) for x in parts]))
         return torch.stack(views)
 
-    def _taught(self, indices: torch.Tensor, moves: Moves, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the teacher's answers to the images at ``indices`` after ``moves``, which made them ``inputs``."""
-        if self.views is None:
-            return self._teach(inputs)
-        if self.task.moved_output is not None:
-            return self.task.moved_output(self.views[0, indices], moves)
-        return self.views[moves.mirrored.squeeze(1).long(), indices]
+    def _teacher_output(
+        self, indices: torch.Tensor, transforms: Transforms, inputs: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the teacher's outputs for ``inputs``: the images at ``indices`` after ``transforms``."""
+        if self.stored is None:
+            return self._run_teacher(inputs)
+        if self.task.transform_output is not None:
+            return self.task.transform_output(self.stored[0, indices], transforms)
+        return self.stored[transforms.mirrored.squeeze(1).long(), indices]
 
     def _loss(
-        self, inputs: torch.Tensor, targets: Any, taught: torch.Tensor | None
+        self, inputs: torch.Tensor, targets: Any, teacher_output: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         with self._autocast():
             output = self.network(inputs).float()
-        if taught is None or self.teacher is None:
+        if teacher_output is None or self.teacher is None:
             return self.task.loss(output, targets, self.recipe.label_smoothing), output
         loss = self.task.distillation_loss(
             output,
-            taught,
+            teacher_output,
             targets,
             self.teacher.temperature,
             self.teacher.alpha,
@@ -267,8 +270,8 @@ def _identity(network: nn.Module, training: Images, teacher: Teacher | None, set
     settings = [*settings, str(network), torch.get_num_threads(), torch.__version__]
     digest = hashlib.sha256(json.dumps(settings).encode())
     digest.update(training.pixels.numpy().tobytes())
-    answers = training.answers
-    for value in answers.tensors() if isinstance(answers, Boxes) else (answers,):
+    labels = training.labels
+    for value in labels.tensors() if isinstance(labels, BoxLabels) else (labels,):
         digest.update(value.numpy().tobytes())
     for module in (network, teacher.network) if teacher else (network,):
         for value in module.state_dict().values():

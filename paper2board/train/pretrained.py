@@ -23,8 +23,8 @@ from pydantic import Field
 from safetensors.torch import save
 
 from paper2board.acquire.acquisition import CACHE_VARIABLE
-from paper2board.acquire.dataset import SourceError
 from paper2board.acquire.download import download
+from paper2board.acquire.errors import SourceError
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest, write_bytes

@@ -11,7 +11,7 @@ from PIL import Image
 from tarballs import tar
 from web_server import Server, serve
 
-from paper2board.acquire.dataset import RECORD_BYTES, Cifar10Dataset
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES, Cifar10Dataset
 
 IMAGES = 12
 SPLITS = {"data_batch_1": "train", "data_batch_2": "train", "test_batch": "test"}

@@ -4,8 +4,8 @@ import random
 import pytest
 
 from paper2board.acquire import download as module
-from paper2board.acquire.dataset import SourceError
 from paper2board.acquire.download import download, download_unverified
+from paper2board.acquire.errors import SourceError
 
 CONTENT = random.Random(0).randbytes(300_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -152,7 +152,7 @@ def child(tmp_path, dataset, destination, cache):
     program = (
         "import sys; from pathlib import Path\n"
         "from paper2board.acquire.acquisition import acquire\n"
-        "from paper2board.acquire.dataset import read_dataset\n"
+        "from paper2board.acquire.datasets.registry import read_dataset\n"
         "acquire(read_dataset(sys.argv[1]), Path(sys.argv[2]), cache=Path(sys.argv[3]))\n"
     )
     arguments = [str(tmp_path / "tiny.yaml"), str(destination), str(cache)]

@@ -4,7 +4,7 @@ import pytest
 from tarballs import tar
 
 from paper2board.acquire.archives import unpack_binary, unpack_mosaics
-from paper2board.acquire.dataset import SourceError
+from paper2board.acquire.errors import SourceError
 
 
 @pytest.fixture

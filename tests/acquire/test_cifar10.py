@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from paper2board.acquire import cifar10
-from paper2board.acquire.dataset import RECORD_BYTES
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 from paper2board.core.errors import UserError
 
 IMAGES = 3

@@ -1,14 +1,19 @@
+import importlib
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import pytest
 import yaml
 
-from paper2board.acquire.dataset import delivery, read_dataset, read_datasets
+from paper2board.acquire.datasets.base import PreparedDataset
+from paper2board.acquire.datasets.registry import KINDS, read_dataset, read_datasets
+from paper2board.core.closure import closure, module_digest
 from paper2board.core.errors import UserError
 
-CIFAR10 = Path(__file__).parents[2] / "config/datasets/cifar10.yaml"
+ROOT = Path(__file__).parents[2]
+CIFAR10 = ROOT / "config/datasets/cifar10.yaml"
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def test_missing_file(tmp_path):
 
 def test_reading_imports_nothing_heavy():
     heavy = {"numpy", "torch", "requests", "PIL", "pandas", "safetensors"}
-    program = f"import sys, paper2board.acquire.dataset; print({heavy} & {{*sys.modules}})"
+    program = f"import sys, paper2board.acquire.datasets.registry; print({heavy} & {{*sys.modules}})"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
 
@@ -182,8 +187,9 @@ def test_folders(folder, tmp_path):
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (SCENES | {"name": "other"}, "name is other, but must be the file's, some"),
-        (SCENES | {"of": "none"}, "cannot be read"),
+        (SCENES | {"name": "other"}, "name: other must be the file's name, some"),
+        (SCENES | {"of": "none"}, r"of: .*none\.yaml does not exist"),
+        (BOXES | {"stand_in": "none"}, r"stand_in: .*none\.yaml does not exist"),
         (SCENES | {"of": "fruit-stand-in"}, "of: fruit-stand-in is of kind scenes"),
         (SCENES | {"classes": ["dog", "cow"]}, "classes: cifar10 has no class 'cow'"),
         (SCENES | {"classes": ["dog"]}, "one class alone"),
@@ -217,11 +223,65 @@ def test_wrong_values_of_other_kinds(folder, raw, reason):
 def test_stand_in_gives_way_to_a_mirror_and_nothing_to_its_loss(folder, tmp_path, monkeypatch):
     dataset = folder(BOXES | {"sources": [MIRROR | {"folder": "sub"}]})
     there = ("mirror", "archives", "stand-in", None)
-    assert [delivery(dataset, one, None) for one in there] == ["mirror", *["archives"] * 3]
+    assert [dataset.delivery({"delivered_by": one}, None) for one in there] == ["mirror", *["archives"] * 3]
     monkeypatch.setenv("SOME_MIRROR", str(tmp_path / "gone"))
-    assert delivery(dataset, "stand-in", None) == "archives"
+    assert dataset.delivery({"delivered_by": "stand-in"}, None) == "archives"
     monkeypatch.setenv("SOME_MIRROR", str(tmp_path))
-    assert [delivery(dataset, one, None) for one in there] == ["mirror", "archives", "mirror", "mirror"]
+    assert [dataset.delivery({"delivered_by": one}, None) for one in there] == [
+        "mirror",
+        "archives",
+        "mirror",
+        "mirror",
+    ]
     monkeypatch.delenv("SOME_MIRROR")
     (tmp_path / "sub").mkdir()
-    assert delivery(dataset, "stand-in", str(tmp_path)) == "mirror"
+    assert dataset.delivery({"delivered_by": "stand-in"}, str(tmp_path)) == "mirror"
+
+
+# --- what a kind knows --------------------------------------------------------------------------------
+
+PREPARED = [name for name, kind in KINDS.items() if issubclass(kind, PreparedDataset)]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_is_registered_under_its_own_name(name):
+    assert get_args(KINDS[name].model_fields["kind"].annotation) == (name,)
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_a_kind_names_modules_that_exist(name):
+    assert callable(importlib.import_module(KINDS[name].preparer).prepare)
+    assert module_digest(KINDS[name].content_module or KINDS[name].preparer)
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_neither_downloads_nor_other_kinds_decide_the_bytes(name):
+    kind = KINDS[name]
+    path = Path(importlib.import_module(kind.content_module or kind.preparer).__file__)
+    package = ROOT / "paper2board/acquire"
+    modules = [module for module in closure(path) if module.is_relative_to(package)]
+    imported = {module.relative_to(package).as_posix() for module in modules}
+    assert not imported & {"download.py", "acquisition.py", "trees.py", "datasets/registry.py"}
+    assert {other for other in PREPARED if f"datasets/{other}.py" in imported} <= {name}
+
+
+def test_what_a_network_can_be_trained_on_follows_from_the_kind(folder, tmp_path):
+    assert {name for name, kind in KINDS.items() if "boxes" in kind.labels} == {"scenes", "boxes"}
+    assert read_dataset(CIFAR10).image_px == (32, 32)
+    assert folder(SCENES).image_px == (160, 120)
+
+
+def test_own_images_are_inputs_of_their_preparation(folder, tmp_path):
+    dataset = folder({"name": "some", "kind": "folders", "path": str(tmp_path / "mine"), "test_share": 0.5})
+    with pytest.raises(UserError, match="cat has no picture"):
+        dataset.own_files()
+    for label in ("cat", "dog"):
+        (tmp_path / "mine" / label / "1.png").write_bytes(b"")
+        (tmp_path / "mine" / label / "notes.txt").write_bytes(b"")
+    assert dataset.own_files() == [tmp_path / "mine" / label / "1.png" for label in ("cat", "dog")]
+    assert folder(SCENES).own_files() == []
+
+
+def test_a_set_made_of_itself_is_refused(folder):
+    with pytest.raises(UserError, match="of: some is of kind scenes"):
+        folder(SCENES | {"of": "some"})

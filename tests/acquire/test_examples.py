@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paper2board.acquire import cifar10
-from paper2board.acquire.dataset import RECORD_BYTES
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 from paper2board.acquire.examples import load_examples
 from paper2board.acquire.scenes import Scene, gather, write_scenes
 from paper2board.core.errors import UserError

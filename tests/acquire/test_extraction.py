@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from paper2board.acquire.dataset import SourceError
+from paper2board.acquire.errors import SourceError
 from paper2board.acquire.extraction import extract
 
 FILES = {"set/train/a.jpg": b"a" * 1000, "set/train/a.xml": b"<a/>", "set/README.md": b"#"}

@@ -9,11 +9,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from paper2board.acquire.composition import compose_scenes
-from paper2board.acquire.dataset import BoxesDataset, ScenesDataset, read_dataset
+from paper2board.acquire.datasets.boxes import BoxesDataset
+from paper2board.acquire.datasets.registry import read_dataset
+from paper2board.acquire.datasets.scenes import ScenesDataset
 from paper2board.acquire.examples import load_examples
-from paper2board.acquire.folders import read_folders
-from paper2board.acquire.preparation import prepare_boxes
+from paper2board.acquire.prepare.boxes import prepare_boxes
+from paper2board.acquire.prepare.folders import read_folders
+from paper2board.acquire.prepare.scenes import compose_scenes
 from paper2board.acquire.scenes import Scene, gather, write_scenes
 from paper2board.acquire.trees import tree_digest
 from paper2board.core.errors import UserError

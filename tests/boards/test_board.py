@@ -1,6 +1,7 @@
 """Every shipped board loads; impossible and incomplete boards are refused with file and key."""
 
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from paper2board.boards.board import Board, load_board, load_platform
 from paper2board.boards.chemistry import SELF_DISCHARGE, Chemistry
+from paper2board.boards.families import FAMILIES
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind
+from paper2board.study.engines import ENGINES
 from paper2board.traces.active_window import locate_windows
 from paper2board.traces.trace import synthetic_trace
 
@@ -199,10 +202,33 @@ def test_a_platform_without_a_studys_figures_is_refused_as_a_board(tmp_path: Pat
     assert load_platform(tmp_path / "board.yaml").memory.flash_B.value == 4194304
 
 
-def test_all_that_a_study_lacks_is_named_at_once() -> None:
-    with pytest.raises(UserError) as caught:
-        load_board(BOARDS / "stm32h7.yaml")
-    assert f"stm32h7.yaml: a study's board needs also {', '.join(STUDY_ONLY)}; " in str(caught.value)
+def test_all_that_a_study_lacks_is_named_at_once(tmp_path: Path) -> None:
+    raw = yaml.safe_load((BOARDS / "stm32h7.yaml").read_text()) | {"family": "esp32"}
+    assert f"a study's board needs also {', '.join(STUDY_ONLY)}; " in _refused(tmp_path, raw)
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.cores is None])
+def test_a_board_whose_instructions_nothing_counts_is_no_studys(tmp_path: Path, name: str) -> None:
+    message = _refused(tmp_path, _changed("family", name))
+    assert re.search(rf"board\.yaml:\d+: family: .* {re.escape(name)} .*; name a board of esp32 ", message)
+    assert load_platform(tmp_path / "board.yaml").processor is FAMILIES[name]
+
+
+def test_an_unknown_family_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
+    message = _refused(tmp_path, _changed("family", "z80"))
+    assert f"family: no 'z80' here; choose among {', '.join(FAMILIES)}" in message
+
+
+def test_mac16_code_is_counted_on_a_core_that_has_it() -> None:
+    processor = load_board(SHIPPED).processor
+    found = {name: processor.core(needs_mac16=engine.needs_mac16) for name, engine in ENGINES.items()}
+    assert found == {
+        "paper-nosplit": "lx106",
+        "paper-split": "lx106",
+        "portable": "lx106",
+        "mac16": "de212",
+        "winograd": "de212",
+    }
 
 
 def test_a_board_needs_no_scratchpad() -> None:
@@ -211,7 +237,7 @@ def test_a_board_needs_no_scratchpad() -> None:
     assert Board.model_validate(raw).scratchpad is None
 
 
-@pytest.mark.parametrize("key", ["name", "memory", "application", "cpu"])
+@pytest.mark.parametrize("key", ["name", "family", "memory", "application", "cpu"])
 def test_a_platform_needs_what_the_fit_check_asks(tmp_path: Path, key: str) -> None:
     raw = yaml.safe_load((BOARDS / "stm32h7.yaml").read_text())
     del raw[key]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paper2board.capture.client import Device
-from paper2board.capture.link import EMULATOR, emulated_line
+from paper2board.capture.link import EMULATOR, emulated_link
 from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import build_device_image
@@ -35,7 +35,8 @@ def process(generated: Path) -> Path:
     sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), generated / "model.c"]
     sources.append(Path(__file__).parent / "pipe_port.c")
     command = ["gcc", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += [*engine_flags(), f"-I{APPLICATION}", f"-I{generated}", *map(str, sources), "-o", str(output)]
+    command += [*engine_flags(checks=True), f"-I{APPLICATION}", f"-I{generated}"]
+    command += [*map(str, sources), "-o", str(output)]
     subprocess.run(command, check=True)
     return output
 
@@ -47,7 +48,7 @@ def emulators(image: Path) -> Callable[[], list[int]]:
     def find() -> list[int]:
         found = []
         for process in Path("/proc").glob("[0-9]*"):
-            # Processes end while we look.
+            # Processes may end meanwhile.
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes().split(b"\0")
                 if EMULATOR.encode() in command and str(image).encode() in command:
@@ -59,6 +60,6 @@ def emulators(image: Path) -> Callable[[], list[int]]:
 
 @pytest.fixture
 def device(image: Path) -> Iterator[Device]:
-    """A device just started."""
-    with emulated_line(image) as line:
-        yield Device(line)
+    """A device that has just started."""
+    with emulated_link(image) as link:
+        yield Device(link)

@@ -1,4 +1,4 @@
-"""A device behind a bad line: a TCP proxy that drops, flips, inserts, doubles and delays bytes, cuts the line,
+"""A device behind a bad link: a TCP proxy that drops, flips, inserts, doubles and delays bytes, cuts the link,
 restarts the device and silences it."""
 
 import contextlib
@@ -15,19 +15,19 @@ from pathlib import Path
 from paper2board.core.errors import UserError
 
 BOOT = b"\xff\x00ets Jun  8 2016 00:22:57\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n~\x80"
-"""What an ESP32's ROM prints before the program starts."""
+"""Output of an ESP32's ROM before the program starts."""
 BYTES = ("drop", "flip", "insert", "double", "delay")
-"""Faults of bytes on their way, in either direction."""
+"""Faults of single bytes, in either direction."""
 WHOLE = ("cut", "restart", "silence")
-"""Faults of the whole: the cable is unplugged, and the port comes back under another name; the device is reset;
-nothing comes through until the host opens the line anew."""
+"""Faults of the whole link. cut: the cable is unplugged, and the port comes back under another name. restart: the
+device is reset. silence: no byte passes until the host opens the link again."""
 
 
-class BadLine:
-    """``command``, a device that speaks over stdin and stdout, and the faults on the line to it.
+class BadLink:
+    """A device and the faults on the link to it. ``command`` starts the device; it uses stdin and stdout.
 
-    ``rates``: how often each fault happens, per byte. ``delay_s``: how long a delay takes. :attr:`faults` counts
-    what has happened.
+    ``rates``: probability of each fault, per byte. ``delay_s``: length of a delay. :attr:`faults` counts the faults
+    that have happened.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class BadLine:
         return f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def hang(self) -> None:
-        """Have the device do nothing more until :meth:`go_on`."""
+        """Stop the device until :meth:`go_on`."""
         self._device.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Wake the device."""
+        """Let the device continue."""
         self._device.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """Reset the device: it boots, and has forgotten all."""
+        """Reset the device: it boots with empty memory."""
         with self._lock:
             self._device.kill()
             self._device.wait()
@@ -67,7 +67,7 @@ class BadLine:
                 self._start_device()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["BadLine"]:
+    def running(self) -> Iterator["BadLink"]:
         """Serve until the block ends."""
         server = threading.Thread(target=self._serve)
         server.start()
@@ -96,7 +96,7 @@ class BadLine:
                     end.close()
 
     def _serve(self) -> None:
-        """Take one host after another; what it sends goes to the device."""
+        """Accept one host after another and pass its bytes to the device."""
         while not self._stop.is_set():
             try:
                 host, _ = self._listener.accept()
@@ -107,7 +107,7 @@ class BadLine:
                     while content := host.recv(4096):
                         self._pass("up", content)
             except OSError:
-                # Unplugged: after a while it is there again, elsewhere.
+                # Unplugged: after a while the port is back, with another number.
                 self._stop.wait(0.05)
                 with self._lock:
                     if self._listener.fileno() < 0 and not self._stop.is_set():
@@ -119,7 +119,7 @@ class BadLine:
             self._pass("down", content)
 
     def _pass(self, way: str, content: bytes) -> None:
-        """Let ``content`` through, one way, with what happens to it."""
+        """Pass ``content`` on in one direction, with random faults."""
         dice, out, again = self._random[way], bytearray(), b""
         for at, byte in enumerate(content):
             fault = self._draw(dice)
@@ -152,7 +152,7 @@ class BadLine:
         self._send(way, bytes(out) + again)
 
     def _draw(self, dice: random.Random) -> str | None:
-        """Return the fault that this byte meets."""
+        """Return the fault of this byte, or None."""
         chance = dice.random()
         for fault, rate in self._rates.items():
             if chance < rate:

@@ -1,4 +1,4 @@
-"""Captures over bad lines: whatever happens on the way, no wrong number is recorded."""
+"""Captures over bad links: no fault puts a wrong number into the log."""
 
 import errno
 import os
@@ -23,17 +23,18 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import serial
-from proxy import BYTES, WHOLE, BadLine
+from messages import naming
+from proxy import BYTES, WHOLE, BadLink
 
 from paper2board.capture import capture as capture_module
 from paper2board.capture.capture import capture
 from paper2board.capture.client import Device
-from paper2board.capture.link import LineError, emulated_line, serial_line
+from paper2board.capture.link import LinkError, emulated_link, serial_link
 from paper2board.core.errors import UserError
 from paper2board.firmware.emulator import emulator_command
 
 FAULTS = 1000
-REASONS = "gave no good reply|does not answer|was lost|cannot open|has started anew|no board is connected"
+REASONS = "gave no valid reply|does not reply|was lost|cannot open|has restarted|no board is connected"
 
 
 @pytest.fixture
@@ -45,35 +46,37 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def program(process: Path, impatient: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The sanitized application, which stands in for the image that it says it is."""
+    """The sanitized application in place of the image whose digest it reports."""
     monkeypatch.setattr(capture_module, "image_digest", lambda _: sha256(b"abc").hexdigest())
     return process
 
 
 def captured(
-    bad: BadLine, image: Path, inputs: np.ndarray, log: Path, whole: Sequence[bytes] | None = None
+    bad: BadLink, image: Path, inputs: np.ndarray, log: Path, whole: Sequence[bytes] | None = None
 ) -> bytes:
-    """Capture until it is complete; return the log. However often capture gives up, it says why, and has written
-    nothing but the first lines of ``whole``."""
+    """Capture until the log is complete, and return it.
+
+    Whenever capture gives up, its error names a reason, and the partial log is the beginning of ``whole``.
+    """
     for _ in range(50):
         try:
-            capture(image, inputs, range(len(inputs)), log, line=partial(serial_line, bad.find), patience_s=2)
+            capture(image, inputs, range(len(inputs)), log, link=partial(serial_link, bad.find), patience_s=2)
             return log.read_bytes()
         except UserError as error:
             assert whole and re.search(REASONS, str(error)), error
             so_far = log.with_name(f"{log.name}.partial").read_bytes().splitlines(keepends=True)
             assert so_far == list(whole[: len(so_far)])
-    pytest.fail("no end of it")
+    pytest.fail("fifty captures were not enough")
 
 
 def test_no_wrong_number_in_a_thousand_faults(program: Path, inputs: np.ndarray, tmp_path: Path) -> None:
     many = np.concatenate([inputs] * 40)
-    with BadLine([program], {}, 0, 0.0).running() as good:
+    with BadLink([program], {}, 0, 0.0).running() as good:
         whole = captured(good, program, many, tmp_path / "good.jsonl")
     rates = dict.fromkeys(BYTES, 2e-4) | dict(zip(WHOLE, (8e-6, 2e-5, 6e-6), strict=True))
     faults: Counter[str] = Counter()
     for seed in count():
-        with BadLine([program], rates, seed, delay_s=0.06).running() as bad:
+        with BadLink([program], rates, seed, delay_s=0.06).running() as bad:
             log = captured(bad, program, many, tmp_path / f"{seed}.jsonl", whole.splitlines(keepends=True))
         assert log == whole
         faults += bad.faults
@@ -82,7 +85,7 @@ def test_no_wrong_number_in_a_thousand_faults(program: Path, inputs: np.ndarray,
     assert faults.total() >= FAULTS
 
 
-def test_the_emulated_device_behind_a_bad_line(
+def test_the_emulated_device_behind_a_bad_link(
     image: Path, inputs: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture_module, "Device", partial(Device, timeout_s=0.2, inference_timeout_s=0.5))
@@ -91,13 +94,13 @@ def test_the_emulated_device_behind_a_bad_line(
     whole = (tmp_path / "good.jsonl").read_bytes()
     rates = dict.fromkeys(BYTES, 2e-4) | dict(zip(WHOLE, (4e-5, 4e-5, 2e-5), strict=True))
     command = emulator_command(image, "lx106", "stdio")
-    with BadLine(command, rates, 0, delay_s=0.3).running() as bad:
+    with BadLink(command, rates, 0, delay_s=0.3).running() as bad:
         log = captured(bad, image, many, tmp_path / "bad.jsonl", whole.splitlines(keepends=True))
-    # The highest use of the stack, in the footer, depends on the commands that were given.
+    # The footer has the highest use of the stack, which depends on the commands sent.
     assert log.splitlines()[:-1] == whole.splitlines()[:-1] and bad.faults.total() >= 10
 
 
-def test_a_device_that_stops_answering_is_given_up_and_gone_on_with(
+def test_capture_gives_up_on_a_silent_device_and_continues_later(
     program: Path, inputs: np.ndarray, tmp_path: Path
 ) -> None:
     def after_three(more: int) -> None:
@@ -107,16 +110,13 @@ def test_a_device_that_stops_answering_is_given_up_and_gone_on_with(
 
     seen: list[int] = []
     log = tmp_path / "log.jsonl"
-    with BadLine([program], {}, 0, 0.0).running() as bad:
-        start = partial(capture, program, inputs, range(8), log, line=partial(serial_line, bad.find))
-        reason = (
-            r"does not answer: it is silent; .* gave up after 0\.5 s with 3 of 8 images captured, run again"
-        )
-        with pytest.raises(UserError, match=reason):
+    with BadLink([program], {}, 0, 0.0).running() as bad:
+        start = partial(capture, program, inputs, range(8), log, link=partial(serial_link, bad.find))
+        with pytest.raises(UserError, match=naming("127.0.0.1", "check cable", "3 of 8 images", "run again")):
             start(patience_s=0.5, advance=after_three)
         bad.go_on()
         assert len(start().records) == 8
-    with BadLine([program], {}, 0, 0.0).running() as good:
+    with BadLink([program], {}, 0, 0.0).running() as good:
         assert captured(good, program, inputs, tmp_path / "good.jsonl") == log.read_bytes()
 
 
@@ -125,12 +125,12 @@ def test_a_reset_in_the_middle_is_noticed_at_once(
 ) -> None:
     monkeypatch.setattr(capture_module, "Device", partial(Device, timeout_s=60))
     log, again = tmp_path / "log.jsonl", tmp_path / "again.jsonl"
-    with BadLine([program], {}, 0, 0.0).running() as bad:
-        start = partial(capture, program, inputs, range(8), line=partial(serial_line, bad.find))
+    with BadLink([program], {}, 0, 0.0).running() as bad:
+        start = partial(capture, program, inputs, range(8), link=partial(serial_link, bad.find))
         start(log)
         began = time.monotonic()
         start(again, advance=lambda more: more and bad.restart())
-        assert time.monotonic() - began < 30, "not by its silence"
+        assert time.monotonic() - began < 30, "it was noticed by the time-out only"
     assert again.read_bytes() == log.read_bytes()
 
 
@@ -162,7 +162,7 @@ def test_a_board_that_is_unplugged_comes_back_under_another_name(
 
     seen: list[int] = []
     log = capture(
-        program, inputs, range(8), tmp_path / "log.jsonl", advance=unplug, line=partial(serial_line, find)
+        program, inputs, range(8), tmp_path / "log.jsonl", advance=unplug, link=partial(serial_link, find)
     )
     assert len(log.records) == 8 and len(looked) == 4
     assert len(set(names)) == 2
@@ -173,21 +173,21 @@ def test_a_board_that_is_unplugged_comes_back_under_another_name(
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), termios.error(errno.EIO, "no")])
-def test_a_port_that_goes_away_is_a_lost_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever of its calls fails: pyserial lets these two through."""
+def test_a_port_that_disappears_is_a_lost_link(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyserial does not wrap these two errors."""
     _, tty_end = pty.openpty()
     name = os.ttyname(tty_end)
-    with pytest.raises(LineError, match="was lost"), serial_line(name):
+    with pytest.raises(LinkError, match=naming(name, "was lost", "check cable")), serial_link(name):
         raise error
     monkeypatch.setattr(serial.Serial, "_reconfigure_port", Mock(side_effect=error))
-    with pytest.raises(LineError, match="cannot open"), serial_line(name):
+    with pytest.raises(LinkError, match=naming(name, "cannot open", "check")), serial_link(name):
         pass
 
 
 def test_a_port_is_for_one_host() -> None:
     _, tty_end = pty.openpty()
     name = os.ttyname(tty_end)
-    with serial_line(name), pytest.raises(LineError, match="cannot open"), serial_line(name):
+    with serial_link(name), pytest.raises(LinkError, match=naming(name, "cannot open")), serial_link(name):
         pass
 
 
@@ -208,19 +208,22 @@ def test_another_board_on_the_same_port_is_refused(
     image: Path, other_image: Path, inputs: np.ndarray, emulators: Callable[[], list[int]], tmp_path: Path
 ) -> None:
     images = iter([image, other_image])
-    with pytest.raises(UserError, match=r"the device runs image [0-9a-f]{12}…, not "):
+    with pytest.raises(UserError, match=naming(str(image), "runs image", "flash it")):
         capture(
             image,
             inputs,
             range(8),
             tmp_path / "log.jsonl",
-            line=lambda: emulated_line(next(images)),
+            link=lambda: emulated_link(next(images)),
             advance=lambda more: more and os.kill(emulators()[0], signal.SIGKILL),
         )
 
 
 def misread(text: bytes, sent: int, read: int) -> bytes:
-    """Return what a UART at ``read`` baud makes of ``text`` at ``sent`` baud: 8N1, no gaps, stop bits unchecked."""
+    """Return the bytes that a UART at ``read`` baud receives of ``text`` sent at ``sent`` baud.
+
+    8N1, no gaps; stop bits are not checked.
+    """
     bits = [1] * 20
     for byte in text:
         bits += [0, *(byte >> place & 1 for place in range(8)), 1]
@@ -238,37 +241,37 @@ def misread(text: bytes, sent: int, read: int) -> bytes:
 
 
 @pytest.fixture
-def talker(impatient: None) -> Iterator[Callable[[bytes], str]]:
-    """Serve one connection that says the same to whatever it hears; return its URL."""
+def sender(impatient: None) -> Iterator[Callable[[bytes], str]]:
+    """A function that serves one connection and returns its URL. Every input gets the same reply."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def serve(said: bytes) -> str:
-            def talk() -> None:
+        def serve(reply: bytes) -> str:
+            def send() -> None:
                 connection, _ = server.accept()
                 with connection:
                     while connection.recv(4096):
-                        connection.sendall(said)
+                        connection.sendall(reply)
 
-            threading.Thread(target=talk, daemon=True).start()
+            threading.Thread(target=send, daemon=True).start()
             return f"socket://127.0.0.1:{server.getsockname()[1]}"
 
         yield serve
 
 
 @pytest.mark.parametrize("read", [9600, 57_600, 230_400, 921_600])
-def test_wrong_baud_rate_is_told(
-    talker: Callable[[bytes], str], image: Path, inputs: np.ndarray, tmp_path: Path, read: int
+def test_wrong_baud_rate_is_reported(
+    sender: Callable[[bytes], str], image: Path, inputs: np.ndarray, tmp_path: Path, read: int
 ) -> None:
     log = b"".join(b"I (%d) boot: chip revision: v3.%d\r\n" % (random.randint(20, 999), i) for i in range(40))
     assert misread(log, 115_200, 115_200) == log
-    line = partial(serial_line, talker(misread(log, 115_200, read)), read)
-    with pytest.raises(LineError, match=f"only garbage comes; it does not talk at {read} baud"):
-        capture(image, inputs, range(8), tmp_path / "log.jsonl", line=line)
+    link = partial(serial_link, sender(misread(log, 115_200, read)), read)
+    with pytest.raises(LinkError, match=naming("127.0.0.1", f"{read} baud", "rate")):
+        capture(image, inputs, range(8), tmp_path / "log.jsonl", link=link)
 
 
-def test_another_program_is_told(
-    talker: Callable[[bytes], str], image: Path, inputs: np.ndarray, tmp_path: Path
+def test_another_program_is_reported(
+    sender: Callable[[bytes], str], image: Path, inputs: np.ndarray, tmp_path: Path
 ) -> None:
-    line = partial(serial_line, talker(b"\r\nMicroPython v1.23\r\n>>> "))
-    with pytest.raises(LineError, match=r"it said '….*MicroPython v1\.23 >>>'; .* runs paper2board's"):
-        capture(image, inputs, range(8), tmp_path / "log.jsonl", line=line)
+    link = partial(serial_link, sender(b"\r\nMicroPython v1.23\r\n>>> "))
+    with pytest.raises(LinkError, match=naming("127.0.0.1", "MicroPython v1.23 >>>", "check the cable")):
+        capture(image, inputs, range(8), tmp_path / "log.jsonl", link=link)

@@ -1,4 +1,4 @@
-"""The device application as a process under sanitizers: nothing that comes over the line breaks it."""
+"""The device application as a process under sanitizers: no input breaks it."""
 
 import re
 import socket
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paper2board.capture.client import Device
-from paper2board.capture.link import serial_line
+from paper2board.capture.link import serial_link
 
 WORDS = st.sampled_from(
     [
@@ -36,8 +36,8 @@ TRAFFIC = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(traffic=TRAFFIC)
-def test_any_traffic_is_survived_and_answered_in_lines(process: Path, traffic: bytes) -> None:
-    # Inferences that were asked for a hundred thousand times are not what is tested here.
+def test_any_traffic_gets_replies_in_whole_lines(process: Path, traffic: bytes) -> None:
+    # A hundred thousand inferences would take too long, and are not the subject.
     traffic = re.sub(rb"(infer\s+)\d+(\s+)\d+", rb"\g<1>1\g<2>1", traffic)
     done = subprocess.run([process], input=traffic, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
@@ -51,14 +51,14 @@ def test_after_any_traffic_a_host_gets_right_outputs(
 ) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        serial_line(f"socket://127.0.0.1:{server.getsockname()[1]}") as line,
+        serial_link(f"socket://127.0.0.1:{server.getsockname()[1]}") as link,
     ):
         connection, _ = server.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection, subprocess.Popen([process], stdin=connection, stdout=connection) as running:
             try:
-                line.write(traffic)
-                device = Device(line, timeout_s=0.2)
+                link.write(traffic)
+                device = Device(link, timeout_s=0.2)
                 device.load(inputs[2])
                 assert np.array_equal(device.infer(), expected[2])
                 assert device.layers().names == ("conv1", "pool1", "fc1")
@@ -76,7 +76,7 @@ def test_hexadecimal_of_either_case(
     assert f"m-results-[{','.join(map(str, expected[1]))}]\r\nm-ready\r\n" in output
 
 
-def test_pins_tell_instruments_when_it_infers(process: Path) -> None:
+def test_pins_mark_inferences_for_instruments(process: Path) -> None:
     pixels = "00" * 432
     lap, window = ["lap low", "lap high"], ["running high", "running low"]
     for command, expected in {
@@ -85,7 +85,7 @@ def test_pins_tell_instruments_when_it_infers(process: Path) -> None:
         f"batch 0 {'AAAA' * 144}%": window,
     }.items():
         done = subprocess.run([process], input=command, capture_output=True, text=True, check=True)
-        # The first lap is that of the start.
+        # The first lap comes at the start.
         assert done.stderr.splitlines() == [*lap, *expected]
 
 

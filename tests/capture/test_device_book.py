@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 from checkout import ROOT
 
+from paper2board.acquire.examples import Examples
 from paper2board.boards.board import load_board
-from paper2board.capture.board_fit import accuracy_on_device, board_memory_metrics, engine_memory_metrics
+from paper2board.capture.board_fit import board_memory_metrics, engine_memory_metrics
 from paper2board.capture.log import DeviceLog, Header, Record, footer
 from paper2board.capture.metrics import device_metrics, engine_gain, memory_metrics, split_gain
+from paper2board.capture.task_metrics import task_metrics
 from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind
 from paper2board.model.integer_model import IntegerModel
+from paper2board.tasks.outputs import OutputLayout
 
 CHAIN = {"image": "a" * 64}
 CPU = load_board(ROOT / "config/boards/esp32-wroom.yaml").cpu
@@ -92,8 +95,13 @@ def test_what_the_image_takes_together(network: IntegerModel, tmp_path: Path) ->
 
 def test_only_images_with_an_object_count_for_accuracy() -> None:
     records = tuple(Record(index=i, outputs=(9, 0), layers=(1, 1, 1)) for i in range(4))
-    accuracy = accuracy_on_device(replace(LOG, records=records), np.array([0, -1, 1, 0]), CHAIN)
+    examples = Examples(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, -1, 1, 0]), None, "a test")
+    layout, logs = OutputLayout((3, 8, 8), (2,), 1.0), {"portable": replace(LOG, records=records)}
+    metrics = task_metrics("classification", logs, "portable", layout, examples, {"portable": CHAIN})
+    assert list(metrics) == ["device.portable.accuracy"]
+    accuracy = metrics["device.portable.accuracy"]
     assert (accuracy.value, accuracy.n) == (pytest.approx(200 / 3), 3)
+    assert accuracy.kind is Kind.EMULATED and accuracy.chain == CHAIN
 
 
 def test_gain_of_the_split() -> None:

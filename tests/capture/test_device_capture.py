@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from messages import naming
 
 from paper2board.capture.capture import capture
-from paper2board.capture.link import emulated_line
+from paper2board.capture.link import emulated_link
 from paper2board.capture.log import read_log
 from paper2board.core.errors import UserError
 from paper2board.firmware.image import image_digest
@@ -63,7 +64,7 @@ def test_split_changes_counts_but_no_output(
     assert (split.layer_counts[:, 0] < nosplit.layer_counts[:, 0]).all()
 
 
-def test_killed_capture_goes_on(
+def test_a_killed_capture_continues(
     image: Path,
     inputs: np.ndarray,
     undisturbed: bytes,
@@ -122,13 +123,13 @@ def test_partial_log_of_other_inputs_is_dropped(
 def test_device_with_another_image_is_refused(
     image: Path, other_image: Path, inputs: np.ndarray, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=rf"the device runs image [0-9a-f]{{12}}…, not .*{image.name}"):
-        capture(image, inputs, INDICES, tmp_path / "log.jsonl", line=lambda: emulated_line(other_image))
+    with pytest.raises(UserError, match=naming("runs image", str(image), "flash it")):
+        capture(image, inputs, INDICES, tmp_path / "log.jsonl", link=lambda: emulated_link(other_image))
     assert not (tmp_path / "log.jsonl").exists()
 
 
 def test_two_captures_into_one_log_are_refused(image: Path, inputs: np.ndarray, tmp_path: Path) -> None:
     with (tmp_path / "log.jsonl.partial").open("wb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="being written by another capture"):
+        with pytest.raises(UserError, match=naming("log.jsonl.partial", "another capture", "wait")):
             capture(image, inputs, INDICES, tmp_path / "log.jsonl")

@@ -1,4 +1,4 @@
-"""The protocol against the real application: on QEMU, in plain text and in frames, on a good line and a bad one."""
+"""The protocol with the real application on QEMU: in plain text and in frames, over good links and bad ones."""
 
 import base64
 import hashlib
@@ -14,21 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import serial
+from messages import naming
 
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.link import LineError, emulated_line, serial_line
+from paper2board.capture.link import LinkError, emulated_link, serial_link
 from paper2board.core.errors import UserError
 from paper2board.firmware.host import HostModel
 from paper2board.firmware.image import read_image
 from paper2board.model.integer_model import IntegerModel
 
 
-class NoisyLine:
-    """A line on which some bytes, both ways, are changed, lost or doubled."""
+class NoisyLink:
+    """A link on which some bytes, in both directions, are changed, lost or doubled."""
 
-    def __init__(self, line: serial.SerialBase, rate: float, seed: int) -> None:
-        self._line, self._rate, self._random = line, rate, random.Random(seed)
-        self.port, self.baudrate, self.timeout, self.damage = line.port, line.baudrate, 1.0, 0
+    def __init__(self, link: serial.SerialBase, rate: float, seed: int) -> None:
+        self._link, self._rate, self._random = link, rate, random.Random(seed)
+        self.port, self.baudrate, self.timeout, self.damage = link.port, link.baudrate, 1.0, 0
 
     def _pass(self, content: bytes) -> bytes:
         out = bytearray()
@@ -42,52 +43,52 @@ class NoisyLine:
         return bytes(out)
 
     def write(self, content: bytes) -> None:
-        self._line.write(self._pass(content))
+        self._link.write(self._pass(content))
 
     def read_until(self, expected: bytes) -> bytes:
-        self._line.timeout = self.timeout
-        return self._pass(self._line.read_until(expected))
+        self._link.timeout = self.timeout
+        return self._pass(self._link.read_until(expected))
 
 
-def ask(line: serial.SerialBase, command: str) -> list[str]:
-    """Send a plain command; return the reply's lines."""
-    line.write(f"{command}%".encode())
-    return listen(line)
+def send(link: serial.SerialBase, command: str) -> list[str]:
+    """Send a plain command; return the lines of the reply."""
+    link.write(f"{command}%".encode())
+    return read_reply(link)
 
 
-def listen(line: serial.SerialBase) -> list[str]:
+def read_reply(link: serial.SerialBase) -> list[str]:
     """Return the lines up to the next ``m-ready``."""
-    line.timeout = 10.0
+    link.timeout = 10.0
     reply: list[str] = []
     while not reply or reply[-1] != "m-ready":
-        text = line.read_until(b"\n").decode()
+        text = link.read_until(b"\n").decode()
         assert text.endswith("\r\n"), reply
         reply.append(text.strip())
     return reply
 
 
 def test_energyrunner_session(image: Path, inputs: np.ndarray, expected: np.ndarray) -> None:
-    with emulated_line(image) as line:
-        assert listen(line)[:3:2] == ["m-timestamp-mode-performance", "m-init-done"]
-        assert ask(line, "") == ["m-ready"]
-        assert ask(line, "name") == ["m-name-dut-[paper2board]", "m-ready"]
-        profile = ask(line, "profile")
+    with emulated_link(image) as link:
+        assert read_reply(link)[:3:2] == ["m-timestamp-mode-performance", "m-init-done"]
+        assert send(link, "") == ["m-ready"]
+        assert send(link, "name") == ["m-name-dut-[paper2board]", "m-ready"]
+        profile = send(link, "profile")
         assert re.fullmatch(r"m-profile-\[.+]", profile[0]) and profile[1] == "m-model-[tiny]"
-        assert ask(line, "db load 432") == ["m-[Expecting 432 bytes]", "m-ready"]
+        assert send(link, "db load 432") == ["m-[Expecting 432 bytes]", "m-ready"]
         pixels = (inputs[0].astype(int) + 128).astype(np.uint8).tobytes()
         # The runner sends 31 bytes at a time.
-        replies = [ask(line, f"db {pixels[i : i + 31].hex()}") for i in range(0, len(pixels), 31)]
+        replies = [send(link, f"db {pixels[i : i + 31].hex()}") for i in range(0, len(pixels), 31)]
         assert set(map(tuple, replies[:-1])) == {("m-ready",)}
         assert replies[-1] == ["m-load-done", "m-ready"]
-        reply = ask(line, "infer 2 1")
+        reply = send(link, "infer 2 1")
         results = f"m-results-[{','.join(map(str, expected[0]))}]"
         laps = [int(lap[len("m-lap-us-") :]) for lap in reply if lap.startswith("m-lap-us-")]
         assert [text for text in reply if not text.startswith("m-lap-us-")] == [
             *("m-warmup-start-1", "m-warmup-done", "m-infer-start-2", "m-infer-done", results, "m-ready")
         ]
-        assert ask(line, "results") == [results, "m-ready"]
-        counts = [int(text.rsplit("-", 1)[1]) for text in ask(line, "layers")[1:-1]]
-        # 192 instructions a microsecond: 240 MHz at 1.25 cycles an instruction; reading the clock costs some.
+        assert send(link, "results") == [results, "m-ready"]
+        counts = [int(text.rsplit("-", 1)[1]) for text in send(link, "layers")[1:-1]]
+        # 192 instructions a microsecond: 240 MHz at 1.25 cycles an instruction. Reading the clock costs some.
         assert sum(counts) * 2 / 192 <= laps[1] - laps[0] <= sum(counts) * 2 / 192 * 1.2 + 20
 
 
@@ -126,19 +127,19 @@ def test_refusals(process: Path, command: str, reply: str) -> None:
 def test_half_an_input_is_not_inferred(device: Device, inputs: np.ndarray) -> None:
     device.load(inputs[0])
     device.infer()
-    with pytest.raises(DeviceError, match="The input takes 432 bytes"):
+    with pytest.raises(DeviceError, match=naming("db load 216", "432 bytes")):
         device.load(inputs[0][:6])
     with pytest.raises(DeviceError, match="No complete input"):
         device.infer()
-    with pytest.raises(DeviceError, match="wants more input than the 16 bytes sent"):
-        device.load_photo(np.zeros((4, 4, 1), np.uint8))
+    with pytest.raises(DeviceError, match=naming("16 bytes", "check the model")):
+        device.load_image(np.zeros((4, 4, 1), np.uint8))
     with pytest.raises(DeviceError, match="No complete input"):
         device.infer()
     with pytest.raises(DeviceError, match="No inference has run"):
         device.results()
 
 
-def test_device_tells_about_itself(device: Device, image: Path, network: IntegerModel) -> None:
+def test_a_device_describes_itself(device: Device, image: Path, network: IntegerModel) -> None:
     profile = device.profile()
     assert (device.name(), profile.model) == ("paper2board", network.name)
     built = read_image(image)
@@ -163,12 +164,12 @@ def test_outputs_and_counts(device: Device, inputs: np.ndarray, expected: np.nda
 
 
 @pytest.mark.parametrize("size", [(3, 1500), (12, 12), (31, 50), (300, 7), (1, 1)])
-def test_photo_becomes_the_same_input_on_host_and_device(
+def test_an_image_becomes_the_same_input_on_host_and_device(
     device: Device, host: HostModel, size: tuple[int, int]
 ) -> None:
-    photo = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
-    device.load_photo(photo)
-    assert np.array_equal(device.infer(), host.run(host.resize(photo)[None])[0])
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+    device.load_image(image)
+    assert np.array_equal(device.infer(), host.run(host.resize(image)[None])[0])
 
 
 def frame(number: int, command: str) -> bytes:
@@ -193,7 +194,7 @@ def test_pieces_of_a_batch_in_plain_and_repeated(
     for image in inputs[:3]:
         pixels = (image.astype(int) + 128).astype(np.uint8).tobytes()
         for start in range(0, len(pixels), 48):
-            # Any piece may come twice, the last too, and so may all of them.
+            # Any piece may come twice: the last one, and all of them.
             piece = base64.b64encode(pixels[start : start + 48]).decode()
             commands += [f"batch {start} {piece}"] * (1 + start // 48 % 2)
     plain = "%".join([*commands, "batch 432 ", "db 00", "results", ""])
@@ -210,21 +211,21 @@ def test_pieces_of_a_batch_in_plain_and_repeated(
 
 def test_repeated_frame_is_executed_once(image: Path, inputs: np.ndarray, expected: np.ndarray) -> None:
     pixels = (inputs[0].astype(int) + 128).astype(np.uint8).tobytes()
-    with emulated_line(image) as line:
-        line.write(b"crc on%" + frame(1, "db load 432") * 3)
+    with emulated_link(image) as link:
+        link.write(b"crc on%" + frame(1, "db load 432") * 3)
         for number, start in enumerate(range(0, 432, 48), 2):
-            line.write(frame(number, f"db {pixels[start : start + 48].hex()}") * 2)
-        line.write(frame(50, "infer 1 0"))
-        line.timeout = 10.0
-        while b":m-results-" not in (text := line.read_until(b"\n")):
+            link.write(frame(number, f"db {pixels[start : start + 48].hex()}") * 2)
+        link.write(frame(50, "infer 1 0"))
+        link.timeout = 10.0
+        while b":m-results-" not in (text := link.read_until(b"\n")):
             assert text
         assert f"[{','.join(map(str, expected[0]))}]" in text.decode()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_changes_no_number(image: Path, inputs: np.ndarray, expected: np.ndarray, seed: int) -> None:
-    with emulated_line(image) as line:
-        noisy = NoisyLine(line, rate=3e-4, seed=seed)
+    with emulated_link(image) as link:
+        noisy = NoisyLink(link, rate=3e-4, seed=seed)
         device = Device(noisy, timeout_s=0.15, inference_timeout_s=0.3, attempts=40)  # type: ignore[arg-type]
         clean = []
         for image_, output in zip(inputs, expected, strict=True):
@@ -232,48 +233,56 @@ def test_noise_changes_no_number(image: Path, inputs: np.ndarray, expected: np.n
             assert np.array_equal(found.outputs, output)
             clean.append(found.layers)
         assert noisy.damage > 0
-    with emulated_line(image) as line:
-        device = Device(line)
+    with emulated_link(image) as link:
+        device = Device(link)
         for image_, layers in zip(inputs, clean, strict=True):
             assert device.run(image_).layers == layers
 
 
-def test_hopeless_line_is_an_error(image: Path) -> None:
-    with emulated_line(image) as line, pytest.raises(LineError, match="does not answer"):
-        Device(NoisyLine(line, 0.2, 0), timeout_s=0.02, attempts=3)  # type: ignore[arg-type]
+def test_a_hopeless_link_is_an_error(image: Path) -> None:
+    with emulated_link(image) as link, pytest.raises(LinkError, match=naming("does not reply", "check")):
+        Device(NoisyLink(link, 0.2, 0), timeout_s=0.02, attempts=3)  # type: ignore[arg-type]
 
 
 def test_silent_or_missing_device_is_an_error() -> None:
     with (
-        serial_line("loop://") as line,
-        pytest.raises(LineError, match="does not answer: it said '…%crc on%"),
+        serial_link("loop://") as link,
+        pytest.raises(LinkError, match=naming("loop://", "does not reply", "%crc on%", "check the cable")),
     ):
-        assert not (line.dtr or line.rts), "a board would be held in reset or in its boot loader"
-        Device(line, timeout_s=0.02, attempts=2)
-    with pytest.raises(LineError, match="cannot open the device's line /dev/none"), serial_line("/dev/none"):
+        assert not (link.dtr or link.rts), "a board would be held in reset or in its boot loader"
+        Device(link, timeout_s=0.02, attempts=2)
+    with (
+        pytest.raises(LinkError, match=naming("/dev/none", "cannot open", "check")),
+        serial_link("/dev/none"),
+    ):
         pass
 
 
-def test_emulator_that_ends_is_told(
+def test_an_emulator_that_ends_is_reported(
     image: Path, inputs: np.ndarray, emulators: Callable[[], list[int]]
 ) -> None:
     with (
-        pytest.raises(LineError, match=r"qemu-system-xtensa with .* ended early"),
-        emulated_line(image) as line,
+        pytest.raises(LinkError, match=naming("qemu-system-xtensa", str(image), "ended", "build")),
+        emulated_link(image) as link,
     ):
-        device = Device(line)
+        device = Device(link)
         (process,) = emulators()
         os.kill(process, signal.SIGKILL)
         device.load(inputs[0])
 
 
-def test_emulator_trouble_is_told(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_image_or_a_missing_emulator_is_reported(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "bad.elf").write_text("no ELF file")
     with (
-        pytest.raises(UserError, match=r"bad\.elf is not a device image"),
-        emulated_line(tmp_path / "bad.elf"),
+        pytest.raises(UserError, match=naming("bad.elf", "device image", "build it again")),
+        emulated_link(tmp_path / "bad.elf"),
     ):
         pass
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="qemu-system-misc"), emulated_line(image):
+    with (
+        pytest.raises(UserError, match=naming("qemu-system-xtensa", "install", "qemu-system-misc")),
+        emulated_link(image),
+    ):
         pass

@@ -1,9 +1,10 @@
 """The device application against MLPerf Tiny's runner: its commands, its parsing, its rules.
 
-The runner is not ours to ship, so what it sends and how it reads the replies is written anew here, after
+The runner is not part of this project, so this file repeats its commands and its parsing, after
 https://github.com/mlcommons/tiny at 1afd2c9, benchmark/runner: serial_device.py, device_under_test.py, script.py,
-main.py; the data set's format is datasets.py's. The replies are those of benchmark/api/internally_implemented.cpp
-and reference_submissions/image_classification/submitter_implemented.cpp.
+main.py. The data set's format is that of datasets.py. The expected replies are those of
+benchmark/api/internally_implemented.cpp and
+reference_submissions/image_classification/submitter_implemented.cpp.
 """
 
 import contextlib
@@ -18,22 +19,28 @@ import numpy as np
 import pytest
 import serial
 from checkout import ROOT
+from messages import naming
 from scipy.special import softmax
 
 from paper2board.capture import mlperf
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.link import serial_line
+from paper2board.capture.link import serial_link
 from paper2board.convert.c_code import generate
 from paper2board.convert.engine_sources import APPLICATION, engine_flags, engine_sources
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import FullyConnected, IntegerModel, Pool2D, Reshape, Softmax, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Reshape
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import FullyConnected
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 
 LOGITS = Tensor("logits", (10,), 0.05, 4)
 
 
 def network(*, probabilities: bool) -> IntegerModel:
-    """A network of the image classification's shape, with random weights; its softmax is in it or left out."""
+    """Return a network with the benchmark's input and outputs, random weights, with or without a softmax."""
     random = np.random.default_rng(3)
     tensors = [Tensor("input", (32, 32, 3), 1 / 64, 0), Tensor("pool", (4, 4, 3), 1 / 64, 0)]
     tensors += [Tensor("flat", (48,), 1 / 64, 0), LOGITS, Tensor("softmax", (10,), 1 / 256, -128)]
@@ -47,14 +54,14 @@ def network(*, probabilities: bool) -> IntegerModel:
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
-    """Pictures of coarse noise, which the pooling keeps."""
+    """Images of coarse noise, which survives the pooling."""
     coarse = np.random.default_rng(4).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
 
 
 @pytest.fixture(scope="module")
 def logits(images: np.ndarray) -> np.ndarray:
-    """What the network makes of :func:`images`."""
+    """The network's outputs on :func:`images`."""
     pixels = (images.astype(np.int16) - 128).astype(np.int8)
     return np.asarray(simulate(network(probabilities=False), pixels)).astype(int)
 
@@ -66,40 +73,41 @@ def application(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     generate(network(probabilities=request.param), folder)
     sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), folder / "model.c"]
     sources.append(Path(__file__).parent / "pipe_port.c")
-    command = ["gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *engine_flags()]
-    command += [f"-I{APPLICATION}", f"-I{folder}", *map(str, sources), "-o", str(folder / "application")]
+    command = ["gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command += [*engine_flags(checks=True), f"-I{APPLICATION}", f"-I{folder}"]
+    command += [*map(str, sources), "-o", str(folder / "application")]
     subprocess.run(command, check=True)
     return folder / "application"
 
 
 @contextlib.contextmanager
 def serve(application: Path) -> Iterator[serial.SerialBase]:
-    """Run the application and open its line."""
+    """Run the application and open the link to it."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        serial_line(f"socket://127.0.0.1:{server.getsockname()[1]}") as line,
+        serial_link(f"socket://127.0.0.1:{server.getsockname()[1]}") as link,
     ):
         connection, _ = server.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection, subprocess.Popen([application], stdin=connection, stdout=connection) as running:
             try:
-                yield line
+                yield link
             finally:
                 running.kill()
 
 
 class Runner:
-    """The runner's end of the line."""
+    """The runner's end of the link."""
 
-    def __init__(self, line: serial.SerialBase) -> None:
-        self.line, self.sent = line, b""
+    def __init__(self, link: serial.SerialBase) -> None:
+        self.link, self.sent = link, b""
 
-    def listen(self) -> list[str]:
-        """serial_device.py: lines end with LF, CR and NUL are dropped, empty lines too; m-ready ends a reply."""
-        self.line.timeout = 5.0
+    def read_reply(self) -> list[str]:
+        """serial_device.py: lines end with LF; CR, NUL and empty lines are dropped; m-ready ends a reply."""
+        self.link.timeout = 5.0
         lines: list[str] = []
         while not lines or "m-ready" not in lines[-1]:
-            text = self.line.read_until(b"\n").decode().strip("\n\r\0")
+            text = self.link.read_until(b"\n").decode().strip("\n\r\0")
             assert text or lines, "No response to command"
             lines += [text] if text else []
         return lines
@@ -107,8 +115,8 @@ class Runner:
     def send_command(self, command: str) -> list[str]:
         """serial_device.py: a command ends with the device's delimiter."""
         self.sent += f"{command}%".encode()
-        self.line.write(f"{command}%".encode())
-        return self.listen()
+        self.link.write(f"{command}%".encode())
+        return self.read_reply()
 
     def identify(self) -> dict[str, str]:
         """device_under_test.py, _get_name and _get_profile: the last line that matches counts."""
@@ -140,10 +148,12 @@ class Runner:
         return result
 
 
-def test_the_runner_gets_what_it_asks_for(application: Path, images: np.ndarray, logits: np.ndarray) -> None:
-    with serve(application) as line:
-        runner = Runner(line)
-        runner.listen()
+def test_the_runner_gets_the_replies_that_it_parses(
+    application: Path, images: np.ndarray, logits: np.ndarray
+) -> None:
+    with serve(application) as link:
+        runner = Runner(link)
+        runner.read_reply()
         # Scripts are looked up by model: tests_performance.yaml and its siblings know ic01.
         assert runner.identify()["model"] == "ic01"
         for image, outputs in zip(images, logits, strict=True):
@@ -158,9 +168,9 @@ def test_the_runner_gets_what_it_asks_for(application: Path, images: np.ndarray,
 
 
 def test_replies_are_the_reference_s(application: Path, images: np.ndarray) -> None:
-    with serve(application) as line:
-        runner = Runner(line)
-        start = runner.listen()
+    with serve(application) as link:
+        runner = Runner(link)
+        start = runner.read_reply()
         assert (start[0], start[2:]) == ("m-timestamp-mode-performance", ["m-init-done", "m-ready"])
         assert runner.send_command("db load 3072") == ["m-[Expecting 3072 bytes]", "m-ready"]
         runner.load(images[0].tobytes())
@@ -176,12 +186,12 @@ def test_replies_are_the_reference_s(application: Path, images: np.ndarray) -> N
 
 
 def test_our_commands_do_not_disturb_it(application: Path, images: np.ndarray, logits: np.ndarray) -> None:
-    with serve(application) as line:
-        device = Device(line)
+    with serve(application) as link:
+        device = Device(link)
         outputs = device.run((images[1].astype(np.int16) - 128).astype(np.int8)).outputs
         assert device.profile().model == "small"
-        # That left the line framed: the runner's first command turns it back.
-        runner = Runner(line)
+        # Framing is on now; the runner's first command turns it off.
+        runner = Runner(link)
         assert runner.identify()["model"] == "ic01"
         runner.load(images[0].tobytes())
         before = runner.infer(1, 0)["results"]
@@ -192,29 +202,29 @@ def test_our_commands_do_not_disturb_it(application: Path, images: np.ndarray, l
 
 
 class Recorder:
-    """A line that remembers what was written."""
+    """A link that records the bytes written."""
 
-    def __init__(self, line: serial.SerialBase) -> None:
-        self._line, self.port, self.timeout, self.written = line, line.port, 1.0, b""
+    def __init__(self, link: serial.SerialBase) -> None:
+        self._link, self.port, self.timeout, self.written = link, link.port, 1.0, b""
 
     def write(self, content: bytes) -> None:
         self.written += content
-        self._line.write(content)
+        self._link.write(content)
 
     def read_until(self, expected: bytes) -> bytes:
-        self._line.timeout = self.timeout
-        return self._line.read_until(expected)
+        self._link.timeout = self.timeout
+        return self._link.read_until(expected)
 
 
 def test_we_send_what_the_runner_sends(application: Path, images: np.ndarray) -> None:
-    with serve(application) as line:
-        runner = Runner(line)
-        runner.listen()
+    with serve(application) as link:
+        runner = Runner(link)
+        runner.read_reply()
         runner.identify()
         runner.load(images[0].tobytes())
         expected = runner.infer(3, 2)
-    with serve(application) as line:
-        recorder = Recorder(line)
+    with serve(application) as link:
+        recorder = Recorder(link)
         device = mlperf.DeviceUnderTest(recorder)  # type: ignore[arg-type]
         device.load(images[0].tobytes())
         inference = device.infer(3, 2)
@@ -225,8 +235,8 @@ def test_we_send_what_the_runner_sends(application: Path, images: np.ndarray) ->
 
 def test_accuracy_run(application: Path, images: np.ndarray, logits: np.ndarray) -> None:
     labels = np.arange(20) % 10
-    with serve(application) as line:
-        found = mlperf.accuracy(mlperf.DeviceUnderTest(line), [i.tobytes() for i in images], labels)
+    with serve(application) as link:
+        found = mlperf.accuracy(mlperf.DeviceUnderTest(link), [i.tobytes() for i in images], labels)
     assert found.top1 == 100 * np.mean(logits.argmax(1) == labels)
     probabilities = softmax(LOGITS.scale * logits, axis=1)
     assert found.auc == pytest.approx(mlperf.score(probabilities, labels).auc, abs=0.02)
@@ -246,12 +256,12 @@ def test_area_is_the_share_of_pairs_in_order(classes: int) -> None:
     found = mlperf.score(scores, labels)
     assert found.auc == pytest.approx(np.mean(areas), abs=1e-12)
     assert found.top1 == 100 * np.mean(scores.argmax(1) == labels)
-    with pytest.raises(UserError, match=f"not of all {classes} classes"):
+    with pytest.raises(UserError, match=naming(f"{classes} classes", "each")):
         mlperf.score(scores, labels * 0)
 
 
 class Clock:
-    """A device that does nothing but tell time: an inference takes ``microseconds`` of the input's first byte."""
+    """A device that only counts time: an inference takes ``microseconds[first byte of the input]``."""
 
     port = "clock"
 
@@ -282,7 +292,7 @@ class Clock:
 
 
 def test_performance_is_the_median_of_five_windows_of_ten_seconds() -> None:
-    # The counter of microseconds wraps in the first window; the third input is quicker than the others.
+    # The counter of microseconds wraps in the first window. The third input is quicker than the others.
     clock = Clock({0: 250_000, 1: 251_000, 2: 210_000, 3: 252_000, 4: 253_000}, now=(1 << 32) - 1_000_000)
     device = mlperf.DeviceUnderTest(clock)  # type: ignore[arg-type]
     run = mlperf.performance(device, [bytes([i, 7]) for i in range(6)])
@@ -290,7 +300,7 @@ def test_performance_is_the_median_of_five_windows_of_ten_seconds() -> None:
     assert clock.inferences == [10, 41, 41, 41, 49, 49, 49]
     assert all(window.seconds >= 10 for window in run.windows)
     assert run.throughput == pytest.approx(1 / 0.251)
-    with pytest.raises(UserError, match="takes 5 inputs, not 4"):
+    with pytest.raises(UserError, match=naming("5 inputs", "not 4", "give more")):
         mlperf.performance(device, [b"x"] * 4)
 
 
@@ -300,15 +310,15 @@ def test_ten_inferences_at_least() -> None:
     assert [window.inferences for window in run.windows] == [10] * 5
 
 
-def test_trouble_is_told(application: Path) -> None:
-    with serve(application) as line:
-        device = mlperf.DeviceUnderTest(line)
-        with pytest.raises(DeviceError, match=r"refused 'db load 5'.*The input takes 3072 bytes"):
+def test_refusals_and_silence_are_reported(application: Path) -> None:
+    with serve(application) as link:
+        device = mlperf.DeviceUnderTest(link)
+        with pytest.raises(DeviceError, match=naming("'db load 5'", "3072 bytes")):
             device.load(b"12345")
-        with pytest.raises(DeviceError, match=r"refused 'infer 1 0'.*No complete input"):
+        with pytest.raises(DeviceError, match=naming("'infer 1 0'", "No complete input")):
             device.infer(1)
-    with serial_line("loop://") as line, pytest.raises(DeviceError, match="silent"):
-        mlperf.DeviceUnderTest(line, timeout_s=0.02)
+    with serial_link("loop://") as link, pytest.raises(DeviceError, match=naming("loop://", "check cable")):
+        mlperf.DeviceUnderTest(link, timeout_s=0.02)
 
 
 def test_dataset_is_the_runner_s(tmp_path: Path, images: np.ndarray) -> None:
@@ -343,25 +353,25 @@ def document() -> list[tuple[str, list[str]]]:
 
 
 def without_numbers(reply: list[str]) -> list[str]:
-    """Return what does not depend on network, time and build."""
+    """Return the parts of a reply that do not depend on network, time and build."""
     kept = [text for text in reply if not text.startswith("m-layer-")]
     kept = [re.sub(r"^m-network-.*|[0-9a-f]{64}", "…", text) for text in kept]
     return [text if text.startswith("~") else re.sub(r"-?\d+(\.\d+)?", "N", text) for text in kept]
 
 
-def test_the_document_shows_what_the_device_answers(application: Path) -> None:
+def test_the_document_shows_the_device_s_replies(application: Path) -> None:
     commands = document()
     assert len(commands) > 15
-    with serve(application) as line:
-        runner = Runner(line)
-        runner.listen()
+    with serve(application) as link:
+        runner = Runner(link)
+        runner.read_reply()
         for command, reply in commands:
             if "more …" in reply[-1]:
                 for _ in range(int(re.findall(r"\d+", reply.pop())[0])):
                     runner.send_command(command.rstrip("%"))
             if reply[-1] == "~e-[Damaged frame]":
-                line.write(command.encode())
-                assert line.read_until(b"\n").decode().strip() == reply[0]
+                link.write(command.encode())
+                assert link.read_until(b"\n").decode().strip() == reply[0]
                 continue
             assert without_numbers(runner.send_command(command.rstrip("%"))) == without_numbers(reply), (
                 command
@@ -374,8 +384,8 @@ def test_the_command_prints_both_runs(
     pixels = (images.astype(np.int16) - 128).astype(np.int8)
     labels = np.arange(len(images)) % 10
     monkeypatch.setattr(mlperf, "WINDOW_S", 0.001)
-    with serve(application) as line:
-        said = mlperf.benchmark(line, pixels, labels)
-    first, second = said.splitlines()
+    with serve(application) as link:
+        printed = mlperf.benchmark(link, pixels, labels)
+    first, second = printed.splitlines()
     assert re.fullmatch(r"paper2board, ic01: [0-9.]+ inferences/s, median of 5 windows", first)
     assert re.fullmatch(r"top-1 [0-9.]+ %, area under the ROC curve 0\.\d{3}, 20 images", second)

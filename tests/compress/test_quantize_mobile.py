@@ -11,7 +11,8 @@ from paper2board.compress.quantize import INPUT, Observer, to_integer_model
 from paper2board.convert.tflite import Route, export
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.evaluate import tflite_micro as reference
-from paper2board.model.integer_model import Concatenation, DepthwiseConv2D
+from paper2board.model.operators.moving import Concatenation
+from paper2board.model.operators.weighted import DepthwiseConv2D
 from paper2board.model.simulate import activations, simulate
 from paper2board.networks.inference import predict
 from paper2board.networks.network import Network, folded

@@ -11,23 +11,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
-from paper2board.convert.c_code import MAX_STEPS, engine, generate
+from paper2board.boards.backends import Backend
+from paper2board.convert.c_code import generate
 from paper2board.convert.compression import compress_input, weight_compression
+from paper2board.convert.engine import MAX_STEPS, plan_engine
 from paper2board.convert.engine_sources import engine_flags, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.manifest import Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest
-from paper2board.model.integer_model import (
-    Add,
-    Conv2D,
-    FullyConnected,
-    IntegerModel,
-    Pool2D,
-    Reshape,
-    Tensor,
-    write,
-)
+from paper2board.model.file import write
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Reshape
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D, FullyConnected
+from paper2board.model.tensor import Tensor
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -168,7 +166,7 @@ def test_names_cannot_break_the_c(tmp_path: Path) -> None:
         '#include <stdio.h>\n#include "model.h"\n'
         'int main(void) { printf("%s|%s|%s", P2B_MODEL_NAME, P2B_CLASSES, p2b_model.layer_names[0]); return 0; }\n'
     )
-    command = ["gcc", *engine_flags(), "-Werror", f"-I{tmp_path}"]
+    command = ["gcc", *engine_flags(checks=True), "-Werror", f"-I{tmp_path}"]
     sources = [tmp_path / "main.c", tmp_path / "model.c", *engine_sources(mac16=False)]
     subprocess.run([*command, *map(str, sources), "-o", str(tmp_path / "main")], check=True)
     output = subprocess.run([str(tmp_path / "main")], capture_output=True, check=True).stdout.decode()
@@ -198,7 +196,7 @@ def test_more_layers_than_the_schedule_can_name_are_refused(tmp_path: Path) -> N
     adds = tuple(Add(f"add{i}", (i, i), i + 1) for i in range(MAX_STEPS))
     with pytest.raises(UserError, match=f"has 256 layers, the engine takes {MAX_STEPS - 1}"):
         generate(IntegerModel("x", tensors, adds, 0, MAX_STEPS), tmp_path)
-    largest = engine(IntegerModel("x", tensors, adds[:-1], 0, MAX_STEPS - 1), streaming=False)
+    largest = plan_engine(IntegerModel("x", tensors, adds[:-1], 0, MAX_STEPS - 1), streaming=False)
     assert len(largest.steps) == MAX_STEPS
 
 
@@ -226,22 +224,22 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str | None)
 def test_manifest_places_what_the_plan_places(
     tmp_path_factory: pytest.TempPathFactory, model: IntegerModel, backend: str, streaming: bool
 ) -> None:
-    ready = engine(model, backend, streaming=streaming)
+    engine = plan_engine(model, backend, streaming=streaming)
     manifest = generate(model, tmp_path_factory.mktemp("c"), backend, streaming=streaming)
-    assert manifest.arena_bytes == ready.plan.bytes
+    assert manifest.arena_bytes == engine.plan.bytes
     assert (manifest.activation_bytes, manifest.scratch_bytes) == (
-        ready.plan.activation_bytes,
-        ready.plan.scratch_bytes,
+        engine.plan.activation_bytes,
+        engine.plan.scratch_bytes,
     )
     placed = {place.name: place for place in manifest.places if place.of_rows}
-    assert set(placed) == {model.tensors[tensor].name for tensor in ready.plan.tensors}
-    for tensor, item in ready.plan.tensors.items():
+    assert set(placed) == {model.tensors[tensor].name for tensor in engine.plan.tensors}
+    for tensor, item in engine.plan.tensors.items():
         place = placed[model.tensors[tensor].name]
         assert (place.offset, place.bytes, place.rows) == (item.offset, item.bytes, item.capacity)
         assert (place.first, place.last) == (item.first, item.last)
         assert place.bytes * place.of_rows == place.rows * model.tensors[tensor].size
-    assert len(manifest.places) == len(ready.plan.items)
-    assert len(manifest.segments) == len(ready.plan.segment_bounds) - 1
+    assert len(manifest.places) == len(engine.plan.items)
+    assert len(manifest.segments) == len(engine.plan.segment_bounds) - 1
 
 
 def test_layer_by_layer_needs_the_largest_neighbours(tmp_path: Path) -> None:

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from strategies import integer_models
 
 from paper2board.convert import memory_plan
+from paper2board.convert.lowering import lower, storage
 from paper2board.convert.memory_plan import ALIGNMENT, KernelMemory, MemoryPlan, plan
-from paper2board.convert.steps import Step, lower, row_bytes, rows, storage
-from paper2board.model.integer_model import Add, Conv2D, IntegerModel, Op, Tensor
+from paper2board.convert.steps import Step, row_bytes, rows
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.weighted import Conv2D
+from paper2board.model.tensor import Tensor
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 GARBAGE = -2
@@ -151,7 +156,7 @@ def test_streaming_never_needs_more(case: Case) -> None:
 
 @given(case=cases())
 @settings(SLOW, max_examples=100)
-def test_borders_are_the_best_of_all(case: Case) -> None:
+def test_bounds_are_the_best_of_all(case: Case) -> None:
     """Against every way to cut up to seven steps."""
     count = min(len(case.steps), 7)
     flow = memory_plan._Flow(case.model, case.steps[:count], case.work[:count])
@@ -170,7 +175,7 @@ def test_borders_are_the_best_of_all(case: Case) -> None:
 
     inner = range(1, count)
     every = [cut for size in range(count) for cut in combinations(inner, size)]
-    assert peak(memory_plan._best_borders(flow)) == min(peak((0, *cut, count)) for cut in every)
+    assert peak(memory_plan._best_bounds(flow)) == min(peak((0, *cut, count)) for cut in every)
 
 
 @given(case=cases())

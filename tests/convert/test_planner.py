@@ -10,15 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import load_board
-from paper2board.convert.c_code import Engine, assemble, write_engine
+from paper2board.convert.c_code import write_engine
 from paper2board.convert.c_layers import weighted_layer
-from paper2board.convert.kernels.catalogue import Backend
+from paper2board.convert.engine import Engine, assemble
 from paper2board.convert.kernels.cost import features, instructions
+from paper2board.convert.lowering import lower
 from paper2board.convert.planner import Limits, board_limits, choose
-from paper2board.convert.steps import lower
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import Conv2D, IntegerModel, Op, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.weighted import Conv2D
+from paper2board.model.tensor import Tensor
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 AMPLE = Limits(1 << 20, 1 << 22)
@@ -39,18 +43,18 @@ def convolutions(*channels: int, size: int = 16) -> IntegerModel:
     return IntegerModel("convolutions", tuple(tensors), tuple(ops), 0, len(ops))
 
 
-def kernels(ready: Engine) -> list[str]:
-    return [packed.function for packed in ready.packed if packed]
+def kernels(engine: Engine) -> list[str]:
+    return [packed.function for packed in engine.packed if packed]
 
 
-def cost(ready: Engine) -> float:
-    layers = [weighted_layer(ready.model, step) for step in ready.steps]
-    pairs = zip(layers, ready.packed, strict=True)
+def cost(engine: Engine) -> float:
+    layers = [weighted_layer(engine.model, step) for step in engine.steps]
+    pairs = zip(layers, engine.packed, strict=True)
     return sum(instructions(packed.function, features(layer, packed)) for layer, packed in pairs if packed)
 
 
-def flash(ready: Engine, folder: Path) -> int:
-    return write_engine(ready, folder).weight_flash_bytes
+def flash(engine: Engine, folder: Path) -> int:
+    return write_engine(engine, folder).weight_flash_bytes
 
 
 # --- limits -------------------------------------------------------------------------------------------
@@ -74,7 +78,7 @@ def test_the_choice_fits_or_a_layer_is_named(
     ample = choose(model, backend, AMPLE)
     limits = Limits(int(ample.plan.bytes * sram), int(flash(ample, folder) * flash_share))
     try:
-        ready = choose(model, backend, limits)
+        engine = choose(model, backend, limits)
     except UserError as error:
         assert sram < 1 or flash_share < 1
         assert "\n" not in str(error)
@@ -83,26 +87,26 @@ def test_the_choice_fits_or_a_layer_is_named(
         needed, limit = re.search(r"(\d+) bytes of \w+, the limit is (\d+)", str(error)).groups()
         assert int(needed) > int(limit)
     else:
-        assert ready.plan.bytes <= limits.sram_bytes
-        assert flash(ready, folder) <= limits.flash_bytes
-        assert cost(ready) >= cost(ample) * (1 - 1e-9)
+        assert engine.plan.bytes <= limits.sram_bytes
+        assert flash(engine, folder) <= limits.flash_bytes
+        assert cost(engine) >= cost(ample) * (1 - 1e-9)
 
 
 def test_with_room_every_layer_has_its_cheapest_kernel() -> None:
     model = convolutions(3, 16, 32)
-    ready = choose(model, Backend.WINOGRAD_MAC16, AMPLE)
-    assert ready.streaming
-    assert kernels(ready)[1] == "p2b_conv2d_winograd_mac16"
+    engine = choose(model, Backend.WINOGRAD_MAC16, AMPLE)
+    assert engine.streaming
+    assert kernels(engine)[1] == "p2b_conv2d_winograd_mac16"
     for backend in (Backend.MAC16, Backend.PORTABLE, Backend.PAPER):
-        assert cost(ready) < cost(choose(model, backend, AMPLE))
+        assert cost(engine) < cost(choose(model, backend, AMPLE))
 
 
 @pytest.mark.parametrize("backend", list(Backend))
 def test_equal_costs_take_the_plan_with_less_memory(backend: Backend) -> None:
-    ready = choose(convolutions(8, 8, 8, size=32), backend, AMPLE)
-    assert ready.streaming
-    whole = assemble(ready.model, backend, ready.steps, ready.packed, streaming=False)
-    assert ready.plan.bytes < whole.plan.bytes
+    engine = choose(convolutions(8, 8, 8, size=32), backend, AMPLE)
+    assert engine.streaming
+    whole = assemble(engine.model, backend, engine.steps, engine.packed, streaming=False)
+    assert engine.plan.bytes < whole.plan.bytes
 
 
 def test_a_board_gives_its_data_sram_and_its_flash() -> None:
@@ -122,10 +126,10 @@ def test_short_flash_takes_the_larger_weights_back(tmp_path: Path) -> None:
     seen = [kernels(ample)]
     for share in (0.9, 0.6, 0.4):
         limits = Limits(AMPLE.sram_bytes, int(needed * share))
-        ready = choose(model, Backend.WINOGRAD_MAC16, limits)
-        assert flash(ready, tmp_path) <= limits.flash_bytes
-        assert cost(ready) > cost(ample)
-        seen.append(kernels(ready))
+        engine = choose(model, Backend.WINOGRAD_MAC16, limits)
+        assert flash(engine, tmp_path) <= limits.flash_bytes
+        assert cost(engine) > cost(ample)
+        seen.append(kernels(engine))
     winograd = [names.count("p2b_conv2d_winograd_mac16") for names in seen]
     assert winograd == sorted(winograd, reverse=True)
     assert winograd[1] > 0  # not all at once
@@ -137,9 +141,9 @@ def test_short_sram_takes_the_working_memory_back() -> None:
     assert kernels(ample) == ["p2b_conv2d_winograd_portable"]
     direct = choose(model, Backend.PORTABLE, AMPLE)
     assert direct.plan.bytes < ample.plan.bytes
-    ready = choose(model, Backend.WINOGRAD_PORTABLE, Limits(ample.plan.bytes - 1, AMPLE.flash_bytes))
-    assert kernels(ready) == ["p2b_conv2d_portable"]
-    assert ready.plan.bytes == direct.plan.bytes
+    engine = choose(model, Backend.WINOGRAD_PORTABLE, Limits(ample.plan.bytes - 1, AMPLE.flash_bytes))
+    assert kernels(engine) == ["p2b_conv2d_portable"]
+    assert engine.plan.bytes == direct.plan.bytes
 
 
 def test_equal_layers_give_their_working_memory_back_together() -> None:
@@ -149,8 +153,8 @@ def test_equal_layers_give_their_working_memory_back_together() -> None:
     direct = choose(model, Backend.MAC16, AMPLE)
     assert kernels(ample) == ["p2b_conv2d_winograd_mac16"] * 3
     assert direct.plan.bytes < ample.plan.bytes
-    ready = choose(model, Backend.WINOGRAD_MAC16, Limits(direct.plan.bytes, AMPLE.flash_bytes))
-    assert ready.plan.bytes <= direct.plan.bytes
+    engine = choose(model, Backend.WINOGRAD_MAC16, Limits(direct.plan.bytes, AMPLE.flash_bytes))
+    assert engine.plan.bytes <= direct.plan.bytes
 
 
 # --- refusal ------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paper2board.convert.engine_sources import ENGINE, WARNINGS, engine_flags
 from paper2board.convert.kernels.requantization import LIMIT, Mode, channels
-from paper2board.model.simulate import multiply_by_quantized_multiplier
+from paper2board.model.fixed_point import multiply_by_quantized_multiplier
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 MAIN = """

@@ -9,27 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
-from paper2board.convert.steps import Step, lower, output_range, row_bytes, rows, storage
-from paper2board.model.integer_model import (
-    Activated,
-    Activation,
-    Add,
-    Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Op,
-    Pad,
-    Padding,
-    Pool2D,
-    Reshape,
-    Tensor,
-    activation_range,
-    kernel_size,
-    pad_before,
-)
+from paper2board.convert.lowering import lower, storage
+from paper2board.convert.operators.window import window_pad
+from paper2board.convert.steps import Step, output_range, row_bytes, rows
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.operator import Activated, Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import Activation, Padding, Tensor, activation_range, pad_before
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 CONVOLUTIONS = (Conv2D, DepthwiseConv2D)
@@ -45,8 +35,8 @@ def read_positions(model: IntegerModel, op: Op, source: int, positions: set[int]
     shape = model.tensors[op.inputs[source]].shape
     size = shape[axis] if len(shape) == 3 else 1
     if isinstance(op, Conv2D | DepthwiseConv2D | Pool2D):
-        before, _ = pad_before(size, kernel_size(op)[axis], op.stride[axis], op.padding)
-        found = {p * op.stride[axis] - before + k for p in positions for k in range(kernel_size(op)[axis])}
+        before, _ = pad_before(size, op.window[axis], op.stride[axis], op.padding)
+        found = {p * op.stride[axis] - before + k for p in positions for k in range(op.window[axis])}
     elif isinstance(op, Pad):
         found = {p - op.paddings[axis][0] for p in positions}
     elif isinstance(op, Concatenation) and op.axis == axis and len(shape) == 3:
@@ -98,7 +88,7 @@ def may_become_padding(model: IntegerModel, pad: Op) -> bool:
         return False
     reader = followers[0]
     last = [size - 1 for size in model.tensors[reader.output].shape]
-    reached = [last[axis] * reader.stride[axis] + kernel_size(reader)[axis] for axis in (0, 1)]
+    reached = [last[axis] * reader.stride[axis] + reader.window[axis] for axis in (0, 1)]
     # All rows and columns that the convolution reads would otherwise be padding.
     return all(pad.paddings[axis][0] < reached[axis] for axis in (0, 1))
 
@@ -174,7 +164,7 @@ def test_padding_convolution_and_pooling_are_one_step() -> None:
     # Four input rows for one pooled row, two further each time; the first lies above the image.
     (operand,) = step.operands
     assert (operand.tensor, operand.height, operand.stride, operand.pad) == (0, 4, 2, 1)
-    assert (step.window_pad, step.output) == ((1, 1), 3)
+    assert (window_pad(PLAIN, step), step.output) == ((1, 1), 3)
     assert [step.name for step in lower(PLAIN, fuse=False)] == ["input", "pad", "conv", "pool"]
 
 
@@ -283,11 +273,11 @@ def test_window_padding_is_where_the_first_window_begins(model: IntegerModel, fu
         if not isinstance(step.op, Conv2D | DepthwiseConv2D | Pool2D):
             continue
         source = model.tensors[step.operands[0].tensor].shape
-        without_pooling = replace(step, fused=tuple(op for op in step.fused if op is not step.pool))
+        without_pooling = replace(step, pool=None)
         for axis in (0, 1):
             for position in range(model.tensors[step.op.output].shape[axis]):
-                start = position * step.op.stride[axis] - step.window_pad[axis]
-                seen = range(start, start + kernel_size(step.op)[axis])
+                start = position * step.op.stride[axis] - window_pad(model, step)[axis]
+                seen = range(start, start + step.op.window[axis])
                 inside = set(seen) & set(range(source[axis]))
                 assert needed(model, without_pooling, 0, position, axis) == inside
 

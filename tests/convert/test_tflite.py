@@ -17,17 +17,13 @@ from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.evaluate import tflite_micro as reference
-from paper2board.model.integer_model import (
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    IntegerModel,
-    Mean,
-    Pad,
-    Softmax,
-    Tensor,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Pad
+from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 
 
 def with_op(model: IntegerModel, index: int, **changes) -> IntegerModel:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paper2board.acquire.dataset import read_dataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.boards.board import load_platform
 from paper2board.core.configuration import load_yaml, parse_yaml, read_yaml
 from paper2board.core.errors import UserError

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from instruments import keep, record
 
-from paper2board.boards.board import Detector, Figure, load_board
+from paper2board.boards.board import Detector, load_board
+from paper2board.boards.figures import Figure
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind
 from paper2board.energy.trace_metrics import trace_metrics

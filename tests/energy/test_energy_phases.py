@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from instruments import SUPPLY_V, record
 
-from paper2board.boards.board import Detector, Figure, load_board
+from paper2board.boards.board import Detector, load_board
+from paper2board.boards.figures import Figure
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.energy.metrics import energy_metrics

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from paper2board.boards.board import Board, Fraction, load_board
+from paper2board.boards.board import Board, load_board
 from paper2board.boards.chemistry import Chemistry
+from paper2board.boards.figures import Fraction
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.energy import battery
 from paper2board.energy.metrics import energy_metrics

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from instruments import FORMATS, SUPPLY_V, record
 
-from paper2board.boards.board import Board, Figure, load_board
+from paper2board.boards.board import Board, load_board
+from paper2board.boards.figures import Figure
 from paper2board.core.evidence import Evidence, Kind, read_metrics, write_metrics
 from paper2board.core.files import digest
 from paper2board.traces.columns import MeasuredTrace, TraceColumns

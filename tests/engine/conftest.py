@@ -12,5 +12,5 @@ def engine_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that :func:`kernel_library` was given for every target."""
     folder = tmp_path_factory.mktemp("libraries")
     for target in Target:
-        kernel_library(target, folder)
+        kernel_library(target, folder, checks=True)
     return folder

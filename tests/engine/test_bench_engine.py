@@ -11,10 +11,10 @@ import pytest
 
 from paper2board.bench import engine
 from paper2board.bench.networks import NETWORKS
+from paper2board.boards.backends import Backend
 from paper2board.boards.board import load_board
 from paper2board.convert.engine_sources import ENGINE
 from paper2board.convert.kernels import cost
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.convert.kernels.cost import Features
 from paper2board.core.errors import UserError
 

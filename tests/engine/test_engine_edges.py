@@ -8,16 +8,13 @@ import pytest
 from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
 from paper2board.firmware.runner import Target, run
-from paper2board.model.integer_model import (
-    Conv2D,
-    DepthwiseConv2D,
-    IntegerModel,
-    Op,
-    Pad,
-    Pool2D,
-    Tensor,
-)
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Pad
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 
 SCALE = np.full(1, 0.01, np.float32)
 

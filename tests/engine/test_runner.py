@@ -111,7 +111,7 @@ def test_a_hang_names_its_network(
 ) -> None:
     monkeypatch.setattr(runner, "TIMEOUT_S", 2.0)
     network = write(tmp_path / "a", fault="for (volatile int i = 0; i < 1;) ;")
-    with pytest.raises(RunError, match="no end after 2 s") as info:
+    with pytest.raises(RunError, match="still running after 2 s") as info:
         run([(network, random_inputs(1))], target, library, tmp_path / "build")
     assert info.value.network == network
 
@@ -127,6 +127,14 @@ def test_large_batches_are_split(target: Target, library: Path, tmp_path: Path) 
         with pytest.raises(RunError, match="does not fit the emulator's memory") as info:
             run([(network, inputs)], target, library, tmp_path / "build")
         assert info.value.network == network
+
+
+def test_a_call_after_a_tensor_s_last_row_is_named(target: Target, library: Path, tmp_path: Path) -> None:
+    network = write(tmp_path / "a")
+    text = (network / "model.c").read_text()
+    (network / "model.c").write_text(text.replace("0, 1, 2};", "0, 1, 2, 2};"))
+    with pytest.raises(RunError, match=r"p2b_engine\.c:\d+: rows >= 1 && rows <= model->tensors"):
+        run([(network, random_inputs(1))], target, library, tmp_path / "build")
 
 
 def test_the_sanitizer_sees_a_row_too_far(engine_libraries: Path, tmp_path: Path) -> None:

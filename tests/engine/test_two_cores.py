@@ -11,7 +11,8 @@ import pytest
 from checkout import ROOT
 
 from paper2board.bench.random_networks import random_inputs, random_network
-from paper2board.convert.c_code import engine, write_engine
+from paper2board.convert.c_code import write_engine
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.engine_sources import WARNINGS, engine_flags, engine_sources
 from paper2board.convert.two_cores import schedule_for_two_cores
 from paper2board.firmware.idf import PROJECT
@@ -45,9 +46,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
             model = random_network(seed)
             inputs = random_inputs(model, INPUTS, seed)
             for backend in BACKENDS:
-                streaming = engine(model, backend)
+                streaming = plan_engine(model, backend)
                 plans = {
-                    "layers": engine(model, backend, streaming=False),
+                    "layers": plan_engine(model, backend, streaming=False),
                     "streaming": streaming,
                     "pairs": schedule_for_two_cores(streaming),
                 }
@@ -65,7 +66,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 
 def compiled(cases: list[Case], sanitizer: str, folder: Path) -> Path:
     """The cases as one program."""
-    flags = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread", *engine_flags()]
+    flags = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread"]
+    flags += engine_flags(checks=True)
     declarations = "".join(
         f"extern const p2b_model_t p2b_model_{i};\n"
         f"static int8_t input_{i}[] = {{{','.join(map(str, case.inputs.ravel().tolist()))}}};\n"

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from messages import naming
 
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind
 from paper2board.core.files import digest
 from paper2board.evaluate.arena import arena_metrics, needs
-from paper2board.model.integer_model import Conv2D, DepthwiseConv2D, IntegerModel, Op, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D
+from paper2board.model.tensor import Tensor
 
 INPUT = 120 * 160 * 3
 LARGEST_PAIR = 60 * 80 * 16 + 30 * 40 * 16
@@ -75,5 +79,5 @@ def test_the_book_says_what_was_measured_and_on_what(path: Path) -> None:
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "no.tflite"
     path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"no\.tflite"):
+    with pytest.raises(UserError, match=naming("no.tflite")):
         needs(path)

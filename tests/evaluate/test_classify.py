@@ -1,16 +1,19 @@
-"""A photo in, the most probable classes out."""
+"""An image in, the most probable classes out."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from messages import naming
 from PIL import Image
 
 from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
-from paper2board.evaluate.classify import classify_photo
+from paper2board.evaluate.classify import classify_image
 from paper2board.firmware.host import build_host
-from paper2board.model.integer_model import FullyConnected, IntegerModel, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import FullyConnected
+from paper2board.model.tensor import Tensor
 
 
 def build(folder: Path, channels: int = 3) -> Path:
@@ -31,17 +34,17 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_top_classes_with_their_probabilities(library: Path, tmp_path: Path) -> None:
     """Channels 20, 40 and 10 steps above 128 are logits 2, 4 and 1."""
-    Image.new("RGB", (30, 20), (148, 168, 138)).save(tmp_path / "photo.png")
-    best = classify_photo(tmp_path / "photo.png", library)
+    Image.new("RGB", (30, 20), (148, 168, 138)).save(tmp_path / "image.png")
+    best = classify_image(tmp_path / "image.png", library)
     assert [name for name, _ in best] == ["green", "red", "blue"]
     expected = np.exp([4.0, 2.0, 1.0])
     np.testing.assert_allclose([probability for _, probability in best], expected / expected.sum())
-    assert classify_photo(tmp_path / "photo.png", library, top=1) == best[:1]
+    assert classify_image(tmp_path / "image.png", library, top=1) == best[:1]
 
 
-def test_no_photo_or_no_rgb_library_is_one_sentence(library: Path, tmp_path: Path) -> None:
+def test_no_image_or_no_rgb_library_is_one_sentence(library: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
-    with pytest.raises(UserError, match=r"text\.jpg"):
-        classify_photo(tmp_path / "text.jpg", library)
-    with pytest.raises(UserError, match="not RGB photos"):
-        classify_photo(tmp_path / "text.jpg", build(tmp_path, channels=2))
+    with pytest.raises(UserError, match=naming("text.jpg")):
+        classify_image(tmp_path / "text.jpg", library)
+    with pytest.raises(UserError, match=naming("libhost.so", "RGB", "another model")):
+        classify_image(tmp_path / "text.jpg", build(tmp_path, channels=2))

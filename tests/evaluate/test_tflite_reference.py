@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from messages import naming
 from strategies import inputs_for
 from tflite_models import edited, residual_model
 
@@ -64,7 +65,7 @@ def test_wrong_inputs_are_our_defect(wrong):
 def test_damaged_file_never_reaches_the_interpreter(tmp_path):
     path = tmp_path / "half.tflite"
     path.write_bytes(CONTENT[: len(CONTENT) // 2])
-    with pytest.raises(UserError, match=r"half\.tflite"):
+    with pytest.raises(UserError, match=naming("half.tflite")):
         reference.run(path, inputs_for(MODEL, 1))
 
 
@@ -80,6 +81,6 @@ def test_what_the_interpreter_refuses_is_one_sentence():
     assert whole.count(vector) == 1
     damaged = whole.replace(vector, bytes([255, 255, 255, 127, 4, 3, 2, 1]))
     read_tflite(damaged)
-    with pytest.raises(UserError, match="TFLite Micro refuses it") as caught:
+    with pytest.raises(UserError, match=naming("TFLite Micro", "convert the network again")) as caught:
         reference.run(damaged, inputs_for(MODEL, 2))
     assert "\n" not in str(caught.value)

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from checkout import ROOT
+from messages import naming
 from statsmodels.stats.proportion import proportion_confint
 
+from paper2board.acquire.examples import Examples
 from paper2board.core.errors import UserError
 from paper2board.evaluate import verify_device as module
 from paper2board.evaluate.logits import write_logits
@@ -23,24 +25,34 @@ def subject(
     monkeypatch.setattr(module, "_BLOCK", 7)
     labels = np.tile(np.append(expected.argmax(1)[:-1], -1), 3)
     labels[0] = (labels[0] + 1) % 10
-    return Subject(image, "lx106", np.concatenate([inputs] * 3), np.concatenate([expected] * 3), labels)
+    examples = Examples(np.zeros((len(labels), 12, 12, 3), np.uint8), labels, None, "a test")
+    return Subject(
+        image,
+        "lx106",
+        np.concatenate([inputs] * 3),
+        np.concatenate([expected] * 3),
+        "classification",
+        examples,
+    )
 
 
 def test_every_image_is_compared_and_judged(subject: Subject, tmp_path: Path) -> None:
-    told: list[int] = []
-    found = verify(subject, tmp_path, told.append, emulators=2)
+    done: list[int] = []
+    found = verify(subject, tmp_path, done.append, emulators=2)
     low, high = proportion_confint(20, 21, method="wilson")
-    assert found.accuracy == pytest.approx((100 * 20 / 21, pytest.approx((100 * low, 100 * high))))
-    assert (found.images, found.differing, sum(told)) == (24, (), 24)
+    accuracy = found.scores["accuracy"]
+    assert accuracy.value == pytest.approx(100 * 20 / 21)
+    assert accuracy.interval == pytest.approx((100 * low, 100 * high))
+    assert (found.images, found.differing, sum(done)) == (24, (), 24)
     assert str(found).startswith("accuracy 95.24 % (Wilson 95 %: 77.33 to 99.15); 0 of 24 images differ")
     other = subject.logits.copy()
     other[[9, 20], 3] += 1
-    found = verify(replace(subject, logits=other, labels=None), tmp_path)
-    assert (found.differing, found.accuracy) == ((9, 20), None)
+    found = verify(replace(subject, logits=other, task="centroids"), tmp_path)
+    assert (found.differing, found.scores) == ((9, 20), {})
     assert str(found) == "2 of 24 images differ from the integer model, the first is image 9"
 
 
-def test_what_is_there_is_not_run_again(
+def test_finished_blocks_are_not_run_again(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = verify(subject, tmp_path)
@@ -50,11 +62,11 @@ def test_what_is_there_is_not_run_again(
     swapped = replace(subject, inputs=changed)
     assert verify(swapped, tmp_path).differing == (7, 8)
     assert verify(subject, tmp_path) == first
-    monkeypatch.setattr(module, "emulated_line", None)
+    monkeypatch.setattr(module, "emulated_link", None)
     assert verify(subject, tmp_path) == first
 
 
-def test_one_that_fails_stops_all(subject: Subject, tmp_path: Path) -> None:
+def test_one_failing_emulator_stops_all(subject: Subject, tmp_path: Path) -> None:
     def stop(more: int) -> None:
         if more:
             raise KeyboardInterrupt
@@ -67,7 +79,7 @@ def test_one_that_fails_stops_all(subject: Subject, tmp_path: Path) -> None:
         assert len(partial.read_bytes().splitlines()) <= 2
 
 
-def test_the_command_tells_the_outcome(
+def test_the_command_prints_the_outcome(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = tmp_path / "winograd.elf"
@@ -88,11 +100,11 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
     name = "esp32-wroom-cifar10"
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"device/winograd\.elf does not exist: run `make report` first"):
+    with pytest.raises(UserError, match=naming("device/winograd.elf", "`make report`")):
         study_subject(name)
-    with pytest.raises(UserError, match="has no engine fpga; choose one of paper-nosplit, "):
+    with pytest.raises(UserError, match=naming("fpga", "choose", "paper-nosplit")):
         study_subject(name, "fpga")
-    with pytest.raises(UserError, match=r"config/studies/none\.yaml cannot be read"):
+    with pytest.raises(UserError, match=naming("config/studies/none.yaml")):
         study_subject("none")
 
     for engine in ("winograd", "portable"):
@@ -110,8 +122,8 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
     found = study_subject(name, "portable", 5)
     assert (found.image, found.core) == (Path(f"build/{name}/device/portable.elf"), "lx106")
     assert found.inputs.shape == (5, 12, 12, 3) and not found.inputs.any()
-    assert np.array_equal(found.logits, subject.logits[:5]) and found.labels.tolist() == list(range(5))
+    assert np.array_equal(found.logits, subject.logits[:5]) and found.class_labels.tolist() == list(range(5))
     assert study_subject(name).core == "de212" and len(study_subject(name).logits) == 24
     assert asked[0] == (("data/cifar10/test_batch.bin",), 5) and asked[1][1] == 24
-    with pytest.raises(UserError, match="has answered 24 images, not 25; name 1 to 24"):
+    with pytest.raises(UserError, match=naming("24 images", "25", "1 to 24")):
         study_subject(name, None, 25)

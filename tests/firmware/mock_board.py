@@ -1,4 +1,4 @@
-"""An ESP32 without a board: esp32-mock-bootloader at the end of a line, TCP or pty, that can be made bad."""
+"""A simulated ESP32 board: esp32-mock-bootloader behind a link, TCP or pty, with faults on request."""
 
 import contextlib
 import os
@@ -16,15 +16,15 @@ from typing import Literal
 from esp32_mock_bootloader.server import BootloaderConnection, FlashImage, handle_client
 
 Firmware = Callable[[socket.socket, threading.Event], None]
-"""A program at the board's end of the line; it returns when the event is set or the line is closed."""
+"""A program at the board's end of the link. It returns when the event is set or the link is closed."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that happens, once, to the byte with number ``at`` of those that go ``towards`` an end.
+    """One fault, at byte number ``at`` of those sent ``towards`` one end.
 
-    flip: it is changed by the exclusive or with ``amount``; drop: it and the next ``amount`` - 1 vanish; stall: it
-    comes ``amount`` milliseconds late; cut: it and the connection are lost.
+    flip: exclusive or of the byte with ``amount``. drop: the byte and the next ``amount`` - 1 bytes are lost.
+    stall: the byte comes ``amount`` milliseconds late. cut: the byte and the connection are lost.
     """
 
     kind: Literal["flip", "drop", "stall", "cut"]
@@ -34,16 +34,16 @@ class Fault:
 
 
 class MockBoard:
-    """A board whose boot loader answers on :attr:`port`; its flash outlives every connection.
+    """A board whose boot loader replies on :attr:`port`. Its flash keeps its content between connections.
 
-    ``link``: name of a pty's symbolic link, which a new pty gets after a cut, as udev's do; None: TCP.
-    ``heals``: whether the port comes back after a cut. ``firmware``: what runs instead of the boot loader.
-    ``flash``: with what another board left in it (default: erased).
+    ``pty_name``: name of a symbolic link to a pty; after a cut a new pty gets it, as under udev. None: TCP.
+    ``heals``: whether the port comes back after a cut. ``firmware``: a program in place of the boot loader.
+    ``flash``: the flash of another board, with its content (default: erased).
     """
 
     def __init__(
         self,
-        link: Path | None = None,
+        pty_name: Path | None = None,
         faults: list[Fault] | None = None,
         *,
         heals: bool = True,
@@ -56,14 +56,14 @@ class MockBoard:
         self.happened: list[Fault] = []
         self.traffic = {"board": 0, "host": 0}
         self.received = bytearray()
-        self._link, self._heals, self._chip = link, heals, chip
+        self._pty_name, self._heals, self._chip = pty_name, heals, chip
         self._firmware = firmware or self._boot_loader
         self._stop = threading.Event()
-        if link is None:
+        if pty_name is None:
             self._listener = socket.create_server(("127.0.0.1", 0))
             self.port = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
         else:
-            self.port = str(link)
+            self.port = str(pty_name)
             self._plug()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -74,18 +74,18 @@ class MockBoard:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        if self._link is None:
+        if self._pty_name is None:
             self._listener.close()
 
     def holds(self, content: bytes) -> bool:
-        """Return whether ``content`` lies in the flash."""
+        """Return whether the flash holds ``content``."""
         return self.flash.read(0x1000, len(content)) == content
 
     # --- connections ----------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            if self._link is None:
+            if self._pty_name is None:
                 if not select.select([self._listener], [], [], 0.02)[0]:
                     continue
                 host, _ = self._listener.accept()
@@ -104,20 +104,20 @@ class MockBoard:
                     self._plug()
 
     def _plug(self) -> None:
-        """Make a pty, raw, under the link's name. Our own end of its line stays open: no host is no hang-up."""
-        assert self._link is not None
+        """Make a raw pty under its name. The slave stays open here: a host that closes it causes no hang-up."""
+        assert self._pty_name is not None
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
-        self._link.symlink_to(os.ttyname(self._slave))
+        self._pty_name.symlink_to(os.ttyname(self._slave))
 
     def _unplug(self) -> None:
-        assert self._link is not None
-        self._link.unlink()
+        assert self._pty_name is not None
+        self._pty_name.unlink()
         os.close(self._master)
         os.close(self._slave)
 
     def _connect(self, host: int) -> bool:
-        """Carry bytes between ``host`` and a firmware just started; return whether the line was cut."""
+        """Start the firmware and pass bytes between it and ``host``; return whether the link was cut."""
         ours, boards = socket.socketpair()
         program = threading.Thread(target=self._firmware, args=(boards, self._stop), daemon=True)
         program.start()
@@ -148,7 +148,7 @@ class MockBoard:
             boards.close()
 
     def _pass(self, chunk: bytes, towards: Literal["board", "host"]) -> tuple[bytes, bool]:
-        """Return what the line makes of ``chunk``, and whether it is cut then."""
+        """Return ``chunk`` with its faults, and whether the link is then cut."""
         start = self.traffic[towards]
         self.traffic[towards] += len(chunk)
         if towards == "board":
@@ -171,16 +171,16 @@ class MockBoard:
                 content[place] = byte ^ fault.amount
         return bytes(value for value in content if value is not None), False
 
-    def _boot_loader(self, line: socket.socket, stop: threading.Event) -> None:
-        handle_client(BootloaderConnection(sock=line), stop, self._chip, flash=self.flash)
+    def _boot_loader(self, link: socket.socket, stop: threading.Event) -> None:
+        handle_client(BootloaderConnection(sock=link), stop, self._chip, flash=self.flash)
 
 
-def saying(text: bytes, pause_s: float = 0.005) -> Firmware:
-    """Return a firmware that says ``text`` again and again and does not listen."""
+def sending(text: bytes, pause_s: float = 0.005) -> Firmware:
+    """Return a firmware that sends ``text`` again and again and reads nothing."""
 
-    def talk(line: socket.socket, stop: threading.Event) -> None:
+    def send(link: socket.socket, stop: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while not stop.wait(pause_s):
-                line.sendall(text)
+                link.sendall(text)
 
-    return talk
+    return send

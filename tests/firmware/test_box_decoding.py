@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from paper2board.convert.engine_sources import APPLICATION, ENGINE, WARNINGS
-from paper2board.tasks.detection.boxes import (
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.integer_decode import (
     IntegerBoxes,
     Quantization,
     Tables,
@@ -19,7 +20,6 @@ from paper2board.tasks.detection.boxes import (
     suppress_int8,
     tables_header,
 )
-from paper2board.tasks.detection.grid_detector import Grid
 
 PORT = """
 #include "tables.h"

@@ -1,4 +1,4 @@
-"""The device image: its bytes, its figures, exact instruction counts, and what a fault looks like."""
+"""The device image: its bytes, its sizes, exact instruction counts, and the report of a fault."""
 
 import ctypes
 import shutil
@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from messages import naming
 
 from paper2board.capture.client import Device, DeviceError
-from paper2board.capture.link import emulated_line
+from paper2board.capture.link import emulated_link
 from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
 from paper2board.firmware.image import XTENSA, build_device_image, image_digest, read_image
-from paper2board.model.integer_model import Add, Conv2D, IntegerModel, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.weighted import Conv2D
+from paper2board.model.tensor import Tensor
 
 MODEL_H = """
 #include "p2b_engine.h"
@@ -44,14 +48,14 @@ static void loop(PARAMETERS)
     UNUSED;
     __asm__ volatile("1: nop\\naddi %0, %0, -1\\nbnez %0, 1b" : "+r"(rounds));
 }
-/* The first pixel says whether to. */
+/* Only if the first pixel is 127. */
 static volatile uint32_t *volatile nowhere = (volatile uint32_t *)0x10;
 static void fault(PARAMETERS)
 {
     UNUSED;
     if (in[0][0] == 127) *nowhere = 1;
 }
-/* The input's two rows, then a row of two bytes for every layer; each layer sees the whole input. */
+/* The input's two rows, then a row of two bytes for every layer. Each layer reads the whole input. */
 static const p2b_tensor_t tensors[] = {{0, 2, 2, 6}, {12, 1, 1, 2}, {14, 1, 1, 2}, {16, 1, 1, 2}, {18, 1, 1, 2}};
 static const p2b_operand_t operands[] = {{0, 0, 1, 0}};
 static const p2b_step_t steps[] = {
@@ -73,7 +77,7 @@ const p2b_model_t p2b_model = {
 
 
 def convolution() -> IntegerModel:
-    """A network of one layer, of which the deck has two versions."""
+    """Return a network of one layer, which the paper back end has in two versions."""
     weights = np.random.default_rng(0).integers(-127, 128, (3, 3, 3, 2), dtype=np.int8)
     scales = np.full(3, 0.01, np.float32)
     layer = Conv2D("conv", (0,), 1, weights, np.zeros(3, np.int32), scales)
@@ -90,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image whose layers are of known length."""
+    """An image with layers of known length."""
     result = tmp_path_factory.mktemp("by_hand")
     (result / "model.h").write_text(MODEL_H)
     (result / "model.c").write_text(MODEL_C)
@@ -129,25 +133,25 @@ def test_image_is_what_binutils_say(folder: Path, tmp_path: Path) -> None:
 
 
 def test_instruction_counts_are_exact(by_hand: Path) -> None:
-    with emulated_line(by_hand) as line:
-        device = Device(line)
+    with emulated_link(by_hand) as link:
+        device = Device(link)
         seen = set()
         for first in range(40):
             device.load(np.full(12, first, np.int8))
             device.infer(1 + first % 3)
             seen.add(device.layers().counts)
-    # The same to the instruction, wherever the 40 MHz counter stood.
+    # The same to the instruction, for any state of the 40 MHz counter.
     assert len(seen) == 1
     nothing, thousand, loop, _ = seen.pop()
     assert 50 <= nothing <= 200  # the engine finds the rows
     assert thousand - nothing == 1000
-    # Three instructions a round, one to set the number of rounds.
+    # Three instructions in each round, one to set the number of rounds.
     assert loop - nothing == 3 * 4321 + 1
 
 
 def test_counts_are_exact_across_the_counter_s_wrap(by_hand: Path) -> None:
-    with emulated_line(by_hand) as line:
-        device = Device(line, inference_timeout_s=60)
+    with emulated_link(by_hand) as link:
+        device = Device(link, inference_timeout_s=60)
         device.load(np.zeros(12, np.int8))
         device.infer()
         counts = device.layers()
@@ -157,12 +161,12 @@ def test_counts_are_exact_across_the_counter_s_wrap(by_hand: Path) -> None:
             assert device.layers() == counts
 
 
-def test_fault_is_told(by_hand: Path) -> None:
-    with emulated_line(by_hand) as line:
-        device = Device(line)
+def test_a_fault_is_reported(by_hand: Path) -> None:
+    with emulated_link(by_hand) as link:
+        device = Device(link)
         device.load(np.full(12, 127, np.int8))
         with pytest.raises(
-            DeviceError, match=r"program failed: e-\[Fault [0-9a-f]{2} at 500[0-9a-f]{5} on 00000010\]"
+            DeviceError, match=r"e-\[Fault [0-9a-f]{2} at 500[0-9a-f]{5} on 00000010\].*report"
         ):
             device.infer()
 
@@ -170,16 +174,18 @@ def test_fault_is_told(by_hand: Path) -> None:
 def test_too_large_a_network_is_refused(tmp_path: Path) -> None:
     tensors = tuple(Tensor(name, (128, 128, 32), 0.5, 0) for name in ("input", "sum"))
     generate(IntegerModel("large", tensors, (Add("sum", (0, 0), 1),), 0, 1), tmp_path)
-    with pytest.raises(UserError, match=r"does not fit the ESP32: SRAM for variables is \d+ bytes too small"):
+    with pytest.raises(UserError, match=naming(str(tmp_path), "SRAM for variables", "smaller")):
         build_device_image(tmp_path, tmp_path / "image.elf")
     assert not (tmp_path / "image.elf").exists()
 
 
-def test_what_is_missing_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"has no generated model\.c"):
+def test_missing_code_or_compiler_is_reported(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=naming(str(tmp_path), "model.c", "run the conversion")):
         build_device_image(tmp_path, tmp_path / "image.elf")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="gcc-xtensa-lx106"):
+    with pytest.raises(UserError, match=naming("image.elf", "install", "gcc-xtensa-lx106")):
         build_device_image(folder, tmp_path / "image.elf")
 
 
@@ -187,13 +193,13 @@ def test_what_is_missing_is_told(folder: Path, tmp_path: Path, monkeypatch: pyte
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "image.elf").write_bytes(content)
-    with pytest.raises(UserError, match=r"image\.elf is not a device image"):
+    with pytest.raises(UserError, match=naming("image.elf", "build it again")):
         read_image(tmp_path / "image.elf")
 
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """runtime.c for this machine, its names out of the way of the C library's."""
+    """runtime.c for this machine; its functions are renamed because the C library has the same names."""
     names = ("memcpy", "memset", "strlen", "strcmp", "__udivsi3", "__umodsi3")
     output = tmp_path_factory.mktemp("runtime") / "runtime.so"
     renamed = [f"-D{name}=p2b_{name}" for name in names]

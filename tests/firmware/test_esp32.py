@@ -1,4 +1,4 @@
-"""The ESP32's image: bytes, what it refuses, and that it boots and answers where an ESP32 would run it."""
+"""The ESP32's image: its bytes, its refusals, and a session with it on the simulated ESP32."""
 
 import runpy
 import shutil
@@ -11,11 +11,12 @@ import pytest
 from checkout import ROOT
 from esp32_machine import WATCHDOGS, running
 from esptool.bin_image import LoadFirmwareImage
+from messages import naming
 
 from paper2board.boards.board import load_board
 from paper2board.capture import capture as capture_module
 from paper2board.capture.client import Device
-from paper2board.capture.link import serial_line
+from paper2board.capture.link import serial_link
 from paper2board.capture.log import read_log
 from paper2board.convert.c_code import generate
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
@@ -25,8 +26,11 @@ from paper2board.evaluate.logits import write_logits
 from paper2board.firmware.esp32 import OFFSET, write_flash_image, write_whole_flash
 from paper2board.firmware.flash import FlashedBoard
 from paper2board.firmware.image import Port, build_device_image, image_digest, read_image
-from paper2board.model.integer_model import Conv2D, IntegerModel, Pool2D, Tensor
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D
 from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor
 from paper2board.networks.pixels import to_int8
 
 GPIO_ENABLE, GPIO_13_SIGNAL, GPIO_14_SIGNAL = 0x3FF44024, 0x3FF44564, 0x3FF44568
@@ -34,7 +38,7 @@ GPIO_13_PAD, GPIO_14_PAD = 0x3FF49038, 0x3FF49030
 
 
 def network(channels: int = 6) -> IntegerModel:
-    """A convolution, pooled."""
+    """Return a network of a convolution and a pooling."""
     weights = np.random.default_rng(3).integers(-127, 128, (channels, 3, 3, 3), dtype=np.int8)
     scales = np.full(channels, 0.01, np.float32)
     conv = Conv2D("conv", (0,), 1, weights, np.zeros(channels, np.int32), scales, activation="RELU")
@@ -91,14 +95,14 @@ def test_whole_flash_holds_the_image(image: Path, tmp_path: Path) -> None:
     assert whole[OFFSET:] == image.read_bytes()
 
 
-def test_image_boots_and_answers(image: Path, generated: Path) -> None:
+def test_image_boots_and_replies(image: Path, generated: Path) -> None:
     inputs = np.random.default_rng(4).integers(-128, 128, (2, 8, 8, 3), dtype=np.int8)
     expected = np.asarray(simulate(network(), inputs)).reshape(2, -1)
     with running(image) as machine:
-        with serial_line(machine.port) as line:
-            # Registers take their time here.
-            device = Device(line, timeout_s=30, inference_timeout_s=60)
-            assert device.timestamp_us() < 10e6, "its variables begin with what was in memory"
+        with serial_link(machine.port) as link:
+            # Every access to a register is slow here.
+            device = Device(link, timeout_s=30, inference_timeout_s=60)
+            assert device.timestamp_us() < 10e6, "variables start with the old content of memory"
             assert device.digest() == read_image(generated / "esp32.elf").digest
             for one, outputs in zip(inputs, expected, strict=True):
                 device.load(one)
@@ -122,14 +126,16 @@ def test_image_boots_and_answers(image: Path, generated: Path) -> None:
 
 def test_weights_that_would_need_flash_are_refused(tmp_path: Path) -> None:
     generate(network(channels=9000), tmp_path, "portable")
-    with pytest.raises(UserError, match=r"SRAM for constants .*ESP-IDF.* bytes too small"):
+    with pytest.raises(
+        UserError, match=naming(str(tmp_path), "SRAM for constants", "ESP-IDF", "smaller network")
+    ):
         build_device_image(tmp_path, tmp_path / "esp32.elf", port=Port.ESP32)
     assert not (tmp_path / "esp32.elf").exists()
 
 
-def test_what_esptool_refuses_is_told(tmp_path: Path) -> None:
+def test_esptool_s_refusal_is_reported(tmp_path: Path) -> None:
     (tmp_path / "no.elf").write_bytes(b"no ELF file")
-    with pytest.raises(UserError, match=r"esptool refuses .*no\.elf"):
+    with pytest.raises(UserError, match=naming("no.elf", "esptool", "build")):
         write_flash_image(tmp_path / "no.elf", tmp_path / "no.bin")
     assert not (tmp_path / "no.bin").exists()
 
@@ -207,7 +213,7 @@ def test_from_the_generated_code_to_a_measured_row(
     assert (latency.kind, latency.value) == (Kind.MODELLED, pytest.approx(cycles.value / 240e3))
     assert metrics["device.board.differing"].value == 0
 
-    # What is there needs no board; a board that is wrong is told.
+    # A finished log needs no board. Wrong logits of a board are an error.
     assert "nothing to capture" in capture(tmp_path, machine.port, logits) and len(flashed) == 1
     with pytest.raises(SystemExit):
         capture(tmp_path, machine.port, logits ^ 1)

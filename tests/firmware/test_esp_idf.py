@@ -14,12 +14,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from checkout import ROOT
+from messages import naming
 
 from paper2board.bench.networks import build
 from paper2board.boards.board import load_board
 from paper2board.capture.client import Device
-from paper2board.capture.link import serial_line
-from paper2board.convert.c_code import engine, write_engine
+from paper2board.capture.link import serial_link
+from paper2board.convert.c_code import write_engine
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.two_cores import schedule_for_two_cores
@@ -28,23 +30,20 @@ from paper2board.firmware.esp32 import BAUD
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.idf import IMAGE, MISSING, PROJECT, Mode, build_idf, find_idf
 from paper2board.firmware.image import COMPILER
-from paper2board.model.integer_model import (
-    Conv2D,
-    FullyConnected,
-    IntegerModel,
-    Pool2D,
-    Reshape,
-    Tensor,
-    write,
-)
-from paper2board.tasks.detection.boxes import (
+from paper2board.model.file import write
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Reshape
+from paper2board.model.operators.pooling import Pool2D
+from paper2board.model.operators.weighted import Conv2D, FullyConnected
+from paper2board.model.tensor import Tensor
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.integer_decode import (
     Quantization,
     decode_int8,
     int8_tables,
     suppress_int8,
     tables_header,
 )
-from paper2board.tasks.detection.grid import Grid
 
 IDF = ROOT / "tests" / "firmware" / "idf"
 MAIN = PROJECT / "main"
@@ -103,7 +102,7 @@ def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """Folder of generated C, planned for both cores, of the network's file and of a host library."""
     folder = tmp_path_factory.mktemp("generated")
     model = network(request.param)
-    write_engine(schedule_for_two_cores(engine(model, "portable")), folder)
+    write_engine(schedule_for_two_cores(plan_engine(model, "portable")), folder)
     (folder / "model.tflite").write_bytes(write_flatbuffer(model))
     build_host(folder, folder / "libhost.so")
     return folder
@@ -133,14 +132,15 @@ def compiled(generated: Path, mode: Mode, *more: str) -> Path:
             ["g++", "-std=c++17", *flags, tflite, "-c", MAIN / "tflm.cc", "-o", sources[-1]], check=True
         )
     symbols = [f"-Wl,--defsym={name}={place}" for name, place in SYMBOLS.items()]
-    command = ["gcc", *flags, *engine_flags(), "-D_DEFAULT_SOURCE", "-Wl,--wrap=p2b_call", *symbols]
+    command = ["gcc", *flags, *engine_flags(checks=True), "-D_DEFAULT_SOURCE"]
+    command += ["-Wl,--wrap=p2b_call", *symbols]
     subprocess.run([*command, *sources, "-lstdc++", "-o", folder / "board"], check=True)
     (folder / "image").write_bytes(IMAGE_BYTES)
     return folder
 
 
-def told(folder: Path) -> list[str]:
-    """What the program says by itself."""
+def printed(folder: Path) -> list[str]:
+    """Return the lines that the program prints without any input."""
     done = subprocess.run([folder / "board"], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -154,7 +154,7 @@ def test_a_host_has_a_session_with_the_device(generated: Path, host: HostModel) 
     random = np.random.default_rng(1)
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        serial_line(f"socket://127.0.0.1:{server.getsockname()[1]}") as line,
+        serial_link(f"socket://127.0.0.1:{server.getsockname()[1]}") as link,
     ):
         connection, _ = server.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -163,15 +163,15 @@ def test_a_host_has_a_session_with_the_device(generated: Path, host: HostModel) 
             subprocess.Popen([folder / "board"], cwd=folder, stdin=connection, stdout=connection) as running,
         ):
             try:
-                device = Device(line)
+                device = Device(link)
                 assert device.profile().model == host.name
                 assert device.digest() == hashlib.sha256(IMAGE_BYTES).hexdigest()
-                image = random.integers(-128, 128, host.input_shape, dtype=np.int8)
-                device.load(image)
-                np.testing.assert_array_equal(device.infer(2, 1), host.run(image[None])[0])
-                photo = random.integers(0, 256, (30, 41, host.input_shape[2]), dtype=np.uint8)
-                device.load_photo(photo)
-                np.testing.assert_array_equal(device.infer(), host.run(host.resize(photo)[None])[0])
+                pixels = random.integers(-128, 128, host.input_shape, dtype=np.int8)
+                device.load(pixels)
+                np.testing.assert_array_equal(device.infer(2, 1), host.run(pixels[None])[0])
+                image = random.integers(0, 256, (30, 41, host.input_shape[2]), dtype=np.uint8)
+                device.load_image(image)
+                np.testing.assert_array_equal(device.infer(), host.run(host.resize(image)[None])[0])
                 layers = device.layers()
                 assert (layers.unit, layers.names) == ("cycles", tuple(host.layer_names))
                 assert min(layers.counts) > 0
@@ -192,18 +192,18 @@ def test_the_camera_s_frames_get_the_host_s_labels(generated: Path, host: HostMo
     pixels = np.kron(blocks, np.ones((10, 10), np.int64))
     if host.input_shape[2] == 1:
         raw = (pixels & 255).astype(np.uint8)
-        photos = raw[..., None]
+        images = raw[..., None]
     else:
         raw = pixels.astype(">u2")
         red, green, blue = pixels >> 11, pixels >> 5 & 63, pixels & 31
-        photos = np.stack([red << 3 | red >> 2, green << 2 | green >> 4, blue << 3 | blue >> 2], -1)
-        photos = photos.astype(np.uint8)
+        images = np.stack([red << 3 | red >> 2, green << 2 | green >> 4, blue << 3 | blue >> 2], -1)
+        images = images.astype(np.uint8)
     (folder / "frames").write_bytes(raw.tobytes() + b"cut off")
 
-    outputs = host.run(np.stack([host.resize(photo) for photo in photos]))
+    outputs = host.run(np.stack([host.resize(image) for image in images]))
     labels = [f"m-label-[{host.classes[row.argmax()]}]-{int(row.max()) + 128}" for row in outputs]
     assert len({row.argmax() for row in outputs}) > 1
-    lines = told(folder)
+    lines = printed(folder)
     assert [line for line in lines if line.startswith("m-label")] == labels
     assert [re.sub(r"\d+|\[.*", "", line) for line in lines[:3]] == ["m-infer-us-", "m-label-", "m-ready"]
     assert lines[-1] == "e-[No whole frame came]"
@@ -212,7 +212,7 @@ def test_the_camera_s_frames_get_the_host_s_labels(generated: Path, host: HostMo
 def test_the_camera_s_frames_get_the_boxes_of_python(tmp_path: Path) -> None:
     model = build("detector")
     output = model.tensors[model.output]
-    write_engine(schedule_for_two_cores(engine(model, "portable")), tmp_path)
+    write_engine(schedule_for_two_cores(plan_engine(model, "portable")), tmp_path)
     tables = int8_tables(Grid(), Quantization(output.scale, output.zero_point))
     (tmp_path / "boxes.h").write_text(tables_header(tables))
     build_host(tmp_path, tmp_path / "libhost.so")
@@ -225,18 +225,18 @@ def test_the_camera_s_frames_get_the_boxes_of_python(tmp_path: Path) -> None:
     kept = suppress_int8(tables, decode_int8(tables, cells)[0], tables.rows * tables.columns)
     found = np.column_stack([kept.labels, kept.scores, kept.boxes]).tolist()
     boxes = [f"m-box-[{','.join(map(str, box))}]" for box in found]
-    assert boxes and told(folder)[1:] == [f"m-boxes-{len(boxes)}", *boxes, "m-ready"]
+    assert boxes and printed(folder)[1:] == [f"m-boxes-{len(boxes)}", *boxes, "m-ready"]
 
 
-def test_the_comparison_with_tflite_micro_tells_equal_outputs(generated: Path) -> None:
-    lines = dict(line.rsplit("-", 1) for line in told(compiled(generated, Mode.TFLM)))
+def test_the_comparison_with_tflite_micro_counts_equal_outputs(generated: Path) -> None:
+    lines = dict(line.rsplit("-", 1) for line in printed(compiled(generated, Mode.TFLM)))
     assert lines["m-inputs"] == lines["m-equal"] == "10"
     assert {"m-infer-us", "m-tflm-us", "m-tflm-arena"} < set(lines)
 
 
 def test_esp32_s_calling_convention_and_mnemonics(tmp_path: Path) -> None:
     """gcc finds registers for all inline assembly in windowed functions, as ESP-IDF compiles them."""
-    write_engine(schedule_for_two_cores(engine(network(3), "winograd-mac16")), tmp_path)
+    write_engine(schedule_for_two_cores(plan_engine(network(3), "winograd-mac16")), tmp_path)
     flags = ["-O2", "-mabi=windowed", "-mlongcalls", "-fno-schedule-insns", *engine_flags(), *WARNINGS]
     flags += [f"-I{place}" for place in (IDF, MAIN, APPLICATION, tmp_path)]
     options = OPTIONS | {"P2B_SCRATCH_BYTES": SCRATCH_BYTES, "P2B_REAL_MNEMONICS": 1, "P2B_HAVE_MULSH": 1}
@@ -253,7 +253,7 @@ def test_esp32_s_calling_convention_and_mnemonics(tmp_path: Path) -> None:
 
 
 def configured(folder: Path, **settings: object) -> tuple[dict[str, str], str]:
-    """What CMake would compile, file by file, and what it says."""
+    """Return the files that CMake would compile, and its messages."""
     command = ["cmake", "-S", PROJECT, "-B", folder / "build", *(f"-D{k}={v}" for k, v in settings.items())]
     environment = os.environ | {"IDF_PATH": str(IDF)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -265,7 +265,7 @@ def configured(folder: Path, **settings: object) -> tuple[dict[str, str], str]:
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="CMake is not installed")
 def test_cmake_finds_what_the_options_ask_for(tmp_path: Path) -> None:
-    manifest = write_engine(engine(network(3), "mac16"), tmp_path / "model")
+    manifest = write_engine(plan_engine(network(3), "mac16"), tmp_path / "model")
     settings = {
         "P2B_MODEL_DIR": tmp_path / "model",
         "P2B_BOXES_DIR": tmp_path,
@@ -341,9 +341,9 @@ def fake(tools: Path, failure: str = "") -> None:
     (tools / "idf.py").chmod(0o755)
 
 
-def test_without_esp_idf_one_line_says_so(no_idf: Path, tmp_path: Path) -> None:
+def test_without_esp_idf_the_error_names_it(no_idf: Path, tmp_path: Path) -> None:
     assert find_idf() is None and "\n" not in MISSING
-    with pytest.raises(UserError, match=r"ESP-IDF .* is not set up here; install it"):
+    with pytest.raises(UserError, match=naming("ESP-IDF", "install", "export.sh")):
         build_idf(tmp_path, tmp_path / "out")
 
 
@@ -388,13 +388,13 @@ def test_a_build_leaves_its_results_and_the_sources_alone(no_idf: Path, tmp_path
     assert "P2B_TFLITE" not in log and sorted(PROJECT.rglob("*")) == before
 
 
-def test_what_does_not_build_is_told(no_idf: Path, tmp_path: Path) -> None:
+def test_a_failed_build_is_reported(no_idf: Path, tmp_path: Path) -> None:
     for reason in (
         "region `dram0_0_seg' overflowed by 1234 bytes",
         "Error: app partition is too small for binary p2b.bin size 0x320000",
     ):
         fake(no_idf, reason)
-        with pytest.raises(DoesNotFitError, match=re.escape(f"does not fit the ESP32 ({reason})")):
+        with pytest.raises(DoesNotFitError, match=naming(str(tmp_path), reason, "smaller network")):
             build_idf(tmp_path, tmp_path / "out")
     fake(no_idf, "no such option")
     with pytest.raises(RuntimeError, match="no such option"):

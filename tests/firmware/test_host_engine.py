@@ -10,17 +10,21 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from messages import naming
 from strategies import inputs_for, integer_models
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import generate
 from paper2board.convert.engine_sources import APPLICATION, ENGINE, WARNINGS, engine_flags, engine_sources
-from paper2board.convert.kernels.catalogue import Backend
 from paper2board.core.errors import UserError
 from paper2board.firmware import host
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import FLAGS
-from paper2board.model.integer_model import Conv2D, FullyConnected, IntegerModel, Tensor, quantize_multiplier
-from paper2board.model.simulate import multiply_by_quantized_multiplier, simulate
+from paper2board.model.fixed_point import multiply_by_quantized_multiplier
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import Conv2D, FullyConnected
+from paper2board.model.simulate import simulate
+from paper2board.model.tensor import Tensor, quantize_multiplier
 
 _numbers = itertools.count()
 BACKENDS = [backend for backend in Backend if not backend.needs_mac16]
@@ -59,11 +63,11 @@ def rgb_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """Engine and kernels without and with the deck's split, compiled once for all random models."""
+    """Engine and kernels without and with the interior/boundary split, compiled once for all random models."""
     objects = {}
     for split in (False, True):
         objects[split] = tmp_path_factory.mktemp("kernels")
-        command = ["gcc", *engine_flags(split=split), *WARNINGS, "-O2", "-fPIC", "-c"]
+        command = ["gcc", *engine_flags(split=split, checks=True), *WARNINGS, "-O2", "-fPIC", "-c"]
         for source in engine_sources(mac16=False):
             output = objects[split] / f"{source.parent.name}-{source.stem}.o"
             subprocess.run([*command, str(source), "-o", str(output)], check=True)
@@ -222,15 +226,15 @@ def overlaps(source: int, target: int) -> np.ndarray:
     return np.maximum(0, ends - np.maximum(s * target, t * source))
 
 
-def reference_resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+def reference_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The definition in p2b_resize.h with numpy's int64."""
-    h, w = photo.shape[:2]
+    h, w = image.shape[:2]
     if w * height > h * width:
         crop_w, crop_h = max(1, h * width // height), h
     else:
         crop_w, crop_h = w, max(1, w * height // width)
     top, left = (h - crop_h) // 2, (w - crop_w) // 2
-    crop = photo[top : top + crop_h, left : left + crop_w].astype(np.int64)
+    crop = image[top : top + crop_h, left : left + crop_w].astype(np.int64)
     sums = np.einsum("ij,jkc->ikc", overlaps(crop_h, height), crop)
     sums = np.einsum("ikc,lk->ilc", sums, overlaps(crop_w, width))
     area = crop_h * crop_w
@@ -244,28 +248,28 @@ def reference_resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
 @example(8, 6, 0)
 @settings(deadline=None)
 def test_resize_equals_its_definition(rgb_library: Path, height: int, width: int, seed: int) -> None:
-    photo = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), reference_resize(photo, 8, 6))
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), reference_resize(image, 8, 6))
 
 
 @pytest.mark.parametrize(
     ("height", "width"), [(480, 640), (1081, 1079), (5462, 4097), (3, 65535), (65535, 1)]
 )
-def test_resize_large_photos(rgb_library: Path, height: int, width: int) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), reference_resize(photo, 8, 6))
+def test_resize_large_images(rgb_library: Path, height: int, width: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), reference_resize(image, 8, 6))
 
 
 @pytest.mark.parametrize("value", [0, 1, 254, 255])
 def test_resize_keeps_a_plain_colour(rgb_library: Path, value: int) -> None:
     """White at the largest sums: 6000 × 8000 pixels pass 32 bits."""
-    photo = np.full((8000, 6000, 3), value, np.uint8)
-    assert np.all(HostModel(rgb_library).resize(photo) == value - 128)
+    image = np.full((8000, 6000, 3), value, np.uint8)
+    assert np.all(HostModel(rgb_library).resize(image) == value - 128)
 
 
 def test_resize_leaves_pixels_of_the_right_size_alone(rgb_library: Path) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (8, 6, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(photo), photo.astype(np.int64) - 128)
+    image = np.random.default_rng(0).integers(0, 256, (8, 6, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), image.astype(np.int64) - 128)
 
 
 # --- library ------------------------------------------------------------------------------------------
@@ -299,7 +303,7 @@ def test_run_takes_no_images_and_refuses_other_shapes(rgb_library: Path) -> None
     ):
         with pytest.raises(ValueError, match="inputs must be int8"):
             model.run(wrong)
-    with pytest.raises(ValueError, match="photo must be uint8"):
+    with pytest.raises(ValueError, match="image must be uint8"):
         model.resize(np.zeros((8, 6), np.uint8))
 
 
@@ -310,18 +314,18 @@ def test_build_is_deterministic(rgb_library: Path, tmp_path: Path) -> None:
 
 def test_a_missing_compiler_is_one_sentence(rgb_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="install the system package gcc"):
+    with pytest.raises(UserError, match=naming("other.so", "install", "gcc")):
         build_host(rgb_library.parent, rgb_library.parent / "other.so", split=True)
     assert not (rgb_library.parent / "other.so").exists()
 
 
 def test_missing_code_or_library_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no generated model"):
+    with pytest.raises(UserError, match=naming(str(tmp_path), "model.c", "run the conversion")):
         build_host(tmp_path, tmp_path / "libhost.so", split=True)
-    with pytest.raises(UserError, match="not a host library"):
+    with pytest.raises(UserError, match=naming("libhost.so", "build it again")):
         HostModel(tmp_path / "libhost.so")
     (tmp_path / "text.so").write_text("no library")
-    with pytest.raises(UserError, match="not a host library"):
+    with pytest.raises(UserError, match=naming("text.so", "build it again")):
         HostModel(tmp_path / "text.so")
 
 
@@ -344,7 +348,7 @@ SANITIZERS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recove
 @pytest.fixture(scope="module")
 def sanitized_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sanitized_kernels")
-    command = ["gcc", *engine_flags(), *SANITIZERS, "-c"]
+    command = ["gcc", *engine_flags(checks=True), *SANITIZERS, "-c"]
     for source in engine_sources(mac16=False):
         output = folder / f"{source.parent.name}-{source.stem}.o"
         subprocess.run([*command, str(source), "-o", str(output)], check=True)
@@ -364,7 +368,7 @@ def test_no_undefined_behaviour(
     generate(model, folder, backend, streaming=streaming)
     (folder / "main.c").write_text(SANITIZED_MAIN)
     sources = [folder / "main.c", folder / "model.c", *sanitized_kernels.glob("*.o")]
-    command = ["gcc", *engine_flags(), f"-I{folder}", *SANITIZERS, *map(str, sources), "-o"]
+    command = ["gcc", *engine_flags(checks=True), f"-I{folder}", *SANITIZERS, *map(str, sources), "-o"]
     subprocess.run([*command, str(folder / "main")], check=True)
     inputs = inputs_for(model, 4)
     result = subprocess.run([str(folder / "main")], input=inputs.tobytes(), capture_output=True, check=False)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import CONCATENATION_MAX_INPUTS
+from paper2board.model.operators.moving import Concatenation
 from paper2board.networks.counts import macs, parameters
 from paper2board.networks.network import ConvLayer, Network, folded
 from paper2board.networks.spec import CONCAT_MAX, NetworkSpec
@@ -215,7 +215,7 @@ def test_a_name_that_torch_uses_itself_is_refused(name):
 
 
 def test_the_concatenations_limit_is_the_integer_models():
-    assert CONCAT_MAX == CONCATENATION_MAX_INPUTS
+    assert Concatenation.INPUTS[1] == CONCAT_MAX
 
 
 def test_dropout_is_gone_in_the_deployed_network():

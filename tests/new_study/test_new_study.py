@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from messages import naming
 from PIL import Image
 
 from paper2board import cli
-from paper2board.acquire.dataset import read_dataset
-from paper2board.acquire.folders import read_folders
+from paper2board.acquire.datasets.registry import read_dataset
+from paper2board.acquire.prepare.folders import read_folders
 from paper2board.networks.spec import NetworkSpec
-from paper2board.new_study.new_study import prunable, residual_network, small_network
+from paper2board.new_study.networks import prunable, residual_network, small_network
 from paper2board.report.catalogue import read_catalogue
 from paper2board.report.claims import read_ledger
 from paper2board.report.tables import read_tables
@@ -72,7 +73,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def pictures(where, count, classes=("apple", "banana", "cherry")):
+def draw_images(where, count, classes=("apple", "banana", "cherry")):
     rng = np.random.default_rng(0)
     for name in classes:
         (Path(where) / name).mkdir(parents=True)
@@ -127,10 +128,10 @@ def test_without_options_it_is_a_small_network_on_cifar10(folder, capsys):
     assert dict(study.released())["deployed"] == "qat"
 
 
-def test_a_folder_of_pictures_and_a_module_of_one_s_own(folder, capsys):
-    pictures("pictures", 20)
+def test_a_folder_of_images_and_a_module_of_one_s_own(folder, capsys):
+    draw_images("fruit", 20)
     status, text = run(
-        capsys, "fruit-2", "--images", "pictures", "--module", "nets/net.py:Net", "--input", "3x16x24"
+        capsys, "fruit-2", "--images", "fruit", "--module", "nets/net.py:Net", "--input", "3x16x24"
     )
     assert status == 0
     assert "images: 48 to train and validate on, 12 to test on" in text
@@ -149,27 +150,27 @@ def test_a_folder_of_pictures_and_a_module_of_one_s_own(folder, capsys):
     assert study.recipes["scratch"].epochs["standard"] * 6 >= 900
 
 
-def test_pictures_that_are_split_already_stay_split(folder, capsys):
-    pictures("pictures/train", 6)
-    pictures("pictures/test", 4)
-    status, text = run(capsys, "split", "--images", "pictures", "--input", "1x32x32")
+def test_images_that_are_split_already_stay_split(folder, capsys):
+    draw_images("fruit/train", 6)
+    draw_images("fruit/test", 4)
+    status, text = run(capsys, "split", "--images", "fruit", "--input", "1x32x32")
     assert status == 0 and "18 to train and validate on, 12 to test on" in text
     assert read_dataset("config/datasets/split.yaml").test_share is None
     assert validated("split").networks["teacher"].input == (1, 32, 32)
 
 
 def test_counts_of_a_drawn_split_are_the_preparation_s(folder, capsys):
-    pictures("pictures", 23)
-    pictures("pictures", 7, ["date"])
-    status, text = run(capsys, "drawn", "--images", "pictures")
+    draw_images("fruit", 23)
+    draw_images("fruit", 7, ["date"])
+    status, text = run(capsys, "drawn", "--images", "fruit")
     assert status == 0
     drawn = read_folders(read_dataset("config/datasets/drawn.yaml"))
     assert f"images: {len(drawn['train'])} to train and validate on, {len(drawn['test'])} to test on" in text
 
 
 def test_the_example_s_network_with_other_classes(folder, capsys):
-    pictures("pictures", 20)
-    status, _ = run(capsys, "small", "--images", "pictures", "--network-from-example", "--input", "3x48x32")
+    draw_images("fruit", 20)
+    status, _ = run(capsys, "small", "--images", "fruit", "--network-from-example", "--input", "3x48x32")
     assert status == 0
     example = load_study("config/studies/esp32-wroom-cifar10.yaml").networks["pooled"]
     own = validated("small").networks["own"]
@@ -258,8 +259,8 @@ def test_every_key_of_the_study_is_explained(folder, capsys):
 
 
 def test_every_key_of_the_data_set_is_explained(folder, capsys):
-    pictures("pictures", 20)
-    assert run(capsys, "mine", "--images", "pictures")[0] == 0
+    draw_images("fruit", 20)
+    assert run(capsys, "mine", "--images", "fruit")[0] == 0
     comments = explained(Path("config/datasets/mine.yaml").read_text())
     assert comments.keys() == {"name", "kind", "path", "test_share", "seed", "size_px", "fit"}
     assert all(len(comment) > 20 for comment in comments.values()), comments
@@ -306,7 +307,7 @@ def test_add_leaves_a_file_alone_that_it_does_not_understand(folder, capsys):
     text = "budget: smoke\nstudies: &them [one]  # a comment with [brackets]\ntraining_threads: 1\n"
     Path("config/config.yaml").write_text(text)
     status, message = run(capsys, "new", "--add")
-    assert status == 1 and "by hand" in message
+    assert status == 1 and re.search(naming("config/config.yaml", "studies", "by hand"), message), message
     assert Path("config/config.yaml").read_text() == text and written() == before
 
 
@@ -314,58 +315,49 @@ def test_add_leaves_a_file_alone_that_it_does_not_understand(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "parts"),
     [
         (
             ["esp32-wroom-cifar10"],
-            "config/studies/esp32-wroom-cifar10.yaml exists already; choose another name",
+            ["config/studies/esp32-wroom-cifar10.yaml", "exists", "choose another name"],
         ),
-        (["My_Study"], "cannot be a study's name; use lower-case"),
-        (["x", "--board", "esp33"], "config/boards/esp33.yaml does not exist; choose among .*esp32-wroom"),
-        (["x", "--images", "nowhere"], "--images: nowhere cannot be read .*; put a folder"),
-        (["x", "--images", "one"], "has 1 class folders; add some"),
-        (["x", "--images", "half"], "half has a folder train but no test; add it"),
-        (["x", "--images", "few"], "test pictures are too few to judge anything; add some"),
-        (["x", "--images", "single"], "class b has too few pictures"),
-        (["x", "--images", "empty"], "empty/b has no picture"),
-        (["x", "--module", "nets/net.py"], "is not FILE.py:CLASS; write it like net.py:Net"),
-        (["x", "--module", "nowhere.py:Net"], "nowhere.py does not exist"),
-        (["x", "--module", "nets/net.py:Nat"], "has no class Nat; correct the name"),
-        (["x", "--module", "nets/net.py:NOT_A_CLASS"], "has no class NOT_A_CLASS"),
-        (["x", "--module", "nets/net.py:number"], "is no torch.nn.Module"),
+        (["My_Study"], ["'My_Study'", "use lower-case letters"]),
+        (["x", "--board", "esp33"], ["config/boards/esp33.yaml", "--board", "choose", "esp32-wroom"]),
+        (["x", "--images", "nowhere"], ["--images", "nowhere", "put a folder"]),
+        (["x", "--images", "one"], ["--images", "1 class folders", "add some"]),
+        (["x", "--images", "half"], ["--images", "half", "train", "test", "add it"]),
+        (["x", "--images", "few"], ["--images", "test images", "add"]),
+        (["x", "--images", "single"], ["--images", "class b", "too few", "add"]),
+        (["x", "--images", "empty"], ["empty/b", "add"]),
+        (["x", "--module", "nets/net.py"], ["--module", "nets/net.py", "write", "net.py:Net"]),
+        (["x", "--module", "nowhere.py:Net"], ["--module", "nowhere.py", "correct the path"]),
+        (["x", "--module", "nets/net.py:Nat"], ["nets/net.py", "Nat", "correct the name"]),
+        (["x", "--module", "nets/net.py:NOT_A_CLASS"], ["nets/net.py", "NOT_A_CLASS", "correct the name"]),
+        (["x", "--module", "nets/net.py:number"], ["nets/net.py:number", "torch.nn.Module"]),
+        (["x", "--module", "nets/net.py:Needs"], ["Needs()", "'width'", "without arguments", "defaults"]),
+        (["x", "--module", "nets/broken.py:Net"], ["nets/broken.py", "invalid syntax", "correct it"]),
+        (["x", "--module", "nets/net.py:Net"], ["nets/net.py:Net", "3", "10 classes", "Linear"]),
+        (["x", "--module", "nets/net.py:Dilated"], ["Dilated.conv", "dilation 2 × 2", "write dilation=1"]),
+        (["x", "--module", "nets/net.py:Ten", "--input", "1x32x32"], ["body.0", "input"]),
         (
-            ["x", "--module", "nets/net.py:Needs"],
-            r"Needs\(\) fails .*'width'.*; it is called without arguments",
+            ["x", "--network-from-example", "--input", "3x30x30"],
+            ["--network-from-example", "--input 3x30x30", "aap", "multiple", "choose sides"],
         ),
-        (
-            ["x", "--module", "nets/broken.py:Net"],
-            "broken.py cannot be executed .*invalid syntax.*; correct it",
-        ),
-        (
-            ["x", "--module", "nets/net.py:Net"],
-            "output is 3, the data set has 10 classes; end with a Linear layer",
-        ),
-        (
-            ["x", "--module", "nets/net.py:Dilated"],
-            "Dilated.conv: dilation 2 × 2 is not in the format; write dilation=1",
-        ),
-        (["x", "--module", "nets/net.py:Ten", "--input", "1x32x32"], "body.0 fails on this input"),
-        (["x", "--network-from-example", "--input", "3x30x30"], "aap: .* no multiple.*; choose sides"),
-        (["x", "--tflite", "nowhere.tflite"], "nowhere.tflite cannot be read"),
+        (["x", "--tflite", "nowhere.tflite"], ["nowhere.tflite", "cannot be read"]),
     ],
 )
-def test_refusals_say_what_to_do_and_leave_nothing_behind(folder, capsys, arguments, message):
-    pictures("one", 20, ["a"])
-    pictures("half/train", 20)
-    pictures("few", 5, ["a", "b"])
-    pictures("single", 60, ["a"])
-    pictures("single", 1, ["b"])
-    pictures("empty", 60, ["a"])
+def test_refusals_say_what_to_do_and_leave_nothing_behind(folder, capsys, arguments, parts):
+    draw_images("one", 20, ["a"])
+    draw_images("half/train", 20)
+    draw_images("few", 5, ["a", "b"])
+    draw_images("single", 60, ["a"])
+    draw_images("single", 1, ["b"])
+    draw_images("empty", 60, ["a"])
     Path("empty/b").mkdir()
     Path("nets/broken.py").write_text("class Net(:\n")
     before = written()
     status, text = run(capsys, *arguments)
-    assert status == 1 and re.search(message, text), text
+    assert status == 1 and re.search(naming(*parts), text), text
     assert len(text.splitlines()) == 1 and "; " in text
     assert written() == before
 
@@ -373,16 +365,14 @@ def test_refusals_say_what_to_do_and_leave_nothing_behind(folder, capsys, argume
 def test_it_is_called_in_a_checkout(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     status, text = run(capsys, "mine")
-    assert (
-        status == 1 and "config/config.yaml does not exist here; call this in the checkout's folder" in text
-    )
+    assert status == 1 and re.search(naming("config/config.yaml", "call this in the checkout"), text), text
 
 
 @pytest.mark.parametrize("value", ["32x32", "2x32x32", "3x4x32", "3x32x32x1", "axbxc"])
 def test_an_input_is_channels_height_width(value, capsys):
     with pytest.raises(SystemExit):
         cli.main(["new-study", "mine", "--input", value])
-    assert "write channels (1 or 3) x height x width" in capsys.readouterr().err
+    assert re.search(naming("--input", value, "channels", "height", "width"), capsys.readouterr().err)
 
 
 def test_help_says_that_the_file_is_executed(capsys):

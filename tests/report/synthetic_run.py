@@ -157,8 +157,8 @@ def write_run(folder: Path) -> Run:
         histories[variant] = folder / f"{variant}.history.csv"
         histories[variant].write_text("\n".join(lines) + "\n")
     matrix = [[760 if row == column else 26 for column in range(10)] for row in range(10)]
-    confusion = folder / "confusion.json"
-    confusion.write_text(json.dumps({"variant": "deployed int8", "classes": CLASSES, "matrix": matrix}))
+    confusion = {"variant": "deployed int8", "classes": CLASSES, "matrix": matrix, "counted": "test images"}
+    (folder / "confusion.json").write_text(json.dumps(confusion))
     lines = ["duty_cycle,sleep_state,average_power_mW,life_h"]
     for state, power in (("idle", 183.1), ("light-sleep", 23.1), ("deep-sleep", 19.2)):
         for step in range(13):
@@ -176,4 +176,4 @@ def write_run(folder: Path) -> Run:
             lines.append(f"{rate},{state},{average},{life_h},{0.7 * life_h},{1.1 * life_h}")
     schedule = folder / "schedule.csv"
     schedule.write_text("\n".join(lines) + "\n")
-    return Run(paths, Details(histories, confusion, duty_cycle, schedule))
+    return Run(paths, Details(histories, [folder], duty_cycle, schedule))

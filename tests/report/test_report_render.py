@@ -193,7 +193,11 @@ def test_words_from_outside_are_escaped(html, output):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("confusion.json", '{"variant": "x", "classes": ["a", "b"], "matrix": [[1, 2]]}', "one row"),
+        (
+            "confusion.json",
+            '{"variant": "x", "classes": ["a", "b"], "matrix": [[1, 2]], "counted": "images"}',
+            "one row",
+        ),
         ("confusion.json", "not json", "confusion matrix"),
         ("duty_cycle.csv", "duty_cycle,life_h\n0.1,3\n", "sleep_state"),
         ("schedule.csv", "sleep_state,life_h\nidle,3\n", "inferences_per_hour"),

@@ -1,4 +1,4 @@
-"""What is wrong in a study is told in one sentence: file, key, remedy."""
+"""What is wrong in a study is said in one sentence: file, key, remedy."""
 
 import copy
 import re
@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from paper2board.acquire.dataset import ScenesDataset, read_dataset
+from paper2board.acquire.datasets.registry import read_dataset
+from paper2board.acquire.datasets.scenes import ScenesDataset
 from paper2board.core import configuration
 from paper2board.core.errors import UserError
 from paper2board.networks.spec import NetworkSpec
-from paper2board.study.schema import Config, check_budget, check_classes, check_pictures, load_study
-from paper2board.tasks.task import make_task
+from paper2board.study.checks import check_budget, check_images, check_labels, check_outputs
+from paper2board.study.schema import Config, load_study
+from paper2board.tasks.training import training_task
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
@@ -60,9 +62,14 @@ STUDY = {
 }
 REMOVED = "removed"
 SSD = {"ssd": "mobilenet-v2", "pretrained": "mobilenet-v2", "recipe": "scratch"}
-TAUGHT = {"network": "grid", "recipe": "scratch", "task": "detection", "distillation": {"teacher": "ssd"}}
+SSD_STUDENT = {
+    "network": "grid",
+    "recipe": "scratch",
+    "task": "detection",
+    "distillation": {"teacher": "ssd"},
+}
 OTHER = {"input": [3, 24, 32], "layers": HEADS}
-"""As grid, but for smaller pictures."""
+"""As grid, but for smaller images."""
 
 
 def write(folder, edits):
@@ -242,11 +249,11 @@ LAYER = "networks.own.layers"
         ),
         (
             {"variants.pruned.prune": {"classifier": 0.2}},
-            "variants.pruned.prune: classifier is the output, one value a class; prune other layers",
+            "variants.pruned.prune: classifier is the output, whose width its task sets; prune other layers",
         ),
         (
             {"variants.pruned": {"parent": "detector", "prune": {"stem": 0.2, "bbox": 0.2}}},
-            "variants.pruned.prune: bbox is the output, as its task wants; prune other layers",
+            "variants.pruned.prune: bbox is the output, whose width its task sets; prune other layers",
         ),
         (
             {"variants.pruned.prune": {"flatten": 0.2}},
@@ -330,14 +337,14 @@ def test_a_budget_of_config_that_the_study_lacks(tmp_path):
         ),
     ],
 )
-def test_networks_that_cannot_answer(tmp_path, edits, classes, sentence):
+def test_networks_with_another_output_than_their_task_needs(tmp_path, edits, classes, sentence):
     path = write(tmp_path, edits)
-    assert refusal(path, check_classes, load_study(path), path, three_classes(classes)) == sentence
+    assert refusal(path, check_outputs, load_study(path), path, three_classes(classes)) == sentence
 
 
-def test_networks_that_can_answer(tmp_path):
+def test_networks_with_the_output_that_their_task_needs(tmp_path):
     path = write(tmp_path, {})
-    check_classes(load_study(path), path, three_classes())
+    check_outputs(load_study(path), path, three_classes())
 
 
 @pytest.mark.parametrize("task", ["detection", "centroids"])
@@ -360,16 +367,16 @@ def test_only_cells_that_reach_every_edge_are_taken(tmp_path, task, layers, shap
     path = write(tmp_path, {"networks.grid": network, "variants.detector.task": task})
     study = load_study(path)
     if taken not in ("both", layers):
-        assert "one stride apart" in refusal(path, check_classes, study, path, three_classes())
+        assert "one stride apart" in refusal(path, check_outputs, study, path, three_classes())
         return
-    check_classes(study, path, three_classes())
+    check_outputs(study, path, three_classes())
     spec = study.networks["grid"]
-    answer = make_task(task, spec.input, spec.output)
-    stride = answer.stride if task == "centroids" else answer.grid.stride
+    task_part = training_task(task, spec.input, spec.output)
+    stride = task_part.stride if task == "centroids" else task_part.grid.stride
     assert spec.output[1] * stride >= shape[0] and spec.output[2] * stride >= shape[1]
 
 
-# --- the data set's boxes and pictures ------------------------------------------------------------------
+# --- the data set's boxes and images --------------------------------------------------------------------
 
 
 def scenes(width=64, height=48):
@@ -396,11 +403,11 @@ def scenes(width=64, height=48):
 def test_boxes_are_asked_of_data_that_have_them(tmp_path, edits, name, task):
     path = write(tmp_path, edits)
     study = load_study(path)
-    check_pictures(study, path, scenes())
+    check_labels(study, path, scenes())
     cifar10 = read_dataset(ROOT / "config/datasets/cifar10.yaml")
     for kind in ("cifar10", "folders"):
         dataset = cifar10.model_copy(update={"kind": kind})
-        assert refusal(path, check_pictures, study, path, dataset) == (
+        assert refusal(path, check_labels, study, path, dataset) == (
             f"variants.{name}: {task} is learned from boxes, but cifar10 is of kind {kind}, which has none; name a"
             " data set of kind scenes or boxes"
         )
@@ -408,13 +415,13 @@ def test_boxes_are_asked_of_data_that_have_them(tmp_path, edits, name, task):
 
 def test_classifiers_ask_for_no_boxes(tmp_path):
     path = write(tmp_path, {"variants.detector": REMOVED, "networks.own.input": [3, 20, 20]})
-    check_pictures(load_study(path), path, read_dataset(ROOT / "config/datasets/cifar10.yaml"))
+    check_labels(load_study(path), path, read_dataset(ROOT / "config/datasets/cifar10.yaml"))
 
 
 def refused(name, student):
     return (
-        f"networks.{name}: its input is [3, 24, 32], but an ssd, which sees the pictures of fruit-3 as they are,"
-        f" answers on the grid of {student}; write input: [3, 48, 64]"
+        f"networks.{name}: its input is [3, 24, 32], but an ssd takes the images of fruit-3 as they are and has the"
+        f" output grid of {student}; write input: [3, 48, 64]"
     )
 
 
@@ -423,8 +430,8 @@ def refused(name, student):
     [
         ({}, None),
         # A student of another size; a rival of another size is none.
-        ({"variants.student-2": {**TAUGHT, "network": "other"}}, refused("other", "student-2")),
-        ({"variants.rival": {**TAUGHT, "network": "other", "distillation": None}}, None),
+        ({"variants.student-2": {**SSD_STUDENT, "network": "other"}}, refused("other", "student-2")),
+        ({"variants.rival": {**SSD_STUDENT, "network": "other", "distillation": None}}, None),
         # Quantization-aware training is distillation too.
         (
             {
@@ -440,33 +447,35 @@ def refused(name, student):
         ),
         # Without a student it answers on the first detector's grid, or the device's.
         (
-            {"variants.taught.distillation": None, "variants.detector.network": "other"},
+            {"variants.ssd-student.distillation": None, "variants.detector.network": "other"},
             refused("other", "detector"),
         ),
         (
             {
-                "variants.taught.distillation": None,
+                "variants.ssd-student.distillation": None,
                 "variants.detector.network": "other",
-                "device_variant": "taught",
-                "quantization": {"ptq": ["taught"]},
+                "device_variant": "ssd-student",
+                "quantization": {"ptq": ["ssd-student"]},
             },
             None,
         ),
     ],
 )
-def test_an_ssds_students_see_the_pictures_as_they_are(tmp_path, edits, sentence):
-    path = write(tmp_path, {"networks.other": OTHER, "variants.ssd": SSD, "variants.taught": TAUGHT} | edits)
+def test_an_ssds_students_take_the_images_as_they_are(tmp_path, edits, sentence):
+    path = write(
+        tmp_path, {"networks.other": OTHER, "variants.ssd": SSD, "variants.ssd-student": SSD_STUDENT} | edits
+    )
     study = load_study(path)
     if sentence is None:
-        check_pictures(study, path, scenes())
+        check_images(study, path, scenes())
     else:
-        assert refusal(path, check_pictures, study, path, scenes()) == sentence
+        assert refusal(path, check_images, study, path, scenes()) == sentence
 
 
 def test_an_ssd_sees_no_grey_students(tmp_path):
-    grey = {"networks.grid.input": [1, 48, 64], "variants.ssd": SSD, "variants.taught": TAUGHT}
+    grey = {"networks.grid.input": [1, 48, 64], "variants.ssd": SSD, "variants.ssd-student": SSD_STUDENT}
     path = write(tmp_path, grey)
-    assert "its input is [1, 48, 64]" in refusal(path, check_pictures, load_study(path), path, scenes())
+    assert "its input is [1, 48, 64]" in refusal(path, check_images, load_study(path), path, scenes())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config/studies").glob("*.yaml")), ids=lambda path: path.stem)
@@ -475,8 +484,9 @@ def test_the_studies_of_this_project_are_sound(path):
     for budget in ("smoke", "standard", "full"):
         check_budget(study, path, budget)
     dataset = read_dataset(ROOT / f"config/datasets/{study.dataset}.yaml")
-    check_pictures(study, path, dataset)
-    check_classes(study, path, dataset)
+    check_labels(study, path, dataset)
+    check_images(study, path, dataset)
+    check_outputs(study, path, dataset)
 
 
 def test_classes_that_folders_give_are_counted(tmp_path):
@@ -486,7 +496,7 @@ def test_classes_that_folders_give_are_counted(tmp_path):
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(text))
     path = write(tmp_path, {})
     dataset = read_dataset(tmp_path / "own.yaml")
-    found = refusal(path, check_classes, load_study(path), path, dataset)
+    found = refusal(path, check_outputs, load_study(path), path, dataset)
     assert "classification on own needs 4 values" in found
 
 

@@ -1,20 +1,22 @@
-"""The survey's architectures and graphs: published counts, hand-made graphs, and what the real engine says."""
+"""The survey's architectures and graphs: published counts, hand-made graphs, and the real engine's counts."""
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
+from messages import naming
 from strategies import integer_models
 from torch import nn
 
 from paper2board.bench.networks import NETWORKS, build
-from paper2board.convert.c_code import engine
+from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import weighted_layer
-from paper2board.convert.kernels.catalogue import Backend
+from paper2board.convert.engine import plan_engine
 from paper2board.convert.kernels.cost import features, instructions
+from paper2board.convert.lowering import lower
 from paper2board.convert.memory_plan import KernelMemory, plan
-from paper2board.convert.steps import lower
 from paper2board.core.errors import UserError
-from paper2board.model.integer_model import IntegerModel, Weighted, macs
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.weighted import Weighted
 from paper2board.survey.graph import Graph, of_integer_model, of_module
 from paper2board.survey.instructions import graph_instructions
 from paper2board.survey.memory import layer_by_layer, streamed
@@ -66,13 +68,13 @@ def test_multiply_accumulates_are_those_of_the_papers(family: str, millions: int
 
 
 def test_unknown_and_unpublished_networks_are_refused() -> None:
-    with pytest.raises(UserError, match="no network family called lenet"):
+    with pytest.raises(UserError, match=naming("lenet", "choose", "mobilenet-v1")):
         module("lenet", 1.0, 10)
     with pytest.raises(UserError, match="one width"):
         module("squeezenet", 0.5, 10)
     with pytest.raises(UserError, match=r"0\.5 and 1\.0"):
         module("shufflenet-v2", 0.7, 10)
-    with pytest.raises(UserError, match="no network of our own called nothing"):
+    with pytest.raises(UserError, match=naming("nothing", "choose", "resnet8")):
         own("nothing")
 
 
@@ -179,7 +181,7 @@ def test_depthwise_and_grouped_convolutions() -> None:
 @given(integer_models(max_ops=8))
 def test_any_models_graph_has_its_counts_and_streams_within_its_peak(model: IntegerModel) -> None:
     network = of_integer_model(model)
-    assert network.macs == sum(macs(model, op) for op in model.ops)
+    assert network.macs == model.macs
     assert network.flash_bytes == sum(
         op.weights.nbytes + op.bias.nbytes for op in model.ops if isinstance(op, Weighted)
     )
@@ -190,9 +192,9 @@ def test_any_models_graph_has_its_counts_and_streams_within_its_peak(model: Inte
 @pytest.mark.parametrize("name", ENGINES_OWN)
 def test_a_graph_agrees_with_the_engines_counts(name: str) -> None:
     model, network = build(name), own(name)
-    assert network.macs == sum(macs(model, op) for op in model.ops)
+    assert network.macs == model.macs
     steps = lower(model, fuse=True)
-    ready = engine(model, Backend.MAC16)
+    ready = plan_engine(model, Backend.MAC16)
     expected = sum(
         instructions(packed.function, features(layer, packed))
         for step, packed in zip(ready.steps, ready.packed, strict=True)

@@ -1,4 +1,4 @@
-"""The SSD teacher: its losses, its answers as a grid detector's, its file, its training."""
+"""The SSD teacher: its losses, its outputs as a grid detector's, its file, its training."""
 
 import multiprocessing
 import os
@@ -19,21 +19,19 @@ from paper2board.core.errors import UserError
 from paper2board.networks.tensors import to_float
 from paper2board.networks.torchvision_guard import torchvision
 from paper2board.study.recipe import Recipe
-from paper2board.tasks.detection.boxes import decode
-from paper2board.tasks.detection.grid_detector import BOX, Grid, decode_boxes
-from paper2board.train.ssd import (
-    Annotated,
+from paper2board.tasks.detection.decode import decode
+from paper2board.tasks.detection.encoding import decode_boxes
+from paper2board.tasks.detection.grid import BOX, Grid
+from paper2board.tasks.detection.ssd import (
     SsdDetector,
     SsdSettings,
-    annotated,
     count_macs,
     count_parameters,
     is_ssd,
-    mirrored,
     read_ssd,
-    train_ssd,
     write_ssd,
 )
+from paper2board.train.ssd import Annotated, annotated, mirrored, train_ssd
 
 SETTINGS = SsdSettings(classes=3, width=64, height=48)
 GRID = Grid(width=64, height=48, classes=3)
@@ -69,8 +67,8 @@ def recipe(**changes: object) -> Recipe:
     return Recipe.model_validate(values | changes)
 
 
-def answers(found: SsdDetector, count: int) -> dict[str, torch.Tensor]:
-    """Raw answers as different from each other as a trained detector's."""
+def outputs(found: SsdDetector, count: int) -> dict[str, torch.Tensor]:
+    """Raw outputs as different from each other as a trained detector's."""
     torch.manual_seed(5)
     boxes, classes = len(found.default_boxes), found.settings.classes
     return {
@@ -111,14 +109,14 @@ def test_images_are_normalised_as_torchvision_does() -> None:
 
 
 @torch.no_grad()
-def test_the_grid_tells_ssds_own_answers() -> None:
+def test_the_grid_encodes_ssds_own_outputs() -> None:
     found = detector(SsdSettings())
-    raw = answers(found, 3)
+    raw = outputs(found, 3)
     raw["bbox_regression"][..., 0] += 8  # to the right, so that cells on the left stay empty
-    output = found.as_grid(FULL_GRID).answer(raw)
+    output = found.as_grid(FULL_GRID).to_cells(raw)
     assert tuple(output.shape) == (3, 15, 8, 10)
-    told = decode_boxes(FULL_GRID, output[:, :BOX])
-    told_cells = 0
+    encoded = decode_boxes(FULL_GRID, output[:, :BOX])
+    filled_cells = 0
     for image in range(3):
         boxes = found.ssd.box_coder.decode_single(raw["bbox_regression"][image], found.default_boxes)
         probabilities = raw["cls_logits"][image].double().softmax(-1)  # 1 − p without ties at 1
@@ -130,31 +128,33 @@ def test_the_grid_tells_ssds_own_answers() -> None:
                 if not here.any():
                     assert cell[-1] == -FULL_GRID.logit_range
                     continue
-                told_cells += 1
+                filled_cells += 1
                 best = torch.where(here, 1 - probabilities[:, 0], -1.0).argmax()
                 width, height = (boxes[best, i + 2] - boxes[best, i] for i in (0, 1))
                 if min(width, height) >= 4 and width <= 160 and height <= 120:
-                    torch.testing.assert_close(told[image, :, row, column], boxes[best], rtol=1e-3, atol=1e-2)
+                    torch.testing.assert_close(
+                        encoded[image, :, row, column], boxes[best], rtol=1e-3, atol=1e-2
+                    )
                 sure = torch.logit(1 - probabilities[best, 0]).clamp(-8, 8)
                 torch.testing.assert_close(cell[-1].double(), sure, rtol=1e-3, atol=1e-3)
                 kinds = (probabilities[best, 1:] / probabilities[best, 1:].sum()).log()
                 shown = cell[BOX:-1].log_softmax(0)
                 close = kinds > -8
                 torch.testing.assert_close(shown[close].double(), kinds[close], rtol=1e-2, atol=1e-2)
-    assert 10 < told_cells < 3 * 80
+    assert 10 < filled_cells < 3 * 80
 
 
 @torch.no_grad()
 def test_scores_decoded_from_the_grid_are_ssds() -> None:
     found = detector()
-    raw = answers(found, 1)
+    raw = outputs(found, 1)
     scores = raw["cls_logits"][0].softmax(-1)[:, 1:].max(1).values
-    decoded = decode(GRID, found.as_grid(GRID).answer(raw).numpy())[0]
+    decoded = decode(GRID, found.as_grid(GRID).to_cells(raw).numpy())[0]
     assert len(decoded) > 3
     for score in decoded.scores:
         assert (scores - score).abs().min() < 1e-3
     x = torch.randn(1, 3, 48, 64)
-    assert torch.equal(found.as_grid(GRID)(x), found.as_grid(GRID).answer(found(x)))
+    assert torch.equal(found.as_grid(GRID)(x), found.as_grid(GRID).to_cells(found(x)))
 
 
 def test_a_grid_of_another_kind_is_refused() -> None:
@@ -327,7 +327,7 @@ def test_mirror_images_and_bfloat16_are_used(tmp_path) -> None:
     assert not same(plain, low) and np.isfinite(history["train_loss"]).all()
 
 
-def test_what_cannot_be_trained_is_told(tmp_path) -> None:
+def test_what_cannot_be_trained_is_refused(tmp_path) -> None:
     for changes in ({"crop_padding": 4}, {"label_smoothing": 0.1}):
         with pytest.raises(UserError, match="set it to 0"):
             run(tmp_path / "a", **changes)
@@ -364,7 +364,7 @@ def job(tmp_path, monkeypatch) -> SimpleNamespace:
         ),
         output=SimpleNamespace(weights=tmp_path / "ssd.safetensors", history=tmp_path / "history.csv"),
         params=SimpleNamespace(
-            grid=Grid(width=64, height=48, stride=8, classes=3).model_dump(),
+            shapes=((3, 48, 64), (8, 6, 8)),
             recipe=recipe().model_dump(),
             epochs=1,
             threads=1,
@@ -393,8 +393,8 @@ def test_validation_is_on_the_students_grid(job, monkeypatch) -> None:
     assert used == [(SETTINGS, Grid(width=64, height=48, stride=8, classes=3), 4, 2)]
 
 
-def test_students_of_another_size_are_told_early(job, capsys) -> None:
-    job.params.grid = FULL_GRID.model_dump()
+def test_students_of_another_size_are_refused_early(job, capsys) -> None:
+    job.params.shapes = (3, 120, 160), (FULL_GRID.channels, FULL_GRID.rows, FULL_GRID.columns)
     with pytest.raises(SystemExit):
         train_script(job)
     text = capsys.readouterr().err

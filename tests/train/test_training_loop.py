@@ -16,8 +16,9 @@ from paper2board.networks.pixels import to_int8
 from paper2board.networks.spec import NetworkSpec
 from paper2board.networks.tensors import to_float, to_tensor
 from paper2board.study.recipe import Recipe
-from paper2board.tasks.augmentation import draw_moves, move
-from paper2board.tasks.task import distillation_loss
+from paper2board.tasks.augmentation import draw_transforms, transform_pixels
+from paper2board.tasks.distillation import distillation_loss
+from paper2board.tasks.training import training_task
 from paper2board.train.loop import Images, Teacher, one_cycle, train
 
 SPEC = NetworkSpec.model_validate(
@@ -32,6 +33,7 @@ SPEC = NetworkSpec.model_validate(
     }
 )
 EPOCHS = 4
+TASK = training_task("classification", SPEC.input, SPEC.output)
 
 
 def images(count=96):
@@ -55,7 +57,7 @@ def fresh(seed=0):
 def run(checkpoint, log=lambda text: None, teacher=None, seed=0):
     torch.set_num_threads(1)
     network = fresh()
-    history = train(network, images(), images(30), recipe(), EPOCHS, seed, checkpoint, teacher, log)
+    history = train(network, TASK, images(), images(30), recipe(), EPOCHS, seed, checkpoint, teacher, log)
     return network, history
 
 
@@ -142,7 +144,7 @@ def test_same_padding_is_tflites(size, kernel, stride):
 @pytest.mark.parametrize("flip", [False, True])
 def test_augmentation_only_shifts_and_mirrors(flip):
     pixels = torch.arange(3 * 8 * 8, dtype=torch.uint8).reshape(1, 3, 8, 8).repeat(50, 1, 1, 1)
-    result = move(pixels, draw_moves(len(pixels), 2, flip, torch.Generator().manual_seed(0)))
+    result = transform_pixels(pixels, draw_transforms(len(pixels), 2, flip, torch.Generator().manual_seed(0)))
     padded = F.pad(pixels[0], [2] * 4, value=128)
     views = [padded[:, y : y + 8, x : x + 8] for y in range(5) for x in range(5)]
     views += [view.flip(2) for view in views] if flip else []

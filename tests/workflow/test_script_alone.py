@@ -7,7 +7,7 @@ import pytest
 from checkout import Checkout, copy_sources
 
 from paper2board.acquire.cifar10 import IMAGES_PER_FILE
-from paper2board.acquire.dataset import RECORD_BYTES
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 
 STUDY = "study=esp32-wroom-cifar10"
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from checkout import copy_sources
 
-from paper2board.train.mobilenet import cut_spec
+from paper2board.train.mobilenet_cut import cut_spec
 
 SCENES = {
     "name": "few-scenes",
@@ -61,7 +61,7 @@ def cut(head):
 FOMO = COMMON | {
     "title": "Centres",
     "task": "centroids",
-    "networks": {"centres": cut("centroids"), "whole": cut("classifier")},
+    "networks": {"centres": cut("cells"), "whole": cut("classifier")},
     "recipes": {"short": RECIPE},
     "variants": {
         "model": {"network": "centres", "recipe": "short", "pretrained": "mobilenet-v2"},

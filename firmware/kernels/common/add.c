@@ -4,7 +4,7 @@
  * An operand has 256 values, so the first step is a table. TFLite gives the sum, which is below 2^28, a multiplier
  * below 1 (no shift to the left). */
 #include "p2b_arithmetic.h"
-#include "p2b_kernels.h"
+#include "p2b_checks.h"
 
 /* rectified: no output lies below the zero point, which all sums up to 0 give. */
 static inline void add_row(p2b_add_t op, const uint8_t *input_1, const uint8_t *input_2, int8_t *output, int rectified)
@@ -32,10 +32,20 @@ static inline void add_row(p2b_add_t op, const uint8_t *input_1, const uint8_t *
 void p2b_add(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_add_t *const op = layer;
-    const uint8_t *const input_1 = (const uint8_t *)in[0], *const input_2 = (const uint8_t *)in[1];
-    (void)rows;
-    (void)scratch;
 
+    P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
+
+    const uint8_t *const input_1 = (const uint8_t *)in[0], *const input_2 = (const uint8_t *)in[1];
+
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(input_1 != NULL && input_2 != NULL);
+    P2B_ASSERT(op->table_1 != NULL && op->table_2 != NULL);
+    P2B_ASSERT(op->multiplier >= 0 && op->shift >= 0 && op->shift <= 31);
+    P2B_ASSERT(p2b_is_int8(op->zero_point));
+    P2B_ASSERT(p2b_check_range(op->low, op->high));
+    P2B_ASSERT(p2b_check_row(in[0], op->n));
+    P2B_ASSERT(p2b_check_row(in[1], op->n));
+    P2B_ASSERT(p2b_check_row(out[0], op->n));
     if (op->low >= op->zero_point)
         add_row(*op, input_1, input_2, out[0], 1);
     else

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Padding of one row: pixels to its left and right, channels before and after each of its pixels. */
-#include "p2b_kernels.h"
-
-#include <stddef.h>
+#include "p2b_checks.h"
 
 static int8_t *fill(int8_t *output, int32_t n, int32_t value)
 {
@@ -14,11 +12,16 @@ static int8_t *fill(int8_t *output, int32_t n, int32_t value)
 void p2b_pad(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_pad_t *const op = layer;
+
+    P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(op->left >= 0 && op->width >= 1 && op->right >= 0);
+    P2B_ASSERT(op->before >= 0 && op->depth >= 1 && op->after >= 0);
+    P2B_ASSERT(p2b_is_int8(op->value));
+
     const int32_t depth = op->before + op->depth + op->after;
     const int8_t *input = in[0];
     int8_t *output = out[0];
-    (void)rows;
-    (void)scratch;
 
     if (input == NULL) {
         (void)fill(output, (op->left + op->width + op->right) * depth, op->value);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Max and average pooling: a window is cut to the input first, so padding is never looked at. */
 #include "p2b_arithmetic.h"
-#include "p2b_kernels.h"
-
-#include <stddef.h>
+#include "p2b_checks.h"
 
 /* A window cut to the input: `height` rows, of which bytes begin .. end - 1. */
 typedef struct {
@@ -34,14 +32,40 @@ static int32_t move(area_t *area, const p2b_window_t *window, int32_t out_x)
     return right - left;
 }
 
+static inline bool check(const p2b_pool2d_t *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
+                         const void *scratch)
+{
+    P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
+
+    const p2b_window_t *const window = &op->window;
+    bool sees_a_row = false;
+
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(window->in_c >= 1);
+    P2B_ASSERT(p2b_is_window(window->in_h, window->out_h, window->kernel_h, window->stride_h, window->pad_h));
+    P2B_ASSERT(p2b_is_window(window->in_w, window->out_w, window->kernel_w, window->stride_w, window->pad_w));
+    /* If the first and the last window of a row see a pixel of the input, all windows do. */
+    P2B_ASSERT(window->pad_w < window->kernel_w);
+    P2B_ASSERT((window->out_w - 1) * window->stride_w - window->pad_w < window->in_w);
+    P2B_ASSERT(window->kernel_h * window->kernel_w < 1 << 16);
+    for (int32_t y = 0; y < window->kernel_h; ++y) {
+        P2B_ASSERT(p2b_check_row(in[y], window->in_w * window->in_c));
+        sees_a_row |= in[y] != NULL;
+    }
+    P2B_ASSERT(sees_a_row);
+    P2B_ASSERT(p2b_check_range(op->low, op->high));
+    return true;
+}
+
 void p2b_max_pool2d(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_pool2d_t *const op = layer;
+
+    P2B_ASSERT(check(op, in, out, rows, scratch));
+
     const int32_t channels = op->window.in_c;
     area_t area = area_under(&op->window, in);
     int8_t *output = out[0];
-    (void)rows;
-    (void)scratch;
 
     for (int32_t x = 0; x < op->window.out_w; ++x) {
         (void)move(&area, &op->window, x);
@@ -74,12 +98,13 @@ static inline int32_t divide(uint32_t x, uint32_t count, uint32_t reciprocal)
 void p2b_average_pool2d(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_pool2d_t *const op = layer;
+
+    P2B_ASSERT(check(op, in, out, rows, scratch));
+
     const int32_t channels = op->window.in_c;
     area_t area = area_under(&op->window, in);
     uint32_t count = 0, reciprocal = 0;
     int8_t *output = out[0];
-    (void)rows;
-    (void)scratch;
 
     for (int32_t x = 0; x < op->window.out_w; ++x) {
         const uint32_t pixels = (uint32_t)(move(&area, &op->window, x) * area.height);

@@ -4,7 +4,7 @@
  * gemmlowp's products are signed, p2b_multiply_high() takes one operand that is not negative: of every product
  * here one is. */
 #include "p2b_arithmetic.h"
-#include "p2b_kernels.h"
+#include "p2b_checks.h"
 
 #define EXP_MINUS_EIGHTH 1895147668 /* Q0 */
 #define THIRD 715827883             /* Q0 */
@@ -86,8 +86,13 @@ static void softmax(const p2b_softmax_t *op, const int8_t *input, int8_t *output
 void p2b_softmax(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_softmax_t *const op = layer;
-    (void)rows;
-    (void)scratch;
+
+    P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(in[0] != NULL);
+    P2B_ASSERT(op->pixels >= 1 && op->depth >= 1 && op->depth <= 511);
+    P2B_ASSERT(op->multiplier >= 1 << 30 && op->shift >= 0 && op->shift <= 31);
+    P2B_ASSERT(op->diff_min <= 0 && op->diff_min >= -((31 << 26) >> op->shift));
 
     for (int32_t i = 0; i < op->pixels; ++i)
         softmax(op, in[0] + i * op->depth, out[0] + i * op->depth);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CONV_2D by MAC16, one output row a call. Scratch: the jumps between a pixel's patches, then the pool_h convolution
  * rows that the output needs, widened. */
-#include <stddef.h>
-
+#include "p2b_checks.h"
 #include "p2b_mac16.h"
 
 /* `columns` columns of one kernel row's padding, `pitch` values apart; returns the next column. */
@@ -72,7 +71,9 @@ void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8
 void p2b_conv2d_mac16(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_conv2d_t *const layer = op;
-    (void)rows;
 
+    P2B_ASSERT(p2b_check_conv2d(layer, in, out, rows, scratch));
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(p2b_is_aligned(layer->weights, 4));
     p2b_mac16_convolve(layer, in, out[0], 0, layer->window.in_c, 0, layer->out_c, scratch);
 }

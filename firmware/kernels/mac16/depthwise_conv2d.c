@@ -2,6 +2,7 @@
 /* DEPTHWISE_CONV_2D by MAC16, one output row a call. 3x3 without pooling: scratch has four channels of the three input
  * rows, or one if their number is no multiple of 4, [column][row][four bytes], as uint8. Else: a convolution of each
  * input channel. */
+#include "p2b_checks.h"
 #include "p2b_mac16.h"
 #include "p2b_output.h"
 
@@ -178,8 +179,12 @@ void p2b_depthwise_conv2d_mac16(const void *op, const int8_t *const *in, int8_t 
                                 void *scratch)
 {
     const p2b_conv2d_t *const layer = op;
+
+    P2B_ASSERT(p2b_check_depthwise_conv2d(layer, in, out, rows, scratch));
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(p2b_is_aligned(layer->weights, 4));
+
     int32_t each = 1;
-    (void)rows;
 
     while (each * layer->window.in_c < layer->out_c)
         ++each;

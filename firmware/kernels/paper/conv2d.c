@@ -5,9 +5,8 @@
  * through, so no buffer besides input and output exists. Split (P2B_SPLIT=1): where the window lies wholly
  * inside the input, no tap is checked, and each of a CONV_2D's rows is one run of kernel_w * in_c consecutive
  * bytes of input and of weights. */
+#include "p2b_checks.h"
 #include "p2b_output.h"
-
-#include <stddef.h>
 
 #ifndef P2B_SPLIT
 #error "define P2B_SPLIT as 1 (interior without bounds checks) or 0 (every tap checked)"
@@ -184,17 +183,23 @@ static inline void row(const p2b_conv2d_t *op, const int8_t *const *in, int8_t *
     }
 }
 
-void p2b_conv2d_paper(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
+void p2b_conv2d_paper(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
-    (void)rows;
-    (void)scratch;
+    const p2b_conv2d_t *const op = layer;
+
+    P2B_ASSERT(p2b_check_conv2d(op, in, out, rows, scratch));
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(op->output.mode == P2B_REQUANT_EXACT);
     row(op, in, out[0], conv2d_pixel_checked, conv2d_pixel_interior);
 }
 
-void p2b_depthwise_conv2d_paper(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
+void p2b_depthwise_conv2d_paper(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows,
                                 void *scratch)
 {
-    (void)rows;
-    (void)scratch;
+    const p2b_conv2d_t *const op = layer;
+
+    P2B_ASSERT(p2b_check_depthwise_conv2d(op, in, out, rows, scratch));
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(op->output.mode == P2B_REQUANT_EXACT);
     row(op, in, out[0], depthwise_pixel_checked, depthwise_pixel_interior);
 }

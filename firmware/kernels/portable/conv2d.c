@@ -2,7 +2,7 @@
 /* Convolution: a row of the input as columns, then two windows times six outputs at a time. */
 #include "p2b_portable.h"
 
-#include <stddef.h>
+#include "p2b_checks.h"
 
 P2B_PORTABLE_SUMS(two_1, 1, true)
 P2B_PORTABLE_SUMS(two_2, 2, true)
@@ -118,6 +118,10 @@ static void copy_columns(const p2b_conv2d_t *op, const int8_t *const *in, uint8_
 void p2b_conv2d_portable(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
     const p2b_conv2d_t *const op = layer;
+
+    P2B_ASSERT(p2b_check_conv2d(op, in, out, rows, scratch));
+    P2B_ASSERT(p2b_is_aligned(op->weights, 4));
+
     const bool pools = op->pool_h > 1 || op->pool_w > 1;
     int32_t *const maxima = pools ? scratch : NULL;
     uint8_t *const columns = pools ? (uint8_t *)(maxima + op->pooled_w * op->out_c) : scratch;

@@ -3,6 +3,8 @@
  * then one output channel after the other, four pixels at a time. */
 #include "p2b_portable.h"
 
+#include "p2b_checks.h"
+
 #define CHANNELS 4 /* of a strip */
 
 typedef struct {
@@ -149,6 +151,10 @@ void p2b_depthwise_conv2d_portable(const void *layer, const int8_t *const *in, i
                                    void *scratch)
 {
     const p2b_conv2d_t *const op = layer;
+
+    P2B_ASSERT(p2b_check_depthwise_conv2d(op, in, out, rows, scratch));
+    P2B_ASSERT(p2b_is_aligned(op->weights, 2));
+
     const p2b_window_t *const window = &op->window;
     const int32_t in_c = window->in_c, taps = window->kernel_h * window->kernel_w;
     int32_t multiplier = 0; /* outputs an input channel */

@@ -6,10 +6,9 @@
 #ifndef P2B_WINOGRAD_KERNEL_H
 #define P2B_WINOGRAD_KERNEL_H
 
+#include "p2b_checks.h"
 #include "p2b_output.h"
 #include "p2b_winograd.h"
-
-#include <stddef.h>
 
 /* V is written two channels a word, then read as int16. */
 typedef uint32_t __attribute__((may_alias)) word_t;
@@ -154,8 +153,24 @@ static void places(const p2b_conv2d_t *op, int8_t *const *out, int32_t rows, int
             *to++ = out[i < rows ? i : rows - 1] + (j < op->pooled_w ? j : op->pooled_w - 1) * op->out_c;
 }
 
+static inline bool check(const p2b_conv2d_t *op, const int8_t *const *in, int8_t *const *out, int32_t rows,
+                         const void *scratch)
+{
+    P2B_ASSERT(p2b_check_conv2d(op, in, out, rows, scratch));
+    P2B_ASSERT(rows * op->pool_h <= 4);
+    P2B_ASSERT(op->window.kernel_h == 3 && op->window.kernel_w == 3);
+    P2B_ASSERT(op->window.stride_h == 1 && op->window.stride_w == 1);
+    P2B_ASSERT(op->window.in_c >= 2);
+    P2B_ASSERT(op->pool_h <= 2 && op->pool_w == op->pool_h);
+    P2B_ASSERT(op->pool_stride_h == op->pool_h && op->pool_stride_w == op->pool_h);
+    P2B_ASSERT(p2b_is_aligned(op->weights, 4));
+    return true;
+}
+
 static void convolve(const p2b_conv2d_t *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
 {
+    P2B_ASSERT(check(op, in, out, rows, scratch));
+
     const int32_t in_c = op->window.in_c, pairs = (in_c + 1) / 2;
     const int32_t in_rows = rows * op->pool_h + 2, n = op->pool_h == 2 ? 2 : 4;
     word_t *const v = scratch;

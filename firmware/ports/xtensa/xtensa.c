@@ -2,6 +2,8 @@
 /* Memory figures, from the symbols of the linker scripts, and the message of a program that failed. */
 #include "xtensa.h"
 
+#include <string.h>
+
 #define STACK_PAINT 0xa5a5a5a5u /* as start.S paints it */
 
 /* From the linker script. */
@@ -9,6 +11,7 @@ extern const uint8_t __text_start[], __text_end[], __rodata_start[], __rodata_en
 extern const uint32_t __data_start[], __data_end[], __bss_start[], __bss_end[], __stack_start[], __stack_end[];
 
 void port_fault(uint32_t cause, uint32_t address, uint32_t accessed) __attribute__((noreturn));
+void p2b_assert_failed(const char *what) __attribute__((noreturn));
 
 void port_memory(port_memory_t *memory)
 {
@@ -34,5 +37,16 @@ void port_fault(uint32_t cause, uint32_t address, uint32_t accessed)
         message[29 + i] = digits[accessed >> (28 - 4 * i) & 15u];
     }
     port_write(message, sizeof message - 1);
+    port_halt();
+}
+
+/* Called by a check of the engine (p2b_assert.h) that was compiled in. */
+void p2b_assert_failed(const char *what)
+{
+    static const char before[] = "\r\ne-[Check failed: ", after[] = "]\r\n";
+
+    port_write(before, sizeof before - 1);
+    port_write(what, (uint32_t)strlen(what));
+    port_write(after, sizeof after - 1);
     port_halt();
 }

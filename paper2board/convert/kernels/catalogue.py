@@ -1,27 +1,10 @@
-"""Back ends by name, and the kernels that each may choose from for a layer."""
+"""The kernels that each back end may choose from for a layer."""
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 
+from paper2board.boards.backends import Backend
 from paper2board.convert.kernels import mac16, paper, portable, winograd
 from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
-
-
-class Backend(StrEnum):
-    """A set of kernels. ``paper`` is the deck's loops; ``portable`` runs on any 32-bit processor, ``mac16`` on
-    an Xtensa with the MAC16 option. The ``winograd-`` ones add Winograd F(4×4, 3×3) to either."""
-
-    PAPER = "paper"
-    PORTABLE = "portable"
-    MAC16 = "mac16"
-    WINOGRAD_PORTABLE = "winograd-portable"
-    WINOGRAD_MAC16 = "winograd-mac16"
-
-    @property
-    def needs_mac16(self) -> bool:
-        """Whether its code runs on a processor with the MAC16 option only."""
-        return self in (Backend.MAC16, Backend.WINOGRAD_MAC16)
-
 
 _Pack = Callable[[Convolution], Packed | None]
 

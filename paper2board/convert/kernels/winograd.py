@@ -9,7 +9,7 @@ import numpy as np
 
 from paper2board.convert.kernels.layer import Convolution, Packed, byte_bias
 from paper2board.convert.kernels.requantization import LIMIT
-from paper2board.model.integer_model import largest_accumulators
+from paper2board.model.operators.weighted import largest_accumulators
 
 G = np.array([[6, 0, 0], [4, 4, 4], [4, -4, 4], [-1, -2, -4], [1, -2, 4], [0, 0, 12]])
 """The weights' transform, (6, 3)."""

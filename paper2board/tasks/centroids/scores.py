@@ -1,160 +1,55 @@
-"""How good found centroids are: matching to the truth, precision, recall and F1 with intervals."""
+"""From stored outputs of FOMO networks to evidence: the part that :mod:`paper2board.tasks.scoring` loads."""
 
-import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from paper2board.acquire.scenes import SceneSet
-from paper2board.core.evidence import Evidence, Kind
-from paper2board.evaluate.schemes import FLOAT
-from paper2board.model.integer_model import read
-from paper2board.networks.network import read_weights
-from paper2board.tasks.centroids.cells import Centroids, decode_centroids
-from paper2board.tasks.classification.scores import CONFIDENCE, measurements, t_interval
-
-DRAWS = 2000
-"""Of the bootstrap."""
-MAX_DISTANCE = 0.2
-"""Farthest that a found centre may lie from the true one, as a share of the image's sides; Edge Impulse's."""
-Score = Literal["f1", "precision", "recall"]
-SCORES: tuple[Score, ...] = ("f1", "precision", "recall")
+from paper2board.acquire.examples import Examples
+from paper2board.core.evidence import Evidence
+from paper2board.tasks.centroids.metrics import (
+    SCORES,
+    Score,
+    counts,
+    found_centroids,
+    score_evidence,
+    size,
+    truths,
+)
+from paper2board.tasks.centroids.task import CENTROIDS
+from paper2board.tasks.outputs import OutputLayout
+from paper2board.tasks.scenes import required_scenes
+from paper2board.tasks.scoring import ScoredNetwork, ScoringTask
 
 
 @dataclass(frozen=True)
-class Cells:
-    """What one network's outputs mean: logits are ``scale · (output − zero_point)``."""
+class CentroidsRun:
+    """``counts``: int64 images×3, centres that are correct, found, and true. ``origin``: what the images are."""
 
-    size: tuple[int, int]
-    """Width and height of its input, pixels."""
-    shape: tuple[int, int, int]
-    """Rows, columns, 1 + classes."""
-    scale: float = 1.0
-    zero_point: int = 0
-
-    @classmethod
-    def of(cls, weights: str | Path, scheme: str) -> "Cells":
-        """Return those of the network in a file: float weights, or the integer model of another ``scheme``."""
-        if scheme in FLOAT:
-            spec = read_weights(weights).spec
-            (_, height, width), (channels, rows, columns) = spec.input, spec.output
-            return cls((width, height), (rows, columns, channels))
-        model = read(weights)
-        (_, height, width), output = model.image_shape, model.tensors[model.output]
-        rows, columns, channels = output.shape
-        return cls((width, height), (rows, columns, channels), output.scale, output.zero_point)
-
-    @property
-    def stride(self) -> int:
-        """Side of a cell in pixels of the input, as in training."""
-        return -(-self.size[0] // self.shape[1])
+    counts: np.ndarray
+    origin: str
 
 
-def found_centroids(outputs: np.ndarray, cells: Cells) -> list[Centroids]:
-    """Decode N×K outputs (order row, column, channel), float logits or int8, to centres in pixels of the input.
+class Scoring(ScoringTask[CentroidsRun]):
+    """F1, precision and recall: cells above one half, fused where they touch, paired one to one with true centres
+    of their class within a fifth of the image (Edge Impulse's distance); bootstrap over images for one seed,
+    Student's t over several."""
 
-    Raise ValueError if K is not the number of the cells' channels.
-    """
-    if outputs.ndim != 2 or outputs.shape[1] != math.prod(cells.shape):
-        raise ValueError(f"outputs are {outputs.shape}, not N x {math.prod(cells.shape)}")
-    values = outputs.reshape(-1, *cells.shape).astype(np.float64)
-    return decode_centroids(cells.scale * (values - cells.zero_point), cells.stride)
+    score_name = CENTROIDS.score
 
+    def compare(
+        self, outputs: np.ndarray, layout: OutputLayout, examples: Examples, where: str
+    ) -> CentroidsRun:
+        scenes = required_scenes(examples)
+        found = found_centroids(outputs, layout)
+        return CentroidsRun(counts(found, truths(scenes, layout), size(layout)), scenes.origin)
 
-def truths(scenes: SceneSet, cells: Cells) -> list[Centroids]:
-    """Return each scene's true centres in pixels of the network's input, to which a scene is stretched."""
-    height, width = scenes.images.shape[1:3]
-    scale = np.array([cells.size[0] / width, cells.size[1] / height] * 2)
-    return [true_centroids(scene.boxes * scale, scene.classes) for scene in scenes]
+    def score(self, network: ScoredNetwork[CentroidsRun]) -> Evidence:
+        return self._score("f1", network)
 
+    def metrics(self, name: str, network: ScoredNetwork[CentroidsRun]) -> dict[str, Evidence]:
+        return {f"{score}.{name}": self._score(score, network) for score in SCORES}
 
-def true_centroids(boxes: np.ndarray, labels: np.ndarray) -> Centroids:
-    """Return the centres of M×4 boxes (x1, y1, x2, y2) as :class:`Centroids`; empty lists are fine."""
-    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-    labels = np.asarray(labels, np.int64)
-    return Centroids((boxes[:, :2] + boxes[:, 2:]) / 2, labels, np.ones(len(labels)))
-
-
-def match(found: Centroids, truth: Centroids, size: tuple[int, int]) -> int:
-    """Return how many found centres are right in an image of ``size`` (width, height) pixels.
-
-    A centre is right if it can be paired with a true one of its class that lies within :data:`MAX_DISTANCE`
-    (Euclidean, x in widths, y in heights). Pairs are one to one, as many as possible; Edge Impulse lets
-    several found centres share a true one, which forgives counting an object twice.
-    """
-    if not len(found) or not len(truth):
-        return 0
-    apart = (found.points[:, None] - truth.points[None]) / np.array(size)
-    near = np.linalg.norm(apart, axis=-1) <= MAX_DISTANCE
-    pairs = near & (found.labels[:, None] == truth.labels)
-    return int(pairs[linear_sum_assignment(pairs, maximize=True)].sum())
-
-
-def counts(found: Sequence[Centroids], truth: Sequence[Centroids], size: tuple[int, int]) -> np.ndarray:
-    """Return int64 images×3: centres that are right, found, and true."""
-    return np.array(
-        [[match(a, b, size), len(a), len(b)] for a, b in zip(found, truth, strict=True)], np.int64
-    ).reshape(-1, 3)
-
-
-def precision(counts: np.ndarray) -> float:
-    """Return the share of found centres that are right; 0 if none was found."""
-    right, found, _ = counts.sum(0)
-    return float(right / found) if found else 0.0
-
-
-def recall(counts: np.ndarray) -> float:
-    """Return the share of true centres that were found; 0 if there are none."""
-    right, _, true = counts.sum(0)
-    return float(right / true) if true else 0.0
-
-
-def f1(counts: np.ndarray) -> float:
-    """Return the harmonic mean of precision and recall, over all objects of all classes and images together."""
-    right, found, true = counts.sum(0)
-    return float(2 * right / (found + true)) if found + true else 0.0
-
-
-_FUNCTIONS: dict[Score, Callable[[np.ndarray], float]] = {"f1": f1, "precision": precision, "recall": recall}
-
-
-def score_evidence(
-    score: Score, counts: Sequence[np.ndarray], seeds: Sequence[int], method: str, chain: dict[str, str]
-) -> Evidence:
-    """Return a score in % with its interval. ``counts``: one images×3 array a seed (:func:`counts`).
-
-    One seed, or all the same: percentile bootstrap over images. Several: Student's t over the seeds' scores.
-    """
-    counts, which = measurements(counts)
-    function = _FUNCTIONS[score]
-    values = np.array([100 * function(one) for one in counts])
-    if len(values) == 1:
-        interval = _bootstrap(function, counts[0])
-        name = f"bootstrap 95 % over images ({DRAWS} draws), {which}"
-    else:
-        interval = t_interval(values)
-        name = f"Student's t 95 % over {which}"
-    return Evidence(
-        value=float(values.mean()),
-        unit="%",
-        kind=Kind.MEASURED,
-        method=method,
-        n=sum(len(one) for one in counts),
-        seeds=tuple(seeds),
-        interval=interval,
-        interval_method=name,
-        chain=chain,
-    )
-
-
-def _bootstrap(function: Callable[[np.ndarray], float], counts: np.ndarray) -> tuple[float, float]:
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(len(counts), size=(DRAWS, len(counts)))
-    values = [100 * function(counts[chosen]) for chosen in drawn]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    def _score(self, score: Score, network: ScoredNetwork[CentroidsRun]) -> Evidence:
+        pairing = f"centres within a fifth of the image, paired one to one, {network.runs[0].origin}"
+        tables = [run.counts for run in network.runs]
+        return score_evidence(score, tables, network.seeds, f"{network.method}; {pairing}", network.chain)

@@ -1,10 +1,6 @@
-"""How a single-scale grid detector's output is laid out, and the settings of its losses.
-
-Imports neither torch nor numpy: the mathematics is in :mod:`paper2board.tasks.detection.grid_detector`.
-"""
+"""How a single-scale grid detector's output is laid out. Imports neither torch nor numpy."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -26,7 +22,7 @@ class Grid(StrictModel):
     stride: PositiveInt = 16
     classes: int = Field(default=10, ge=1, le=255)
     min_size: float = Field(default=4.0, gt=0)
-    """Smallest side that can be told; the largest is the image's."""
+    """Smallest side that can be encoded; the largest is the image's."""
     logit_range: float = Field(default=8.0, gt=0)
 
     @model_validator(mode="after")
@@ -64,27 +60,3 @@ class Grid(StrictModel):
     def channels(self) -> int:
         """Numbers a cell: box, classes, confidence."""
         return BOX + self.classes + 1
-
-
-class DetectionLoss(StrictModel):
-    """Weights and kinds of the loss's parts."""
-
-    box_weight: float = Field(default=2.0, ge=0)
-    confidence_weight: float = Field(default=4.0, ge=0)
-    class_weight: float = Field(default=1.0, ge=0)
-    box: Literal["ciou", "smooth-l1"] = "ciou"
-    """smooth-l1 compares the encoded values, as shares of ``logit_range``."""
-    confidence: Literal["iou", "one"] = "iou"
-    """What a cell with a box should say: the IoU of its present box (ranks NMS by box quality), or 1."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    neighbours: bool = True
-    """Also train the two cells nearest to the box's centre; see :func:`assign`."""
-
-
-class DetectionDistillation(StrictModel):
-    """loss = alpha · soft + (1 − alpha) · hard; the soft part's weights are the hard part's."""
-
-    temperature: float = Field(default=3.0, gt=0)
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    mask_confidence: float = Field(default=0.3, ge=0, lt=1)
-    """Box and class are learned only from cells in which the teacher's confidence is larger."""

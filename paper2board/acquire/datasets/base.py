@@ -1,0 +1,116 @@
+"""What every kind of data set has: classes, files, and what decides their content."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from paper2board.core.errors import UserError
+from paper2board.core.strict import StrictModel
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
+LabelKind = Literal["classes", "boxes"]
+"""What a network can learn of an example: its class, or the objects in it."""
+SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Side = Annotated[int, Field(ge=16, le=2048)]
+"""Pixels."""
+ImageFit = Literal["letterbox", "stretch"]
+"""How an image of another shape is brought to the set's size; see :func:`paper2board.acquire.boxes.fit_scene`."""
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+STAND_IN = "stand-in:"
+"""How the origin of data begins that stand in for others."""
+Parse = Callable[[Path], "Dataset"]
+"""Reads another set's file, as it stands there."""
+
+
+def parse_named(path: Path, key: str, name: str, parse: Parse) -> "Dataset":
+    """Return the set that ``key`` of the file at ``path`` names; raise :class:`UserError` if there is none."""
+    other = path.with_name(f"{name}.yaml")
+    if not other.is_file():
+        raise UserError(f"{path}: {key}: {other} does not exist; name a set of that folder")
+    return parse(other)
+
+
+class Dataset(StrictModel):
+    """A data set's configuration: what decides its content, and where that may come from."""
+
+    name: SetName
+    """The file's own name; of the folder under data/ too."""
+    kind: str
+    """Which keys follow."""
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=256)
+    """Their names; a label is a place in this list."""
+
+    labels: ClassVar[frozenset[LabelKind]] = frozenset({"classes"})
+    """What the examples come with, and so what tasks can be trained on them."""
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("two classes have the same name")
+        if len(self.classes) == 1:
+            raise ValueError("one class alone leaves nothing to distinguish; name two or more")
+        return self
+
+    @property
+    def image_px(self) -> tuple[int, int] | None:
+        """Width and height of the prepared images; None where the examples are no images."""
+        return None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the data sets that this one is made of, or that stand in for it."""
+        return ()
+
+    def completed(self, path: Path, parse: Parse) -> Self:
+        """Return the set with what its file at ``path`` leaves to other files and folders, checked against them.
+
+        Raise :class:`UserError` if they do not fit together.
+        """
+        return self
+
+    def files_of(self, split: Split) -> tuple[str, ...]:
+        """Return the paths of one split's files, once they are prepared."""
+        return (f"data/{self.name}/{split}.safetensors",)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the content, as plain data for a rule's parameters."""
+        return self.model_dump(exclude={"name"})
+
+
+class PreparedDataset(Dataset):
+    """A set that the rule ``prepare_dataset`` writes as ``data/<name>/{train,test}.safetensors``."""
+
+    preparer: ClassVar[str]
+    """The module whose ``prepare(dataset, inputs)`` makes the files: named, not imported, since kinds are light."""
+    content_module: ClassVar[str | None] = None
+    """The module that decides the files' bytes, with all that it imports; None: the preparer. An edit of these
+    modules prepares the set again."""
+
+    def own_files(self) -> list[Path]:
+        """Return the user's own files that decide the content: a changed, new or removed one is noticed.
+
+        Raise :class:`UserError` if there are too few.
+        """
+        return []
+
+    def delivery(self, provenance: Mapping[str, Any], mirror: str | None) -> str | None:
+        """Return what else must be the same for the prepared files to stay; None: nothing.
+
+        ``provenance`` is what stands beside the files that are there, empty if there are none; ``mirror`` the
+        configured mirror.
+        """
+        return None
+
+
+class ImageDataset(PreparedDataset):
+    """A set of images of one size."""
+
+    size_px: tuple[Side, Side] = (160, 120)
+    """Width, height."""
+
+    @property
+    def image_px(self) -> tuple[int, int]:
+        return self.size_px

@@ -1,0 +1,1 @@
+"""How the kinds of data sets are prepared, a file a kind."""

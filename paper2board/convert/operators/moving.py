@@ -1,0 +1,171 @@
+"""Operators that move values and compute nothing."""
+
+from typing import Any
+
+import numpy as np
+
+from paper2board.convert.kernels.layer import Packed
+from paper2board.convert.operators.registry import CFields, Constant, Operator, Written
+from paper2board.convert.steps import Operand, Step, row_by_row, row_bytes, rows
+from paper2board.convert.tflite_file import TfliteOperator
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+
+# --- RESHAPE ----------------------------------------------------------------------------------------
+
+
+def _read_reshape(source: TfliteOperator) -> dict[str, Any]:
+    if source.constants:
+        shape, name = source.integers(0)
+        wanted = (1, *source.target.shape)
+        unknown = -1  # as in numpy.reshape: the element count decides
+        if shape.shape != (len(wanted),) or any(
+            a not in (b, unknown) for a, b in zip(shape.tolist(), wanted, strict=True)
+        ):
+            source.refuse(f"its shape {name} is not its output's")
+    return {}
+
+
+def _write_reshape(model: IntegerModel, op: Reshape) -> Written:
+    shape = (1, *model.tensors[op.output].shape)
+    return Written((Constant("shape", np.array(shape, np.int32)),), {"newShape": [*shape]})
+
+
+def _reshape_twin(tf: Any, model: IntegerModel, op: Reshape, sources: list, node: str) -> Any:
+    return tf.reshape(sources[0], (1, *model.tensors[op.output].shape), name=node)
+
+
+# --- PAD --------------------------------------------------------------------------------------------
+
+
+def _read_pad(source: TfliteOperator) -> dict[str, Any]:
+    source.options()
+    paddings, name = source.integers(0)
+    if paddings.shape != (4, 2) or np.any(paddings[0] != 0) or np.any(paddings < 0):
+        source.refuse(f"its paddings {name} are not (before, after) of height, width and channels")
+    return {"paddings": tuple((int(before), int(after)) for before, after in paddings[1:])}
+
+
+def _write_pad(model: IntegerModel, op: Pad) -> Written:
+    return Written((Constant("paddings", np.array(((0, 0), *op.paddings), np.int32)),))
+
+
+def _pad_twin(tf: Any, model: IntegerModel, op: Pad, sources: list, node: str) -> Any:
+    return tf.pad(sources[0], ((0, 0), *op.paddings), name=node)
+
+
+def _pad_operands(model: IntegerModel, step: Step) -> tuple[Operand, ...]:
+    assert isinstance(step.op, Pad)
+    return (Operand(step.inputs[0], pad=step.op.paddings[0][0]),)
+
+
+def _pad_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, Pad)
+    source, target = model.tensors[step.inputs[0]], model.tensors[step.output]
+    _, (left, right), (before, after) = op.paddings
+    fields: CFields = {
+        "left": left,
+        "width": source.shape[1],
+        "right": right,
+        "before": before,
+        "depth": source.shape[2],
+        "after": after,
+        "value": target.zero_point,
+    }
+    return fields, {}
+
+
+# --- CONCATENATION ----------------------------------------------------------------------------------
+
+
+def _read_concatenation(source: TfliteOperator) -> dict[str, Any]:
+    options = source.options()
+    if source.activation(options) != "NONE":
+        source.refuse("has a fused activation")
+    rank = 1 + len(source.target.shape)
+    axis = options.Axis() + (rank if options.Axis() < 0 else 0)
+    if not 1 <= axis < rank:
+        source.refuse(f"has axis {options.Axis()}, not one after the batch's")
+    return {"axis": axis - 1}
+
+
+def _write_concatenation(model: IntegerModel, op: Concatenation) -> Written:
+    return Written(options={"axis": 1 + op.axis})
+
+
+def _concatenation_twin(tf: Any, model: IntegerModel, op: Concatenation, sources: list, node: str) -> Any:
+    return tf.concat(sources, 1 + op.axis, name=node)
+
+
+def _concatenation_operands(model: IntegerModel, step: Step) -> tuple[Operand, ...]:
+    op = step.op
+    assert isinstance(op, Concatenation)
+    if op.axis > 0 or len(model.tensors[step.output].shape) < 3:
+        return row_by_row(model, step)
+    above, operands = 0, []
+    for index in op.inputs:
+        operands.append(Operand(index, pad=above))
+        above += rows(model, index)
+    return tuple(operands)
+
+
+def _concatenation_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, Concatenation)
+    shape = model.tensors[step.output].shape
+    runs = shape[1] if len(shape) == 3 and op.axis == 2 else 1
+    lengths = np.array([row_bytes(model, i) // runs for i in op.inputs], np.int32)
+    return {"runs": runs, "inputs": len(lengths), "lengths": "lengths"}, {"lengths": lengths}
+
+
+OPERATORS = (
+    Operator(
+        op=Reshape,
+        type="RESHAPE",
+        stem="flatten",
+        reads=1,
+        writes=1,
+        options="ReshapeOptions",
+        constants=(0, 1),
+        read=_read_reshape,
+        write=_write_reshape,
+        twin=_reshape_twin,
+        view=True,
+    ),
+    Operator(
+        op=Pad,
+        type="PAD",
+        stem="pad",
+        reads=2,
+        writes=2,
+        options="PadOptions",
+        constants=(1, 1),
+        read=_read_pad,
+        write=_write_pad,
+        twin=_pad_twin,
+        operands=_pad_operands,
+        kernel="p2b_pad",
+        structure="p2b_pad_t",
+        fields=_pad_fields,
+    ),
+    Operator(
+        op=Concatenation,
+        type="CONCATENATION",
+        stem="concat",
+        reads=2,
+        writes=2,
+        options="ConcatenationOptions",
+        read=_read_concatenation,
+        write=_write_concatenation,
+        twin=_concatenation_twin,
+        operands=_concatenation_operands,
+        kernel="p2b_concatenation",
+        structure="p2b_concatenation_t",
+        fields=_concatenation_fields,
+    ),
+)

@@ -1,0 +1,58 @@
+"""SOFTMAX."""
+
+from typing import Any
+
+import numpy as np
+
+from paper2board.convert.kernels.layer import Packed
+from paper2board.convert.operators.registry import CFields, Operator, Written
+from paper2board.convert.steps import Step, row_bytes
+from paper2board.convert.tflite_file import TfliteOperator
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.softmax import Softmax
+
+
+def _read(source: TfliteOperator) -> dict[str, Any]:
+    return {"beta": source.options().Beta()}
+
+
+def _write(model: IntegerModel, op: Softmax) -> Written:
+    return Written(options={"beta": op.beta})
+
+
+def _twin(tf: Any, model: IntegerModel, op: Softmax, sources: list, node: str) -> Any:
+    x = sources[0]
+    return tf.nn.softmax(x if op.beta == 1 else x * op.beta, name=node)
+
+
+def _fields(model: IntegerModel, step: Step, packed: Packed | None) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, Softmax)
+    multiplier, shift, lowest = op.parameters(model.tensors)
+    depth = model.tensors[step.output].shape[-1]
+    fields: CFields = {
+        "pixels": row_bytes(model, step.output) // depth,
+        "depth": depth,
+        "multiplier": multiplier,
+        "shift": shift,
+        "diff_min": lowest,
+    }
+    return fields, {}
+
+
+OPERATORS = (
+    Operator(
+        op=Softmax,
+        type="SOFTMAX",
+        stem="softmax",
+        reads=2,
+        writes=2,
+        options="SoftmaxOptions",
+        read=_read,
+        write=_write,
+        twin=_twin,
+        kernel="p2b_softmax",
+        structure="p2b_softmax_t",
+        fields=_fields,
+    ),
+)

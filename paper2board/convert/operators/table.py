@@ -1,0 +1,39 @@
+"""The table of operators in ``docs/engine.md``: ``python -m paper2board.convert.operators.table`` prints it."""
+
+from collections.abc import Iterator
+
+from paper2board.convert.engine_sources import kernel_names
+from paper2board.convert.operators import OPERATORS
+from paper2board.convert.operators.registry import Operator
+from paper2board.convert.steps import whole_inputs
+
+_HEAD = ("operator", "versions read", "written", "an output row needs", "kernels")
+
+
+def table() -> str:
+    """Return the table as Markdown, a line for each operator that the registry has."""
+    lines = [_HEAD, ("---",) * len(_HEAD), *map(tuple, map(_cells, OPERATORS.values()))]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def kernels_of(operator: Operator) -> list[str]:
+    """Return the C kernels of an operator: its own, or one or more of each back end."""
+    if operator.weighted:
+        return [name for name in kernel_names() if name.startswith(f"{operator.kernel}_")]
+    return [operator.kernel] if operator.kernel else []
+
+
+def _cells(operator: Operator) -> Iterator[str]:
+    yield operator.type
+    yield "1" if operator.reads == 1 else f"1 to {operator.reads}"
+    yield str(operator.writes)
+    yield "nothing: a view" if operator.view else "all of its input" if _is_whole(operator) else "some rows"
+    yield ", ".join(f"`{name}`" for name in kernels_of(operator)) or "–"
+
+
+def _is_whole(operator: Operator) -> bool:
+    return operator.operands is whole_inputs
+
+
+if __name__ == "__main__":
+    print(table(), end="")

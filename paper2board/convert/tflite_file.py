@@ -1,0 +1,254 @@
+"""A ``.tflite`` file's tables, read with every limit checked, and its operators as their rows read them.
+
+The generated schema classes read one field at a time, so nothing is allocated on the word of a length field:
+a length is compared with its limit before the array is read. They refuse offsets outside the file by raising one of
+:data:`DAMAGE`.
+"""
+
+import math
+import struct
+from typing import Any, NoReturn
+
+import numpy as np
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+from paper2board.core.errors import UserError
+from paper2board.model.tensor import Activation, Padding, Tensor
+
+MAX_FILE_BYTES = 64 << 20
+"""Far above what a microcontroller's flash holds."""
+MAX_ACTIVATION_BYTES = 16 << 20
+"""Far above a microcontroller's memory; simulating a batch of anything larger would not end well."""
+MAX_ITEMS = 4096
+"""Operators or tensors of one file."""
+
+
+def _names(enum: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
+
+
+OPERATOR_NAMES = _names(schema.BuiltinOperator)
+_TENSOR_TYPES = _names(schema.TensorType)
+OPTION_TYPES = _names(schema.BuiltinOptions)
+_PADDINGS: dict[int, Padding] = {schema.Padding.SAME: "SAME", schema.Padding.VALID: "VALID"}
+_ACTIVATIONS: dict[int, Activation] = {
+    schema.ActivationFunctionType.NONE: "NONE",
+    schema.ActivationFunctionType.RELU: "RELU",
+    schema.ActivationFunctionType.RELU6: "RELU6",
+}
+_NUMPY: dict[int, np.dtype] = {
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT32: np.dtype("<i4"),
+}
+
+# TFLite Micro would follow these: another memory plan, constants stored in another way.
+_FOREIGN_METADATA = {b"OfflineMemoryAllocation", b"COMPRESSION_METADATA"}
+
+# What the schema classes raise when an offset, length or string points outside the file.
+DAMAGE = (struct.error, ValueError, TypeError, IndexError, AttributeError, OverflowError)
+
+
+class TfliteFile:
+    """One file being read; ``where`` is the operator in hand, for messages."""
+
+    def __init__(self, label: str, data: bytes):
+        self.label = label
+        self.where = ""
+        self.fb = schema.Model.GetRootAs(data, 0)
+        if self.fb.Version() != 3:
+            self.refuse(f"has schema version {self.fb.Version()}, not 3")
+        if self.fb.SubgraphsLength() != 1:
+            self.refuse(f"has {self.fb.SubgraphsLength()} subgraphs, not 1")
+        self.graph = self.fb.Subgraphs(0)
+        for what, count in (
+            ("operators", self.graph.OperatorsLength()),
+            ("tensors", self.graph.TensorsLength()),
+        ):
+            if not 1 <= count <= MAX_ITEMS:
+                self.refuse(f"has {count} {what}, not 1 to {MAX_ITEMS}")
+        for i in range(min(self.fb.MetadataLength(), MAX_ITEMS)):
+            if self.fb.Metadata(i).Name() in _FOREIGN_METADATA:
+                self.refuse(f"has {self.fb.Metadata(i).Name().decode()} metadata", "convert it without")
+        for i in range(self.graph.TensorsLength()):
+            self.is_constant(self.tensor(i)[0])  # also those that no operator uses: TFLite Micro looks at all
+        self.constant_bytes = 0
+        self.tensors: list[Tensor] = []
+        self.index: dict[int, int] = {}
+        """File's tensor index → model's."""
+
+    def refuse(self, what: str, remedy: str = "convert the network again to int8") -> NoReturn:
+        raise UserError(f"{self.label}: {self.where}{what}; {remedy}")
+
+    def tensor(self, index: int) -> tuple[schema.Tensor, str]:
+        if not 0 <= index < self.graph.TensorsLength():
+            self.refuse(f"refers to tensor {index}, which does not exist")
+        tensor = self.graph.Tensors(index)
+        raw = (tensor.Name() or b"")[:200].decode("utf-8", "replace")
+        return tensor, "".join(c if c.isprintable() else "?" for c in raw) or f"number {index}"
+
+    def shape(self, tensor: schema.Tensor, name: str) -> tuple[int, ...]:
+        if not 1 <= tensor.ShapeLength() <= 4:
+            self.refuse(f"tensor {name} has {tensor.ShapeLength()} dimensions, not 1 to 4")
+        shape = tuple(int(n) for n in tensor.ShapeAsNumpy())
+        if min(shape) < 1:
+            self.refuse(f"tensor {name} has shape {shape}")
+        return shape
+
+    def check_plain(self, tensor: schema.Tensor, name: str, wanted: int) -> None:
+        if tensor.Type() != wanted:
+            kind = _TENSOR_TYPES.get(tensor.Type(), tensor.Type())
+            self.refuse(f"tensor {name} is {kind}, not {_TENSOR_TYPES[wanted]}")
+        if tensor.IsVariable() or tensor.Sparsity() is not None or not tensor.VariantTensorsIsNone():
+            self.refuse(f"tensor {name} is variable or sparse")
+
+    def constant(self, index: int, wanted: int) -> tuple[np.ndarray, str]:
+        """Return a constant tensor's values (a view of the file) and its name."""
+        tensor, name = self.tensor(index)
+        self.check_plain(tensor, name, wanted)
+        shape = self.shape(tensor, name)
+        if not 0 < tensor.Buffer() < self.fb.BuffersLength() or tensor.ExternalBuffer():
+            self.refuse(f"tensor {name} is not a constant in this file")
+        buffer = self.fb.Buffers(tensor.Buffer())
+        if buffer.Offset() or buffer.Size():
+            self.refuse(f"tensor {name} lies outside the flatbuffer")
+        dtype = _NUMPY[wanted]
+        if buffer.DataLength() != math.prod(shape) * dtype.itemsize:
+            self.refuse(f"tensor {name} has {buffer.DataLength()} bytes of data, not {shape} {dtype}")
+        self.constant_bytes += buffer.DataLength()
+        if self.constant_bytes > MAX_FILE_BYTES:
+            self.refuse(
+                "constants shared by many operators are too large together", "choose a smaller network"
+            )
+        return np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype).reshape(shape).copy(), name
+
+    def scales(self, index: int, lengths: set[int], dimension: int = 0) -> np.ndarray:
+        """Return the float32 scales of a symmetrically quantized constant."""
+        tensor, name = self.tensor(index)
+        quantization = self.quantization(tensor, name)
+        if quantization.ScaleLength() not in lengths:
+            self.refuse(f"tensor {name} has {quantization.ScaleLength()} scales")
+        scales = np.array(quantization.ScaleAsNumpy(), np.float32)
+        if not np.all(np.isfinite(scales) & (scales > 0)):
+            self.refuse(f"tensor {name} has a scale that is not a positive number")
+        # Without them TFLite Micro takes the tensor for unquantized.
+        if quantization.ZeroPointLength() != len(scales) or np.any(quantization.ZeroPointAsNumpy()):
+            self.refuse(f"tensor {name} has zero points other than 0")
+        if len(scales) > 1 and quantization.QuantizedDimension() != dimension:
+            self.refuse(
+                f"tensor {name} is quantized along dimension {quantization.QuantizedDimension()},"
+                f" not {dimension}"
+            )
+        return scales
+
+    def quantization(self, tensor: schema.Tensor, name: str) -> schema.QuantizationParameters:
+        quantization = tensor.Quantization()
+        if quantization is None or quantization.ScaleLength() == 0 or quantization.DetailsType() != 0:
+            self.refuse(f"tensor {name} is not quantized by scale and zero point")
+        return quantization
+
+    def activation(self, index: int, op_name: str) -> int:
+        """Add an activation to the model and return its index there."""
+        tensor, name = self.tensor(index)
+        self.check_plain(tensor, name, schema.TensorType.INT8)
+        shape = self.shape(tensor, name)
+        if len(shape) not in {2, 4} or shape[0] != 1:
+            self.refuse(f"tensor {name} has shape {shape}, not (1, N) or (1, H, W, C)")
+        if math.prod(shape) > MAX_ACTIVATION_BYTES:
+            self.refuse(f"tensor {name} has shape {shape}, too large", "choose a smaller network")
+        if self.is_constant(tensor):
+            self.refuse(f"tensor {name} is a constant where an activation is expected")
+        quantization = self.quantization(tensor, name)
+        if (quantization.ScaleLength(), quantization.ZeroPointLength()) != (1, 1):
+            self.refuse(f"tensor {name} does not have one scale and one zero point")
+        scale, zero_point = float(quantization.Scale(0)), int(quantization.ZeroPoint(0))
+        if not (math.isfinite(scale) and scale > 0 and -128 <= zero_point <= 127):
+            self.refuse(f"tensor {name} has scale {scale} and zero point {zero_point}")
+        self.index[index] = len(self.tensors)
+        self.tensors.append(Tensor(op_name, shape[1:], scale, zero_point))
+        return self.index[index]
+
+    def is_constant(self, tensor: schema.Tensor) -> bool:
+        number = tensor.Buffer()
+        if not 0 <= number < max(self.fb.BuffersLength(), 1):
+            self.refuse(f"a tensor is in buffer {number}, which does not exist")
+        return self.fb.BuffersLength() > 0 and self.fb.Buffers(number).DataLength() > 0
+
+
+class TfliteOperator:
+    """One operator of a file, as its row reads it.
+
+    ``inputs`` and ``output`` are indices of the model's tensors. ``constants`` are those of the file's tensors that
+    follow the inputs (−1: left out). ``options`` names its options table.
+    """
+
+    def __init__(
+        self,
+        file: TfliteFile,
+        operator: schema.Operator,
+        options: str | None,
+        inputs: tuple[int, ...],
+        output: int,
+        constants: list[int],
+    ) -> None:
+        self._file, self._operator, self._options = file, operator, options
+        self.inputs, self.output, self.constants = inputs, output, constants
+
+    @property
+    def source(self) -> Tensor:
+        """Its first input."""
+        return self._file.tensors[self.inputs[0]]
+
+    @property
+    def target(self) -> Tensor:
+        """Its output."""
+        return self._file.tensors[self.output]
+
+    def refuse(self, what: str, remedy: str = "convert the network again to int8") -> NoReturn:
+        """Raise :class:`UserError` that names file and operator."""
+        self._file.refuse(what, remedy)
+
+    def options(self) -> Any:
+        """Return its options table; refuse a file without."""
+        if self._options is None or OPTION_TYPES.get(self._operator.BuiltinOptionsType()) != self._options:
+            self.refuse("lacks its options")
+        table = self._operator.BuiltinOptions()
+        options = getattr(schema, self._options)()
+        options.Init(table.Bytes, table.Pos)
+        return options
+
+    def activation(self, options: Any) -> Activation:
+        """Return the fused activation."""
+        activation = _ACTIVATIONS.get(options.FusedActivationFunction())
+        if activation is None:
+            self.refuse("has a fused activation other than NONE, RELU, RELU6")
+        return activation
+
+    def padding(self, options: Any) -> Padding:
+        """Return the padding of a window."""
+        padding = _PADDINGS.get(options.Padding())
+        if padding is None:
+            self.refuse("has a padding other than SAME, VALID")
+        return padding
+
+    def pair(self, what: str, *values: int) -> tuple[int, int]:
+        """Return two sizes from 1 to :data:`MAX_ITEMS`."""
+        height, width = values
+        if min(values) < 1 or max(values) > MAX_ITEMS:
+            self.refuse(f"has {what} {(height, width)}")
+        return height, width
+
+    def integers(self, position: int) -> tuple[np.ndarray, str]:
+        """Return the values, int32, and the name of the constant at ``position``."""
+        return self._file.constant(self.constants[position], schema.TensorType.INT32)
+
+    def int8(self, position: int) -> tuple[np.ndarray, str]:
+        """Return the values, int8, and the name of the constant at ``position``."""
+        return self._file.constant(self.constants[position], schema.TensorType.INT8)
+
+    def scales(self, position: int, lengths: set[int], dimension: int = 0) -> np.ndarray:
+        """Return the scales, float32, of the symmetrically quantized constant at ``position``."""
+        return self._file.scales(self.constants[position], lengths, dimension)
+
+    def has(self, position: int) -> bool:
+        """Return whether the constant at ``position`` is there."""
+        return position < len(self.constants) and self.constants[position] != -1

@@ -1,0 +1,86 @@
+"""TFLite's and gemmlowp's fixed-point arithmetic, exact in 64 bits.
+
+The functions use only what numpy's int64 arrays and torch's int64 tensors have in common, so they take either and
+return the same kind, without importing torch. All values fit int32; "Qi" is an int32 with i bits before the binary
+point and 31 − i after it, so a C port works line by line with 32-bit integers and 64-bit products.
+"""
+
+from typing import Any, TypeAlias
+
+Integers: TypeAlias = Any
+"""Int64 array or tensor; where only sums, products and shifts are taken, a Python integer as well."""
+
+_EXP_MINUS_EIGHTH = 1895147668  # Q0
+_THIRD = 715827883  # Q0
+_EXP_OF_POWERS = {
+    -2: 1672461947,  # exp(−2^−2), Q0
+    -1: 1302514674,
+    0: 790015084,
+    1: 290630308,
+    2: 39332535,
+    3: 720401,
+    4: 242,
+}
+_ONE_Q0 = (1 << 31) - 1
+_ONE_Q2 = 1 << 29
+_48_OVER_17 = 1515870810  # Q2
+_MINUS_32_OVER_17 = -1010580540  # Q2
+
+
+def multiply_by_quantized_multiplier(x: Integers, multiplier: Integers, shift: Integers) -> Integers:
+    """Return TFLite's ``MultiplyByQuantizedMultiplier``: x · multiplier · 2^(shift − 31), rounded twice.
+
+    First a rounding doubling high multiply (ties towards +∞), then a rounding right shift (ties away from zero).
+    """
+    left = shift * (shift > 0)
+    return rounding_shift_right(doubling_high_multiply(x << left, multiplier), left - shift)
+
+
+def doubling_high_multiply(a: Integers, b: Integers) -> Integers:
+    """Return a · b / 2^31 rounded, ties towards +∞; not for a = b = −2^31."""
+    return (a * b + (1 << 30)) >> 31
+
+
+def rounding_shift_right(x: Integers, amount: Integers) -> Integers:
+    """Return x / 2^amount rounded, ties away from zero."""
+    mask = (1 << amount) - 1
+    threshold = (mask >> 1) + (x < 0)
+    return (x >> amount) + ((x & mask) > threshold)
+
+
+def exp_on_negative(a: Integers, integer_bits: int = 5) -> Integers:
+    """Return exp(a) in Q0 for ``a`` ≤ 0 in Q\\ ``integer_bits``, which is 5 at most."""
+    fraction_bits = 31 - integer_bits
+    quarter = 1 << (fraction_bits - 2)
+    fraction = (a & (quarter - 1)) - quarter  # of −1/4 to 0
+    x = (fraction << integer_bits) + (1 << 28)  # Q0, around −1/8, where the Taylor series is taken
+    x2 = doubling_high_multiply(x, x)
+    x3 = doubling_high_multiply(x2, x)
+    x4 = doubling_high_multiply(x2, x2)
+    high_terms = doubling_high_multiply(rounding_shift_right(x4, 2) + x3, _THIRD)
+    series = x + rounding_shift_right(high_terms + x2, 1)
+    result = _EXP_MINUS_EIGHTH + doubling_high_multiply(series, _EXP_MINUS_EIGHTH)
+    rest = fraction - a
+    for power in range(-2, integer_bits):
+        factor = doubling_high_multiply(result, _EXP_OF_POWERS[power])
+        result = _select((rest >> (fraction_bits + power)) & 1, factor, result)
+    return _select(a == 0, _ONE_Q0, result)
+
+
+def reciprocal_of_one_plus(a: Integers) -> Integers:
+    """Return 1 / (1 + a) in Q0 for ``a`` in Q0, 0 ≤ a ≤ 1: three steps of Newton's division."""
+    half_denominator = (a + (1 << 31)) >> 1  # Q0
+    x = _48_OVER_17 + doubling_high_multiply(half_denominator, _MINUS_32_OVER_17)  # Q2
+    for _ in range(3):
+        error = _ONE_Q2 - doubling_high_multiply(half_denominator, x)
+        x = x + _saturated(doubling_high_multiply(x, error) << 2)
+    return _saturated(x << 1)
+
+
+def _select(condition: Integers, value: Integers, other: Integers) -> Integers:
+    """Return ``value`` where ``condition`` is 1, else ``other``."""
+    return other + condition * (value - other)
+
+
+def _saturated(x: Integers) -> Integers:
+    return x.clip(-(1 << 31), (1 << 31) - 1)

@@ -1,0 +1,58 @@
+"""The registry of operators: complete, consistent with the model, the C header and the documentation."""
+
+from pathlib import Path
+
+import pytest
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+from paper2board.bench.random_networks import random_network
+from paper2board.convert.engine_sources import ENGINE, kernel_names
+from paper2board.convert.operators import OPERATORS
+from paper2board.convert.operators.table import kernels_of, table
+from paper2board.convert.tflite import difference
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.model import operators
+from paper2board.model.file import read, write
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "engine.md"
+
+
+def test_every_operator_of_the_model_has_its_row() -> None:
+    assert {name: row.op for name, row in OPERATORS.items()} == operators.OPERATORS
+
+
+@pytest.mark.parametrize("row", OPERATORS.values(), ids=OPERATORS)
+def test_a_row_names_what_the_schema_has(row) -> None:
+    assert hasattr(schema.BuiltinOperator, row.type)
+    assert row.options is None or hasattr(schema.BuiltinOptions, row.options)
+    assert 1 <= row.writes <= row.reads
+
+
+@pytest.mark.parametrize("row", OPERATORS.values(), ids=OPERATORS)
+def test_a_row_that_is_no_view_has_a_kernel_and_its_constants(row) -> None:
+    header = (ENGINE / "p2b_kernels.h").read_text()
+    assert bool(kernels_of(row)) == bool(row.fields) == (not row.view)
+    assert set(kernels_of(row)) <= set(kernel_names())
+    assert row.view or f"}} {row.structure};" in header
+
+
+def test_every_kernel_is_an_operators() -> None:
+    assert sorted(name for row in OPERATORS.values() for name in kernels_of(row)) == sorted(kernel_names())
+
+
+def test_the_documents_table_is_the_registrys() -> None:
+    assert table() in DOCUMENT.read_text(), "run python -m paper2board.convert.operators.table"
+
+
+def test_every_operator_survives_both_files(tmp_path: Path) -> None:
+    seen = set()
+    for seed in range(80):
+        model = random_network(seed)
+        write(model, tmp_path / "model")
+        content = write_flatbuffer(model)
+        again, foreign = read(tmp_path / "model"), read_tflite(content, model.name)
+        assert write_flatbuffer(again) == write_flatbuffer(foreign) == content
+        assert not difference(model, again) and not difference(model, foreign)
+        seen |= {op.type for op in model.ops}
+    assert seen == set(OPERATORS)
