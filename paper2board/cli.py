@@ -10,7 +10,7 @@ from paper2board import doctor
 from paper2board.boards.backends import Backend
 from paper2board.core.errors import UserError
 
-DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so")
+DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.int8-qat/libhost.so")
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "config/boards/esp32-wroom.yaml"
 TOP = 3
 """Number of classes that ``classify`` prints, as in the demonstration of the deck."""

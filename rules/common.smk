@@ -16,7 +16,7 @@ from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
-from paper2board.evaluate.schemes import FLOAT
+from paper2board.study.schemes import SCHEMES, schemes_of
 from paper2board.firmware.idf import MISSING, find_idf
 from paper2board.study.checks import (
     check_budget,
@@ -99,7 +99,7 @@ wildcard_constraints:
     seed="[0-9]+",
     engine="|".join(ENGINES),
     backend="|".join({engine.backend for engine in ENGINES.values()}),
-    scheme="ptq|ptq-per-tensor|qat|imported",
+    scheme="|".join(name for name in SCHEMES if not SCHEMES[name].is_float),
     task="|".join(TASKS),
 
 
@@ -420,7 +420,7 @@ def outputs_of(wildcards, variant, scheme, seed):
 def weights_of(wildcards, variant, scheme, seed):
     """The file that holds a variant's weights under a scheme."""
     pattern = rules.evaluate_integer.input.model
-    if scheme in FLOAT:
+    if SCHEMES[scheme].is_float:
         pattern = rules.train_network.output.weights
     return made(pattern, wildcards, variant=variant, scheme=scheme, seed=seed)
 

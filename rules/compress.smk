@@ -59,7 +59,7 @@ rule quantize_post_training:
     benchmark:
         "benchmarks/{study}/s{seed}/quantize_post_training.{variant}.{scheme}.tsv"
     wildcard_constraints:
-        scheme="ptq|ptq-per-tensor",
+        scheme="|".join(schemes_of("quantize_post_training")),
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -84,12 +84,14 @@ rule train_quantization_aware:
             else []
         ),
     output:
-        model="models/{study}/s{seed}/{variant}.qat.integer.safetensors",
-        history="models/{study}/s{seed}/{variant}.qat.history.csv",
+        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+        history="models/{study}/s{seed}/{variant}.{scheme}.history.csv",
     log:
-        "logs/{study}/s{seed}/train_quantization_aware.{variant}.log",
+        "logs/{study}/s{seed}/train_quantization_aware.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/train_quantization_aware.{variant}.tsv"
+        "benchmarks/{study}/s{seed}/train_quantization_aware.{variant}.{scheme}.tsv"
+    wildcard_constraints:
+        scheme="|".join(schemes_of("train_quantization_aware")),
     priority: 10
     conda:
         "../envs/paper2board.yaml"
@@ -110,6 +112,6 @@ rule train_quantization_aware:
         digests=data_digests,
         code=part_code("train_quantization_aware", "training", "teacher"),
     message:
-        "{wildcards.study}: quantization-aware training of {wildcards.variant} (seed {wildcards.seed})"
+        "{wildcards.study}: quantization-aware training of {wildcards.variant} ({wildcards.scheme}, seed {wildcards.seed})"
     script:
         "../scripts/train_quantization_aware.py"

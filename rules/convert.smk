@@ -29,14 +29,15 @@ rule import_tflite:
     input:
         tflite=lambda w: study(w).variants[w.variant].tflite,
     output:
-        tflite="models/{study}/s{seed}/{variant}.imported.tflite",
-        model="models/{study}/s{seed}/{variant}.imported.integer.safetensors",
+        tflite="models/{study}/s{seed}/{variant}.{scheme}.tflite",
+        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
     log:
-        "logs/{study}/s{seed}/import_tflite.{variant}.log",
+        "logs/{study}/s{seed}/import_tflite.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/import_tflite.{variant}.tsv"
+        "benchmarks/{study}/s{seed}/import_tflite.{variant}.{scheme}.tsv"
     wildcard_constraints:
         study=studies_with("imported"),
+        scheme="|".join(schemes_of("import_tflite")),
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -59,7 +60,9 @@ rule convert_tflite:
     benchmark:
         "benchmarks/{study}/s{seed}/convert_tflite.{variant}.{scheme}.tsv"
     wildcard_constraints:
-        scheme="ptq|ptq-per-tensor|qat",
+        scheme="|".join(
+            schemes_of("quantize_post_training", "train_quantization_aware")
+        ),
     conda:
         "../envs/paper2board.yaml"
     threads: 1

@@ -6,17 +6,17 @@ rule evaluate_float:
         data=test_data,
         weights="models/{study}/s{seed}/{model}.safetensors",
     output:
-        logits="results/{study}/s{seed}/{model}.{float_scheme}.logits.npy",
+        logits="results/{study}/s{seed}/{model}.{scheme}.logits.npy",
     log:
-        "logs/{study}/s{seed}/evaluate_float.{model}.{float_scheme}.log",
+        "logs/{study}/s{seed}/evaluate_float.{model}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/evaluate_float.{model}.{float_scheme}.tsv"
+        "benchmarks/{study}/s{seed}/evaluate_float.{model}.{scheme}.tsv"
     wildcard_constraints:
         study=studies_with(
             "trained", "transferred", "distilled", "fine-tuned", "pruned"
         ),
         model="[a-z0-9-]+([.]magnitude-[0-9]+)?",
-        float_scheme="fp32|deck-int8",
+        scheme="|".join(schemes_of("evaluate_float")),
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -25,7 +25,7 @@ rule evaluate_float:
         digests=data_digests,
         code=code("evaluate_float"),
     message:
-        "{wildcards.study}: evaluating {wildcards.model} as {wildcards.float_scheme} (seed {wildcards.seed})"
+        "{wildcards.study}: evaluating {wildcards.model} as {wildcards.scheme} (seed {wildcards.seed})"
     script:
         "../scripts/evaluate_float.py"
 

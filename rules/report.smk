@@ -24,7 +24,10 @@ rule render_report:
             f"models/{w.study}/s{first_seed(w)}/{name}.history.csv"
             for name in [
                 *(name for name, v in study(w).trained.items() if v.kind != "pruned"),
-                *(f"{name}.qat" for name in study(w).quantization.qat),
+                *(
+                    f"{name}.{scheme}"
+                    for name, scheme in study(w).models_by("train_quantization_aware")
+                ),
             ]
         ],
         templates=REPORT_FILES,

@@ -1,10 +1,10 @@
 """Run a float network over the test set.
 
-Inputs: test images, weights. Output: logits (.npy). Scheme fp32 takes the weights as they are, deck-int8 after
-the deck's int8 round trip (slide "Quantization": symmetric, per tensor, dequantized again).
+Inputs: test images, weights. Output: logits (.npy). The weights are taken as they are (fp32), or after
+the scheme's round trip.
 """
 
-from paper2board.compress.quantize import deck_round_trip
+from paper2board.compress.quantize import ROUND_TRIPS
 from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.logits import load_test, write_logits
 from paper2board.networks.inference import configure, predict
@@ -16,7 +16,7 @@ if __name__ == "__main__":
         configure(snakemake.threads)
         network = folded(read_weights(snakemake.input.weights))
         images = load_test(snakemake.input.data, snakemake.params.limit, network.spec.input)
-        if snakemake.wildcards.float_scheme == "deck-int8":
-            network = deck_round_trip(network)
+        if round_trip := ROUND_TRIPS.get(snakemake.wildcards.scheme):
+            network = round_trip(network)
         logits = predict(network, to_tensor(images))
         write_logits(snakemake.output.logits, (logits.movedim(1, -1) if logits.ndim == 4 else logits).numpy())

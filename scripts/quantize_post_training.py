@@ -1,7 +1,7 @@
 """Quantize a float network to int8 without training.
 
 Inputs: weights, calibration images. Output: the IntegerModel. Method: batch norm folded; weights symmetric, per
-channel or (scheme ptq-per-tensor) per tensor; activation ranges of least squared error on the calibration set.
+channel or per tensor, as the scheme says; activation ranges of least squared error on the calibration set.
 """
 
 from paper2board.compress.calibration import calibration_pixels, origin
@@ -11,6 +11,7 @@ from paper2board.model.file import write
 from paper2board.model.integer_model import renamed
 from paper2board.networks.inference import configure
 from paper2board.networks.network import folded, read_weights
+from paper2board.study.schemes import SCHEMES
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -21,7 +22,8 @@ if __name__ == "__main__":
         observer.observe(pixels.split(100))
         parameters = observer.parameters()
         name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"
-        model = to_integer_model(network, parameters, name, snakemake.wildcards.scheme == "ptq")
+        per_channel = SCHEMES[snakemake.wildcards.scheme].per_channel
+        model = to_integer_model(network, parameters, name, per_channel)
         write(renamed(model, name, **origin(snakemake)), snakemake.output.model)
         log(
             "; ".join(

@@ -26,6 +26,6 @@ if __name__ == "__main__":
         aware = AwareNetwork(observer.network, observer.parameters())
         teacher = job_teacher(snakemake, network.spec)
         with trained(snakemake, log, aware, network.spec, snakemake.output.model, teacher):
-            name = f"{snakemake.wildcards.variant}.qat"
+            name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"
             model = to_integer_model(aware.network, aware.parameters_of, name, per_channel=True)
             write(renamed(model, name, **origin(snakemake)), snakemake.output.model)

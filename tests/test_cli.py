@@ -78,7 +78,9 @@ def test_classify_before_the_first_report_names_the_command_to_run(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["classify", "cat.jpg"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(naming("build/esp32-wroom-cifar10/s0/deployed.qat/libhost.so", "`make report`"), line)
+    assert re.search(
+        naming("build/esp32-wroom-cifar10/s0/deployed.int8-qat/libhost.so", "`make report`"), line
+    )
 
 
 @pytest.mark.parametrize("status", [0, 1])

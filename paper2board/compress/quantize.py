@@ -234,7 +234,7 @@ def _hwc(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[1:], shape[0]) if len(shape) == 3 else shape
 
 
-def deck_round_trip(network: Network) -> Network:
+def weight_round_trip(network: Network) -> Network:
     """Return a copy whose weights and biases went through the deck's symmetric per-tensor int8 and back.
 
     Slide "Quantization": scale = max|x| / 127, q = round(x / scale), x̂ = scale · q. Activations stay float,
@@ -248,3 +248,7 @@ def deck_round_trip(network: Network) -> Network:
             if scale > 0:
                 value.copy_((value / scale).round() * scale)
     return result.eval()
+
+
+ROUND_TRIPS = {"weight-only-int8": weight_round_trip}
+"""What float schemes do to the float network before it is evaluated."""

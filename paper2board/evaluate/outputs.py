@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from paper2board.evaluate.schemes import FLOAT
 from paper2board.model.file import read
 from paper2board.model.integer_model import IntegerModel
 from paper2board.networks.stored_spec import read_spec
+from paper2board.study.schemes import SCHEMES
 from paper2board.tasks.outputs import OutputLayout
 
 
@@ -19,7 +19,7 @@ def integer_layout(model: IntegerModel) -> OutputLayout:
 
 def output_layout(path: str | Path, scheme: str) -> OutputLayout:
     """Return the layout of a network in a file: float weights, or the integer model of another ``scheme``."""
-    if scheme not in FLOAT:
+    if not SCHEMES[scheme].is_float:
         return integer_layout(read(path))
     spec = read_spec(path)
     return OutputLayout(spec.input, spec.output)

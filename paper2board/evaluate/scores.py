@@ -11,7 +11,7 @@ from paper2board.core.evidence import Evidence
 from paper2board.core.files import digest
 from paper2board.evaluate.logits import read_logits
 from paper2board.evaluate.outputs import output_layout
-from paper2board.evaluate.schemes import METHODS, UNQUANTIZED
+from paper2board.study.schemes import SCHEMES, UNQUANTIZED
 from paper2board.tasks.outputs import OutputLayout
 from paper2board.tasks.scoring import Details, ScoredNetwork, ScoringTask
 
@@ -43,7 +43,7 @@ def scored(
         stored.variant,
         runs,
         tuple(seeds),
-        METHODS[stored.scheme],
+        SCHEMES[stored.scheme].method,
         {"weights": digest(stored.weights[0])},
         float32=stored.scheme == UNQUANTIZED,
     )

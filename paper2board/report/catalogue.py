@@ -9,12 +9,13 @@ from typing import Literal
 from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
+from paper2board.study.schemes import FORMS
 
 Stage = Literal["acquire", "train", "compress", "convert", "firmware", "capture", "energy", "report"]
 
 
 class Metric(StrictModel):
-    """One line of the catalogue; ``name`` may hold ``{a,b}`` alternatives and ``*``."""
+    """One line of the catalogue; ``name`` may hold ``{a,b}`` alternatives, ``{form}`` and ``*``."""
 
     name: str
     unit: str
@@ -71,7 +72,9 @@ def read_catalogue(folder: str | Path) -> Catalogue:
 
 
 def expand(pattern: str) -> list[str]:
-    """Return the names that ``pattern`` stands for, as a shell expands braces: ``a.{b,c}`` → a.b, a.c."""
+    """Return the names that ``pattern`` stands for, as a shell expands braces: ``a.{b,c}`` → a.b, a.c; ``{form}``
+    is every form of a network (:data:`paper2board.study.schemes.FORMS`)."""
+    pattern = pattern.replace("{form}", f"{{{','.join(FORMS)}}}")
     parts = re.split(r"\{([^}]*)\}", pattern)
     choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
     return ["".join(combination) for combination in product(*choices)]

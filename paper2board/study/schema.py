@@ -14,6 +14,16 @@ from paper2board.core.strict import StrictModel
 from paper2board.networks.spec import NetworkSpec
 from paper2board.study.engines import ENGINES, EngineName
 from paper2board.study.recipe import Budget, Distillation, Name, Recipe
+from paper2board.study.schemes import (
+    CHOSEN,
+    IMPORTED,
+    RELEASED,
+    SCHEMES,
+    UNQUANTIZED,
+    ChosenScheme,
+    Maker,
+    schemes_of,
+)
 from paper2board.study.variant import Variant
 from paper2board.tasks.classification.task import CLASSIFICATION
 from paper2board.tasks.detection.task import DETECTION
@@ -34,17 +44,12 @@ Scenario = Literal[
 
 
 class Quantization(StrictModel):
-    """Which integer models are made of which variants."""
+    """Which variants are quantized, and how."""
 
-    ptq: tuple[Name, ...] = ()
-    """Post-training, per channel."""
-    ptq_per_tensor: tuple[Name, ...] = ()
-    """Post-training, one scale a tensor."""
-    deck_int8: tuple[Name, ...] = ()
-    """The deck's scheme: weights and biases per tensor to int8 and back, activations float."""
-    qat: tuple[Name, ...] = ()
-    """Quantization-aware training, per channel, with ``qat_recipe``."""
+    schemes: dict[ChosenScheme, tuple[Name, ...]] = Field(default={})
+    """Scheme → the variants quantized under it; :mod:`paper2board.study.schemes` says what each is."""
     qat_recipe: Name | None = None
+    """The recipe of quantization-aware training."""
     distillation: Distillation | None = None
 
 
@@ -187,12 +192,15 @@ class Study(StrictModel):
                     f"recipes.{name}.epochs lacks {listed(missing)}, which budgets has; add"
                     f" {'it' if len(missing) == 1 else 'them'}"
                 )
-        for scheme in ("ptq", "ptq_per_tensor", "deck_int8", "qat"):
-            for name in getattr(self.quantization, scheme):
-                known("variant", name, f"quantization.{scheme}", self.networked)
+        for scheme, names in self.quantization.schemes.items():
+            for name in names:
+                known("variant", name, f"quantization.schemes.{scheme}", self.networked)
         known("recipe", self.quantization.qat_recipe, "quantization.qat_recipe", self.recipes)
-        if self.quantization.qat and self.quantization.qat_recipe is None:
-            raise ValueError("quantization.qat_recipe is missing, which quantization.qat needs; add it")
+        aware = self.models_by("train_quantization_aware")
+        if aware and self.quantization.qat_recipe is None:
+            raise ValueError(
+                f"quantization.qat_recipe is missing, which quantization.schemes.{aware[0][1]} needs; add it"
+            )
         if self.quantization.distillation:
             teacher = self.quantization.distillation.teacher
             known("variant", teacher, "quantization.distillation.teacher", self.trained)
@@ -216,8 +224,10 @@ class Study(StrictModel):
             known("variant", name, "reduction", self.trained)
         known("variant", self.device_variant, "device_variant", self.variants)
         if self.device_variant not in dict(self.released()):
+            released = [name for name in CHOSEN if SCHEMES[name].release != "never"]
             raise ValueError(
-                f"device_variant {self.device_variant} is not an int8 model; list it under quantization.ptq or qat"
+                f"device_variant {self.device_variant} is not an int8 model; list it in quantization.schemes under"
+                f" {' or '.join(released)}"
             )
         known("engine", self.engine, "engine", dict.fromkeys(self.engines))
         if self.scenarios and not TASKS[self.task_of(self.device_variant)].perturbed:
@@ -272,7 +282,8 @@ class Study(StrictModel):
         """(student, teacher) of every distillation."""
         pairs = [(name, v.distillation.teacher) for name, v in self.networked.items() if v.distillation]
         if self.quantization.distillation:
-            pairs += [(name, self.quantization.distillation.teacher) for name in self.quantization.qat]
+            teacher = self.quantization.distillation.teacher
+            pairs += [(name, teacher) for name, _ in self.models_by("train_quantization_aware")]
         return pairs
 
     @property
@@ -297,10 +308,24 @@ class Study(StrictModel):
             return v.task
         return self.task_of(v.parent) if v.parent else self.task
 
+    def variants_under(self, scheme: str) -> Iterable[str]:
+        """Return the variants that are evaluated under a quantization scheme."""
+        if scheme == UNQUANTIZED:
+            return self.trained
+        return self.imported if scheme == IMPORTED else self.quantization.schemes.get(scheme, ())
+
+    def models_by(self, maker: Maker) -> list[tuple[str, str]]:
+        """Return (variant, scheme) of every network that a rule makes for a scheme."""
+        return [(name, scheme) for scheme in schemes_of(maker) for name in self.variants_under(scheme)]
+
     def released(self) -> list[tuple[str, str]]:
         """Return (variant, scheme) of every int8 model of the study."""
-        names = dict.fromkeys((*self.quantization.ptq, *self.quantization.qat, *self.imported))
-        return [(name, self.int8_scheme(name)) for name in names]
+        schemes: dict[str, str] = {}
+        for release in ("otherwise", "always"):
+            for scheme in SCHEMES:
+                if SCHEMES[scheme].release == release:
+                    schemes |= dict.fromkeys(self.variants_under(scheme), scheme)
+        return list(schemes.items())
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -310,29 +335,29 @@ class Study(StrictModel):
         return {name: TASKS[name] for name in names if name in used}
 
     def scores(self, task: str | None = None) -> dict[str, tuple[str, str]]:
-        """Return every score to report, of one task or all: ``variant.form`` → (variant, scheme)."""
-        quantization = self.quantization
-        result = {f"{name}.fp32": (name, "fp32") for name in self.trained}
-        result |= {f"{name}.deck-int8": (name, "deck-int8") for name in quantization.deck_int8}
-        result |= {f"{name}.int8-ptq": (name, "ptq") for name in quantization.ptq}
-        result |= {
-            f"{name}.int8-ptq-per-tensor": (name, "ptq-per-tensor") for name in quantization.ptq_per_tensor
+        """Return every score to report, of one task or all: ``variant.form`` → (variant, scheme).
+
+        The form is the scheme, or ``int8`` for the released model; one that is always released has no other form.
+        """
+        result = {
+            f"{name}.{scheme}": (name, scheme)
+            for scheme in SCHEMES
+            if SCHEMES[scheme].release != "always"
+            for name in self.variants_under(scheme)
         }
-        result |= {f"{name}.int8": (name, scheme) for name, scheme in self.released()}
+        result |= {f"{name}.{RELEASED}": (name, scheme) for name, scheme in self.released()}
         return {key: value for key, value in result.items() if task in (None, self.task_of(value[0]))}
 
     def shown(self, task: str) -> str:
         """Return which of :meth:`scores` is shown in detail for a task: that of the device's model if it has this
         task, else the last."""
         if self.task_of(self.device_variant) == task:
-            return f"{self.device_variant}.int8"
+            return f"{self.device_variant}.{RELEASED}"
         return list(self.scores(task))[-1]
 
     def int8_scheme(self, variant: str) -> str:
-        """Return the scheme of a variant's released int8 model: imported, qat where there is one, else ptq."""
-        if variant in self.imported:
-            return "imported"
-        return "qat" if variant in self.quantization.qat else "ptq"
+        """Return the scheme of a variant's released int8 model; raise :class:`KeyError` if it has none."""
+        return dict(self.released())[variant]
 
     def network_name(self, name: str) -> str:
         """Return the name of the network that a variant or its first parent has; refuse circular parents."""

@@ -9,11 +9,11 @@ from paper2board.compress.magnitude_pruning import prune_magnitude, zero_share
 from paper2board.compress.quantize import (
     Observer,
     best_parameters,
-    deck_round_trip,
     fake_quantize,
     parameters_of_range,
     round_scale,
     to_integer_model,
+    weight_round_trip,
     weight_scales,
 )
 from paper2board.model.simulate import simulate
@@ -102,7 +102,7 @@ def test_per_tensor_has_one_scale_and_per_channel_one_each():
 
 def test_the_decks_round_trip_is_its_formula():
     network, *_ = quantized("pooled", True)
-    after = deck_round_trip(network)
+    after = weight_round_trip(network)
     for before, value in zip(network.parameters(), after.parameters(), strict=True):
         scale = before.abs().max() / 127
         assert (value / scale - (value / scale).round()).abs().max() < 1e-4

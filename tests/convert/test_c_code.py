@@ -95,8 +95,8 @@ def test_manifest_describes_the_files(tmp_path: Path) -> None:
     for name, file in manifest.files.items():
         assert (tmp_path / name).stat().st_size == file.bytes
         assert digest(tmp_path / name) == file.sha256
-    write(model, tmp_path / "deployed.ptq.integer")
-    assert manifest.model_sha256 == digest(tmp_path / "deployed.ptq.integer")
+    write(model, tmp_path / "deployed.int8-ptq.integer")
+    assert manifest.model_sha256 == digest(tmp_path / "deployed.int8-ptq.integer")
     # The reshape computes nothing and the pooling is the convolution's last act.
     assert [layer.name for layer in manifest.layers] == ["conv1", "conv2", "average", "fc1", "fc2"]
     assert [layer.macs for layer in manifest.layers] == [691_200, 2_937_600, 0, 15_504, 760]

@@ -110,7 +110,7 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
     for engine in ("winograd", "portable"):
         (tmp_path / f"build/{name}/device").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"build/{name}/device/{engine}.elf").touch()
-    write_logits(tmp_path / f"results/{name}/s0/deployed.qat.logits.npy", subject.logits)
+    write_logits(tmp_path / f"results/{name}/s0/deployed.int8-qat.logits.npy", subject.logits)
     asked = []
 
     def load_examples(files: tuple[str, ...], limit: int) -> SimpleNamespace:

@@ -56,7 +56,7 @@ STUDY = {
         "pruned": {"parent": "student", "prune": {"conv1": 0.25}},
         "detector": {"network": "grid", "recipe": "scratch", "task": "detection"},
     },
-    "quantization": {"ptq": ["student"]},
+    "quantization": {"schemes": {"int8-ptq": ["student"]}},
     "device_variant": "student",
     "period_s": 60,
 }
@@ -199,8 +199,8 @@ LAYER = "networks.own.layers"
         ),
         ({"period_s": -1}, "period_s: should be greater than 0 (got -1); correct this value"),
         (
-            {"quantization": "ptq"},
-            "quantization: should be keys with values, {key: value} (got 'ptq'); correct this value",
+            {"quantization": "int8-ptq"},
+            "quantization: should be keys with values, {key: value} (got 'int8-ptq'); correct this value",
         ),
         (
             {"networks.own.input": "3x48x64"},
@@ -437,8 +437,7 @@ def refused(name, student):
             {
                 "variants.late": {"network": "other", "recipe": "scratch", "task": "detection"},
                 "quantization": {
-                    "ptq": ["student"],
-                    "qat": ["late"],
+                    "schemes": {"int8-ptq": ["student"], "int8-qat": ["late"]},
                     "qat_recipe": "scratch",
                     "distillation": {"teacher": "ssd"},
                 },
@@ -455,7 +454,7 @@ def refused(name, student):
                 "variants.ssd-student.distillation": None,
                 "variants.detector.network": "other",
                 "device_variant": "ssd-student",
-                "quantization": {"ptq": ["ssd-student"]},
+                "quantization": {"schemes": {"int8-ptq": ["ssd-student"]}},
             },
             None,
         ),

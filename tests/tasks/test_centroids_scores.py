@@ -191,7 +191,7 @@ def test_cells_are_the_networks_own(tmp_path):
     assert found == layout(60, 50, 4, 4, 3)
     assert stride(found) == training_task("centroids", spec.input, spec.output).stride == 15
     integer_network(tmp_path / "integer")
-    assert output_layout(tmp_path / "integer", "ptq") == layout(32, 32, 2, 2, 3, 1 / 16, -3)
+    assert output_layout(tmp_path / "integer", "int8-ptq") == layout(32, 32, 2, 2, 3, 1 / 16, -3)
 
 
 def test_truth_is_in_pixels_of_the_input():
@@ -227,7 +227,7 @@ def test_networks_of_different_grids_are_summarised_together(tmp_path):
             networks={
                 "wide.fp32": ("wide", "fp32"),
                 "odd.fp32": ("odd", "fp32"),
-                "square.int8": ("square", "ptq"),
+                "square.int8": ("square", "int8-ptq"),
             },
             shapes={},
             comparisons={},

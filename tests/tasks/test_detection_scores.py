@@ -177,7 +177,9 @@ def test_each_class_and_the_confusions(scenes: SceneSet) -> None:
     names, matrix = confusion(run, CLASSES)
     assert names == [*CLASSES, "background"]
     assert matrix == [[30, 10, 0], [10, 30, 0], [0, 0, 0]]
-    Confusion(variant="net.qat", classes=tuple(names), matrix=tuple(map(tuple, matrix)), counted="objects")
+    Confusion(
+        variant="net.int8-qat", classes=tuple(names), matrix=tuple(map(tuple, matrix)), counted="objects"
+    )
     assert slug("Potted  plant!") == "potted-plant"
 
 
@@ -333,8 +335,8 @@ def test_summarise_scores(tmp_path: Path, scenes: SceneSet) -> None:
         {
             "networks": {
                 "net.fp32": ("net", "fp32"),
-                "net.int8-ptq": ("net", "ptq"),
-                "net.int8": ("net", "ptq"),
+                "net.int8-ptq": ("net", "int8-ptq"),
+                "net.int8": ("net", "int8-ptq"),
             },
             "comparisons": {"quantization": ("net.fp32", "net.int8")},
             "seeds": [0],
@@ -351,7 +353,7 @@ def test_summarise_scores(tmp_path: Path, scenes: SceneSet) -> None:
     assert metrics["map50.net.int8"].value == metrics["detection.net.cat.recall"].value == 0
     assert metrics["gain.quantization"].value == pytest.approx(-100 * 51 / 101)
     content = json.loads((tmp_path / "shown.json" / "confusion.json").read_text())
-    assert content["variant"] == "net.ptq" and content["matrix"] == [[0, 0, 40], [0, 0, 40], [0, 0, 0]]
+    assert content["variant"] == "net.int8-ptq" and content["matrix"] == [[0, 0, 40], [0, 0, 40], [0, 0, 0]]
     assert (
         Curves.model_validate_json((tmp_path / "shown.json" / "precision_recall.json").read_bytes()).device
         == "net.int8"

@@ -16,9 +16,9 @@ from checkout import ALL_STUDIES
 
 TRAINING = {"train_network", "distill_student", "fine_tune", "train_quantization_aware"}
 LOG_OF = {
-    "model.c": "generate_c.deployed.qat.portable",
+    "model.c": "generate_c.deployed.int8-qat.portable",
     "device.json": "summarise_device",
-    "deployed.qat.tflite": "convert_tflite.deployed",
+    "deployed.int8-qat.tflite": "convert_tflite.deployed",
 }
 """Which rule's log tells why a target could not be made."""
 STUDY = "config/studies/esp32-wroom-cifar10.yaml"
@@ -117,7 +117,8 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
     for folder in ("models", "results", "build"):
         shutil.rmtree(copy.folder / folder, ignore_errors=True)
     models = [
-        f"models/esp32-wroom-cifar10/s0/{name}.safetensors" for name in ("teacher", "deployed.qat.integer")
+        f"models/esp32-wroom-cifar10/s0/{name}.safetensors"
+        for name in ("teacher", "deployed.int8-qat.integer")
     ]
     begun = time.time()
     process = subprocess.Popen(
@@ -143,9 +144,9 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
     ("path", "target", "sentence"),
     [
         (
-            "models/esp32-wroom-cifar10/s0/deployed.qat.tflite",
-            "build/esp32-wroom-cifar10/s0/deployed.qat/portable/model.c",
-            "deployed.qat.tflite",
+            "models/esp32-wroom-cifar10/s0/deployed.int8-qat.tflite",
+            "build/esp32-wroom-cifar10/s0/deployed.int8-qat/portable/model.c",
+            "deployed.int8-qat.tflite",
         ),
         (
             "results/esp32-wroom-cifar10/device/paper-split.log.jsonl",
@@ -153,8 +154,8 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
             "is not a complete device log",
         ),
         (
-            "models/esp32-wroom-cifar10/s0/deployed.qat.integer.safetensors",
-            "models/esp32-wroom-cifar10/s0/deployed.qat.tflite",
+            "models/esp32-wroom-cifar10/s0/deployed.int8-qat.integer.safetensors",
+            "models/esp32-wroom-cifar10/s0/deployed.int8-qat.tflite",
             "is not an IntegerModel",
         ),
     ],

@@ -47,7 +47,7 @@ DETECTOR = COMMON | {
         "teacher": {"ssd": "mobilenet-v2", "pretrained": "mobilenet-v2", "recipe": "short"},
         "model": {"network": "tiny", "recipe": "short", "distillation": {"teacher": "teacher"}},
     },
-    "quantization": {"ptq": ["model"], "qat": ["model"], "qat_recipe": "short"},
+    "quantization": {"schemes": {"int8-ptq": ["model"], "int8-qat": ["model"]}, "qat_recipe": "short"},
     "magnitude_pruning": {"model": [0.3]},
     "comparisons": {"quantization": ["model.fp32", "model.int8"]},
     "scenarios": ["unchanged", "low-light"],
@@ -72,7 +72,7 @@ FOMO = COMMON | {
             "task": "classification",
         },
     },
-    "quantization": {"ptq": ["model"]},
+    "quantization": {"schemes": {"int8-ptq": ["model"]}},
     "cross_validation": {"variant": "whole", "folds": 3, "repeats": 1, "epochs": 2},
 }
 
