@@ -45,8 +45,8 @@ class _ClassMatches:
 def _curves(matches: _ClassMatches, indices: Iterable[int], weights: np.ndarray) -> Iterator[np.ndarray]:
     """Yield precision at :data:`RECALLS`, float64 draws×101, at the thresholds at ``indices``.
 
-    ``weights`` (draws×images) say how often an image counts. Precision rises and recall changes at correct detections
-    only, so the envelope is read from those.
+    ``weights`` (draws×images) say how often an image counts. Precision rises and recall changes at correct
+    detections only, so the envelope is read from those.
     """
     truths = (weights @ matches.truths)[:, None].astype(float)
     weight = weights[:, matches.image]
