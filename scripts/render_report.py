@@ -6,17 +6,13 @@ and figures/*.svg. Every verdict is computed from claims and evidence here.
 """
 
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
-from paper2board.acquire.datasets.base import STAND_IN
 from paper2board.acquire.examples import load_examples
 from paper2board.core.scripting import running, snakemake
 from paper2board.report.figures import Details
 from paper2board.report.render import render
-
-PACKAGES = ("torch", "tensorflow", "tflite-micro", "numpy", "snakemake")
+from paper2board.report.run_facts import absence_reasons, data_notice, run_facts
 
 
 def optional(path: str) -> Path | None:
@@ -30,20 +26,10 @@ if __name__ == "__main__":
         origin = load_examples(files.data, 1).origin
         board = "board" in (Path(metrics).stem for metrics in files.metrics_files)
         notes = json.loads(Path(files.notes).read_text())
-        run = {
-            "data": origin,
-            "budget": params.budget,
-            "training threads": str(params.training_threads),
-            "seeds": ", ".join(map(str, params.seeds)),
-            "paper2board": version("paper2board"),
-            "Python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-            "host processor": notes["processor"],
-        }
         report = render(
             title=params.title,
             paper=params.paper,
-            run=run,
+            run=run_facts(origin, params.budget, params.training_threads, params.seeds, notes["processor"]),
             claims=files.claims or None,
             tables=files.tables,
             metrics_files=files.metrics_files,
@@ -60,10 +46,8 @@ if __name__ == "__main__":
             ),
             templates=Path("reports"),
             output=Path(snakemake.output.folder),
-            notice=f"Data: {origin}" if origin.startswith(STAND_IN) else params.data_note,
-            absent={f"host.{quantity}.": notes["engine"] for quantity in ("energy", "power")}
-            | {"device.board.": "does not fit" if board else "no board attached", "esp32.": "does not fit"}
-            | {"survey.board.": "not stated"},
+            notice=data_notice(origin, params.data_note),
+            absent=absence_reasons(notes["engine"], board),
         )
         for line in report.summary:
             log(line)

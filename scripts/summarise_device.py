@@ -5,23 +5,18 @@ Output: metrics file. Method: instruction counts are the emulator's, exact; late
 cycles per instruction ÷ clock, a model with that figure's interval.
 """
 
-from pathlib import Path
-
 from paper2board.acquire.examples import load_examples
 from paper2board.boards.board import Cpu, Memory
-from paper2board.capture.board_fit import board_memory_metrics, engine_memory_metrics
-from paper2board.capture.log import check_origin, read_log
-from paper2board.capture.metrics import device_metrics, engine_gain, memory_metrics, split_gain
+from paper2board.capture.board_fit import board_memory_metrics
+from paper2board.capture.engine_runs import engine_metrics, read_run
+from paper2board.capture.metrics import memory_metrics
 from paper2board.capture.task_metrics import task_metrics
-from paper2board.convert.manifest import Manifest
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.evidence import write_metrics
 from paper2board.core.files import digest
 from paper2board.core.scripting import running, snakemake
 from paper2board.evaluate.outputs import integer_layout
-from paper2board.firmware.image import image_digest
 from paper2board.networks.pixels import fit_images, to_int8
-from paper2board.study.engines import ENGINES
 
 if __name__ == "__main__":
     with running(snakemake):
@@ -34,40 +29,14 @@ if __name__ == "__main__":
         }
         examples = load_examples(snakemake.input.data)
         integers = to_int8(fit_images(examples.images, model.image_shape))
-        metrics, logs, chains, manifests = {}, {}, {}, {}
         files = snakemake.input
-        for engine, path, image, c, manifest in zip(
-            snakemake.params.engines, files.logs, files.images, files.c, files.manifests, strict=True
-        ):
-            logs[engine] = read_log(path, image_digest(image))
-            check_origin(logs[engine], path, integers, links["tflite"])
-            chains[engine] = links | {
-                "c": digest(c),
-                "image": image_digest(image),
-                "device": logs[engine].header.image,
-                "log": digest(path),
-            }
-            metrics |= device_metrics(
-                logs[engine],
-                model,
-                cpu,
-                mac16=ENGINES[engine].needs_mac16,
-                chain=chains[engine],
-                prefix=f"device.{engine}",
-            )
-            manifests[engine] = Manifest.read(Path(manifest).parent)
-            metrics |= engine_memory_metrics(
-                logs[engine], manifests[engine], chains[engine], f"device.{engine}"
-            )
-        first, *others = logs
-        for engine in others:
-            metrics[f"gain.engine.{engine}"] = engine_gain(logs[engine], logs[first], first, chains[engine])
-        if {"paper-split", "paper-nosplit"} <= set(logs):
-            gain = split_gain(logs["paper-split"], logs["paper-nosplit"], chains["paper-split"])
-            metrics["gain.interior-split"] = gain
+        named = zip(snakemake.params.engines, files.logs, files.images, files.c, strict=True)
+        runs = {engine: read_run(log, image, c, integers, links) for engine, log, image, c in named}
+        metrics = engine_metrics(runs, model, cpu)
         main = snakemake.params.main
-        layout = integer_layout(model)
-        metrics |= task_metrics(snakemake.params.task, logs, main, layout, examples, chains)
-        metrics |= memory_metrics(logs[main], model, chains[main])
-        metrics |= board_memory_metrics(logs[main], manifests[main], memory, chains[main])
+        logs = {engine: run.log for engine, run in runs.items()}
+        chains = {engine: run.chain for engine, run in runs.items()}
+        metrics |= task_metrics(snakemake.params.task, logs, main, integer_layout(model), examples, chains)
+        metrics |= memory_metrics(runs[main].log, model, runs[main].chain)
+        metrics |= board_memory_metrics(runs[main].log, runs[main].manifest, memory, runs[main].chain)
         write_metrics(snakemake.output.metrics, metrics)

@@ -6,47 +6,24 @@ a defect, so the script logs what it found and fails on one.
 
 from pathlib import Path
 
-import numpy as np
-
 from paper2board.capture.log import read_log
-from paper2board.capture.metrics import differing
-from paper2board.core.errors import UserError
-from paper2board.core.evidence import Kind, read_metrics, write_metrics
+from paper2board.core.evidence import read_metrics, write_metrics
 from paper2board.core.files import digest
 from paper2board.core.scripting import running, snakemake
-from paper2board.evaluate.logits import read_logits
+from paper2board.evaluate.parity import device_parity, host_parity, require_parity
 from paper2board.firmware.image import image_digest
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        files = snakemake.input
+        params, files = snakemake.params, snakemake.input
         metrics = dict(read_metrics(files.onnx)) if files.onnx else {}
-        for name, simulation, tflm in zip(
-            snakemake.params.variants, files.simulation, files.tflm, strict=True
-        ):
-            reference, simulated = read_logits(tflm), read_logits(simulation)
-            chain = {"simulation": digest(simulation), "tflm": digest(tflm)}
-            metrics[f"parity.{name}.simulation-vs-tflm"] = differing(
-                simulated[: len(reference)], reference, Kind.MEASURED, chain
-            )
-            if name == snakemake.params.device_variant:
-                engine = read_logits(files.engine)
-                chain |= {"engine": digest(files.engine)}
-                for other, logits in (("simulation", simulated), ("tflm", reference)):
-                    metrics[f"parity.{name}.{other}-vs-c"] = differing(logits, engine, Kind.MEASURED, chain)
-                logs = [
-                    read_log(path, image_digest(image))
-                    for path, image in zip(files.device, files.image, strict=True)
-                ]
-                metrics[f"parity.{name}.device-vs-tflm"] = differing(
-                    np.concatenate([device.outputs for device in logs]),
-                    np.concatenate([reference[device.indices] for device in logs]),
-                    Kind.EMULATED,
-                    {"tflm": digest(tflm)} | {Path(path).stem: digest(path) for path in files.device},
-                )
+        for name, simulation, tflm in zip(params.variants, files.simulation, files.tflm, strict=True):
+            on_device = name == params.device_variant
+            metrics |= host_parity(name, simulation, tflm, files.engine if on_device else None)
+            if on_device:
+                images = zip(files.device, files.image, strict=True)
+                logs = [read_log(path, image_digest(image)) for path, image in images]
+                chain = {Path(path).stem: digest(path) for path in files.device}
+                metrics[f"parity.{name}.device-vs-tflm"] = device_parity(logs, tflm, chain)
         write_metrics(snakemake.output.metrics, metrics)
-        counts = {metric: item.value for metric, item in metrics.items() if item.unit == "logits"}
-        log(", ".join(f"{metric}: {count}" for metric, count in counts.items()))
-        if wrong := [metric for metric, count in counts.items() if count]:
-            path = Path(snakemake.output.metrics)
-            raise UserError(f"{path}: {', '.join(wrong)} differ; this is a defect of paper2board, report it")
+        log(require_parity(metrics, snakemake.output.metrics))

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators import OPERATORS
+from paper2board.model.operators.elementwise import Add, Tabulated
 from paper2board.model.operators.moving import Concatenation, Pad, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
@@ -28,6 +29,7 @@ MAX_LAYER_MACS = 60_000
 """Keeps a network's emulation within a fraction of a second."""
 _ACTIVATIONS: tuple[Activation, ...] = ("NONE", "RELU", "RELU6")
 _PADDINGS: tuple[Padding, ...] = ("SAME", "VALID")
+_FUNCTIONS = tuple(kind for kind in OPERATORS.values() if issubclass(kind, Tabulated))
 _TRIES = 8
 _DEVIATION = 74.0
 """Of a uniformly distributed int8."""
@@ -151,6 +153,7 @@ class _Graph:
             self.pooling,
             self.addition,
             self.padding,
+            self.function,
         )
         self.vector_blocks: tuple[Callable[[], None], ...] = (
             self.mean if len(shape) == 3 else self.product,
@@ -161,6 +164,7 @@ class _Graph:
             self.product,
             self.flattened_product,
             self.product,
+            self.function,
         )
         self.add_tensor(shape, *self.quantization())
         self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
@@ -468,6 +472,13 @@ class _Graph:
             return self.integer(0, most), self.integer(0, most)
 
         self.pad(self.image(), (amount(2), amount(2), amount(2) if self.chance(0.3) else (0, 0)))
+
+    def function(self) -> None:
+        """A function of one int8, of an image or a vector."""
+        kind, source = self.pick(_FUNCTIONS), self.last
+        quantization = kind.OUTPUT_QUANTIZATION or self.quantization()
+        output = self.add_tensor(self.tensors[source].shape, *quantization)
+        self.ops.append(kind(self.name("function"), (source,), output))
 
     # --- blocks that end in vectors ---
 

@@ -87,7 +87,7 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
         activation_bytes=engine.plan.activation_bytes,
         scratch_bytes=engine.plan.scratch_bytes,
         weight_flash_bytes=sum(layer.weight_bytes for layer in layers),
-        segments=tuple(engine.steps[border].name for border in engine.plan.segment_bounds[:-1]),
+        segments=tuple(engine.steps[start].name for start in engine.plan.segment_bounds[:-1]),
         places=tuple(_places(engine)),
     )
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))

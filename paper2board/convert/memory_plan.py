@@ -2,7 +2,7 @@
 
 A plan cuts the steps, in their order, into **segments**. Within a segment rows flow: as soon as a row of a step
 can be computed, it is, the step furthest along first, so of a tensor between two steps only the rows exist that
-someone still needs (a ring buffer; for a residual sum, a delay line). A tensor that crosses the border of two
+someone still needs (a ring buffer; for a residual sum, a delay line). A tensor that crosses the bound of two
 segments is there as a whole. Two plans over the same steps:
 
 * **layer by layer**: every step is a segment of its own. This is what TFLite Micro does.
@@ -101,11 +101,11 @@ class MemoryPlan:
 def plan(
     model: IntegerModel, steps: tuple[Step, ...], work: tuple[KernelMemory, ...], *, streaming: bool
 ) -> MemoryPlan:
-    """Return the plan of ``steps`` (:func:`~paper2board.convert.steps.lower`) with their kernels' ``work``."""
+    """Return the plan of ``steps`` (:func:`~paper2board.convert.lowering.lower`) with their kernels' ``work``."""
     flow = _Flow(model, steps, work)
     each = tuple(range(len(steps) + 1))
     # The placement may lose to gaps what the best segment_bounds saved.
-    choices = [_best_borders(flow), each] if streaming else [each]
+    choices = [_best_bounds(flow), each] if streaming else [each]
     return min(
         (_planned(flow, segment_bounds) for segment_bounds in choices), key=lambda planned: planned.bytes
     )
@@ -200,7 +200,7 @@ class _Flow:
 # --- segment_bounds ------------------------------------------------------------------------------------------
 
 
-def _best_borders(flow: _Flow) -> tuple[int, ...]:
+def _best_bounds(flow: _Flow) -> tuple[int, ...]:
     """Return the segment_bounds whose most demanding segment needs least; of equals, the fewest segments."""
     count = len(flow.steps)
     best: list[tuple[int, int, tuple[int, ...]]] = [(0, 0, (0,))]

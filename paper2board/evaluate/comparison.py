@@ -5,7 +5,7 @@ planner chooses; layers without weights are not in that table. A network without
 the median cost of a MAC of those that have one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -44,6 +44,15 @@ def modelled(source: str | Path | bytes, backend: Backend | str, memory: Memory)
     except UserError:
         engine, fits = choose(model, backend, UNLIMITED), False
     return Modelled(_cost(engine), model.macs, engine.plan.bytes, fits)
+
+
+def counted_macs(counts: Mapping[str, Evidence], names: Sequence[str], path: str | Path) -> dict[str, int]:
+    """Return the MACs of the networks ``names``; raise :class:`UserError` if the metrics file at ``path`` lacks
+    one."""
+    for name in names:
+        if f"macs.{name}" not in counts:
+            raise UserError(f"{path} lacks macs.{name}; run count_networks again")
+    return {name: int(counts[f"macs.{name}"].value) for name in names}
 
 
 def _cost(engine: Engine) -> float:

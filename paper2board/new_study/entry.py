@@ -111,7 +111,7 @@ def _message(
         [
             *lines,
             "next:",
-            f"  snakemake -n report {only} budget=smoke          # is the study sound, and what would run",
+            f"  snakemake -n report {only} budget=smoke          # check the study and list the jobs",
             f"  snakemake --cores 2 report {only} budget=smoke   # the whole chain; accuracies mean nothing",
             f"  snakemake --cores 2 report {only}                # results/{request.name}/report/index.html",
         ]

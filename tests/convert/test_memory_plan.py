@@ -156,7 +156,7 @@ def test_streaming_never_needs_more(case: Case) -> None:
 
 @given(case=cases())
 @settings(SLOW, max_examples=100)
-def test_borders_are_the_best_of_all(case: Case) -> None:
+def test_bounds_are_the_best_of_all(case: Case) -> None:
     """Against every way to cut up to seven steps."""
     count = min(len(case.steps), 7)
     flow = memory_plan._Flow(case.model, case.steps[:count], case.work[:count])
@@ -175,7 +175,7 @@ def test_borders_are_the_best_of_all(case: Case) -> None:
 
     inner = range(1, count)
     every = [cut for size in range(count) for cut in combinations(inner, size)]
-    assert peak(memory_plan._best_borders(flow)) == min(peak((0, *cut, count)) for cut in every)
+    assert peak(memory_plan._best_bounds(flow)) == min(peak((0, *cut, count)) for cut in every)
 
 
 @given(case=cases())

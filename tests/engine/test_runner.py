@@ -129,6 +129,14 @@ def test_large_batches_are_split(target: Target, library: Path, tmp_path: Path) 
         assert info.value.network == network
 
 
+def test_a_call_after_a_tensor_s_last_row_is_named(target: Target, library: Path, tmp_path: Path) -> None:
+    network = write(tmp_path / "a")
+    text = (network / "model.c").read_text()
+    (network / "model.c").write_text(text.replace("0, 1, 2};", "0, 1, 2, 2};"))
+    with pytest.raises(RunError, match=r"p2b_engine\.c:\d+: rows >= 1 && rows <= model->tensors"):
+        run([(network, random_inputs(1))], target, library, tmp_path / "build")
+
+
 def test_the_sanitizer_sees_a_row_too_far(engine_libraries: Path, tmp_path: Path) -> None:
     network = write(tmp_path / "a", fault="out[0][60] = 0;")
     library = engine_libraries / Target.HOST_SANITIZED / "libp2b.a"

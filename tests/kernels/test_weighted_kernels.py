@@ -1,6 +1,8 @@
 """Each kernel with weights alone, against the layer's definition in numpy: every row of every output."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from weighted import (
     targets,
 )
 
+from paper2board.convert.engine_sources import kernel_names
 from paper2board.firmware.runner import Target
 
 FEW = settings(max_examples=2, suppress_health_check=list(HealthCheck))
@@ -115,6 +118,12 @@ def test_a_fully_connected_layer_is_its_definition(kernel: str, target: Target, 
         ("greatest weights", ProductTest.draw(2000, 8, seed=4, extreme=True)),
     ]
     assert check(tests, {kernel: FULLY_CONNECTED[kernel]}, target, make_calls) == len(tests)
+
+
+def test_every_kernel_has_a_test() -> None:
+    texts = [path.read_text() for path in Path(__file__).parent.glob("*.py")]
+    named = {name for text in texts for name in re.findall(r'"(p2b_\w+)"', text)}
+    assert set(kernel_names()) - named == set()
 
 
 # --- drawn layers ---------------------------------------------------------------------------------------

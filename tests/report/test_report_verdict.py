@@ -1,6 +1,8 @@
 """Verdicts: tolerance edges, precedence, monotonicity."""
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,8 +11,11 @@ from hypothesis import strategies as st
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.report.arithmetic import Interval, exact
-from paper2board.report.claims import Better, Claim, Derived
-from paper2board.report.verdict import Verdict, compare, evidence_interval, judge
+from paper2board.report.catalogue import read_catalogue
+from paper2board.report.claims import Better, Claim, Derived, read_ledger
+from paper2board.report.verdict import Verdict, compare, counts, evidence_interval, judge, judge_all
+
+CATALOGUE = read_catalogue(Path(__file__).parents[2] / "reports/metrics")
 
 rationals = st.fractions(min_value=-1000, max_value=1000, max_denominator=1000)
 widths = st.fractions(min_value=0, max_value=50, max_denominator=1000)
@@ -137,3 +142,70 @@ def test_what_nobody_can_tell_is_not_checkable(subject, item, says):
     verdict, reason = judge(subject, None, item, "x")
     assert verdict is Verdict.NOT_CHECKABLE
     assert says in reason
+
+
+@pytest.mark.parametrize("kind", [Kind.MEASURED, Kind.EMULATED, Kind.MODELLED])
+def test_whatever_is_ours_is_judged_and_the_reason_names_its_kind_and_both_intervals(kind):
+    verdict, reason = judge(claim(), None, evidence(75.0, (74.2, 75.8), kind=kind), "x")
+    assert (verdict, reason) == (Verdict.EXCEEDED, f"ours, {kind}: 74.2 to 75.8 against 72.625 to 72.635")
+
+
+def test_a_single_value_is_printed_once_with_six_digits():
+    assert (
+        judge(claim(), None, evidence(73.4567891), "x")[1]
+        == "ours, measured: 73.4568 against 72.625 to 72.635"
+    )
+
+
+def test_rounding_alone_does_not_contradict_a_claim():
+    """All that rounds to the paper's inputs counts, and all that rounds to the claim."""
+    wide = Derived(Fraction("72.7"), Interval(Fraction("72.6"), Fraction("72.8")))
+    assert judge(claim(), wide, evidence(72.63), "x")[0] is Verdict.REPRODUCED
+    edge = Derived(Fraction("72.635"), exact("72.635"))
+    assert judge(claim(), edge, evidence(72.63), "x")[0] is Verdict.REPRODUCED
+
+
+LEDGER = """
+slides:
+  - title: First
+    claims:
+      base: {text: base, value: "2", unit: s, exact: true, not_checkable: no board}
+      wrong: {text: wrong, value: "5", unit: s, formula: base * 2}
+  - title: Second
+    claims:
+      again: {text: again, value: "5", unit: s, formula: wrong, metric: energy.latency, better: lower}
+      ours: {text: ours, value: "3.0", unit: s, formula: base + 1, metric: energy.latency, better: lower}
+"""
+
+
+def test_a_ledger_is_judged_claim_by_claim_with_all_that_a_verdict_rests_on(tmp_path):
+    path = tmp_path / "ledger.yaml"
+    path.write_text(LEDGER)
+    ledger, latency = read_ledger(path), evidence(3000, unit="ms")
+    judgements = judge_all(ledger, {"energy.latency": latency}, CATALOGUE, path)
+    assert [(each.name, each.slide, each.verdict) for each in judgements] == [
+        ("base", "First", Verdict.NOT_CHECKABLE),
+        ("wrong", "First", Verdict.INCONSISTENT),
+        ("again", "Second", Verdict.INCONSISTENT),
+        ("ours", "Second", Verdict.REPRODUCED),
+    ]
+    base, wrong, again, ours = judgements
+    assert wrong.reason == "the paper's own numbers give 4, not 5"
+    assert again.reason == "repeats wrong, which the paper's own numbers contradict"
+    assert (base.derived, base.evidence) == (None, None)
+    assert ours.derived is not None and ours.derived.nominal == 3
+    assert (ours.evidence, ours.claim) == (latency, ledger.claims["ours"])
+    assert counts(judgements) == {
+        Verdict.REPRODUCED: 1,
+        Verdict.EXCEEDED: 0,
+        Verdict.NOT_REPRODUCED: 0,
+        Verdict.INCONSISTENT: 2,
+        Verdict.NOT_CHECKABLE: 1,
+    }
+
+
+def test_a_unit_that_does_not_fit_is_refused_by_file_and_key(tmp_path):
+    path = tmp_path / "ledger.yaml"
+    path.write_text(LEDGER)
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: again\.unit: mW"):
+        judge_all(read_ledger(path), {"energy.latency": evidence(1, unit="mW")}, CATALOGUE, path)

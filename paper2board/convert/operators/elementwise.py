@@ -9,7 +9,7 @@ from paper2board.convert.operators.registry import CFields, Operator, Written
 from paper2board.convert.steps import Step, row_bytes
 from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.elementwise import Add, Logistic, Tabulated
 
 
 def _read_add(source: TfliteOperator) -> dict[str, Any]:
@@ -46,6 +46,26 @@ def _add_fields(
     return fields, {"table_1": first} if same else {"table_1": first, "table_2": second}
 
 
+def _tabulated_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, Tabulated)
+    return {"n": row_bytes(model, step.output), "table": "table"}, {"table": op.table(model.tensors)}
+
+
+_TABULATED: dict[str, Any] = {
+    "kernel": "p2b_table",
+    "structure": "p2b_table_t",
+    "fields": _tabulated_fields,
+}
+"""What all functions of one int8 have in common."""
+
+
+def _logistic_twin(tf: Any, model: IntegerModel, op: Logistic, sources: list, node: str) -> Any:
+    return tf.sigmoid(sources[0], name=node)
+
+
 OPERATORS = (
     Operator(
         op=Add,
@@ -60,5 +80,14 @@ OPERATORS = (
         kernel="p2b_add",
         structure="p2b_add_t",
         fields=_add_fields,
+    ),
+    Operator(
+        op=Logistic,
+        type="LOGISTIC",
+        stem="logistic",
+        reads=2,
+        writes=2,
+        twin=_logistic_twin,
+        **_TABULATED,
     ),
 )
