@@ -1,1 +1,1 @@
-"""Scores and parity: what networks answer over the test set, in every form that they take."""
+"""Outputs over the test set of every form of a network, their scores and their parity."""

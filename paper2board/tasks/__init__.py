@@ -1,1 +1,1 @@
-"""What networks answer: a package a task, found through one registry."""
+"""What networks learn and how they are scored: a package a task, found through one registry."""

@@ -43,7 +43,7 @@ class Task(ABC):
     training_score: str
     """What the score of training histories counts, for a caption."""
     outputs_are_classes: bool = False
-    """An int8 model carries the classes' names: one value a class, the largest is the answer."""
+    """An int8 model carries the classes' names: one value a class, the largest counts."""
     compared: bool = False
     """A study may report gains in the main score."""
     cross_validated: bool = False

@@ -33,28 +33,28 @@ def _match(overlaps: np.ndarray, threshold: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _ClassMatches:
-    """One class over all images, detections by falling score: ``image`` and ``scores`` (D), ``hits`` bool
+    """One class over all images, detections by falling score: ``image`` and ``scores`` (D), ``correct`` bool
     thresholds×D, ``truths`` (images) counts true boxes."""
 
     image: np.ndarray
     scores: np.ndarray
-    hits: np.ndarray
+    correct: np.ndarray
     truths: np.ndarray
 
 
-def _curves(matches: _ClassMatches, places: Iterable[int], weights: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield precision at :data:`RECALLS`, float64 draws×101, at the thresholds with the indices ``places``.
+def _curves(matches: _ClassMatches, indices: Iterable[int], weights: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield precision at :data:`RECALLS`, float64 draws×101, at the thresholds at ``indices``.
 
-    ``weights`` (draws×images) say how often an image counts. Precision rises and recall changes at right answers
-    only, so the envelope is read from those.
+    ``weights`` (draws×images) say how often an image counts. Precision rises and recall changes at correct
+    detections only, so the envelope is read from those.
     """
     truths = (weights @ matches.truths)[:, None].astype(float)
     weight = weights[:, matches.image]
-    all_answers = np.maximum(weight.cumsum(1), 1e-12)  # 0 only while no drawn image has answered
-    for place in places:
-        right_ones = np.flatnonzero(matches.hits[place])
-        right = weight[:, right_ones].cumsum(1)
-        precision = right / all_answers[:, right_ones]
+    detections = np.maximum(weight.cumsum(1), 1e-12)  # 0 only before the first detection of a drawn image
+    for index in indices:
+        hits = np.flatnonzero(matches.correct[index])
+        right = weight[:, hits].cumsum(1)
+        precision = right / detections[:, hits]
         envelope = np.pad(np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1], ((0, 0), (0, 1)))
         recall = right / np.maximum(truths, 1)
         found = np.stack([np.searchsorted(row, RECALLS, side="left") for row in recall])
@@ -62,7 +62,7 @@ def _curves(matches: _ClassMatches, places: Iterable[int], weights: np.ndarray) 
 
 
 class Detections:
-    """A detector's answers on a set of images, matched to the truth once; every score is read from that.
+    """A detector's boxes on a set of images, matched to the truth once; every score is read from that.
 
     ``found`` and ``truth`` have one entry an image; at most :data:`MAX_DETECTIONS` per class and image count.
     """
@@ -75,13 +75,15 @@ class Detections:
         thresholds: Sequence[float] = COCO_IOUS,
     ) -> None:
         if len(found) != len(truth) or not len(truth):
-            raise ValueError(f"{len(found)} answers for {len(truth)} images; there must be one an image")
+            raise ValueError(
+                f"{len(found)} lists of boxes for {len(truth)} images; there must be one an image"
+            )
         self.images, self.classes, self.thresholds = len(truth), classes, tuple(thresholds)
         self._found, self._truth = list(found), list(truth)
         self._matches = [self._match_class(kind) for kind in range(classes)]
 
     def _match_class(self, kind: int) -> _ClassMatches:
-        images, scores, hits = (
+        images, scores, correct = (
             [np.zeros(0, np.int64)],
             [np.zeros(0)],
             [np.zeros((len(self.thresholds), 0), bool)],
@@ -90,23 +92,23 @@ class Detections:
         for image, (found, truth) in enumerate(zip(self._found, self._truth, strict=True)):
             wanted = truth.boxes[truth.labels == kind]
             truths[image] = len(wanted)
-            mine = np.flatnonzero(found.labels == kind)
-            if not len(mine):
+            its = np.flatnonzero(found.labels == kind)
+            if not len(its):
                 continue
-            mine = mine[np.argsort(-found.scores[mine], kind="stable")][:MAX_DETECTIONS]
-            right = np.zeros((len(self.thresholds), len(mine)), bool)
-            overlaps = iou_matrix(found.boxes[mine], wanted)
+            its = its[np.argsort(-found.scores[its], kind="stable")][:MAX_DETECTIONS]
+            right = np.zeros((len(self.thresholds), len(its)), bool)
+            overlaps = iou_matrix(found.boxes[its], wanted)
             near = np.flatnonzero(overlaps.max(1, initial=0) >= min(self.thresholds))
             if len(near):
                 for place, threshold in enumerate(self.thresholds):
                     right[place, near] = _match(overlaps[near], threshold) >= 0
-            hits.append(right)
-            images.append(np.full(len(mine), image))
-            scores.append(found.scores[mine])
+            correct.append(right)
+            images.append(np.full(len(its), image))
+            scores.append(found.scores[its])
         score = np.concatenate(scores)
         order = np.argsort(-score, kind="stable")
         return _ClassMatches(
-            np.concatenate(images)[order], score[order], np.concatenate(hits, 1)[:, order], truths
+            np.concatenate(images)[order], score[order], np.concatenate(correct, 1)[:, order], truths
         )
 
     def average_precision(self, weights: np.ndarray | None = None) -> np.ndarray:
@@ -130,11 +132,11 @@ class Detections:
     def _average_precisions(self, weights: np.ndarray) -> np.ndarray:
         """Return AP, float64 draws×classes×thresholds, for ``weights`` (draws×images)."""
         result = np.full((len(weights), self.classes, len(self.thresholds)), np.nan)
-        places = range(len(self.thresholds))
+        thresholds = range(len(self.thresholds))
         for part in range(0, len(weights), DRAWS_AT_ONCE):
             some = weights[part : part + DRAWS_AT_ONCE]
             for kind, matches in enumerate(self._matches):
-                for place, curve in zip(places, _curves(matches, places, some), strict=True):
+                for place, curve in zip(thresholds, _curves(matches, thresholds, some), strict=True):
                     result[part : part + DRAWS_AT_ONCE, kind, place] = curve.mean(1)
         return result
 
@@ -142,31 +144,33 @@ class Detections:
         """Return precision at the 101 :data:`RECALLS`, float64 classes×101, whose mean is a class's AP; NaN where
         a class has no true box."""
         once = np.ones((1, self.images))
-        return np.concatenate([next(_curves(its, [self._place(iou)], once)) for its in self._matches])
+        return np.concatenate([next(_curves(its, [self._threshold(iou)], once)) for its in self._matches])
 
     def map50(self, weights: np.ndarray | None = None) -> float:
         """Return mAP@0.5: the mean over classes that have true boxes; NaN if none has."""
-        return _mean(self.average_precision(weights)[:, self._place(0.5)])
+        return _mean(self.average_precision(weights)[:, self._threshold(0.5)])
 
     def coco_map(self, weights: np.ndarray | None = None) -> float:
         """Return the mean AP over classes and all thresholds, mAP@[.5:.95] by default."""
         return _mean(self.average_precision(weights))
 
     def counts(self, scores: np.ndarray, iou: float = 0.5) -> np.ndarray:
-        """Return int64 classes×3: right answers, answers, true boxes, for answers with at least their image's score
+        """Return int64 classes×3: correct, found and true boxes, of found boxes with at least their image's score
         in ``scores`` (images)."""
         rows = []
         for matches in self._matches:
-            said = matches.scores >= scores[matches.image]
-            rows.append([matches.hits[self._place(iou), said].sum(), said.sum(), matches.truths.sum()])
+            counted = matches.scores >= scores[matches.image]
+            rows.append(
+                [matches.correct[self._threshold(iou), counted].sum(), counted.sum(), matches.truths.sum()]
+            )
         return np.array(rows, np.int64)
 
     def precision_recall(self, scores: np.ndarray, iou: float = 0.5) -> np.ndarray:
-        """Return classes×2, precision and recall of the answers that :meth:`counts` takes; NaN for 0 / 0."""
+        """Return classes×2, precision and recall of the boxes that :meth:`counts` takes; NaN for 0 / 0."""
         return np.array(
             [
-                [_ratio(right, said), _ratio(right, truths)]
-                for right, said, truths in self.counts(scores, iou).tolist()
+                [_ratio(correct, found), _ratio(correct, true)]
+                for correct, found, true in self.counts(scores, iou).tolist()
             ]
         )
 
@@ -180,39 +184,41 @@ class Detections:
         return np.where(odd, self._best_score(~odd, iou), self._best_score(odd, iou))
 
     def _best_score(self, images: np.ndarray, iou: float) -> float:
-        """Return the score threshold with the best F1 over all classes' answers on ``images`` (a mask) together:
-        2 · right / (answers + true boxes). The highest of equals; 1 without any right answer."""
+        """Return the score threshold with the best F1 over all classes' boxes on ``images`` (a mask) together:
+        2 · correct / (found + true). The highest of equals; 1 without any correct box."""
         image = np.concatenate([matches.image for matches in self._matches])
         scores = np.concatenate([matches.scores for matches in self._matches])[images[image]]
-        hits = np.concatenate([matches.hits[self._place(iou)] for matches in self._matches])[images[image]]
-        if not hits.any():
+        correct = np.concatenate([matches.correct[self._threshold(iou)] for matches in self._matches])[
+            images[image]
+        ]
+        if not correct.any():
             return 1.0
         order = np.argsort(-scores, kind="stable")
-        scores, right = scores[order], hits[order].cumsum()
+        scores, right = scores[order], correct[order].cumsum()
         truths = sum(int(matches.truths[images].sum()) for matches in self._matches)
         quality = 2 * right / (np.arange(1, len(scores) + 1) + truths)
-        last = np.append(scores[1:] < scores[:-1], True)  # a threshold takes all answers of that score
+        last = np.append(scores[1:] < scores[:-1], True)  # a threshold takes all boxes of that score
         return float(scores[last][quality[last].argmax()])
 
     def confusion(self, scores: np.ndarray, iou: float = 0.5) -> np.ndarray:
-        """Return int64 (classes+1)², rows the truth, columns the answer, the last of each background.
+        """Return int64 (classes+1)², rows the true class, columns the found one, the last of each background.
 
-        Answers with at least their image's score in ``scores`` (images) are matched whatever their class: by
-        falling score, each takes the free true box with the largest IoU ≥ ``iou``. What stays free is missed, what
-        has none is invented.
+        Found boxes with at least their image's score in ``scores`` (images) are matched whatever their class: by
+        falling score, each takes the free true box with the largest IoU ≥ ``iou``. True boxes that stay free count
+        as found background, found boxes without a match as true background.
         """
         table = np.zeros((self.classes + 1, self.classes + 1), np.int64)
         for found, truth, score in zip(self._found, self._truth, scores, strict=True):
             order = np.argsort(-found.scores, kind="stable")
-            said = found.take(order[found.scores[order] >= score])
-            matched = _match(iou_matrix(said.boxes, truth.boxes), iou)
+            counted = found.take(order[found.scores[order] >= score])
+            matched = _match(iou_matrix(counted.boxes, truth.boxes), iou)
             rows = np.append(truth.labels, self.classes)[matched]  # −1 is the background's, the last
-            np.add.at(table, (rows, said.labels), 1)
+            np.add.at(table, (rows, counted.labels), 1)
             missed = np.setdiff1d(np.arange(len(truth)), matched)
             np.add.at(table, (truth.labels[missed], self.classes), 1)
         return table
 
-    def _place(self, iou: float) -> int:
+    def _threshold(self, iou: float) -> int:
         close = [index for index, value in enumerate(self.thresholds) if math.isclose(value, iou)]
         if not close:
             raise ValueError(f"matched at IoU {self.thresholds}, not at {iou}")

@@ -113,7 +113,7 @@ def class_metrics(
     """Return ``{prefix}.{class}.{ap50,precision,recall}`` of one run; a class without true boxes has none, one
     that was never found no precision. Score thresholds are cross-fitted, see ``Detections.fitted_scores``."""
     scores = run.detections.fitted_scores()
-    condition = counted_answers(scores)
+    condition = counting_rule(scores)
     precisions = 100 * run.detections.average_precision()[:, 0]
     metrics = {}
     counts = run.detections.counts(scores).tolist()
@@ -135,7 +135,7 @@ def class_metrics(
     return metrics
 
 
-def counted_answers(scores: np.ndarray) -> str:
+def counting_rule(scores: np.ndarray) -> str:
     """Return which boxes count, in words. ``scores``: ``Detections.fitted_scores``, alternating between the
     halves."""
     both = " or ".join(f"{score:.3f}" for score in scores[:2].tolist())

@@ -33,7 +33,7 @@ class Scoring(ScoringTask[DetectionRun]):
     """Decoding and NMS in float, COCO's average precision; bootstrap over the images for one seed, Student's t over
     several; gains are paired over the same images.
 
-    Precision, recall and confusions count answers from a score that each half of the images gets from the other
+    Precision, recall and confusions count boxes from a score that each half of the images gets from the other
     half: that with the best F1 there.
     """
 
