@@ -20,7 +20,7 @@ from paper2board.firmware.idf import PROJECT
 IDF = ROOT / "tests" / "firmware" / "idf"
 BACKENDS = ("paper", "portable", "winograd-portable")
 SEEDS = (40, 41, 42, 43, 63, 72, 75, 124)
-"""In 63, 72, 75 and 124 the second core turns a ring, in 72 a ring is smaller than a run of calls."""
+"""In 63, 72, 75 and 124 the second core advances a ring, in 72 a ring is smaller than a run of calls."""
 INPUTS = 2
 SANITIZERS = {"thread": "thread", "memory": "address,undefined"}
 MODEL_H = """#include "p2b_engine.h"
