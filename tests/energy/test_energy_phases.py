@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from instruments import SUPPLY_V, record
+from simulated_instruments import SUPPLY_V, record
 
 from paper2board.boards.board import Detector, load_board
 from paper2board.boards.figures import Figure

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instruments import keep, record
+from simulated_instruments import keep, record
 
 from paper2board.boards.board import Detector, load_board
 from paper2board.boards.figures import Figure
