@@ -83,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--flash", type=_positive, metavar="BYTES", help="limit of the constants")
     command.set_defaults(run=_compile)
 
+    command = commands.add_parser(
+        "schemas",
+        help="write the JSON schemas of the configuration files, for editors",
+        description="Write config/schemas: a JSON schema for each kind of YAML file. Call it in the checkout.",
+    )
+    command.set_defaults(run=_schemas)
+
     command = commands.add_parser("ports", help="list the serial ports of ESP32 boards")
     command.set_defaults(run=_ports)
 
@@ -328,6 +335,16 @@ def _new_study(options: argparse.Namespace) -> int:
             )
         )
     )
+    return 0
+
+
+def _schemas(_: argparse.Namespace) -> int:
+    from paper2board.schemas import FOLDER, write_schemas
+
+    if not FOLDER.parent.is_dir():
+        raise UserError(f"{FOLDER.parent} does not exist here; call this in the checkout's folder")
+    for path in write_schemas(Path()):
+        print(f"wrote {path}")
     return 0
 
 

@@ -5,7 +5,8 @@ first source of the configuration whose file has its sha256 wins; see ``paper2bo
 """
 
 from paper2board.core.scripting import running, snakemake
-from paper2board.train.pretrained import fetch_pretrained, read_pretrained_config
+from paper2board.train.pretrained import fetch_pretrained
+from paper2board.train.pretrained_config import read_pretrained_config
 
 if __name__ == "__main__":
     with running(snakemake) as log:

@@ -7,7 +7,7 @@
 
 #include "model.h"
 
-extern int8_t network_input[P2B_INPUT_BYTES];
+extern int8_t network_input[P2B_INPUT_BYTES]; /* H x W x C */
 
 /* What each layer took in the last inference, in port_counter_unit. */
 extern uint32_t network_counts[P2B_LAYER_COUNT];

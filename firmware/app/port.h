@@ -38,7 +38,8 @@ uint32_t port_counts_per_us(void);
 
 void port_memory(port_memory_t *memory);
 
-/* The loaded image, as linked: code, constants and the initial values of variables, by load address. */
+/* The loaded image, as linked: code, constants and the initial values of variables, by load address; its size and one
+ * of its bytes. */
 uint32_t port_image_bytes(void);
 uint8_t port_image_byte(uint32_t index);
 

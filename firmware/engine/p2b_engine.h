@@ -17,8 +17,8 @@ typedef struct {
     int32_t row_bytes;
 } p2b_tensor_t;
 
-/* One input of a step: output row y needs rows y * stride - pad .. + height - 1. height 0: the whole tensor, one
- * pointer. */
+/* One input of a step: output row y needs rows y * stride - pad .. + height - 1 of `tensor`. height 0: the whole
+ * tensor, one pointer. */
 typedef struct {
     int16_t tensor, height, stride, pad;
 } p2b_operand_t;
@@ -35,17 +35,17 @@ typedef struct {
 } p2b_step_t;
 
 typedef struct {
-    const char *const *layer_names;
+    const char *const *layer_names; /* layer_count */
     const p2b_tensor_t *tensors;
     const p2b_step_t *steps;
     const uint8_t *schedule; /* step of each call */
     int32_t layer_count, step_count, tensor_count, schedule_length;
-    int32_t output; /* tensor */
-    int8_t *arena;
-    int16_t *progress;   /* rows computed so far, one a step */
+    int32_t output;      /* tensor */
+    int8_t *arena;       /* all tensors and working memory; at a multiple of 16 bytes */
+    int16_t *progress;   /* one a step: rows computed so far */
     int16_t *ring_start; /* one a tensor: the newest row that lies, or will lie, at position 0 of its ring */
-    const int8_t **in;   /* as many row pointers as the largest call has */
-    int8_t **out;
+    const int8_t **in;   /* one call's pointers to input rows, as many as the largest call has */
+    int8_t **out;        /* one call's pointers to output rows, likewise */
 } p2b_model_t;
 
 /* Write row `row` of the model's input (W x C bytes, int8) to `destination`. */

@@ -57,8 +57,8 @@ typedef struct {
     const p2b_channel_t *channels;
 } p2b_output_t;
 
-/* How a window moves over an input, in pixels. All but padding is at least 1. The last window reaches beyond the padding
- * before the input: pad_w < (out_w - 1) * stride_w + kernel_w, and so for the height. */
+/* How a window moves over an input, in pixels. All but the padding is at least 1. The last window reaches beyond the
+ * padding before the input: pad_w < (out_w - 1) * stride_w + kernel_w, and likewise for the height. */
 typedef struct {
     int32_t in_h, in_w, in_c;
     int32_t out_h, out_w;
@@ -116,14 +116,14 @@ typedef struct {
     const int8_t *table;
 } p2b_table_t;
 
-/* MEAN over all pixels of an in_h x in_w x in_c input. out[0]: in_c values. */
+/* MEAN over all pixels. in[0]: pixels x channels values; out[0]: channels values. */
 typedef struct {
     int32_t pixels, channels;
     int32_t input_zero_point, output_zero_point;
     int32_t multiplier, shift; /* with the division by pixels; multiplier not negative, shift as in p2b_requantize() */
 } p2b_mean_t;
 
-/* PAD of a row: in[0] is NULL where the whole row is padding. */
+/* PAD of a row: in[0] is NULL where the whole row is padding. width and depth are at least 1. */
 typedef struct {
     int32_t left, width, right;   /* pixels */
     int32_t before, depth, after; /* channels */
@@ -144,7 +144,7 @@ typedef struct {
  * no part in the row (concatenation of rows themselves). */
 typedef struct {
     int32_t runs, inputs;
-    const int32_t *lengths;
+    const int32_t *lengths; /* bytes, at least 1; one an input */
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */

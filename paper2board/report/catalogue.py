@@ -26,7 +26,9 @@ class Metric(StrictModel):
     """A run may lack it without a fault."""
 
 
-class _File(StrictModel):
+class MetricsFile(StrictModel):
+    """A file of reports/metrics: metrics that the report may name."""
+
     metrics: tuple[Metric, ...]
 
 
@@ -60,7 +62,7 @@ def read_catalogue(folder: str | Path) -> Catalogue:
     """Read all ``*.yaml`` of a folder; raise :class:`UserError` if one is malformed or a name comes twice."""
     catalogue: dict[str, Metric] = {}
     for path in sorted(Path(folder).glob("*.yaml")):
-        for metric in load_yaml(path, _File).metrics:
+        for metric in load_yaml(path, MetricsFile).metrics:
             for name in expand(metric.name):
                 if name in catalogue:
                     raise UserError(f"{path}: the metric {name} is listed twice; remove one")

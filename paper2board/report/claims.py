@@ -89,7 +89,9 @@ class Slide(StrictModel):
     claims: dict[Id, Claim]
 
 
-class _File(StrictModel):
+class ClaimsFile(StrictModel):
+    """A file of config/claims."""
+
     constants: dict[Id, Constant] = Field(default_factory=dict)
     slides: tuple[Slide, ...]
 
@@ -137,7 +139,7 @@ def read_ledger(path: str | Path | None) -> Ledger:
     """
     if path is None:
         return Ledger((), {}, {})
-    content = load_yaml(path, _File)
+    content = load_yaml(path, ClaimsFile)
     ledger = Ledger(content.slides, content.constants, {})
     _refuse_duplicates(path, content)
     claims = ledger.claims
@@ -160,7 +162,7 @@ def read_ledger(path: str | Path | None) -> Ledger:
     return ledger
 
 
-def _refuse_duplicates(path: str | Path, content: _File) -> None:
+def _refuse_duplicates(path: str | Path, content: ClaimsFile) -> None:
     seen = set(content.constants)
     for slide in content.slides:
         for name in slide.claims:

@@ -32,7 +32,9 @@ class TableSpec(StrictModel):
     rows: dict[str, tuple[str | None, ...]] = Field(min_length=1)
 
 
-class _File(StrictModel):
+class TablesFile(StrictModel):
+    """A file of reports/tables: the report's tables for the study of the same name."""
+
     tables: tuple[TableSpec, ...]
 
 
@@ -72,7 +74,7 @@ def read_tables(path: str | Path, ledger: Ledger, catalogue: Catalogue) -> tuple
         UserError: a row has not one cell a column, or a cell names no claim of the ledger and no metric of
             the catalogue.
     """
-    specs = load_yaml(path, _File).tables
+    specs = load_yaml(path, TablesFile).tables
     claims = ledger.claims
     for spec in specs:
         for label, cells in spec.rows.items():

@@ -3,7 +3,6 @@
 Parsing imports neither torch nor TensorFlow, so that the Snakefile stays quick.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -374,7 +373,3 @@ _HINTS = {
 def load_study(path: str | Path) -> Study:
     """Read and validate a study file."""
     return load_yaml(path, Study, _HINTS)
-
-
-if __name__ == "__main__":
-    print(json.dumps(Study.model_json_schema(), indent=1))

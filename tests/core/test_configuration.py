@@ -20,7 +20,7 @@ from paper2board.report.claims import read_ledger
 from paper2board.report.tables import read_tables
 from paper2board.study.schema import Config, load_study
 from paper2board.survey.survey import load_survey
-from paper2board.train.pretrained import read_pretrained_config
+from paper2board.train.pretrained_config import read_pretrained_config
 
 ROOT = Path(__file__).parents[2]
 

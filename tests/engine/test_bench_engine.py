@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from messages import naming
 
 from paper2board.bench import engine
 from paper2board.bench.networks import NETWORKS
@@ -42,7 +43,7 @@ def test_counts_are_complete(rows):
         assert row.macs == 3_645_064
 
 
-def test_ratio_is_to_the_decks_kernels_layer_by_layer(rows):
+def test_ratio_is_to_the_paper_back_end_layer_by_layer(rows):
     assert rows[0].paper_ratio == 1.0
     for row in rows:
         assert row.paper_ratio == rows[0].instructions / row.instructions
@@ -109,7 +110,7 @@ def test_what_is_printed(monkeypatch, capsys, tmp_path, measured):
 
 
 def test_costs_are_fitted_to_all_networks_only():
-    with pytest.raises(UserError, match="leave out --networks"):
+    with pytest.raises(UserError, match=naming("all networks", "leave out --networks")):
         engine.report(["deployed"], layers=False, as_json=False, output=None, fit_costs=True)
 
 

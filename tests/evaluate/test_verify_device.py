@@ -37,13 +37,13 @@ def subject(
 
 
 def test_every_image_is_compared_and_judged(subject: Subject, tmp_path: Path) -> None:
-    done: list[int] = []
-    found = verify(subject, tmp_path, done.append, emulators=2)
+    reported: list[int] = []
+    found = verify(subject, tmp_path, reported.append, emulators=2)
     low, high = proportion_confint(20, 21, method="wilson")
     accuracy = found.scores["accuracy"]
     assert accuracy.value == pytest.approx(100 * 20 / 21)
     assert accuracy.interval == pytest.approx((100 * low, 100 * high))
-    assert (found.images, found.differing, sum(done)) == (24, (), 24)
+    assert (found.images, found.differing, sum(reported)) == (24, (), 24)
     assert str(found).startswith("accuracy 95.24 % (Wilson 95 %: 77.33 to 99.15); 0 of 24 images differ")
     other = subject.logits.copy()
     other[[9, 20], 3] += 1

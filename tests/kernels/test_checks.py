@@ -39,7 +39,7 @@ def broken(call: Call, changes: Mapping[str, Any]) -> Call:
 CONV = convolution("p2b_conv2d_portable")
 DEPTHWISE = convolution("p2b_depthwise_conv2d_portable", Shape((5, 7), outputs=3))
 WINOGRAD = convolution("p2b_conv2d_winograd_portable")
-[MAX_POOL], _ = pool("max", POOLS["the whole image"], np.random.default_rng(0))
+[MAX_POOL], _ = pool("p2b_max_pool2d", POOLS["the whole image"], np.random.default_rng(0))
 [ADD], _ = add(np.random.default_rng(0), 8)
 [SOFTMAX], _ = softmax(np.random.default_rng(0), 2, 10, 0.1)
 RECORDS = CONV.fields["output"]["channels"]

@@ -51,6 +51,7 @@ def multiplier(rng: np.random.Generator) -> int:
 
 # --- pooling --------------------------------------------------------------------------------------------
 
+POOL_KERNELS = {"p2b_max_pool2d": definitions.max_pool, "p2b_average_pool2d": definitions.average_pool}
 POOLS: dict[str, tuple[Any, ...]] = {
     # size and channels, kernel, stride, padding before, size of the output
     "2 x 2": ((6, 8, 3), (2, 2), (2, 2), (0, 0), (3, 4)),
@@ -65,7 +66,9 @@ POOLS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def pool(kind: str, shape: tuple[Any, ...], rng: np.random.Generator, x: np.ndarray | None = None) -> Test:
+def pool(
+    function: str, shape: tuple[Any, ...], rng: np.random.Generator, x: np.ndarray | None = None
+) -> Test:
     (height, width, depth), kernel, stride, pad, size = shape
     x = int8(rng, height, width, depth) if x is None else x
     low, high = clamp(rng)
@@ -87,8 +90,8 @@ def pool(kind: str, shape: tuple[Any, ...], rng: np.random.Generator, x: np.ndar
     for y in range(size[0]):
         seen = range(y * stride[0] - pad[0], y * stride[0] - pad[0] + kernel[0])
         inputs = [x[row] if 0 <= row < height else None for row in seen]
-        calls.append(Call(f"p2b_{kind}_pool2d", "p2b_pool2d_t", fields, inputs, size[1] * depth))
-    define = definitions.max_pool if kind == "max" else definitions.average_pool
+        calls.append(Call(function, "p2b_pool2d_t", fields, inputs, size[1] * depth))
+    define = POOL_KERNELS[function]
     return calls, define(x, kernel, stride, pad, size).clip(low, high)
 
 
@@ -102,12 +105,12 @@ def drawn_pool(rng: np.random.Generator) -> tuple[Any, ...]:
 
 
 @TARGETS
-@pytest.mark.parametrize("kind", ["max", "average"])
-def test_pooling_is_its_definition(kind: str, target: Target, make_calls: Make) -> None:
+@pytest.mark.parametrize("function", POOL_KERNELS)
+def test_pooling_is_its_definition(function: str, target: Target, make_calls: Make) -> None:
     rng = np.random.default_rng(1)
-    tests = [pool(kind, shape, rng) for shape in POOLS.values() for _ in range(3)]
+    tests = [pool(function, shape, rng) for shape in POOLS.values() for _ in range(3)]
     largest = POOLS["the largest window"]
-    tests += [pool(kind, largest, rng, np.full(largest[0], value, np.int8)) for value in (-128, 127)]
+    tests += [pool(function, largest, rng, np.full(largest[0], value, np.int8)) for value in (-128, 127)]
     check(tests, target, make_calls)
 
 
@@ -116,9 +119,7 @@ def test_pooling_is_its_definition(kind: str, target: Target, make_calls: Make) 
 @FEW
 def test_drawn_poolings_are_their_definitions(target: Target, make_calls: Make, seeds: list[int]) -> None:
     rngs = map(np.random.default_rng, seeds)
-    check(
-        [pool(str(rng.choice(["max", "average"])), drawn_pool(rng), rng) for rng in rngs], target, make_calls
-    )
+    check([pool(str(rng.choice([*POOL_KERNELS])), drawn_pool(rng), rng) for rng in rngs], target, make_calls)
 
 
 # --- ADD ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 from kernel_calls import Call
 
 from paper2board.convert.kernels import mac16, paper, portable, winograd
-from paper2board.convert.kernels.layer import Convolution, Packed, Product
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
 from paper2board.convert.kernels.requantization import channels
 from paper2board.firmware.runner import Target
 from paper2board.model.operators.weighted import largest_accumulators
@@ -26,7 +26,7 @@ DEPTHWISE_CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
     "p2b_depthwise_conv2d_portable": portable.depthwise_conv2d,
     "p2b_depthwise_conv2d_mac16": mac16.depthwise_conv2d,
 }
-FULLY_CONNECTED: dict[str, Callable[[Product], Packed | None]] = {
+FULLY_CONNECTED: dict[str, Callable[[FullyConnectedWeights], Packed | None]] = {
     "p2b_fully_connected_paper": paper.fully_connected,
     "p2b_fully_connected_portable": portable.fully_connected,
     "p2b_fully_connected_mac16": mac16.fully_connected,
@@ -79,11 +79,16 @@ class Quantization:
         """Return int8 outputs."""
         return definitions.output(sums, self.pairs, self.zero_point, self.low, self.high)
 
-    def fields(self, layer: Convolution | Product, packed: Packed) -> dict[str, Any]:
+    def fields(self, layer: Convolution | FullyConnectedWeights, packed: Packed) -> dict[str, Any]:
         """Return ``p2b_output_t``."""
         largest = largest_accumulators(layer.weights, layer.bias, layer.input_zero_point)
         mode, records = channels(
-            self.pairs, packed.bias, largest, self.zero_point, self.low, exact_only=packed.exact_only
+            self.pairs,
+            packed.bias,
+            largest,
+            self.zero_point,
+            self.low,
+            requires_tflite_rounding=packed.requires_tflite_rounding,
         )
         return {"mode": mode, "low": self.low, "high": self.high, "channels": records}
 
@@ -205,7 +210,7 @@ class ConvolutionTest:
 class ProductTest:
     """A fully connected layer, its input, and the outputs that it must give."""
 
-    layer: Product
+    layer: FullyConnectedWeights
     quantization: Quantization
     x: np.ndarray
     expected: np.ndarray = field(repr=False)
@@ -228,7 +233,9 @@ class ProductTest:
         sums = weights.astype(np.int64) @ (x.astype(np.int64) - zero_point) + bias
         # One input tells nothing about the spread of a channel.
         quantization = Quantization.draw(rng, np.full_like(sums, np.abs(sums).max()), clamp, gain)
-        return cls(Product(zero_point, weights, bias), quantization, x, quantization.apply(sums))
+        return cls(
+            FullyConnectedWeights(zero_point, weights, bias), quantization, x, quantization.apply(sums)
+        )
 
     def calls(self, packed: Packed) -> Iterator[Call]:
         """Yield the one call."""

@@ -13,11 +13,8 @@ from safetensors import safe_open
 
 from paper2board.core.errors import UserError
 from paper2board.train import pretrained
-from paper2board.train.pretrained import (
-    PretrainedConfig,
-    fetch_pretrained,
-    read_pretrained_config,
-)
+from paper2board.train.pretrained import fetch_pretrained
+from paper2board.train.pretrained_config import PretrainedConfig, read_pretrained_config
 from paper2board.train.pretrained_weights import read_pretrained
 
 CONFIG = Path(__file__).parents[2] / "config/pretrained/mobilenet-v2.yaml"

@@ -166,7 +166,7 @@ class BoxesDataset(ImageDataset):
             raise UserError(
                 f"{path}: stand_in: {other.name} is of kind {other.kind}; name a set of kind scenes"
             )
-        other = other.completed(path, parse)
+        other = other.completed(path.with_name(f"{self.stand_in}.yaml"), parse)
         for key, own, others in (
             ("size_px", self.image_px, other.image_px),
             ("classes", len(self.classes), len(other.classes)),

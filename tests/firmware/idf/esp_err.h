@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the ESP-IDF port uses of esp_err.h. */
 #pragma once
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the ESP-IDF port uses of esp_image_format.h. */
 #pragma once
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the ESP-IDF port uses of esp_partition.h. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

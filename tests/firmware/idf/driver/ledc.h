@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the ESP-IDF port uses of driver/ledc.h. */
 #pragma once
 
 typedef enum { LEDC_TIMER_0 } ledc_timer_t;

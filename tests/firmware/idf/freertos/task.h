@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the ESP-IDF port uses of freertos/task.h. */
 #pragma once
 #include "freertos/FreeRTOS.h"
 

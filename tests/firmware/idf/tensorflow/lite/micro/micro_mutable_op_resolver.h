@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the ESP-IDF port uses of tensorflow/lite/micro/micro_mutable_op_resolver.h. */
 #pragma once
 #include "tensorflow/lite/micro/micro_interpreter.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the ESP-IDF port uses of tensorflow/lite/schema/schema_generated.h. */
 #pragma once
 #include <cstdint>
 
