@@ -171,7 +171,7 @@ class Scratchpad(StrictModel):
         return int(self.block_B.value // self.element_B.value)
 
 
-class Detector(StrictModel):
+class ActiveWindowThresholds(StrictModel):
     """Thresholds of the active-window detector; choices, not figures."""
 
     current_min_mA: Positive
@@ -180,7 +180,7 @@ class Detector(StrictModel):
     min_duration_s: Positive
 
     @model_validator(mode="after")
-    def _thresholds_are_ordered(self) -> "Detector":
+    def _thresholds_are_ordered(self) -> "ActiveWindowThresholds":
         low, high = self.current_min_mA, self.current_max_mA
         require(low < high, f"current_min_mA ({low}) is not below current_max_mA ({high})")
         return self
@@ -202,7 +202,7 @@ class Platform(StrictModel):
     camera: Camera | None = None
     battery: Battery | None = None
     scratchpad: Scratchpad | None = None
-    detector: Detector | None = None
+    active_window: ActiveWindowThresholds | None = None
 
     @property
     def processor(self) -> Family:
@@ -244,7 +244,7 @@ class Board(Platform):
     currents: Currents
     sleep: Sleep
     battery: Battery
-    detector: Detector
+    active_window: ActiveWindowThresholds
 
 
 def load_platform(path: str | Path) -> Platform:

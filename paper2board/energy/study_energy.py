@@ -75,7 +75,7 @@ def _stand_in(board: Board, latency: Evidence) -> Trace:
     """Return a synthetic trace of windows that last as long as inferences may."""
     low, high = latency.interval or (latency.value, latency.value)
     # What the detector takes for one inference has a shortest length: several in a row, as at a bench.
-    shortest = board.detector.min_duration_s
+    shortest = board.active_window.min_duration_s
     in_a_row = math.ceil(2 * shortest / low) if low < shortest else 1
     low, likely, high = (in_a_row * value for value in (low, latency.value, high))
     durations = np.random.default_rng(0).triangular(low, likely, high, INFERENCES_IN_TRACE)

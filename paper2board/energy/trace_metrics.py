@@ -34,9 +34,9 @@ def trace_metrics(
         UserError: as :func:`locate_windows` and :func:`measure_windows`; or a measured trace has no complete
             window, or one of few samples.
     """
-    spans = locate_windows(trace, board.detector, timestamps)
+    spans = locate_windows(trace, board.active_window, timestamps)
     # Only a pin finds windows outside the band.
-    if not all(in_band(trace, span, board.detector) for span in spans):
+    if not all(in_band(trace, span, board.active_window) for span in spans):
         outside = "outside the board's detector band: of another clock, or the pin marks something else"
         trace = replace(trace, notes=(*trace.notes, outside))
     windows = measure_windows(trace, spans)
@@ -98,7 +98,7 @@ def trace_metrics(
             n,
         ),
     }
-    pauses = measure_pauses(trace, board.detector, spans, timestamps)
+    pauses = measure_pauses(trace, board.active_window, spans, timestamps)
     if pauses is None:
         found += "; no pause after a window tells idling, so the board's file does"
     else:
@@ -137,7 +137,7 @@ def _check(trace: Trace, windows: Sequence[Window]) -> None:
     if not windows:
         raise UserError(
             f"{trace.name}: it holds no complete active window; record from before an inference to after it, or "
-            "correct the board's detector"
+            "correct the board's active_window"
         )
     fewest = min(windows, key=lambda window: window.samples)
     if fewest.samples < MIN_WINDOW_SAMPLES:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 from scipy.ndimage import find_objects, label
 
-from paper2board.boards.board import Detector
+from paper2board.boards.board import ActiveWindowThresholds
 from paper2board.core.errors import UserError
 from paper2board.traces.span import Span, awake
 from paper2board.traces.timestamps import Timestamps, stamped
@@ -51,17 +51,19 @@ class Window:
         return 100 * self.std_mA / self.mean_mA
 
 
-def locate_windows(trace: Trace, detector: Detector, timestamps: Timestamps = ()) -> list[Span]:
+def locate_windows(
+    trace: Trace, thresholds: ActiveWindowThresholds, timestamps: Timestamps = ()
+) -> list[Span]:
     """Return where the active windows of a trace are, in order of time.
 
     Raises:
         UserError: the pin bounces, an outlier breaks a window, or pin or timestamps do not fit the current.
     """
     if trace.active is not None:
-        return _pulses(trace, trace.active, detector)
+        return _pulses(trace, trace.active, thresholds)
     if timestamps:
-        return stamped(trace, detector, timestamps)
-    return _detected(trace, detector)
+        return stamped(trace, thresholds, timestamps)
+    return _detected(trace, thresholds)
 
 
 def measure_windows(trace: Trace, spans: Sequence[Span]) -> list[Window]:
@@ -89,7 +91,7 @@ class Pauses(NamedTuple):
 
 
 def measure_pauses(
-    trace: Trace, detector: Detector, spans: Sequence[Span], timestamps: Timestamps
+    trace: Trace, thresholds: ActiveWindowThresholds, spans: Sequence[Span], timestamps: Timestamps
 ) -> Pauses | None:
     """Return what was drawn after each window, before the next; None if there was no pause.
 
@@ -102,13 +104,13 @@ def measure_pauses(
     if trace.active is not None:
         waiting &= ~trace.active
     elif not timestamps:
-        waiting &= trace.current_mA <= detector.current_min_mA
+        waiting &= trace.current_mA <= thresholds.current_min_mA
     # Every sample stands for the time up to halfway to its neighbours.
     time_s, gaps = trace.time_s, clock_gaps(trace.time_s)
     share_s = np.diff(np.concatenate([time_s[:1], (time_s[1:] + time_s[:-1]) / 2, time_s[-1:]]))
     share_s[gaps] = share_s[gaps + 1] = 0
     lasts_s = np.bincount(number[waiting], share_s[waiting])
-    pauses = np.flatnonzero(lasts_s > detector.min_duration_s)
+    pauses = np.flatnonzero(lasts_s > thresholds.min_duration_s)
     if not len(pauses):
         return None
 
@@ -138,54 +140,54 @@ def _runs(trace: Trace, where: NDArray[np.bool_], first: int = 0) -> list[Span]:
     ]
 
 
-def _detected(trace: Trace, detector: Detector) -> list[Span]:
-    current, started = trace.current_mA, awake(trace, detector)
-    inside = (detector.current_min_mA < current) & (current < detector.current_max_mA)
+def _detected(trace: Trace, thresholds: ActiveWindowThresholds) -> list[Span]:
+    current, started = trace.current_mA, awake(trace, thresholds)
+    inside = (thresholds.current_min_mA < current) & (current < thresholds.current_max_mA)
     first = len(current) - int(started.sum())
     runs = _runs(trace, inside & started, first)
-    spans = [span for span in runs if span.duration_s > detector.min_duration_s]
+    spans = [span for span in runs if span.duration_s > thresholds.min_duration_s]
     edges = {edge for span in spans for edge in (span.run.start, span.run.stop)}
     for pause in _runs(trace, ~inside & started, first):
-        if pause.duration_s <= detector.min_duration_s and edges & {pause.run.start, pause.run.stop}:
+        if pause.duration_s <= thresholds.min_duration_s and edges & {pause.run.start, pause.run.stop}:
             raise UserError(
                 f"{trace.name}: beside a window the current leaves the detector's band for only "
                 f"{pause.duration_s:.3g} s at {pause.start_s:g} s; smooth or decimate the recording, or pause "
-                "longer than the board's detector.min_duration_s"
+                "longer than the board's active_window.min_duration_s"
             )
     return spans
 
 
-def _pulses(trace: Trace, active: NDArray[np.bool_], detector: Detector) -> list[Span]:
+def _pulses(trace: Trace, active: NDArray[np.bool_], thresholds: ActiveWindowThresholds) -> list[Span]:
     pulses = _runs(trace, active)
     for span in sorted((*pulses, *_runs(trace, ~active)), key=lambda span: span.start_s):
-        if span.duration_s <= detector.min_duration_s:
+        if span.duration_s <= thresholds.min_duration_s:
             level = "high" if active[span.run.start] else "low"
             raise UserError(
                 f"{trace.name}: the pin is {level} for only {span.duration_s:.3g} s at {span.start_s:g} s; keep "
-                "every pulse and pause longer than the board's detector.min_duration_s, several inferences to a "
-                "pulse if need be"
+                "every pulse and pause longer than the board's active_window.min_duration_s, several inferences to "
+                "a pulse if need be"
             )
     if pulses:
-        _require_more_in_pulses(trace, pulses, active, detector)
+        _require_more_in_pulses(trace, pulses, active, thresholds)
     return pulses
 
 
 def _require_more_in_pulses(
-    trace: Trace, pulses: Sequence[Span], active: NDArray[np.bool_], detector: Detector
+    trace: Trace, pulses: Sequence[Span], active: NDArray[np.bool_], thresholds: ActiveWindowThresholds
 ) -> None:
     """Refuse pulses of an idling or sleeping board; the band does not tell, for it is of the board file's clock."""
     current = trace.current_mA
     for pulse in pulses:
         mean_mA = current[pulse.run].mean()
-        if mean_mA >= detector.current_max_mA:
+        if mean_mA >= thresholds.current_max_mA:
             raise UserError(
                 f"{trace.name}: the pulse at {pulse.start_s:g} s draws {mean_mA:.3g} mA, above the detector's "
-                "band; the pin marks something else (name the right one with 'gpio'), or the detector's "
-                "current_max_mA is too low"
+                "band; the pin marks something else (name the right one with 'gpio'), or the board's "
+                "active_window.current_max_mA is too low"
             )
     # Start-up comes before the first pulse; a radio in a pause is above the band.
     after = np.arange(len(current)) >= pulses[0].run.stop
-    pauses_mA = current[after & ~active & (current < detector.current_max_mA)]
+    pauses_mA = current[after & ~active & (current < thresholds.current_max_mA)]
     pulses_mA = np.concatenate([current[pulse.run] for pulse in pulses])
     if not len(pauses_mA) or pulses_mA.mean() <= max(pauses_mA.mean(), 0):
         raise UserError(

@@ -13,12 +13,12 @@ from paper2board.traces.columns import UNSTATED, TraceColumns
 from paper2board.traces.layouts import (
     CLOCK_KEYS,
     CURRENT_KEYS,
-    UNDERSTOOD,
     VOLTAGE_KEYS,
     Column,
     Quantity,
     find_layout,
     key,
+    understood,
 )
 
 _SYNTHETIC = "# synthetic trace"
@@ -62,7 +62,7 @@ def read_text(path: str | Path, stated: TraceColumns = UNSTATED) -> Recording:
     lines = text[: text.rfind("\n") + 1].splitlines()
     layout = find_layout(lines)
     if layout is None:
-        raise UserError(f"{path}: its header is not understood; {UNDERSTOOD} can be read")
+        raise UserError(f"{path}: its header is not understood; {understood()} can be read")
     current = pick_current(path, layout.columns, stated)
     voltage = pick_voltage(path, layout.columns, stated, current)
     pins = pick_pins(path, layout.columns, stated)

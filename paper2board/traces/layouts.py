@@ -1,49 +1,20 @@
 """Layouts of the text files in which instruments keep a supply current over time, told apart by their headers.
 
-Where each is known from (no instrument was attached here):
-
-- Nordic PPK2: ``Timestamp(ms),Current(uA)``, then ``D0-D7`` (a string of eight of ``0 1 X -``, D0 first) or the
-  columns ``D0`` to ``D7``, whichever the user ticked. Missing samples have no row. Source:
-  github.com/NordicSemiconductor/pc-nrfconnect-ppk, src/actions/exportChartAction.ts.
-- Joulescope, all in SI units, the header mostly behind ``#``: ``time,JS220-000123.i,JS220-000123.v`` (waveform,
-  export visible data: github.com/jetperch/pyjoulescope_ui, widgets/waveform/waveform_widget.py),
-  ``timestamp,JS220-000123.current`` (``pyjls csv``: github.com/jetperch/jls, pyjls/entry_points/csv.py),
-  ``time,current,voltage,power,charge,energy`` (statistics: pyjoulescope_ui, widgets/statistics_record/
-  statistics_record.py; github.com/jetperch/pyjoulescope_examples, bin/downsample_logging.py),
-  ``time (s),current (A),voltage (V)`` (pyjoulescope_ui's exporter.py of 2019).
-- INA219 and INA226 loggers: ``Timestamp[ms],BusV[V],ShuntV[mV],LoadV[V],Current[mA]``
-  (github.com/luca-bondi/ina219, ina219.ino), ``millis,micros,status,Load_Voltage,Current_mA, load_Power_mW`` after
-  a line with the date (github.com/JoeggiCH/PowerLogger, src/main.cpp),
-  ``currentMillis,busvoltage,shuntvoltage,loadvoltage,current_ma,power_mw,mAh`` (a logger on the serial line of
-  github.com/KarlTorp/Tiny-VA-Meter; names and units are those of Adafruit's library).
-- Oscilloscopes, a row of names and a row of units: Rigol DS1000E, DS1000B (``X,CH1`` / ``Second,Volt``), Rigol
-  DS1000Z, DS2000, DS4000 (``X,CH1,Start,Increment`` / ``Sequence,Volt,START,INTERVAL``): files of these
-  instruments in github.com/scottprahl/RigolWFM, tests/files/wfm. Siglent, behind a preamble (``Source,CH1`` /
-  ``Second,Volt`` or ``Second,Value``): github.com/MartinCowen/SigFyCSV. Keysight InfiniiVision (``x-axis,1`` /
-  ``second,Volt``) and PicoScope (``Time,Channel A`` / ``(ms),(V)`` / empty): programs that read them.
-- Tektronix TDS1000, TDS2000: a preamble in columns 1 and 2 beside time and value in columns 4 and 5; MSO, DPO, MDO:
-  a preamble, then ``TIME,CH1``. Both: excerpts of such files in public repositories.
-- Anybody's: one header whose names end with their units, ``time_s``, ``Time (ms)``, ``Current[uA]``.
+An instrument is one function below, registered with its name and with where its layout is known from (no instrument
+was attached here). They are tried in the order of this file.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-UNDERSTOOD = (
-    "the CSV exports of Nordic's PPK2 and of Joulescope, INA219 and INA226 loggers, oscilloscopes of Rigol, "
-    "Siglent, Keysight, Tektronix and PicoScope, and any table whose header names its units, as "
-    "time_s,current_mA does"
-)
 HEADER_LINES = 64
 """A header is looked for in so many lines; the longest preamble known (Tektronix MDO) has 21."""
-PPK2_FULL_SCALE_mA = 1000.0
 JOULESCOPE_FULL_SCALE_mA = 10_000.0
-"""Both change ranges by themselves up to there."""
 
 Quantity = Literal["time", "current", "voltage", "digital", "bits"]
 
@@ -103,8 +74,6 @@ class Column:
 class Layout:
     """How to read the rows of one file."""
 
-    instrument: str
-    """Empty where the header does not tell."""
     columns: list[Column]
     first_row: int
     """Line number, from 0, of the first sample."""
@@ -112,8 +81,52 @@ class Layout:
     """Fields of a row."""
     clock_s: tuple[float, float] = (0.0, 1.0)
     """Time of 0 and of one unit more in the time column: oscilloscopes may count samples there."""
-    full_scale_mA: float | None = None
     separator: str = ","
+    instrument: str = ""
+    """Empty where the header does not tell."""
+    full_scale_mA: float | None = None
+
+
+Recogniser = Callable[[list[list[str]], int], Layout | None]
+"""Takes the first lines as cells, and the number of the line that may be the header; returns None for another
+instrument's file."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One row of the registry."""
+
+    name: str
+    """As notes on a trace have it; empty where a file does not tell."""
+    exports: str
+    """Whose files these are, in the words of messages."""
+    recognise: Recogniser
+    full_scale_mA: float | None
+    """Current up to which it changes ranges by itself; None: unknown, or as the user has set it."""
+
+
+INSTRUMENTS: list[Instrument] = []
+
+
+def _instrument(
+    name: str, exports: str, full_scale_mA: float | None = None
+) -> Callable[[Recogniser], Recogniser]:
+    """Register a function that recognises the files of an instrument; its docstring says where the layout is known
+    from."""
+
+    def register(recognise: Recogniser) -> Recogniser:
+        INSTRUMENTS.append(Instrument(name, exports, recognise, full_scale_mA))
+        return recognise
+
+    return register
+
+
+def understood() -> str:
+    """Return whose files can be read, as text."""
+    exports = ", ".join(each.exports for each in INSTRUMENTS)
+    return (
+        f"the CSV exports of {exports}, and any table whose header names its units, as time_s,current_mA does"
+    )
 
 
 def find_layout(lines: list[str]) -> Layout | None:
@@ -123,11 +136,13 @@ def find_layout(lines: list[str]) -> Layout | None:
         for row, names in enumerate(table):
             if len(names) < 2:
                 continue
-            for recognise in (_tds, _tektronix, _counted, _two_rows, _joulescope, _one_row):
-                layout = recognise(table, row)
+            for each in INSTRUMENTS:
+                layout = each.recognise(table, row)
                 quantities = {column.quantity for column in layout.columns} if layout else set()
                 if layout and "time" in quantities and quantities & {"current", "voltage"}:
-                    return replace(layout, separator=separator)
+                    return replace(
+                        layout, separator=separator, instrument=each.name, full_scale_mA=each.full_scale_mA
+                    )
     return None
 
 
@@ -173,7 +188,10 @@ def _preamble(table: list[list[str]], wanted: str) -> list[str]:
     return next((row[1:] for row in table if row and row[0] == wanted), [])
 
 
+@_instrument("oscilloscope", "Tektronix TDS1000 and TDS2000")
 def _tds(table: list[list[str]], row: int) -> Layout | None:
+    """TDS1000, TDS2000: a preamble in columns 1 and 2 beside time and value in columns 4 and 5. Excerpts of such
+    files in public repositories."""
     if table[row][0] != "Record Length" or len(table[row]) != 5:
         return None
     of = {wanted: _preamble(table, wanted)[:1] for wanted in ("Source", "Horizontal Units", "Vertical Units")}
@@ -181,19 +199,24 @@ def _tds(table: list[list[str]], row: int) -> Layout | None:
         return None
     pairs = [("", ""), ("", ""), ("", "")]
     pairs += [("TIME", of["Horizontal Units"][0]), (of["Source"][0], of["Vertical Units"][0])]
-    return Layout("oscilloscope", _columns(pairs), row, len(pairs))
+    return Layout(_columns(pairs), row, len(pairs))
 
 
+@_instrument("oscilloscope", "Tektronix MSO, DPO and MDO")
 def _tektronix(table: list[list[str]], row: int) -> Layout | None:
+    """MSO, DPO, MDO: a preamble, then ``TIME,CH1``. Excerpts of such files in public repositories."""
     names, units = table[row], _preamble(table[:row], "Vertical Units")
     if names[0] not in ("TIME", "Time") or not units:
         return None
     # The preamble's keys stand above the time. Digital channels follow behind a time of their own, the same one.
     units = ["s", *units, *[""] * len(names)][: len(names)]
-    return Layout("oscilloscope", _columns(zip(names, units, strict=True)), row + 1, len(names))
+    return Layout(_columns(zip(names, units, strict=True)), row + 1, len(names))
 
 
+@_instrument("oscilloscope", "Rigol DS1000Z, DS2000 and DS4000")
 def _counted(table: list[list[str]], row: int) -> Layout | None:
+    """DS1000Z, DS2000, DS4000: ``X,CH1,Start,Increment`` / ``Sequence,Volt,START,INTERVAL``. Files of these
+    instruments in github.com/scottprahl/RigolWFM, tests/files/wfm."""
     names, units = table[row], table[row + 1] if row + 1 < len(table) else []
     if names[-2:] != ["Start", "Increment"] or len(units) != len(names) or units[0] != "Sequence":
         return None
@@ -202,10 +225,15 @@ def _counted(table: list[list[str]], row: int) -> Layout | None:
     except ValueError:
         return None
     pairs = [(names[0], "s"), *zip(names[1:-2], units[1:-2], strict=True)]
-    return Layout("oscilloscope", _columns(pairs), row + 2, len(pairs), (start_s, interval_s))
+    return Layout(_columns(pairs), row + 2, len(pairs), (start_s, interval_s))
 
 
+@_instrument("oscilloscope", "other oscilloscopes of Rigol, of Siglent, Keysight and PicoScope")
 def _two_rows(table: list[list[str]], row: int) -> Layout | None:
+    """A row of names and a row of units. Rigol DS1000E, DS1000B (``X,CH1`` / ``Second,Volt``): RigolWFM's files.
+    Siglent, behind a preamble (``Source,CH1`` / ``Second,Volt`` or ``Second,Value``):
+    github.com/MartinCowen/SigFyCSV. Keysight InfiniiVision (``x-axis,1`` / ``second,Volt``) and PicoScope
+    (``Time,Channel A`` / ``(ms),(V)`` / empty): programs that read them."""
     names, units = table[row], table[row + 1] if row + 1 < len(table) else []
     if not units or UNITS.get(units[0].strip("()").casefold(), ("",))[0] != "time":
         return None
@@ -215,10 +243,17 @@ def _two_rows(table: list[list[str]], row: int) -> Layout | None:
     if "Value" in units:  # Siglent: the units stand in the preamble, as CH1:V
         of = dict(pair.split(":", 1) for pair in _preamble(table, "Vertical Units") if ":" in pair)
         units = [units[0], *(of.get(name, "") for name in names[1:])]
-    return Layout("oscilloscope", _columns(zip(names, units, strict=True)), row + 2, len(names))
+    return Layout(_columns(zip(names, units, strict=True)), row + 2, len(names))
 
 
+@_instrument("Joulescope", "Joulescope", full_scale_mA=JOULESCOPE_FULL_SCALE_mA)
 def _joulescope(table: list[list[str]], row: int) -> Layout | None:
+    """All in SI units, the header mostly behind ``#``: ``time,JS220-000123.i,JS220-000123.v`` (waveform, export
+    visible data: github.com/jetperch/pyjoulescope_ui, widgets/waveform/waveform_widget.py),
+    ``timestamp,JS220-000123.current`` (``pyjls csv``: github.com/jetperch/jls, pyjls/entry_points/csv.py),
+    ``time,current,voltage,power,charge,energy`` (statistics: pyjoulescope_ui,
+    widgets/statistics_record/statistics_record.py; github.com/jetperch/ pyjoulescope_examples,
+    bin/downsample_logging.py), ``time (s),current (A),voltage (V)`` (pyjoulescope_ui's exporter.py of 2019)."""
     names = table[row]
     if names[0] not in ("time", "timestamp"):
         return None
@@ -227,12 +262,25 @@ def _joulescope(table: list[list[str]], row: int) -> Layout | None:
         return None
     units = {"i": "A", "current": "A", "v": "V", "voltage": "V"}
     pairs = [(names[0], "s"), *((name, units.get(name.rpartition(".")[2], "")) for name in names[1:])]
-    return Layout("Joulescope", _columns(pairs), row + 1, len(names), full_scale_mA=JOULESCOPE_FULL_SCALE_mA)
+    return Layout(_columns(pairs), row + 1, len(names))
 
 
+@_instrument("Nordic PPK2", "Nordic's PPK2", full_scale_mA=1000.0)
+def _ppk2(table: list[list[str]], row: int) -> Layout | None:
+    """``Timestamp(ms),Current(uA)``, then ``D0-D7`` (a string of eight of ``0 1 X -``, D0 first) or the columns
+    ``D0`` to ``D7``, whichever the user ticked; missing samples have no row. github.com/NordicSemiconductor/
+    pc-nrfconnect-ppk, src/actions/exportChartAction.ts."""
+    return _one_row(table, row) if table[row][:2] == ["Timestamp(ms)", "Current(uA)"] else None
+
+
+@_instrument("", "INA219 and INA226 loggers")
 def _one_row(table: list[list[str]], row: int) -> Layout | None:
+    """Anybody's: one header whose names end with their units, ``time_s``, ``Time (ms)``, ``Current[uA]``. So do
+    INA219 and INA226 loggers: ``Timestamp[ms],BusV[V],ShuntV[mV],LoadV[V],Current[mA]``
+    (github.com/luca-bondi/ina219, ina219.ino), ``millis,micros,status,Load_Voltage,Current_mA, load_Power_mW``
+    after a line with the date (github.com/JoeggiCH/PowerLogger, src/main.cpp),
+    ``currentMillis,busvoltage,shuntvoltage,loadvoltage,current_ma, power_mw,mAh`` (a logger on the serial line of
+    github.com/KarlTorp/Tiny-VA-Meter; names and units are those of Adafruit's library)."""
     names = table[row]
     columns = _columns((name, _split(name)[1] or _IMPLIED_UNITS.get(key(name), "")) for name in names)
-    if names[:2] == ["Timestamp(ms)", "Current(uA)"]:
-        return Layout("Nordic PPK2", columns, row + 1, len(names), full_scale_mA=PPK2_FULL_SCALE_mA)
-    return Layout("", columns, row + 1, len(names))
+    return Layout(columns, row + 1, len(names))

@@ -1,11 +1,11 @@
-"""Where a window lies in a trace, and what the board's detector thinks of the current there."""
+"""Where a window lies in a trace, and whether its current is that of an inference."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paper2board.boards.board import Detector
+from paper2board.boards.board import ActiveWindowThresholds
 from paper2board.traces.trace import Trace
 
 
@@ -22,12 +22,12 @@ class Span(NamedTuple):
         return self.end_s - self.start_s
 
 
-def in_band(trace: Trace, span: Span, detector: Detector) -> bool:
+def in_band(trace: Trace, span: Span, thresholds: ActiveWindowThresholds) -> bool:
     """Return whether the mean current of a span is in the detector's band; not that of no sample."""
     samples = trace.current_mA[span.run]
-    return len(samples) > 0 and detector.current_min_mA < samples.mean() < detector.current_max_mA
+    return len(samples) > 0 and thresholds.current_min_mA < samples.mean() < thresholds.current_max_mA
 
 
-def awake(trace: Trace, detector: Detector) -> NDArray[np.bool_]:
+def awake(trace: Trace, thresholds: ActiveWindowThresholds) -> NDArray[np.bool_]:
     """Return which samples are after start-up, if the trace begins with it."""
-    return trace.time_s - trace.time_s[0] > detector.boot_s
+    return trace.time_s - trace.time_s[0] > thresholds.boot_s

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
 
-from paper2board.boards.board import Detector
+from paper2board.boards.board import ActiveWindowThresholds
 from paper2board.core.errors import UserError
 from paper2board.traces.span import Span, awake, in_band
 from paper2board.traces.trace import Trace
@@ -15,17 +15,17 @@ Timestamps = Sequence[tuple[float, float]]
 """Start and end (s) of each window on a clock that runs as fast as the instrument's, in order of time."""
 
 
-def stamped(trace: Trace, detector: Detector, timestamps: Timestamps) -> list[Span]:
+def stamped(trace: Trace, thresholds: ActiveWindowThresholds, timestamps: Timestamps) -> list[Span]:
     """Return the windows of the timestamps, moved to the instrument's clock.
 
     Raises:
         UserError: as :func:`clock_offset`, or a window has no current in the detector's band.
     """
     spans = []
-    for start_s, end_s in np.array(timestamps) + clock_offset(trace, detector, timestamps):
+    for start_s, end_s in np.array(timestamps) + clock_offset(trace, thresholds, timestamps):
         first, last = np.searchsorted(trace.time_s, [start_s, end_s])
         span = Span(slice(int(first), int(last)), float(start_s), float(end_s))
-        if not in_band(trace, span, detector):
+        if not in_band(trace, span, thresholds):
             raise UserError(
                 f"{trace.name}: where the timestamps fit best, the window at {start_s:g} s has no current in the "
                 "detector's band; record the current from before the first inference to after the last"
@@ -34,7 +34,7 @@ def stamped(trace: Trace, detector: Detector, timestamps: Timestamps) -> list[Sp
     return spans
 
 
-def clock_offset(trace: Trace, detector: Detector, timestamps: Timestamps) -> float:
+def clock_offset(trace: Trace, thresholds: ActiveWindowThresholds, timestamps: Timestamps) -> float:
     """Return what (s) to add to timestamps so that their windows correlate best with the current.
 
     The windows keep their durations, so the correlation is highest where their mean current is. Samples that the
@@ -56,7 +56,7 @@ def clock_offset(trace: Trace, detector: Detector, timestamps: Timestamps) -> fl
             f"{trace.name}: its {time_s[-1] - time_s[0]:g} s are shorter than the {np.ptp(stamps):g} s of its "
             "timestamps; record from before the first inference to after the last"
         )
-    usable = awake(trace, detector) & (trace.current_mA < detector.current_max_mA)
+    usable = awake(trace, thresholds) & (trace.current_mA < thresholds.current_max_mA)
     if not usable.any():
         raise UserError(f"{trace.name}: all of it is start-up or above the detector's band; record longer")
     current_mA = np.where(usable, trace.current_mA, np.median(trace.current_mA[usable]))

@@ -205,8 +205,8 @@ def synthetic_trace(
         seed: of the noise.
     """
     idle, active = board.currents.idle_mA.value, board.currents.active_mA.value
-    segments = [(board.detector.boot_s / 2, 2 * board.detector.current_max_mA)]
-    segments += [(board.detector.boot_s / 2 + gap_s, idle)]
+    segments = [(board.active_window.boot_s / 2, 2 * board.active_window.current_max_mA)]
+    segments += [(board.active_window.boot_s / 2 + gap_s, idle)]
     for duration_s in inferences_s:
         segments += [(duration_s, active), (gap_s, idle)]
     counts = [round(duration_s * rate_Hz) for duration_s, _ in segments]

@@ -88,7 +88,7 @@ def test_the_esp32_cam_is_a_studys_board_with_the_articles_current() -> None:
 def test_the_esp32_cams_detector_sees_its_own_inferences() -> None:
     board = load_board(BOARDS / "esp32-cam.yaml")
     trace = synthetic_trace(board, [0.066, 0.5])
-    assert len(locate_windows(trace, board.detector)) == 2
+    assert len(locate_windows(trace, board.active_window)) == 2
 
 
 def _uncommented_keys(node: yaml.MappingNode, lines: list[str]) -> Iterator[str]:
@@ -130,7 +130,7 @@ def test_a_comment_stands_above_every_key() -> None:
             "sleep.board_overhead_mA",
         ),
         ("scratchpad.element_B.value", 3, "element_B"),
-        ("detector.current_max_mA", 30.0, "current_max_mA"),
+        ("active_window.current_max_mA", 30.0, "current_max_mA"),
         ("battery.capacity_Ah.source", "", "battery.capacity_Ah.source"),
         ("battery.capacity_Ah.kind", "guessed", "battery.capacity_Ah.kind"),
         (
@@ -185,7 +185,7 @@ STUDY_ONLY = [
     "currents",
     "sleep",
     "battery",
-    "detector",
+    "active_window",
 ]
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from instruments import SUPPLY_V, record
+from simulated_instruments import SUPPLY_V, record
 
-from paper2board.boards.board import Detector, load_board
+from paper2board.boards.board import ActiveWindowThresholds, load_board
 from paper2board.boards.figures import Figure
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
@@ -17,7 +17,11 @@ from paper2board.report.catalogue import read_catalogue
 ROOT = Path(__file__).parents[2]
 BOARDS = ROOT / "config" / "boards"
 WROOM = load_board(BOARDS / "esp32-wroom.yaml").model_copy(
-    update={"detector": Detector(current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05)}
+    update={
+        "active_window": ActiveWindowThresholds(
+            current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05
+        )
+    }
 )
 CAM = load_board(BOARDS / "esp32-cam.yaml")
 TAU = Evidence(value=0.32, unit="s", kind=Kind.MODELLED, method="given")

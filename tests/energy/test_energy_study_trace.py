@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instruments import FORMATS, SUPPLY_V, record
+from simulated_instruments import FORMATS, SUPPLY_V, record
 
 from paper2board.boards.board import Board, load_board
 from paper2board.boards.figures import Figure

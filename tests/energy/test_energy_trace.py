@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paper2board.boards.board import Detector, load_board
+from paper2board.boards.board import ActiveWindowThresholds, load_board
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind
 from paper2board.traces.active_window import locate_windows, measure_windows
@@ -56,7 +56,7 @@ def test_a_fast_trace_of_a_small_current_reads_back_to_the_same_windows(
     pulse = np.abs(np.arange(5000) - 2249.5) < 1250
     noise = np.random.default_rng(0).normal(0, 1e-6, 5000)
     trace = Trace(first_s + time_s, np.where(pulse, 44e-6, 12e-6) + noise, Kind.MEASURED, active=pulse)
-    detector = Detector(current_min_mA=3e-5, current_max_mA=6e-5, boot_s=0, min_duration_s=1e-4)
+    detector = ActiveWindowThresholds(current_min_mA=3e-5, current_max_mA=6e-5, boot_s=0, min_duration_s=1e-4)
     write_trace(tmp_path / "trace.csv", trace)
     (window,), (again,) = (
         measure_windows(each, locate_windows(each, detector))

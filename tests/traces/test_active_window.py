@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instruments import keep, record
+from simulated_instruments import keep, record
 
-from paper2board.boards.board import Detector, load_board
+from paper2board.boards.board import ActiveWindowThresholds, load_board
 from paper2board.boards.figures import Figure
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind
@@ -19,8 +19,8 @@ from paper2board.traces.timestamps import Timestamps, clock_offset
 from paper2board.traces.trace import Trace, synthetic_trace
 
 BOARD = load_board(Path(__file__).parents[2] / "config" / "boards" / "esp32-wroom.yaml")
-DETECTOR = Detector(current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05)
-BOOK_BOARD = BOARD.model_copy(update={"detector": DETECTOR})
+THRESHOLDS = ActiveWindowThresholds(current_min_mA=40, current_max_mA=60, boot_s=0.1, min_duration_s=0.05)
+BOOK_BOARD = BOARD.model_copy(update={"active_window": THRESHOLDS})
 SUPPLY_V = 5.0
 CHAIN = {"trace": "d" * 64}
 
@@ -33,12 +33,12 @@ def _trace(levels: dict[tuple[int, int], float], length: int = 1000) -> Trace:
     return Trace(np.arange(length) / 1000, current, Kind.MEASURED)
 
 
-def _windows(trace: Trace, detector: Detector, timestamps: Timestamps = ()) -> list[Window]:
-    return measure_windows(trace, locate_windows(trace, detector, timestamps))
+def _windows(trace: Trace, thresholds: ActiveWindowThresholds, timestamps: Timestamps = ()) -> list[Window]:
+    return measure_windows(trace, locate_windows(trace, thresholds, timestamps))
 
 
 def test_one_window_is_measured_exactly() -> None:
-    (window,) = _windows(_trace({(300, 620): 43.0}), DETECTOR)
+    (window,) = _windows(_trace({(300, 620): 43.0}), THRESHOLDS)
     assert window.start_s == pytest.approx(0.2995)
     assert window.duration_s == pytest.approx(0.320)
     assert window.mean_mA == window.median_mA == pytest.approx(43.0)
@@ -61,14 +61,14 @@ def test_one_window_is_measured_exactly() -> None:
     ],
 )
 def test_what_is_no_window(levels: dict[tuple[int, int], float]) -> None:
-    assert _windows(_trace(levels), DETECTOR) == []
+    assert _windows(_trace(levels), THRESHOLDS) == []
 
 
 def test_a_window_must_be_longer_than_the_shortest() -> None:
     """Binary fractions, so that the duration is exactly τ_min."""
     trace = _trace({(300, 364): 43.0})
     binary = Trace(np.arange(1000) / 1024, trace.current_mA, trace.kind)
-    exact = DETECTOR.model_copy(update={"min_duration_s": 64 / 1024})
+    exact = THRESHOLDS.model_copy(update={"min_duration_s": 64 / 1024})
     assert _windows(binary, exact) == []
     assert len(_windows(binary, exact.model_copy(update={"min_duration_s": 63 / 1024}))) == 1
 
@@ -85,23 +85,23 @@ def test_an_outlier_in_a_window_is_refused(level_mA: float, outlier: tuple[int, 
     with pytest.raises(
         UserError, match=rf"bench/ppk\.csv: .*for only {lasts_s:g} s at {at_s:g} s.*smooth or dec"
     ):
-        _windows(trace, DETECTOR)
+        _windows(trace, THRESHOLDS)
 
 
 def test_an_outlier_in_a_window_that_the_end_cuts_is_refused() -> None:
     with pytest.raises(UserError, match="smooth or decimate"):
-        _windows(_trace({(700, 1000): 43.0, (900, 901): 90.0}), DETECTOR)
+        _windows(_trace({(700, 1000): 43.0, (900, 901): 90.0}), THRESHOLDS)
 
 
 def test_outliers_away_from_windows_do_no_harm() -> None:
     trace = _trace({(200, 201): 43.0, (203, 204): 43.0, (300, 620): 43.0, (700, 701): 90.0, (703, 704): 43.0})
-    assert len(_windows(trace, DETECTOR)) == 1
+    assert len(_windows(trace, THRESHOLDS)) == 1
 
 
 def test_uneven_sampling_is_integrated_by_time() -> None:
     time = np.cumsum(np.where(np.arange(600) % 2, 0.0005, 0.0015))
     current = np.where((time > 0.3) & (time < 0.4), 50.0, 36.0)
-    (window,) = _windows(Trace(time, current, Kind.MEASURED), DETECTOR)
+    (window,) = _windows(Trace(time, current, Kind.MEASURED), THRESHOLDS)
     assert window.charge_mC == pytest.approx(50.0 * window.duration_s)
     assert window.duration_s == pytest.approx(0.1, abs=0.002)
 
@@ -118,7 +118,7 @@ def test_exactly_the_generated_windows_are_found(
     durations_s: list[float], gap_s: float, noise_mA: float, rate_Hz: float, seed: int
 ) -> None:
     trace = synthetic_trace(BOARD, durations_s, gap_s=gap_s, noise_mA=noise_mA, rate_Hz=rate_Hz, seed=seed)
-    windows = _windows(trace, BOARD.detector)
+    windows = _windows(trace, BOARD.active_window)
     assert len(windows) == len(durations_s)
     for window, duration_s in zip(windows, durations_s, strict=True):
         assert window.duration_s == pytest.approx(duration_s, abs=1 / rate_Hz)
@@ -193,14 +193,14 @@ def test_start_up_is_counted_from_the_beginning_of_the_trace() -> None:
     trace = _trace({(20, 95): 43.0, (300, 620): 43.0})
     for start_s in (-1e3, 1e6):
         moved = replace(trace, time_s=trace.time_s + start_s)
-        (window,) = _windows(moved, DETECTOR)
+        (window,) = _windows(moved, THRESHOLDS)
         assert window.start_s == pytest.approx(start_s + 0.2995)
 
 
 def test_recorded_voltage_is_integrated_with_the_current() -> None:
     trace = _trace({(300, 620): 43.0})
     droop_V = np.linspace(5.0, 4.0, 1000)
-    (window,) = _windows(replace(trace, voltage_V=droop_V), DETECTOR)
+    (window,) = _windows(replace(trace, voltage_V=droop_V), THRESHOLDS)
     assert window.energy_mJ == pytest.approx(43.0 * 0.320 * (5.0 - 0.4595 * 1000 / 999), rel=1e-5)
     metrics = trace_metrics(replace(trace, voltage_V=droop_V), BOOK_BOARD, CHAIN)
     assert "recorded voltage" in metrics["energy.trace.energy"].method
@@ -212,7 +212,7 @@ class TestPin:
     def test_they_are_the_pulses_whatever_single_samples_do(self) -> None:
         trace = record([(0.05, 0.2), (0.4, 0.7)], 1.0)
         trace.current_mA[[60, 500]] = 100.0, 0.0
-        first, second = _windows(trace, DETECTOR)
+        first, second = _windows(trace, THRESHOLDS)
         assert (first.start_s, first.duration_s) == (pytest.approx(0.0495), pytest.approx(0.15))
         assert first.energy_mJ == pytest.approx((44 * 0.15 + 56e-3) * SUPPLY_V)
         assert second.energy_mJ == pytest.approx((44 * 0.3 - 44e-3) * SUPPLY_V)
@@ -224,22 +224,22 @@ class TestPin:
         assert trace.active is not None
         other = ~trace.active if mark == "inverted" else np.roll(trace.active, 200)
         with pytest.raises(UserError, match=rf"pulses draw {36 * scale:.3g} mA.*inverted or the wrong one"):
-            _windows(replace(trace, current_mA=trace.current_mA * scale, active=other), DETECTOR)
+            _windows(replace(trace, current_mA=trace.current_mA * scale, active=other), THRESHOLDS)
 
     def test_a_pulse_above_the_detectors_band_is_refused(self) -> None:
         trace = record([(0.2, 0.4), (0.6, 0.8)], 1.0)
         trace.current_mA[600:800] = 120.0
         with pytest.raises(UserError, match=r"pulse at 0\.5995 s draws 120 mA, above.*marks something else"):
-            _windows(trace, DETECTOR)
+            _windows(trace, THRESHOLDS)
 
     def test_start_up_and_radio_are_no_pauses_to_compare_with(self) -> None:
         trace = record([(0.4, 0.6)], 1.0)
         trace.current_mA[:300] = 55.0
         trace.current_mA[700:900] = 120.0
-        assert len(_windows(trace, DETECTOR)) == 1
+        assert len(_windows(trace, THRESHOLDS)) == 1
         trace.current_mA[600:] = 120.0
         with pytest.raises(UserError, match="no more than the pauses"):
-            _windows(trace, DETECTOR)
+            _windows(trace, THRESHOLDS)
 
     @pytest.mark.parametrize("scale", [1.0, 0.6])
     def test_pulses_below_the_detectors_band_are_noted(self, scale: float) -> None:
@@ -251,12 +251,12 @@ class TestPin:
             assert ("outside the board's detector band" in item.method) is (scale < 1), name
 
     def test_pulses_that_the_ends_cut_are_left_out(self) -> None:
-        (window,) = _windows(record([(0.0, 0.2), (0.4, 0.7), (0.9, 1.0)], 1.0), DETECTOR)
+        (window,) = _windows(record([(0.0, 0.2), (0.4, 0.7), (0.9, 1.0)], 1.0), THRESHOLDS)
         assert window.start_s == pytest.approx(0.3995)
 
     def test_the_ends_may_cut_short_pulses_and_pauses(self) -> None:
         trace = record([(0.0, 0.01), (0.2, 0.7), (0.99, 1.0)], 1.0)
-        assert len(_windows(trace, DETECTOR)) == 1
+        assert len(_windows(trace, THRESHOLDS)) == 1
 
     @pytest.mark.parametrize(
         ("pulses_s", "says"),
@@ -268,19 +268,19 @@ class TestPin:
     def test_bounces_are_refused(self, pulses_s: list[tuple[float, float]], says: str) -> None:
         trace = replace(record(pulses_s, 1.0), name="bench/ppk.csv")
         with pytest.raises(UserError, match=rf"bench/ppk\.csv: {says}.*min_duration_s"):
-            _windows(trace, DETECTOR)
+            _windows(trace, THRESHOLDS)
 
     @pytest.mark.parametrize(("pulse_mA", "pause_mA"), [(0.0, 0.0), (-44.0, -36.0), (-36.0, -44.0)])
     def test_a_window_without_current_is_refused(self, pulse_mA: float, pause_mA: float) -> None:
         trace = record([(0.2, 0.5)], 1.0)
         trace = replace(trace, current_mA=np.where(trace.active, pulse_mA, pause_mA))
         with pytest.raises(UserError, match=rf"pulses draw {pulse_mA:g} mA.*probe is reversed"):
-            _windows(trace, DETECTOR)
+            _windows(trace, THRESHOLDS)
 
     def test_a_window_without_voltage_is_refused(self) -> None:
         trace = record([(0.2, 0.5)], 1.0)
         with pytest.raises(UserError, match=r"window at 0\.1995 s has no supply voltage"):
-            _windows(replace(trace, voltage_V=np.full(1000, -5.0)), DETECTOR)
+            _windows(replace(trace, voltage_V=np.full(1000, -5.0)), THRESHOLDS)
 
     def test_idling_is_all_that_is_between_pulses(self) -> None:
         """A radio above the detector's band is part of it; cut pulses, holes, start-up and the end are not."""
@@ -315,7 +315,7 @@ class TestPin:
         trace = record([(0.1, 0.2), (0.4, 0.7)], 1.0)
         there = np.ones(1000, bool)
         there[slice(*hole)] = False
-        (window,) = _windows(keep(trace, there), DETECTOR)
+        (window,) = _windows(keep(trace, there), THRESHOLDS)
         assert window.start_s == pytest.approx(0.0995)
 
     @settings(max_examples=40, deadline=None)
@@ -332,7 +332,7 @@ class TestPin:
         ends_s = np.cumsum(np.ravel(durations_s))
         windows_s = [(ends_s[2 * k], ends_s[2 * k + 1]) for k in range(len(durations_s))]
         trace = record(windows_s, ends_s[-1] + 0.1, rate_Hz=rate_Hz, noise_mA=noise_mA, seed=seed)
-        windows = _windows(trace, DETECTOR)
+        windows = _windows(trace, THRESHOLDS)
         assert len(windows) == len(windows_s)
         for window, (start_s, end_s) in zip(windows, windows_s, strict=True):
             assert window.start_s == pytest.approx(start_s, abs=1 / rate_Hz)
@@ -367,11 +367,11 @@ class TestTimestamps:
             record(list(self.WINDOWS_S), 2.5, noise_mA=noise_mA, rate_Hz=rate_Hz, seed=seed % 1000),
             active=None,
         )
-        found_s = clock_offset(trace, DETECTOR, self._stamps(clock_s))
+        found_s = clock_offset(trace, THRESHOLDS, self._stamps(clock_s))
         assert found_s == pytest.approx(-clock_s, abs=0.004 + 2 / rate_Hz)
 
     def test_windows_have_the_devices_durations(self) -> None:
-        windows = _windows(self._unmarked(), DETECTOR, self._stamps(31.0))
+        windows = _windows(self._unmarked(), THRESHOLDS, self._stamps(31.0))
         for window, (start_s, end_s) in zip(windows, self.WINDOWS_S, strict=True):
             assert window.duration_s == pytest.approx(end_s - start_s)
             assert window.start_s == pytest.approx(start_s, abs=2e-3)
@@ -387,22 +387,22 @@ class TestTimestamps:
         trace = self._unmarked()
         trace.current_mA[:90] = 120.0
         trace.current_mA[2100:2400] = 150.0
-        found_s = clock_offset(trace, DETECTOR, self._stamps(5.0))
+        found_s = clock_offset(trace, THRESHOLDS, self._stamps(5.0))
         assert found_s == pytest.approx(-5.0, abs=3e-3)
 
     def test_a_pin_comes_first(self) -> None:
         trace = record(list(self.WINDOWS_S), 2.5)
-        assert len(_windows(trace, DETECTOR, [(0.0, 100.0)])) == 3
+        assert len(_windows(trace, THRESHOLDS, [(0.0, 100.0)])) == 3
 
     def test_more_inferences_than_stamps_are_refused(self) -> None:
         with pytest.raises(UserError, match="fit the current at more than one place"):
             trace = replace(record([(0.4, 0.6), (1.0, 1.2), (1.6, 1.8)], 2.5, noise_mA=0.3), active=None)
-            _windows(trace, DETECTOR, [(0.0, 0.2)])
+            _windows(trace, THRESHOLDS, [(0.0, 0.2)])
 
     def test_even_windows_are_told_apart_by_the_pause_around_them(self) -> None:
         windows_s = [(0.5 + 0.4 * k, 0.7 + 0.4 * k) for k in range(10)]
         trace = replace(record(windows_s, 5.0, noise_mA=1.0), active=None)
-        found_s = clock_offset(trace, DETECTOR, windows_s)
+        found_s = clock_offset(trace, THRESHOLDS, windows_s)
         assert found_s == pytest.approx(0, abs=3e-3)
 
     @pytest.mark.parametrize(
@@ -419,11 +419,11 @@ class TestTimestamps:
         self, stamps: list[tuple[float, float]], says: str
     ) -> None:
         with pytest.raises(UserError, match=rf"current trace: .*({says})"):
-            _windows(self._unmarked(), DETECTOR, stamps)
+            _windows(self._unmarked(), THRESHOLDS, stamps)
 
     @settings(max_examples=20, deadline=None)
     @given(noise_mA=st.floats(0, 3), seed=st.integers(0, 1000))
     def test_a_trace_without_inferences_is_refused(self, noise_mA: float, seed: int) -> None:
         trace = replace(record([], 2.5, noise_mA=noise_mA, seed=seed), active=None)
         with pytest.raises(UserError, match=r"no current in the detector's band|more than one place"):
-            _windows(trace, DETECTOR, self._stamps(0.0))
+            _windows(trace, THRESHOLDS, self._stamps(0.0))
