@@ -82,7 +82,7 @@ def precision_recall(path: Path) -> Drawing:
             "Best precision at each recall or beyond, at an overlap (IoU) of at least one half. The area under a"
             " line is its average precision. Variants are shown as int8 where they have that form."
         )
-        return Drawing("precision-recall", "Precision over recall", "report", caption, svg_text(figure))
+        return Drawing("precision-recall", "Precision over recall", "evaluate", caption, svg_text(figure))
 
 
 def _lines(axes: Axes, curves: Mapping[str, tuple[float, ...]]) -> None:
@@ -146,4 +146,4 @@ def scenario_bars(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim])
             " with 95 % intervals. Each half of the scenes counts answers from the score with the best F1 on the"
             " other half, unchanged. The paper's rates are of its own photos, which are not published."
         )
-        return Drawing("scenarios", "Scenarios", "report", caption, svg_text(figure))
+        return Drawing("scenarios", "Scenarios", "evaluate", caption, svg_text(figure))

@@ -265,7 +265,7 @@ def confusion_matrix(path: Path) -> Drawing:
             colour = "white" if share > 55 else "#333333"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
         caption = f"{confusion.variant} over {int(matrix.sum()):,} {confusion.counted}."
-        return Drawing("confusion", "Confusion matrix", "report", caption, svg_text(figure))
+        return Drawing("confusion", "Confusion matrix", "evaluate", caption, svg_text(figure))
 
 
 def _bars(

@@ -21,6 +21,7 @@ DEPENDENT = {
     "accuracy.*.{form}",
     "gain.*",
     "magnitude-pruning.*.*.accuracy",
+    "magnitude-pruning.*.*.f1",
     "magnitude-pruning.*.*.map50",
     "magnitude-pruning.*.*.size-compressed",
     "compression.{input,weights}",
