@@ -11,7 +11,9 @@ from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
 from paper2board.study.schemes import FORMS
 
-Stage = Literal["acquire", "train", "compress", "convert", "firmware", "capture", "evaluate", "energy", "report"]
+Stage = Literal[
+    "acquire", "train", "compress", "convert", "firmware", "capture", "evaluate", "energy", "report"
+]
 
 
 class Metric(StrictModel):
