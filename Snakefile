@@ -9,6 +9,7 @@ min_version("9.0")
 
 
 include: "rules/common.smk"
+include: "rules/inputs/models.smk"
 include: "rules/acquire.smk"
 include: "rules/train.smk"
 include: "rules/compress.smk"

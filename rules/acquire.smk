@@ -1,7 +1,7 @@
 # Verified raw data, prepared data sets, splits, calibration set.
 
 
-include: "datasets.smk"
+include: "inputs/acquire.smk"
 
 
 rule download_cifar10:

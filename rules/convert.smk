@@ -1,6 +1,9 @@
 # ONNX, int8 .tflite, generated C; each checked against the integer model.
 
 
+include: "inputs/convert.smk"
+
+
 rule export_onnx:
     input:
         data=training_data,

@@ -1,6 +1,9 @@
 # Outputs over the test images in every form of a network, their parity, scores, comparisons.
 
 
+include: "inputs/evaluate.smk"
+
+
 rule evaluate_float:
     input:
         data=test_data,
@@ -389,7 +392,7 @@ rule count_networks:
         ],
         models=lambda w: [
             f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.integer.safetensors"
-            for name, scheme in released(w)
+            for name, scheme in study(w).released()
         ],
         tflite=of_released_models(rules.convert_tflite.output.tflite),
     output:

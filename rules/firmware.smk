@@ -1,6 +1,9 @@
 # The C engine, built as a host library and as a device image for the emulator.
 
 
+include: "inputs/firmware.smk"
+
+
 rule build_host_library:
     input:
         model=lambda w: made(rules.generate_c.output.model, w, backend="portable"),

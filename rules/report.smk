@@ -1,6 +1,9 @@
 # The report.
 
 
+include: "inputs/report.smk"
+
+
 rule render_report:
     input:
         metrics_files=lambda w: [

@@ -4,6 +4,9 @@
 # pruned, fine-tuned, quantization-aware), then the other networks; the many short jobs fill in.
 
 
+include: "inputs/train.smk"
+
+
 rule train_network:
     input:
         data=training_data,

@@ -17,7 +17,7 @@ def names(script):
 
 def rule_of(script):
     """The text of the rule of a script's name."""
-    rules = "\n".join(path.read_text() for path in Path("rules").glob("*.smk"))
+    rules = "\n".join(path.read_text() for path in Path("rules").rglob("*.smk"))
     (rule,) = re.findall(rf"^rule {script.stem}:\n(?:[ \n].*\n?)*?    script:", rules + "\n", re.MULTILINE)
     return rule
 

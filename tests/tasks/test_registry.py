@@ -42,5 +42,5 @@ def test_the_registry_imports_nothing_heavy() -> None:
 def test_tasks_are_named_in_their_own_packages_only() -> None:
     named = re.compile(rf'"({"|".join(TASKS)})"')
     packages = {ROOT / "paper2board/tasks" / name for name in TASKS}
-    files = [*ROOT.glob("paper2board/**/*.py"), *ROOT.glob("scripts/*.py"), *ROOT.glob("rules/*.smk")]
+    files = [*ROOT.glob("paper2board/**/*.py"), *ROOT.glob("scripts/*.py"), *ROOT.glob("rules/**/*.smk")]
     assert [path for path in files if path.parent not in packages and named.search(path.read_text())] == []

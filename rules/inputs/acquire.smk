@@ -56,3 +56,26 @@ def dataset_delivery(wildcards):
     if not isinstance(provenance, dict):
         provenance = {}
     return dataset.delivery(provenance, CONFIG.mirror)
+
+
+def files_of_split(wildcards, split):
+    """The verified files of one split of a study's data set.
+
+    They are not ancient: Snakemake would pass over every job behind a download that runs, whatever its own reasons.
+    """
+    return DATASETS[study(wildcards).dataset].files_of(split)
+
+
+def data_digests(wildcards):
+    """What decides the content of a study's data set."""
+    return DATASETS[study(wildcards).dataset].identity()
+
+
+def training_data(wildcards):
+    """The verified training files of a study's data set."""
+    return files_of_split(wildcards, "train")
+
+
+def test_data(wildcards):
+    """The verified test files of a study's data set: inputs of evaluation rules only."""
+    return files_of_split(wildcards, "test")

@@ -1,0 +1,24 @@
+# What a report reads.
+
+CATALOGUE = files_below("reports/metrics", ".yaml")
+REPORT_FILES = sorted(str(path) for path in Path("reports").glob("report.*"))
+
+
+def topics(wildcards):
+    """The metrics files of a study's report."""
+    s = study(wildcards)
+    of_tasks = [
+        *s.tasks,
+        *(topic for task in s.tasks.values() for topic in task.topics),
+    ]
+    optional = {
+        "magnitude-pruning": s.magnitude_pruning,
+        "compression": "paper-split" in s.engines,
+        "scenarios": s.scenarios,
+        "cross-validation": s.cross_validation,
+        "survey": s.survey,
+        "board": CONFIG.port,
+    }
+    always = ["networks", "parity", "emulated", "arena", "device", "esp32"]
+    always += ["host", "energy"]
+    return of_tasks + [name for name, wanted in optional.items() if wanted] + always

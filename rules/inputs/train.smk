@@ -1,0 +1,70 @@
+# What the rules of train.smk and compress.smk share: recipes, networks, parents and teachers of variants.
+
+
+def training_threads(wildcards=None):
+    """Threads to claim for training: more when Snakemake was given more cores than the machine has,
+    so that training jobs never run side by side on the same cores."""
+    cores = workflow.cores or CORES
+    wanted = min(CONFIG.training_threads, CORES)
+    return max(1, wanted * max(cores, CORES) // CORES)
+
+
+def recipe(wildcards):
+    """The recipe of a variant, plain."""
+    return (
+        study(wildcards)
+        .recipes[study(wildcards).variants[wildcards.variant].recipe]
+        .model_dump()
+    )
+
+
+def epochs(wildcards):
+    """How many epochs the chosen budget gives a variant."""
+    name = study(wildcards).variants[wildcards.variant].recipe
+    return study(wildcards).recipes[name].epochs[CONFIG.budget]
+
+
+def pretrained_of(wildcards):
+    """The weights that others trained and a variant starts from."""
+    name = study(wildcards).variants[wildcards.variant].pretrained
+    return f"data/pretrained/{name}.safetensors"
+
+
+def teacher_of(wildcards):
+    """The teacher's weights, if the variant has a teacher."""
+    distillation = study(wildcards).variants[wildcards.variant].distillation
+    return (
+        f"models/{{study}}/s{{seed}}/{distillation.teacher}.safetensors"
+        if distillation
+        else []
+    )
+
+
+def distillation_of(wildcards):
+    """Temperature and alpha, if the variant has a teacher."""
+    distillation = study(wildcards).variants[wildcards.variant].distillation
+    return distillation.model_dump() if distillation else None
+
+
+def parent_of(wildcards):
+    """The weights that a variant starts from."""
+    return f"models/{{study}}/s{{seed}}/{study(wildcards).variants[wildcards.variant].parent}.safetensors"
+
+
+def network_of(wildcards):
+    """The network of a variant that starts from scratch, plain."""
+    return study(wildcards).network_of(wildcards.variant).model_dump()
+
+
+def ssd_shapes(wildcards):
+    """The input and output shape of a study's SSDs, those of their first student."""
+    s = study(wildcards)
+    student = s.network_of(s.ssd_students[0])
+    return student.input, student.output
+
+
+def class_names(wildcards):
+    """The names of a variant's outputs, if these are classes."""
+    if TASKS[task(wildcards)].outputs_are_classes:
+        return DATASETS[study(wildcards).dataset].classes
+    return None
