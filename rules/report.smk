@@ -1,6 +1,14 @@
 # The report.
 
 
+def report_tables(wildcards):
+    """The tables of a study: its own, or those of any network and of the score of the task on the device."""
+    if claims := study(wildcards).claims:
+        return [f"reports/tables/{claims}.yaml"]
+    names = f"own-network-{device_task(wildcards)}", "own-network"
+    return [f"reports/tables/{name}.yaml" for name in names]
+
+
 rule render_report:
     input:
         metrics_files=lambda w: [
@@ -10,7 +18,7 @@ rule render_report:
         claims=lambda w: (
             f"config/claims/{study(w).claims}.yaml" if study(w).claims else []
         ),
-        tables=lambda w: f"reports/tables/{study(w).claims or 'own-network'}.yaml",
+        tables=report_tables,
         catalogue=CATALOGUE,
         scores=lambda w: [
             made(rules.summarise_scores.output.shown, w, task=name)

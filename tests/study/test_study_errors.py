@@ -13,7 +13,7 @@ from paper2board.acquire.datasets.scenes import ScenesDataset
 from paper2board.core import configuration
 from paper2board.core.errors import UserError
 from paper2board.networks.spec import NetworkSpec
-from paper2board.study.checks import check_budget, check_images, check_labels, check_outputs
+from paper2board.study.checks import check_budget, check_images, check_inputs, check_labels, check_outputs
 from paper2board.study.schema import Config, load_study
 from paper2board.tasks.training import training_task
 
@@ -485,6 +485,7 @@ def test_the_studies_of_this_project_are_sound(path):
         check_budget(study, path, budget)
     dataset = read_dataset(ROOT / f"config/datasets/{study.dataset}.yaml")
     check_labels(study, path, dataset)
+    check_inputs(study, path, dataset)
     check_images(study, path, dataset)
     check_outputs(study, path, dataset)
 
