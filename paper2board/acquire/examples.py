@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paper2board.acquire import scenes
+from paper2board.acquire import scenes, tables
 from paper2board.acquire.cifar10 import load_files
 from paper2board.acquire.scenes import SceneSet, read_scenes
 from paper2board.acquire.split_file import split_format
+from paper2board.acquire.tables import TableSet, read_table_set
 from paper2board.core.errors import UserError
 
 
@@ -21,11 +22,14 @@ class Examples:
     images: NDArray[np.uint8]
     """(n, height, width, channels): what networks see, 3 channels RGB."""
     labels: NDArray[np.int64]
-    """(n,): the class; of a scene, the one whose boxes have the largest total area, −1 if it shows no object."""
+    """(n,): the class; of a scene, the one whose boxes have the largest total area, −1 if it shows no object; 0
+    of a row of a table."""
     scenes: SceneSet | None
     """The same images with their boxes; None where there are none."""
     origin: str
     """What the images are, in words that a report can print."""
+    table: TableSet | None = None
+    """The same examples as rows of numbers; None where they are images."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -34,6 +38,14 @@ class Examples:
     def shown(self) -> NDArray[np.bool_]:
         """(n,): whether an image shows an object, so that a classifier can be judged by it."""
         return self.labels >= 0
+
+    def required_table(self) -> TableSet:
+        """Return the rows of numbers; raise :class:`UserError` if the examples are others."""
+        if self.table is None:
+            raise UserError(
+                f"{self.origin} has no numbers to predict; name a data set of kind table in the study"
+            )
+        return self.table
 
     def names(self, default: Sequence[str]) -> list[str]:
         """Return the classes' names: those of the file, for it may hold a stand-in, else ``default``."""
@@ -68,7 +80,17 @@ def _scene_examples(path: Path, limit: int | None) -> Examples:
     return Examples(found.images, label_scenes(found), found, found.origin)
 
 
-READERS: dict[str, Callable[[Path, int | None], Examples]] = {scenes.FORMAT: _scene_examples}
+def _table_examples(path: Path, limit: int | None) -> Examples:
+    rows = read_table_set(path)
+    if limit is not None:
+        rows = rows.first(limit)
+    return Examples(rows.images, np.zeros(len(rows), np.int64), None, rows.origin, rows)
+
+
+READERS: dict[str, Callable[[Path, int | None], Examples]] = {
+    scenes.FORMAT: _scene_examples,
+    tables.FORMAT: _table_examples,
+}
 """How a ``.safetensors`` file is read, by the format that it states. New content has its reader here."""
 
 

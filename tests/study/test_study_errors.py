@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from messages import naming
 
 from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.datasets.scenes import ScenesDataset
+from paper2board.acquire.datasets.table import TableDataset
 from paper2board.core import configuration
 from paper2board.core.errors import UserError
 from paper2board.networks.spec import NetworkSpec
@@ -470,6 +472,37 @@ def test_an_ssds_students_take_the_images_as_they_are(tmp_path, edits, sentence)
         check_images(study, path, scenes())
     else:
         assert refusal(path, check_images, study, path, scenes()) == sentence
+
+
+@pytest.mark.parametrize(
+    ("edits", "parts"),
+    [
+        ({}, ["networks.own", "[3, 48, 64]", "air", "write input: [1, 4, 1]"]),
+        ({"networks.own.input": [1, 4, 1]}, ["recipes.scratch", "air", "crop_padding: 0 and flip: false"]),
+    ],
+)
+def test_rows_of_numbers_are_neither_resized_nor_augmented(tmp_path, edits, parts):
+    table = {
+        "name": "air",
+        "kind": "table",
+        "path": "x",
+        "target": "y",
+        "unit": "1",
+        "features": list("abcd"),
+    }
+    dataset = TableDataset.model_validate(table)
+    common = {"variants.detector": REMOVED, "variants.pruned": REMOVED, "networks.own.layers": LAYERS[2:]}
+    path = write(tmp_path, common | edits)
+    with pytest.raises(UserError, match=naming("s.yaml", *parts)):
+        check_inputs(load_study(path), path, dataset)
+    assert "table" in refusal(path, check_labels, load_study(path), path, dataset)
+    recipe = {
+        "recipes.scratch.crop_padding": 0,
+        "recipes.scratch.flip": False,
+        "networks.own.input": [1, 4, 1],
+    }
+    path = write(tmp_path, common | recipe)
+    check_inputs(load_study(path), path, dataset)
 
 
 def test_an_ssd_sees_no_grey_students(tmp_path):
