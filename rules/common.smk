@@ -21,6 +21,7 @@ from paper2board.firmware.idf import MISSING, find_idf
 from paper2board.study.checks import (
     check_budget,
     check_images,
+    check_inputs,
     check_labels,
     check_outputs,
 )
@@ -47,7 +48,7 @@ try:
     for name, s in STUDIES.items():
         path = f"config/studies/{name}.yaml"
         check_budget(s, path, CONFIG.budget)
-        for check in (check_labels, check_images, check_outputs):
+        for check in (check_labels, check_inputs, check_images, check_outputs):
             check(s, path, DATASETS[s.dataset])
     BOARDS = {
         name: load_board(f"config/boards/{name}.yaml")

@@ -13,7 +13,7 @@ rule render_report:
         claims=lambda w: (
             f"config/claims/{study(w).claims}.yaml" if study(w).claims else []
         ),
-        tables=lambda w: f"reports/tables/{study(w).claims or 'own-network'}.yaml",
+        tables=report_tables,
         catalogue=CATALOGUE,
         scores=lambda w: [
             made(rules.summarise_scores.output.shown, w, task=name)

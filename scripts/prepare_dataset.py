@@ -1,7 +1,7 @@
 """Prepare a data set of any kind but CIFAR-10's own.
 
 Input: the files of the set that it is made of or that stands in for it, or the user's own files. Output:
-``train.safetensors`` and ``test.safetensors``, the images with boxes and classes; ``provenance.json`` saying where
+``train.safetensors`` and ``test.safetensors``, the examples with their labels; ``provenance.json`` saying where
 they came from. Method: the preparer of the set's kind, see ``paper2board.acquire.prepare``.
 """
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from paper2board.acquire.datasets.base import SPLITS
 from paper2board.acquire.datasets.registry import read_datasets
 from paper2board.acquire.preparation import Inputs, prepare
-from paper2board.acquire.scenes import write_scenes
 from paper2board.core.files import write_json
 from paper2board.core.scripting import running, snakemake
 
@@ -26,9 +25,8 @@ if __name__ == "__main__":
         )
         prepared = prepare(datasets[name], inputs)
         for split in SPLITS:
-            scenes = prepared[split]
-            write_scenes(snakemake.output[split], scenes)
-            log(f"{split}: {len(scenes)} images with {len(scenes.classes)} objects; {scenes.origin}")
+            prepared[split].write(snakemake.output[split])
+            log(f"{split}: {prepared[split].summary}")
         for reason in prepared.provenance.get("reasons", ()):
             log(f"not delivered by {reason}")
         write_json(snakemake.output.provenance, prepared.provenance)

@@ -4,10 +4,9 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from paper2board.acquire.datasets.base import Dataset, PreparedDataset, Split
-from paper2board.acquire.scenes import SceneSet
 
 
 @dataclass(frozen=True)
@@ -22,20 +21,34 @@ class Inputs:
     """The configured mirror."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A data set as scenes, and where it came from."""
+class PreparedSplit(Protocol):
+    """One split, ready to be stored in a form that :func:`paper2board.acquire.examples.load_examples` reads."""
 
-    train: SceneSet
-    test: SceneSet
+    def write(self, path: str | Path) -> None:
+        """Write the split atomically to ``path`` as safetensors; the same split gives the same bytes."""
+
+    @property
+    def summary(self) -> str:
+        """How much it holds, and its origin, for the log."""
+
+
+Stored = TypeVar("Stored", bound=PreparedSplit)
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Stored]):
+    """Both splits of a data set, and where it came from."""
+
+    train: Stored
+    test: Stored
     provenance: dict[str, Any]
     """Plain data for ``provenance.json``: ``dataset``, ``delivered_by``, ``source``, and the kind's own notes."""
 
-    def __getitem__(self, split: Split) -> SceneSet:
+    def __getitem__(self, split: Split) -> Stored:
         return self.train if split == "train" else self.test
 
 
-def prepare(dataset: PreparedDataset, inputs: Inputs) -> Prepared:
+def prepare(dataset: PreparedDataset, inputs: Inputs) -> Prepared[Any]:
     """Return ``dataset`` as its kind prepares it; raise :class:`UserError` if that cannot be done."""
-    prepared: Prepared = importlib.import_module(dataset.preparer).prepare(dataset, inputs)
+    prepared: Prepared[Any] = importlib.import_module(dataset.preparer).prepare(dataset, inputs)
     return prepared

@@ -12,21 +12,19 @@ with an image blurred beyond recognition and without a box, make the soft border
 bounds where alpha is at least one half: the frame, shrunk about its centre by the factor ``1 − feather / 2``.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from paper2board.acquire.scene_recipe import SceneRecipe
+from paper2board.acquire.split_file import read_split, write_split
 from paper2board.core.errors import UserError
-from paper2board.core.files import atomic_path
 
 WIDTH, HEIGHT = 160, 120
 """The size unless another is asked for."""
@@ -133,6 +131,16 @@ class SceneSet:
             offsets=offsets,
         )
 
+    def write(self, path: str | Path) -> None:
+        """Write the scenes atomically to ``path`` as safetensors; the same set gives the same bytes."""
+        about = {"names": list(self.names), "origin": self.origin}
+        write_split(path, FORMAT, about, {name: getattr(self, name) for name in _DTYPES})
+
+    @property
+    def summary(self) -> str:
+        """How much it holds, and its origin."""
+        return f"{len(self)} images with {len(self.classes)} objects; {self.origin}"
+
 
 def gather(scenes: Iterable[Scene], names: Sequence[str], origin: str) -> SceneSet:
     """Return ``scenes`` (at least one, all of one size) as one set."""
@@ -151,32 +159,17 @@ def gather(scenes: Iterable[Scene], names: Sequence[str], origin: str) -> SceneS
     )
 
 
-def write_scenes(path: str | Path, scenes: SceneSet) -> None:
-    """Write ``scenes`` atomically to ``path`` as safetensors; the same set gives the same bytes."""
-    # One key: safetensors keeps no order among several.
-    about = {"format": FORMAT, "names": list(scenes.names), "origin": scenes.origin}
-    tensors = {name: np.ascontiguousarray(getattr(scenes, name)) for name in _DTYPES}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"about": json.dumps(about, ensure_ascii=False)})
-
-
 def read_scenes(path: str | Path) -> SceneSet:
-    """Read what :func:`write_scenes` wrote; raise :class:`UserError` if it is missing, damaged or foreign."""
-    try:
-        with safe_open(path, framework="numpy") as stream:
-            about = json.loads((stream.metadata() or {}).get("about", "{}"))
-            if not isinstance(about, dict) or about.get("format") != FORMAT:
-                raise ValueError(f"it does not say '{FORMAT}'")
-            if set(stream.keys()) != set(_DTYPES):
-                raise ValueError(f"its arrays are not {', '.join(_DTYPES)}")
-            if not isinstance(about.get("names"), list) or not isinstance(about.get("origin"), str):
-                raise ValueError("names or origin is missing")
-            if not all(isinstance(name, str) for name in about["names"]):
-                raise ValueError("names are not texts")
-            arrays = {name: stream.get_tensor(name) for name in _DTYPES}
-        return SceneSet(**arrays, names=tuple(about["names"]), origin=about["origin"])
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f"{path} is not a file of scenes ({error}); remove it and run again") from error
+    """Read what :meth:`SceneSet.write` wrote; raise :class:`UserError` if it is missing, damaged or foreign."""
+    return read_split(path, FORMAT, "scenes", _DTYPES, _scene_set)
+
+
+def _scene_set(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SceneSet:
+    if not isinstance(about.get("names"), list) or not isinstance(about.get("origin"), str):
+        raise ValueError("names or origin is missing")
+    if not all(isinstance(name, str) for name in about["names"]):
+        raise ValueError("names are not texts")
+    return SceneSet(**arrays, names=tuple(about["names"]), origin=about["origin"])
 
 
 def make_scenes(

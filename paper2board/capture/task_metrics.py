@@ -36,7 +36,7 @@ def task_metrics(
     """
     part, metrics = device_task(task), {}
     captured = {engine: device_outputs(log, chains[engine]) for engine, log in logs.items()}
-    for name, score in part.scores(captured[main], examples).items():
+    for name, score in part.scores(captured[main], layout, examples).items():
         metrics[f"device.{main}.{name}"] = score
     for engine, outputs in captured.items():
         for name, parity in part.parity(outputs, layout).items():

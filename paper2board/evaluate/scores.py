@@ -71,7 +71,8 @@ def summarise(
         score = metrics[f"{task.score_name}.{name}"]
         log(f"{name}: {task.score_name} {score.value:.2f} {score.unit}")
     for name, (before, after) in comparisons.items():
-        method = f"{task.score_name}.{after} − {task.score_name}.{before}"
+        worse, better = (after, before) if task.lower_is_better else (before, after)
+        method = f"{task.score_name}.{better} − {task.score_name}.{worse}"
         metrics[f"gain.{name}"] = task.gain(networks[before], networks[after], method)
     model = f"{stored[shown].variant}.{stored[shown].scheme}"
     details = task.details(networks, shown, model, examples, classes)

@@ -22,12 +22,14 @@ from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
 from paper2board.evaluate.logits import read_logits
+from paper2board.evaluate.outputs import integer_layout
 from paper2board.firmware.image import image_digest
 from paper2board.networks.pixels import fit_images, to_int8
 from paper2board.study.checks import check_budget
 from paper2board.study.engines import ENGINES
 from paper2board.study.schema import Config, load_study
 from paper2board.tasks.device import DeviceOutputs, device_task
+from paper2board.tasks.outputs import OutputLayout
 from paper2board.tasks.registry import TASKS
 
 _BLOCK = 250
@@ -45,6 +47,8 @@ class Subject:
     logits: np.ndarray
     """int8, N × outputs: the integer model's."""
     task: str
+    layout: OutputLayout
+    """Of the outputs."""
     examples: Examples
     """The images that the inputs are of."""
 
@@ -101,13 +105,14 @@ def study_subject(name: str, engine: str | None = None, images: int | None = Non
             f"the integer model has run {len(logits)} images, not {count}; name 1 to {len(logits)}"
         )
     examples = load_examples(read_dataset(f"config/datasets/{study.dataset}.yaml").files_of("test"), count)
-    shape = read_tflite(f"models/{name}/{model}.tflite").image_shape
+    network = read_tflite(f"models/{name}/{model}.tflite")
     return Subject(
         image,
         board.processor.core(needs_mac16=ENGINES[engine].needs_mac16),
-        to_int8(fit_images(examples.images, shape)),
+        to_int8(fit_images(examples.images, network.image_shape)),
         logits[:count],
         study.task_of(variant),
+        integer_layout(network),
         examples,
     )
 
@@ -153,7 +158,7 @@ def verify(
     outputs = np.concatenate([log.outputs for log in logs])
     differing = np.flatnonzero((outputs != subject.logits).any(axis=1))
     captured = DeviceOutputs(outputs, np.arange(len(outputs)), [()] * len(outputs), Kind.EMULATED, {})
-    scores = device_task(subject.task).scores(captured, subject.examples)
+    scores = device_task(subject.task).scores(captured, subject.layout, subject.examples)
     return Verification(len(outputs), tuple(differing.tolist()), scores)
 
 

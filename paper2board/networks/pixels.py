@@ -23,17 +23,23 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
     """Return what a network with the input ``shape`` (channels, height, width) sees of ``images``.
 
     ``images`` is uint8 (n, rows, columns, 3); the result uint8 (n, height, width, channels), the pixels that
-    the device gets. Each is the mean of the area it covers, the picture being stretched if its aspect is
-    another; with one channel, of BT.601's luma 0.299 R + 0.587 G + 0.114 B. Halves round up. The sums are of
-    integers that their type holds, hence exact and the same everywhere. Images of that shape come back as they
-    are. Raise :class:`UserError` for another number of channels than 1 or 3.
+    the device gets. Images of that shape, whatever it is, come back as they are. Otherwise each pixel is the mean
+    of the area it covers, the picture being stretched if its aspect is another; with one channel, of BT.601's luma
+    0.299 R + 0.587 G + 0.114 B. Halves round up. The sums are of integers that their type holds, hence exact and
+    the same everywhere. Raise :class:`UserError` for another number of channels than 1 or 3, and for examples of
+    another shape that are no RGB images.
     """
     channels, height, width = shape
+    rows, columns, planes = images.shape[1:]
+    if shape == (planes, rows, columns):
+        return images
+    if planes != 3:
+        raise UserError(
+            f"the network's input is {shape}, the data set's examples are {(planes, rows, columns)} and no images"
+            " that can be resized; write that as the input"
+        )
     if channels not in (1, 3) or min(height, width) < 1:
         raise UserError(f"the network's input is {shape}; give it 1 or 3 channels and a height and width")
-    rows, columns = images.shape[1:3]
-    if (channels, height, width) == (3, rows, columns):
-        return images
     whole = rows * columns * (1 if channels == 3 else sum(LUMA))
     exact: type[np.floating] = np.float32 if 255 * whole <= 1 << 24 else np.float64
     down, across = _coverage(rows, height).astype(exact), _coverage(columns, width).astype(exact)

@@ -74,7 +74,7 @@ def draw_all(
     """
     drawings = []
     if details.histories:
-        drawings.append(training_curves(details.histories))
+        drawings.append(training_curves(details.histories, evidence))
     pareto = accuracy_against_bytes(evidence, claims)
     layers = layer_bars(evidence, claims, details.engine)
     drawings += [drawing for drawing in (pareto, layers) if drawing is not None]
@@ -92,8 +92,15 @@ def draw_all(
     return drawings
 
 
-def training_curves(histories: Mapping[str, Path]) -> Drawing:
-    """Draw validation (solid) and training score (dotted) over epochs, one colour a variant."""
+def training_curves(histories: Mapping[str, Path], evidence: Mapping[str, Evidence]) -> Drawing:
+    """Draw validation (solid) and training score (dotted) over epochs, one colour a variant.
+
+    The tasks with a score in ``evidence`` say what the scores are.
+    """
+    scores = {name.partition(".")[0] for name in evidence}
+    labels = {task.training_label for task in TASKS.values() if task.score in scores}
+    counted = "; ".join(task.training_score for task in TASKS.values() if task.training_label in labels)
+    label = " or ".join(sorted(labels))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -103,12 +110,11 @@ def training_curves(histories: Mapping[str, Path]) -> Drawing:
             alone = "o" if len(history) == 1 else ""
             axes.plot(history["epoch"], history["validation_score"], alone + "-", color=colour, label=variant)
             axes.plot(history["epoch"], history["train_score"], color=colour, linestyle=":", linewidth=1)
-        axes.set(xlabel="epoch", ylabel="right answers (%)")
+        axes.set(xlabel="epoch", ylabel=f"{label} (%)")
         axes.legend(ncols=2)
         caption = (
-            "Right answers on the validation images (solid) and on the augmented training images (dotted): the"
-            " class; for a detector cells with an object whose box (IoU ≥ 0.5) and class are right; for centroids"
-            " cells right among those that are an object's by truth or answer."
+            f"{label.capitalize()} on the validation images (solid) and on the augmented training images (dotted):"
+            f" {counted}."
         )
         return Drawing("training-curves", "Training curves", "train", caption, svg_text(figure))
 
@@ -149,7 +155,8 @@ def accuracy_against_bytes(evidence: Mapping[str, Evidence], claims: Mapping[str
             if all(name in printed for name in pair):
                 x, y = printed[pair[0]] * 1e3, printed[pair[1]]
                 axes.plot(x, y, PARETO_MARKERS[form], color=colour, markerfacecolor="white")
-        axes.set(xscale="log", xlabel="size (kB)", ylabel=f"{SCORES[score]}, test set (%)")
+        unit = evidence[f"{score}.{'.'.join(shown[0])}"].unit
+        axes.set(xscale="log", xlabel="size (kB)", ylabel=f"{SCORES[score]}, test set ({unit})")
         _plain_logarithm(axes.xaxis)
         axes.legend()
         caption = (

@@ -98,7 +98,7 @@ def render(
     paper: str | None,
     run: Mapping[str, str],
     claims: str | Path | None,
-    tables: str | Path,
+    tables: Sequence[str | Path],
     metrics_files: Sequence[str | Path],
     details: Details,
     templates: str | Path,
@@ -118,7 +118,7 @@ def render(
     """
     templates, output = Path(templates), Path(output)
     ledger, catalogue = read_ledger(claims), read_catalogue(templates / "metrics")
-    specs = read_tables(tables, ledger, catalogue)
+    specs = [spec for path in tables for spec in read_tables(path, ledger, catalogue)]
     evidence = merge_metrics(metrics_files)
     judgements = judge_all(ledger, evidence, catalogue, claims or "claims", notice)
     by_name = {judgement.name: judgement for judgement in judgements}

@@ -54,6 +54,26 @@ def check_labels(study: Study, path: str | Path, dataset: Dataset) -> None:
             )
 
 
+def check_inputs(study: Study, path: str | Path, dataset: Dataset) -> None:
+    """Raise :class:`UserError` if examples that are no images do not fit a network's input, or if a recipe of the
+    study at ``path`` augments them as if they were images."""
+    if dataset.input_shape is None:
+        return
+    wanted = list(dataset.input_shape)
+    for name in study.networked:
+        if (network := study.network_of(name)).input != dataset.input_shape:
+            raise UserError(
+                f"{path}: networks.{study.network_name(name)}: its input is {list(network.input)}, but the examples"
+                f" of {dataset.name} are no images that can be resized; write input: {wanted}"
+            )
+    for name, recipe in study.recipes.items():
+        if recipe.crop_padding or recipe.flip:
+            raise UserError(
+                f"{path}: recipes.{name}: crops and flips are for images, which the examples of {dataset.name} are"
+                " not; write crop_padding: 0 and flip: false"
+            )
+
+
 def check_images(study: Study, path: str | Path, dataset: Dataset) -> None:
     """Raise :class:`UserError` if the data set's images are of another size than an SSD's students' inputs."""
     if not study.ssds or dataset.image_px is None:

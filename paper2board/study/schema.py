@@ -133,6 +133,7 @@ class Study(StrictModel):
     """The task of the variants that name none."""
     claims: Name | None = None
     validation_per_class: PositiveInt
+    """Examples of each class, drawn from the training data; all the rows of a table are of one class."""
     calibration_images: PositiveInt
     budgets: dict[Budget, DataBudget]
     networks: dict[Name, Annotated[NetworkSpec, BeforeValidator(_takes_images)]] = Field(default_factory=dict)

@@ -42,7 +42,9 @@ class DeviceTask:
         """Return in how many images what the device decoded is not what Python decodes of the same outputs."""
         return {}
 
-    def scores(self, captured: DeviceOutputs, examples: Examples) -> dict[str, Evidence]:
+    def scores(
+        self, captured: DeviceOutputs, layout: OutputLayout, examples: Examples
+    ) -> dict[str, Evidence]:
         """Return scores of the device over the images sent; ``examples`` are the whole test set."""
         return {}
 

@@ -42,6 +42,8 @@ class Task(ABC):
     """How figures call the main score."""
     training_score: str
     """What the score of training histories counts, for a caption."""
+    training_label: str = "right answers"
+    """What that score is a share of, in %, for the axis."""
     outputs_are_classes: bool = False
     """An int8 model carries the classes' names: one value a class, the largest counts."""
     compared: bool = False

@@ -49,6 +49,8 @@ class ScoringTask(ABC, Generic[Run]):
 
     score_name: str
     """First part of the main score's name (:attr:`paper2board.tasks.protocol.Task.score`)."""
+    lower_is_better: bool = False
+    """The main score is an error; a gain is how much smaller it became."""
 
     @abstractmethod
     def compare(self, outputs: np.ndarray, layout: OutputLayout, examples: Examples, where: str) -> Run:

@@ -22,3 +22,11 @@ def topics(wildcards):
     always = ["networks", "parity", "emulated", "arena", "device", "esp32"]
     always += ["host", "energy"]
     return of_tasks + [name for name, wanted in optional.items() if wanted] + always
+
+
+def report_tables(wildcards):
+    """The tables of a study: its own, or those of any network and of the score of the task on the device."""
+    if claims := study(wildcards).claims:
+        return [f"reports/tables/{claims}.yaml"]
+    names = f"own-network-{device_task(wildcards)}", "own-network"
+    return [f"reports/tables/{name}.yaml" for name in names]

@@ -93,7 +93,7 @@ def test_shipped_sets():
     assert set(sets) == {path.stem for path in folder.glob("*.yaml")}
     for name, dataset in sets.items():
         assert dataset.name == name
-        assert len(dataset.classes) >= 2
+        assert len(dataset.classes) >= 2 or "classes" not in dataset.labels
         assert all(path.startswith(f"data/{name}/") for path in dataset.files_of("train"))
         assert dataset.identity() == read_dataset(folder / f"{name}.yaml").identity()
     assert sets["cifar-scenes"].classes == sets["cifar10"].classes

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paper2board.acquire import cifar10
 from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 from paper2board.acquire.examples import load_examples
-from paper2board.acquire.scenes import Scene, gather, write_scenes
+from paper2board.acquire.scenes import Scene, gather
 from paper2board.core.errors import UserError
 from paper2board.networks.pixels import fit_images
 
@@ -30,7 +30,7 @@ def written(tmp_path):
     """A function that writes scenes and returns their file."""
 
     def write(*scenes):
-        write_scenes(tmp_path / "some.safetensors", gather(scenes, ["a", "b", "c"], "made here"))
+        gather(scenes, ["a", "b", "c"], "made here").write(tmp_path / "some.safetensors")
         return tmp_path / "some.safetensors"
 
     return write

@@ -16,7 +16,7 @@ from paper2board.acquire.examples import load_examples
 from paper2board.acquire.prepare.boxes import prepare_boxes
 from paper2board.acquire.prepare.folders import read_folders
 from paper2board.acquire.prepare.scenes import compose_scenes
-from paper2board.acquire.scenes import Scene, gather, write_scenes
+from paper2board.acquire.scenes import Scene, gather
 from paper2board.acquire.trees import tree_digest
 from paper2board.core.errors import UserError
 
@@ -114,7 +114,7 @@ def stand_in(tmp_path):
     for label, split in enumerate(("train", "test")):
         scene = Scene(image, box, np.array([label]), np.ones(1, dtype=np.float32))
         paths[split] = tmp_path / f"{split}.safetensors"
-        write_scenes(paths[split], gather([scene], ["ship", "truck"], f"composed {split}"))
+        gather([scene], ["ship", "truck"], f"composed {split}").write(paths[split])
     return paths
 
 
@@ -140,8 +140,8 @@ def test_whatever_the_source_the_same_scenes(mirror, archive, digest, tmp_path):
     two = prepare_boxes(configure(*sources, digest=digest))
     check(two, "archives")
     for split in ("train", "test"):
-        write_scenes(tmp_path / "one", getattr(one, split))
-        write_scenes(tmp_path / "two", getattr(two, split))
+        getattr(one, split).write(tmp_path / "one")
+        getattr(two, split).write(tmp_path / "two")
         assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
@@ -323,7 +323,7 @@ def test_coco(tmp_path):
     dataset = configure(MIRROR, format="coco", **parts)
     prepared = prepare_boxes(dataset, mirror=tmp_path / "m")
     assert prepared.test.classes.tolist() == [1, 0], "cat, dog: places in the configured list"
-    write_scenes(tmp_path / "x.safetensors", prepared.test)
+    prepared.test.write(tmp_path / "x.safetensors")
     assert load_examples([tmp_path / "x.safetensors"]).labels.tolist() == [0], "the dog is larger"
 
 

@@ -16,7 +16,6 @@ from paper2board.acquire.scenes import (
     make_scene,
     make_scenes,
     read_scenes,
-    write_scenes,
 )
 from paper2board.core.errors import UserError
 
@@ -183,8 +182,8 @@ def test_impossible_recipe(change):
 
 
 def test_file(tmp_path, scenes):
-    write_scenes(tmp_path / "a.safetensors", scenes)
-    write_scenes(tmp_path / "b.safetensors", scenes)
+    scenes.write(tmp_path / "a.safetensors")
+    scenes.write(tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     found = read_scenes(tmp_path / "a.safetensors")
     assert (found.names, found.origin, len(found)) == (tuple(NAMES), "composed", COUNT)
@@ -198,7 +197,7 @@ def test_scene_without_objects_and_unknown_visibility(tmp_path):
     empty = Scene(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
     box = np.array([[0, 0, 6, 4]], np.float32)
     unknown = Scene(image, box, np.array([1]), np.array([np.nan], np.float32))
-    write_scenes(tmp_path / "x", gather([empty, unknown], "ab", "o"))
+    gather([empty, unknown], "ab", "o").write(tmp_path / "x")
     first, second = read_scenes(tmp_path / "x")
     assert len(first.boxes) == 0
     assert np.isnan(second.visible).all()
@@ -264,7 +263,7 @@ def test_foreign_metadata(tmp_path, about):
 def test_damaged_or_missing_file(tmp_path, scenes, damage):
     path = tmp_path / "x"
     if damage:
-        write_scenes(path, scenes)
+        scenes.write(path)
         path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match="x is not a file of scenes"):
         read_scenes(path)

@@ -20,6 +20,7 @@ from paper2board.report.claims import read_ledger
 from paper2board.report.tables import read_tables
 from paper2board.study.schema import Config, load_study
 from paper2board.survey.survey import load_survey
+from paper2board.tasks.registry import TASKS
 from paper2board.train.pretrained_config import read_pretrained_config
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,7 @@ FILES = [
     (folder, path)
     for folder in LOADERS
     for path in sorted((ROOT / folder).glob("*.yaml"))
-    if path.stem != "own-network"  # tables of any study, without a ledger
+    if not path.stem.startswith("own-network")  # tables of any study, without a ledger
 ]
 SMALLEST = [
     min((path for name, path in FILES if name == folder), key=lambda path: path.stat().st_size)
@@ -67,8 +68,9 @@ def test_every_committed_file_is_read(folder, path):
     LOADERS[folder](path)
 
 
-def test_the_tables_of_any_network_are_read():
-    load_own_tables(ROOT / "reports/tables/own-network.yaml")
+@pytest.mark.parametrize("name", ["own-network", *(f"own-network-{task}" for task in TASKS)])
+def test_the_tables_of_any_network_are_read(name):
+    load_own_tables(ROOT / f"reports/tables/{name}.yaml")
 
 
 # --- what is no configuration -----------------------------------------------------------------------------

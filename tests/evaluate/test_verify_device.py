@@ -16,6 +16,7 @@ from paper2board.core.errors import UserError
 from paper2board.evaluate import verify_device as module
 from paper2board.evaluate.logits import write_logits
 from paper2board.evaluate.verify_device import Subject, study_subject, verify
+from paper2board.tasks.outputs import OutputLayout
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def subject(
         np.concatenate([inputs] * 3),
         np.concatenate([expected] * 3),
         "classification",
+        OutputLayout((3, 12, 12), (10,), 1.0),
         examples,
     )
 
@@ -119,6 +121,7 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(module, "load_examples", load_examples)
     monkeypatch.setattr(module, "read_tflite", lambda _: SimpleNamespace(image_shape=(3, 12, 12)))
+    monkeypatch.setattr(module, "integer_layout", lambda _: subject.layout)
     found = study_subject(name, "portable", 5)
     assert (found.image, found.core) == (Path(f"build/{name}/device/portable.elf"), "lx106")
     assert found.inputs.shape == (5, 12, 12, 3) and not found.inputs.any()

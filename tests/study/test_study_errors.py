@@ -7,13 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from messages import naming
 
 from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.datasets.scenes import ScenesDataset
+from paper2board.acquire.datasets.table import TableDataset
 from paper2board.core import configuration
 from paper2board.core.errors import UserError
 from paper2board.networks.spec import NetworkSpec
-from paper2board.study.checks import check_budget, check_images, check_labels, check_outputs
+from paper2board.study.checks import check_budget, check_images, check_inputs, check_labels, check_outputs
 from paper2board.study.schema import Config, load_study
 from paper2board.tasks.training import training_task
 
@@ -471,6 +473,37 @@ def test_an_ssds_students_take_the_images_as_they_are(tmp_path, edits, sentence)
         assert refusal(path, check_images, study, path, scenes()) == sentence
 
 
+@pytest.mark.parametrize(
+    ("edits", "parts"),
+    [
+        ({}, ["networks.own", "[3, 48, 64]", "air", "write input: [1, 4, 1]"]),
+        ({"networks.own.input": [1, 4, 1]}, ["recipes.scratch", "air", "crop_padding: 0 and flip: false"]),
+    ],
+)
+def test_rows_of_numbers_are_neither_resized_nor_augmented(tmp_path, edits, parts):
+    table = {
+        "name": "air",
+        "kind": "table",
+        "path": "x",
+        "target": "y",
+        "unit": "1",
+        "features": list("abcd"),
+    }
+    dataset = TableDataset.model_validate(table)
+    common = {"variants.detector": REMOVED, "variants.pruned": REMOVED, "networks.own.layers": LAYERS[2:]}
+    path = write(tmp_path, common | edits)
+    with pytest.raises(UserError, match=naming("s.yaml", *parts)):
+        check_inputs(load_study(path), path, dataset)
+    assert "table" in refusal(path, check_labels, load_study(path), path, dataset)
+    recipe = {
+        "recipes.scratch.crop_padding": 0,
+        "recipes.scratch.flip": False,
+        "networks.own.input": [1, 4, 1],
+    }
+    path = write(tmp_path, common | recipe)
+    check_inputs(load_study(path), path, dataset)
+
+
 def test_an_ssd_sees_no_grey_students(tmp_path):
     grey = {"networks.grid.input": [1, 48, 64], "variants.ssd": SSD, "variants.ssd-student": SSD_STUDENT}
     path = write(tmp_path, grey)
@@ -484,6 +517,7 @@ def test_the_studies_of_this_project_are_sound(path):
         check_budget(study, path, budget)
     dataset = read_dataset(ROOT / f"config/datasets/{study.dataset}.yaml")
     check_labels(study, path, dataset)
+    check_inputs(study, path, dataset)
     check_images(study, path, dataset)
     check_outputs(study, path, dataset)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from paper2board.acquire.scenes import Scene, gather, write_scenes
+from paper2board.acquire.scenes import Scene, gather
 from paper2board.core.evidence import read_metrics
 from paper2board.evaluate.logits import write_logits
 from paper2board.evaluate.outputs import output_layout
@@ -205,7 +205,7 @@ def test_truth_is_in_pixels_of_the_input():
 def test_networks_of_different_grids_are_summarised_together(tmp_path):
     """A 3 × 4 grid over the scenes, 4 × 4 over 60 × 50 pixels and 2 × 2 over 32 × 32; all find the one object."""
     scenes = gather([scene((56, 40, 1))], ("a", "b"), "a test")
-    write_scenes(tmp_path / "test.safetensors", scenes)
+    scenes.write(tmp_path / "test.safetensors")
     float_network(tmp_path / "wide", 48, 64, 16)
     float_network(tmp_path / "odd", 50, 60, 16)
     integer_network(tmp_path / "square")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from paper2board.acquire.scenes import Scene, SceneSet, gather, write_scenes
+from paper2board.acquire.scenes import Scene, SceneSet, gather
 from paper2board.boards.board import load_board
 from paper2board.convert.c_code import generate
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
@@ -317,7 +317,7 @@ HEADS = {"name": "heads", "op": "conv", "kernel": 1, "stride": 16, "out": 7, "ba
 
 def test_summarise_scores(tmp_path: Path, scenes: SceneSet) -> None:
     """Each network's own grid counts, here 3 × 4 cells of a float network and 2 × 2 of an int8 one at 32 × 32."""
-    write_scenes(tmp_path / "test.safetensors", scenes)
+    scenes.write(tmp_path / "test.safetensors")
     spec = NetworkSpec.model_validate({"input": [3, 48, 64], "layers": [HEADS | {"activation": "none"}]})
     write_weights(Network(spec), tmp_path / "float")
     write(constant_model(), tmp_path / "integer")
@@ -370,7 +370,7 @@ def test_evaluate_scenarios(tmp_path: Path) -> None:
         np.ones(1, np.float32),
     )
     other = Scene(seen.image, seen.boxes, np.ones(1, np.int64), seen.visible)
-    write_scenes(tmp_path / "test.safetensors", gather([seen, seen, seen, other], CLASSES, "test"))
+    gather([seen, seen, seen, other], CLASSES, "test").write(tmp_path / "test.safetensors")
     model = constant_model()
     write(model, tmp_path / "model")
     generate(model, tmp_path / "c")

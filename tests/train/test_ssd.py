@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from paper2board.acquire.scenes import Scene, SceneSet, gather, write_scenes
+from paper2board.acquire.scenes import Scene, SceneSet, gather
 from paper2board.core.errors import UserError
 from paper2board.networks.tensors import to_float
 from paper2board.networks.torchvision_guard import torchvision
@@ -355,7 +355,7 @@ def job(tmp_path, monkeypatch) -> SimpleNamespace:
     """Snakemake's object for scripts/train_ssd.py; the backbone's weights are not read."""
     monkeypatch.setattr("paper2board.train.pretrained_weights.read_pretrained", lambda path: None)
     monkeypatch.setattr("paper2board.networks.inference.configure", lambda threads: None)
-    write_scenes(tmp_path / "train.safetensors", scene_set(6))
+    scene_set(6).write(tmp_path / "train.safetensors")
     parts = {"train": [0, 1, 2, 3], "validation": [4, 5], "calibration": [0]}
     np.savez(tmp_path / "splits.npz", **{name: np.int32(part) for name, part in parts.items()})
     return SimpleNamespace(

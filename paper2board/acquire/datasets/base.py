@@ -11,8 +11,8 @@ from paper2board.core.strict import StrictModel
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
-LabelKind = Literal["classes", "boxes"]
-"""What a network can learn of an example: its class, or the objects in it."""
+LabelKind = Literal["classes", "boxes", "numbers"]
+"""What a network can learn of an example: its class, the objects in it, or a number."""
 SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Side = Annotated[int, Field(ge=16, le=2048)]
 """Pixels."""
@@ -57,6 +57,12 @@ class Dataset(StrictModel):
     @property
     def image_px(self) -> tuple[int, int] | None:
         """Width and height of the prepared images; None where the examples are no images."""
+        return None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int] | None:
+        """The only input that networks can have (channels, height, width); None: images, which are resized to
+        any."""
         return None
 
     @property

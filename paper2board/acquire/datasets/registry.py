@@ -11,6 +11,7 @@ from paper2board.acquire.datasets.boxes import BoxesDataset
 from paper2board.acquire.datasets.cifar10 import Cifar10Dataset
 from paper2board.acquire.datasets.folders import FoldersDataset
 from paper2board.acquire.datasets.scenes import ScenesDataset
+from paper2board.acquire.datasets.table import TableDataset
 from paper2board.core.configuration import read_yaml
 
 KINDS: dict[str, type[Dataset]] = {
@@ -18,6 +19,7 @@ KINDS: dict[str, type[Dataset]] = {
     "scenes": ScenesDataset,
     "boxes": BoxesDataset,
     "folders": FoldersDataset,
+    "table": TableDataset,
 }
 """By the value of the key ``kind``."""
 

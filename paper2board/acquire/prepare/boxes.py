@@ -14,7 +14,7 @@ from paper2board.acquire.trees import NoTreeError, find_tree
 from paper2board.core.errors import UserError
 
 
-def prepare(dataset: BoxesDataset, inputs: Inputs) -> Prepared:
+def prepare(dataset: BoxesDataset, inputs: Inputs) -> Prepared[SceneSet]:
     """Prepare a set of kind ``boxes``; its stand-in's files are the inputs."""
     stand_in = {split: files[0] for split, files in inputs.files.items() if files}
     return prepare_boxes(dataset, stand_in or None, mirror=inputs.mirror)
@@ -26,7 +26,7 @@ def prepare_boxes(
     *,
     mirror: Path | None = None,
     cache: Path | None = None,
-) -> Prepared:
+) -> Prepared[SceneSet]:
     """Read ``dataset`` from the first source that delivers it, else take the ``stand_in``'s prepared files.
 
     ``mirror`` and ``cache`` as for :func:`paper2board.acquire.trees.find_tree`. Training pictures without a wanted

@@ -14,7 +14,7 @@ from paper2board.acquire.scenes import SceneSet, gather
 from paper2board.core.errors import UserError
 
 
-def prepare(dataset: FoldersDataset, inputs: Inputs) -> Prepared:
+def prepare(dataset: FoldersDataset, inputs: Inputs) -> Prepared[SceneSet]:
     """Prepare a set of kind ``folders``."""
     scenes = read_folders(dataset)
     about = {"dataset": dataset.name, "delivered_by": "folder", "source": dataset.path}

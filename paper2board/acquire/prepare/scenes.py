@@ -11,7 +11,7 @@ from paper2board.acquire.preparation import Inputs, Prepared
 from paper2board.acquire.scenes import SceneSet, gather, make_scenes
 
 
-def prepare(dataset: ScenesDataset, inputs: Inputs) -> Prepared:
+def prepare(dataset: ScenesDataset, inputs: Inputs) -> Prepared[SceneSet]:
     """Prepare a set of kind ``scenes``; the inputs are the files of the set whose images are pasted.
 
     A scene depends on the set's configuration and its own number alone, and no test scene shows a training image.

@@ -5,12 +5,15 @@ from paper2board.core.evidence import Evidence, measured
 from paper2board.core.statistics import wilson_percent
 from paper2board.tasks.classification.task import CLASSIFICATION
 from paper2board.tasks.device import DeviceOutputs, DeviceTask
+from paper2board.tasks.outputs import OutputLayout
 
 
 class Device(DeviceTask):
     """See the module."""
 
-    def scores(self, captured: DeviceOutputs, examples: Examples) -> dict[str, Evidence]:
+    def scores(
+        self, captured: DeviceOutputs, layout: OutputLayout, examples: Examples
+    ) -> dict[str, Evidence]:
         """Return the accuracy in %; images that show no object (a negative label) do not count."""
         labels = examples.labels[captured.indices]
         correct = (captured.outputs.argmax(1) == labels)[labels >= 0]
