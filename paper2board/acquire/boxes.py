@@ -1,13 +1,13 @@
 """Foreign detection data, COCO's instances and Pascal VOC's XML files, as scenes of one size.
 
-Every picture is brought to the scenes' size, and its boxes with it: ``letterbox`` keeps the aspect and centres
-the picture on grey 114 (the convention of the YOLO family), ``stretch`` fills the size. Both formats annotate the
+Every image is brought to the scenes' size, and its boxes with it: ``letterbox`` keeps the aspect and centres
+the image on grey 114 (the convention of the YOLO family), ``stretch`` fills the size. Both formats annotate the
 pixels as they are stored, so an EXIF orientation turns nothing here.
 
 What has no place in the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects
 marked difficult (VOC), classes not asked for, boxes under one pixel a side after resizing. The challenges' own
 scores forgive a detection of a crowd region or a difficult object; here it counts as false, so that average
-precision is mostly lower than theirs. A picture without boxes stays, as background, until :func:`without_empty`
+precision is mostly lower than theirs. An image without boxes stays, as background, until :func:`without_empty`
 takes it out. How much of an object is visible is not known here: NaN.
 """
 
@@ -34,37 +34,37 @@ GREY = 114
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".JPG", ".JPEG", ".PNG")
 MAX_XML_BYTES = 1_000_000
 Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of the picture, x1 and y1 exclusive."""
+"""x0, y0, x1, y1 in pixels of the image, x1 and y1 exclusive."""
 
 
 def fit_scene(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     boxes: Sequence[Box],
     classes: Sequence[int],
     width: int = WIDTH,
     height: int = HEIGHT,
     fit: ImageFit = "letterbox",
 ) -> Scene:
-    """Return ``picture`` (uint8 (rows, columns, 3)) resized to ``width`` × ``height``, boxes mapped and clipped.
+    """Return ``image`` (uint8 (rows, columns, 3)) resized to ``width`` × ``height``, boxes mapped and clipped.
 
     Boxes under one pixel a side after that are dropped.
     """
-    rows, columns = picture.shape[:2]
+    rows, columns = image.shape[:2]
     inner = width, height
     if fit == "letterbox":
         scale = min(width / columns, height / rows)
         inner = max(1, min(width, round(columns * scale))), max(1, min(height, round(rows * scale)))
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    image = np.full((height, width, 3), GREY, dtype=np.uint8)
-    resized = Image.fromarray(picture).resize(inner, Image.Resampling.BILINEAR)
-    image[top : top + inner[1], left : left + inner[0]] = np.asarray(resized)
+    fitted = np.full((height, width, 3), GREY, dtype=np.uint8)
+    resized = Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR)
+    fitted[top : top + inner[1], left : left + inner[0]] = np.asarray(resized)
     corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     corners = np.clip(corners, 0, (columns, rows, columns, rows))
     corners *= (inner[0] / columns, inner[1] / rows) * 2
     corners += (left, top, left, top)
     kept = (corners[:, 2:] - corners[:, :2] >= 1).all(axis=1)
     return Scene(
-        image=image,
+        image=fitted,
         boxes=corners[kept].astype(np.float32),
         classes=np.array(classes, dtype=np.int64)[kept],
         visible=np.full(int(kept.sum()), np.nan, dtype=np.float32),
@@ -80,10 +80,10 @@ def read_coco(
     fit: ImageFit = "letterbox",
     limit: int | None = None,
 ) -> SceneSet:
-    """Read COCO's instances ``annotations`` (JSON) of the pictures in ``folder``, in order of their ids.
+    """Read COCO's instances ``annotations`` (JSON) of the images in ``folder``, in order of their ids.
 
     Classes are numbered as in ``names`` (default: all categories, by id); ``limit`` keeps the first
-    pictures. Raise :class:`UserError` naming the file and the entry that is wrong.
+    images. Raise :class:`UserError` naming the file and the entry that is wrong.
     """
     annotations = Path(annotations)
     try:
@@ -100,17 +100,17 @@ def read_coco(
         lists[key] = entries
     by_id = {_whole(c, "id", annotations, "categories"): str(c.get("name")) for c in lists["categories"]}
     names = _wanted(names, [by_id[i] for i in sorted(by_id)], annotations)
-    pictures = {_whole(p, "id", annotations, "images"): p for p in lists["images"]}
-    for key, distinct in (("categories", by_id), ("images", pictures)):
+    images = {_whole(p, "id", annotations, "images"): p for p in lists["images"]}
+    for key, distinct in (("categories", by_id), ("images", images)):
         if len(distinct) < len(lists[key]):
             raise UserError(f"{annotations}: two {key} have the same id; correct the file")
-    objects: dict[int, list[tuple[Box, int]]] = {image_id: [] for image_id in sorted(pictures)[:limit]}
+    objects: dict[int, list[tuple[Box, int]]] = {image_id: [] for image_id in sorted(images)[:limit]}
     left_out: Counter[str] = Counter()
     for number, entry in enumerate(lists["annotations"]):
         where = f"annotations[{number}]"
         image_id = _whole(entry, "image_id", annotations, where)
         category = _whole(entry, "category_id", annotations, where)
-        if image_id not in pictures or category not in by_id:
+        if image_id not in images or category not in by_id:
             raise UserError(f"{annotations}: {where} names an unknown image or category; correct the file")
         x, y, w, h = _numbers(entry.get("bbox"), f"{annotations}: {where}.bbox")
         if w < 0 or h < 0:
@@ -124,13 +124,13 @@ def read_coco(
         else:
             objects[image_id].append(((x, y, x + w, y + h), names.index(by_id[category])))
     scenes = []
-    for image_id, found in tqdm(objects.items(), desc=annotations.name, unit=" pictures", disable=None):
-        entry = pictures[image_id]
+    for image_id, found in tqdm(objects.items(), desc=annotations.name, unit=" images", disable=None):
+        entry = images[image_id]
         path = _inside(Path(folder), entry.get("file_name"), annotations)
-        picture = decode(path, upright=False)
-        _check_size(path, picture, (entry.get("width"), entry.get("height")), annotations)
+        image = decode(path, upright=False)
+        _check_size(path, image, (entry.get("width"), entry.get("height")), annotations)
         scenes.append(
-            fit_scene(picture, [box for box, _ in found], [label for _, label in found], width, height, fit)
+            fit_scene(image, [box for box, _ in found], [label for _, label in found], width, height, fit)
         )
         left_out["boxes under a pixel"] += len(found) - len(scenes[-1].classes)
     return gather(scenes, names, _origin(f"COCO instances {annotations.name}", len(scenes), fit, left_out))
@@ -146,11 +146,11 @@ def read_voc(
     limit: int | None = None,
     listed: str | Path | None = None,
 ) -> SceneSet:
-    """Read the XML files of the folder ``annotations``, by name, with their pictures in ``folder`` (the same).
+    """Read the XML files of the folder ``annotations``, by name, with their images in ``folder`` (the same).
 
     ``listed`` is a text file that lists the XML files to read: the first word of each line, without suffix.
 
-    A picture is found by its XML file's name, else by ``<filename>``. ``<size>`` must be the picture's; one that is
+    An image is found by its XML file's name, else by ``<filename>``. ``<size>`` must be the image's; one that is
     missing or 0, as some tools write it, is passed over. VOC counts pixels from 1, both ends included. Classes are
     numbered as in ``names`` (default: all that occur, by alphabet). Raise :class:`UserError` as
     :func:`read_coco` does.
@@ -167,19 +167,19 @@ def read_voc(
         objects = [_voc_object(entry, path) for entry in root.findall("object")]
         left_out["difficult objects"] += sum(difficult for *_, difficult in objects)
         kept = [(name, box) for name, box, difficult in objects if not difficult]
-        read.append((path, _voc_picture(path, root, folder), _voc_size(path, root), kept))
+        read.append((path, _voc_image(path, root, folder), _voc_size(path, root), kept))
     occurring = sorted({name for *_, found in read for name, _ in found})
-    # VOC has no list of classes: one that no picture shows is no mistake here.
+    # VOC has no list of classes: one that no image shows is no mistake here.
     names = _wanted(names, sorted({*occurring, *(names or ())}), annotations)
     scenes = []
-    for path, picture_path, size, found in tqdm(read, desc=annotations.name, unit=" pictures", disable=None):
+    for path, image_path, size, found in tqdm(read, desc=annotations.name, unit=" images", disable=None):
         known = [(box, names.index(name)) for name, box in found if name in names]
         left_out["objects of other classes"] += len(found) - len(known)
         boxes, classes = [box for box, _ in known], [label for _, label in known]
-        picture = decode(picture_path, upright=False)
+        image = decode(image_path, upright=False)
         if all(size):
-            _check_size(picture_path, picture, size, path)
-        scenes.append(fit_scene(picture, boxes, classes, width, height, fit))
+            _check_size(image_path, image, size, path)
+        scenes.append(fit_scene(image, boxes, classes, width, height, fit))
         left_out["boxes under a pixel"] += len(known) - len(scenes[-1].classes)
     return gather(scenes, names, _origin(f"VOC folder {annotations.name}", len(scenes), fit, left_out))
 
@@ -191,22 +191,20 @@ def without_empty(scenes: SceneSet) -> SceneSet:
     """
     shown = np.flatnonzero(np.diff(scenes.offsets))
     if not len(shown):
-        raise UserError(f"{scenes.origin}: no picture shows a wanted object; correct the list of classes")
+        raise UserError(f"{scenes.origin}: no image shows a wanted object; correct the list of classes")
     if left_out := len(scenes) - len(shown):
         chosen = scenes.take(shown)
-        return replace(
-            chosen, origin=f"{scenes.origin}; {left_out} pictures without a wanted object left out"
-        )
+        return replace(chosen, origin=f"{scenes.origin}; {left_out} images without a wanted object left out")
     return scenes
 
 
-def _check_size(path: Path, picture: NDArray[np.uint8], size: tuple[Any, Any], annotations: Path) -> None:
-    """Raise :class:`UserError` unless the stored ``picture`` has the ``size`` (width, height) of its annotation."""
-    rows, columns = picture.shape[:2]
+def _check_size(path: Path, image: NDArray[np.uint8], size: tuple[Any, Any], annotations: Path) -> None:
+    """Raise :class:`UserError` unless the stored ``image`` has the ``size`` (width, height) of its annotation."""
+    rows, columns = image.shape[:2]
     if size != (columns, rows):
         raise UserError(
             f"{path} is {columns} × {rows} pixels as it is stored, but {annotations} says {size[0]} × {size[1]}; "
-            "give the pictures that were annotated, not turned or resized"
+            "give the images that were annotated, not turned or resized"
         )
 
 
@@ -258,7 +256,7 @@ def _voc_object(entry: ElementTree.Element, path: Path) -> tuple[str, Box, bool]
 
 
 def _voc_size(path: Path, root: ElementTree.Element) -> tuple[int, int]:
-    """Return the stated width and height of the picture, 0 where there is none."""
+    """Return the stated width and height of the image, 0 where there is none."""
     texts = [(root.findtext(f"size/{key}") or "0").strip() for key in ("width", "height")]
     if not all(re.fullmatch(r"[0-9]{1,9}", text) for text in texts):
         raise UserError(
@@ -267,20 +265,20 @@ def _voc_size(path: Path, root: ElementTree.Element) -> tuple[int, int]:
     return int(texts[0]), int(texts[1])
 
 
-def _voc_picture(path: Path, root: ElementTree.Element, folder: Path) -> Path:
+def _voc_image(path: Path, root: ElementTree.Element, folder: Path) -> Path:
     for suffix in SUFFIXES:
-        if (picture := folder / (path.stem + suffix)).is_file():
-            return picture
-    picture = _inside(folder, (root.findtext("filename") or "").strip() or path.stem, path)
-    if not picture.is_file():
-        raise UserError(f"{folder} has no picture for {path}; add {path.stem}.jpg or remove the XML file")
-    return picture
+        if (image := folder / (path.stem + suffix)).is_file():
+            return image
+    image = _inside(folder, (root.findtext("filename") or "").strip() or path.stem, path)
+    if not image.is_file():
+        raise UserError(f"{folder} has no image for {path}; add {path.stem}.jpg or remove the XML file")
+    return image
 
 
 def _inside(folder: Path, name: Any, source: Path) -> Path:
     """Return the path of ``name`` in ``folder``, which it must not leave."""
     if not isinstance(name, str) or not name or "\0" in name:
-        raise UserError(f"{source}: a picture has no file name; correct the file")
+        raise UserError(f"{source}: an image has no file name; correct the file")
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{source}: the file {name!r} lies outside {folder}; correct the file")
@@ -316,6 +314,6 @@ def _wanted(names: Sequence[str] | None, known: list[str], path: Path) -> list[s
     return wanted
 
 
-def _origin(what: str, pictures: int, fit: ImageFit, left_out: Counter[str]) -> str:
+def _origin(what: str, images: int, fit: ImageFit, left_out: Counter[str]) -> str:
     omitted = ", ".join(f"{count} {name}" for name, count in sorted(left_out.items()) if count)
-    return f"{what}: {pictures} pictures, {fit}; left out: {omitted or 'nothing'}"
+    return f"{what}: {images} images, {fit}; left out: {omitted or 'nothing'}"

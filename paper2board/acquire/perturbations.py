@@ -1,7 +1,7 @@
 """The detector article's scenario tests as controlled perturbations of scenes.
 
 The article tells of an indoor office, daylight, low light, small objects (under 10 % of the image), occlusion and a
-noisy OV2640. None of its pictures exist, so each scenario here changes one set of scenes in a stated way, and its
+noisy OV2640. None of its images exist, so each scenario here changes one set of scenes in a stated way, and its
 detection rate can be compared with the unchanged scenes' one. A :class:`Scenario` is its parameters, in units; its
 steps run in the order of a camera: what is in front of it (shrink, occlude), the light, the sensor, the file.
 A scene's result depends on the scene, the scenario, the seed and the index alone.
@@ -61,7 +61,7 @@ class Scenario(StrictModel):
     illuminant_K: float = Field(default=6500, ge=1667, le=25_000)
     """Colour temperature of the light, as far as white balance does not correct it."""
     shadow: float = Field(default=0, ge=0, lt=1)
-    """Share of the light that a straight shadow over half the picture, in a drawn direction, takes away."""
+    """Share of the light that a straight shadow over half the image, in a drawn direction, takes away."""
     max_area: float | None = Field(default=None, gt=0, le=1)
     """Shrinks the scene until no box exceeds this fraction of the image; its surroundings are its own blur."""
     occluded: float = Field(default=0, ge=0, lt=1)
@@ -232,7 +232,7 @@ def through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 
 def _half_plane(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return 1 on one side of a line through the picture's middle, 0 on the other, over a few soft pixels."""
+    """Return 1 on one side of a line through the image's middle, 0 on the other, over a few soft pixels."""
     angle = rng.uniform(0, 2 * np.pi)
     down = np.arange(shape[0], dtype=np.float32)[:, None] - (shape[0] - 1) / 2
     across = np.arange(shape[1], dtype=np.float32)[None] - (shape[1] - 1) / 2

@@ -1,6 +1,6 @@
 """Scenes with boxes: the record form of detection data, its file, and ``cifar-scenes``.
 
-``cifar-scenes`` are *composed* pictures, no photos: objects of CIFAR-10 pasted on drawn backgrounds. A scene
+``cifar-scenes`` are *composed* images, no photos: objects of CIFAR-10 pasted on drawn backgrounds. A scene
 depends on its images, seed and index alone, so any one can be made without the others. Scenes made of one
 split's images show nothing of the other split's, backgrounds included.
 
@@ -43,7 +43,7 @@ DEFAULT = SceneRecipe()
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One picture and what is in it."""
+    """One image and what is in it."""
 
     image: NDArray[np.uint8]
     """(height, width, 3), RGB."""
@@ -70,7 +70,7 @@ class SceneSet:
     names: tuple[str, ...]
     """Names of the classes."""
     origin: str
-    """What the pictures are, in words that a report can print."""
+    """What the images are, in words that a report can print."""
 
     def __post_init__(self) -> None:
         for name, dtype in _DTYPES.items():
@@ -96,7 +96,7 @@ class SceneSet:
         low, high = self.boxes[:, :2], self.boxes[:, 2:]
         size = (self.images.shape[2], self.images.shape[1])
         if not ((low >= 0) & (low < high) & (high <= size)).all():
-            raise ValueError(f"a box is empty or leaves its picture of {size[0]} × {size[1]} pixels")
+            raise ValueError(f"a box is empty or leaves its image of {size[0]} × {size[1]} pixels")
         if len(set(self.names)) < len(self.names) or not all(isinstance(n, str) and n for n in self.names):
             raise ValueError("the class names are not different non-empty texts")
         if ((self.classes < 0) | (self.classes >= len(self.names))).any():
@@ -278,21 +278,21 @@ def _mask(
 
 def _paste(
     canvas: NDArray[np.float32],
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     mask: NDArray[np.float32],
     left: int,
     top: int,
     recipe: SceneRecipe,
     rng: np.random.Generator,
 ) -> None:
-    """Flip by chance, light and scale ``picture``, and blend it into ``canvas`` in place."""
+    """Flip by chance, light and scale ``image``, and blend it into ``canvas`` in place."""
     height, width = mask.shape
     if rng.random() < 0.5:
-        picture = picture[:, ::-1]
+        image = image[:, ::-1]
     gain = rng.uniform(*recipe.gain) * rng.uniform(1 - recipe.tint, 1 + recipe.tint, 3)
     curve = 255 * (np.arange(256) / 255) ** rng.uniform(*recipe.gamma)
     table = np.minimum(np.rint(curve[:, None] * gain), 255).astype(np.uint8)
-    lit = Image.fromarray(table[picture, np.arange(3)]).resize((width, height), Image.Resampling.BICUBIC)
+    lit = Image.fromarray(table[image, np.arange(3)]).resize((width, height), Image.Resampling.BICUBIC)
     part = canvas[top : top + height, left : left + width]
     part += mask[:, :, None] * (np.asarray(lit, dtype=np.float32) - part)
 
@@ -333,9 +333,9 @@ def _background(
 
 def _blurred(images: NDArray[np.uint8], rng: np.random.Generator) -> Image.Image:
     """Return a drawn part of a drawn image, blurred until nothing in it can be recognised."""
-    picture = Image.fromarray(images[rng.integers(len(images))])
+    image = Image.fromarray(images[rng.integers(len(images))])
     side = int(rng.integers(12, 33))
     left, top = (int(corner) for corner in rng.integers(0, 33 - side, 2))
-    return picture.crop((left, top, left + side, top + side)).filter(
+    return image.crop((left, top, left + side, top + side)).filter(
         ImageFilter.GaussianBlur(side * rng.uniform(0.1, 0.2))
     )

@@ -1,4 +1,4 @@
-"""A set of pictures and annotations as a folder, from the first source that delivers it.
+"""A set of images and annotations as a folder, from the first source that delivers it.
 
 A mirror is read where it lies. Archives are unpacked into the cache (see :mod:`paper2board.acquire.acquisition`),
 once for all checkouts: ``tree-<digest of the source>/`` is complete or absent, ``parts/`` are downloads that may
@@ -139,7 +139,7 @@ def _unpacked(source: TreeArchives, dataset: BoxesDataset, home: Path) -> Path:
 def _check(root: Path, dataset: BoxesDataset) -> None:
     """Raise :class:`SourceError` unless ``root`` holds what the configuration says."""
     for part in (dataset.train, dataset.test):
-        for path in (part.pictures, part.annotations, part.listed):
+        for path in (part.images, part.annotations, part.listed):
             if path is not None and not (root / path).exists():
                 raise SourceError(f"{root} has no {path}")
     if dataset.digest is not None and (found := tree_digest(root, dataset)) != dataset.digest:

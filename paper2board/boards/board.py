@@ -115,9 +115,9 @@ class Camera(StrictModel):
     """A camera that is off while the board sleeps."""
 
     current_mA: Figure
-    """Of the whole board until the picture is there."""
-    picture_ms: Figure
-    """From switching it on to the picture."""
+    """Of the whole board until the image is there."""
+    image_ms: Figure
+    """From switching it on to the image."""
 
 
 class Battery(StrictModel):

@@ -31,7 +31,7 @@ def phase_metrics(
 ) -> dict[str, Evidence]:
     """Return ``energy.phase.<phase>.{power,duration,energy,chip,overhead,supply}``.
 
-    Without sleep where the period has no room for boot, a picture and one inference at their longest.
+    Without sleep where the period has no room for boot, an image and one inference at their longest.
 
     Args:
         board: currents, supply, deep sleep, camera, battery.

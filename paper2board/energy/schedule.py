@@ -10,7 +10,7 @@ DAY_h = 24.0
 
 
 class Step(NamedTuple):
-    """Something that a board does for an inference: wake up, take a picture, infer."""
+    """Something that a board does for an inference: wake up, take an image, infer."""
 
     power_mW: float
     duration_s: float

@@ -66,7 +66,7 @@ class State(NamedTuple):
     active: Evidence
     """Current (mA) while it wakes up and infers; the deck's lives take the board's in every state."""
     camera: tuple[Evidence, ...] = ()
-    """Current (mA) and time (s) until the picture is there; none if the camera stays on, or there is none."""
+    """Current (mA) and time (s) until the image is there; none if the camera stays on, or there is none."""
 
     def awake_s(self, tau: Evidence) -> float:
         """Return the longest that the board can be awake for an inference of duration ``tau``."""
@@ -76,7 +76,7 @@ class State(NamedTuple):
 def states(board: Board) -> dict[str, State]:
     """Return the rest states: idle, light and deep sleep of the board, and of the module alone.
 
-    The module is alone while it infers and takes a picture, too: what the board around it draws is taken off.
+    The module is alone while it infers and takes an image, too: what the board around it draws is taken off.
     """
     found = {"idle": State(idle(board), _NO_WAKE, active(board))}
     on_board = _camera(board)
@@ -103,10 +103,10 @@ def period(period_s: float) -> Evidence:
 
 
 def _camera(board: Board) -> tuple[Evidence, ...]:
-    """Return current (mA) and time (s) of a picture after sleep; nothing for a board without a camera."""
+    """Return current (mA) and time (s) of an image after sleep; nothing for a board without a camera."""
     if board.camera is None:
         return ()
-    return board.camera.current_mA.evidence("mA"), in_unit(board.camera.picture_ms.evidence("ms"), "s")
+    return board.camera.current_mA.evidence("mA"), in_unit(board.camera.image_ms.evidence("ms"), "s")
 
 
 def require_room(awake_s: float, mode: str, period_s: float) -> None:

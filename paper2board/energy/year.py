@@ -28,7 +28,7 @@ def demand(board: Board, state: str, latency_s: float) -> Demand:
 def year_metrics(board: Board, tau: Evidence, period_s: float) -> dict[str, Evidence]:
     """Return ``battery.self-discharge``, ``battery.year.power`` and ``battery.year.<state>.*`` of every rest state.
 
-    Without ``life`` and ``capacity`` of a state where the period has no room for wake-up, picture and inference at
+    Without ``life`` and ``capacity`` of a state where the period has no room for wake-up, image and inference at
     their longest; without ``capacity`` where, at the end of its range, self-discharge empties any battery sooner.
 
     Args:
@@ -128,8 +128,8 @@ def _demand(
     """Return the demand from plain figures; ``camera`` is current (mA) and time (s), or nothing."""
     steps = [Step(power_mW(active_mA, supply_V), wake_s + latency_s)]
     if camera:
-        current_mA, picture_s = camera
-        steps.append(Step(power_mW(current_mA, supply_V), picture_s))
+        current_mA, image_s = camera
+        steps.append(Step(power_mW(current_mA, supply_V), image_s))
     return Demand(tuple(steps), power_mW(rest_mA, supply_V))
 
 

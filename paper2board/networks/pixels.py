@@ -1,4 +1,4 @@
-"""What networks see of a picture: its pixels fitted to the input, and as integers."""
+"""What networks see of an image: its pixels fitted to the input, and as integers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
 
     ``images`` is uint8 (n, rows, columns, 3); the result uint8 (n, height, width, channels), the pixels that
     the device gets. Images of that shape, whatever it is, come back as they are. Otherwise each pixel is the mean
-    of the area it covers, the picture being stretched if its aspect is another; with one channel, of BT.601's luma
+    of the area it covers, the image being stretched if its aspect is another; with one channel, of BT.601's luma
     0.299 R + 0.587 G + 0.114 B. Halves round up. The sums are of integers that their type holds, hence exact and
     the same everywhere. Raise :class:`UserError` for another number of channels than 1 or 3, and for examples of
     another shape that are no RGB images.

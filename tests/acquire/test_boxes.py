@@ -8,8 +8,8 @@ from paper2board.acquire.boxes import fit_scene, read_coco, read_voc, without_em
 from paper2board.core.errors import UserError
 
 
-def _picture(path, size=(80, 80), box=(20, 40, 60, 80), orientation=1):
-    """A black picture with a white rectangle, stored as it is whatever its EXIF ``orientation``."""
+def _image(path, size=(80, 80), box=(20, 40, 60, 80), orientation=1):
+    """A black image with a white rectangle, stored as it is whatever its EXIF ``orientation``."""
     image = Image.new("RGB", size)
     image.paste((255, 255, 255), box)
     exif = Image.Exif()
@@ -20,8 +20,8 @@ def _picture(path, size=(80, 80), box=(20, 40, 60, 80), orientation=1):
 @pytest.fixture
 def coco(tmp_path):
     """A function that writes a COCO file, changed by ``change``, and reads it with ``options``."""
-    _picture(tmp_path / "a.png")
-    _picture(tmp_path / "b.png", (160, 60), (0, 0, 0, 0))
+    _image(tmp_path / "a.png")
+    _image(tmp_path / "b.png", (160, 60), (0, 0, 0, 0))
 
     def read(change=lambda content: None, **options):
         content = {
@@ -47,7 +47,7 @@ def coco(tmp_path):
 def test_coco_letterboxed(coco):
     scenes = coco()
     assert scenes.names == ("cat", "dog")
-    assert np.diff(scenes.offsets).tolist() == [2, 0], "by image id; a picture without boxes stays"
+    assert np.diff(scenes.offsets).tolist() == [2, 0], "by image id; an image without boxes stays"
     # 80 × 80 becomes 120 × 120 with 20 grey columns on either side.
     assert scenes[0].boxes.tolist() == [[50, 60, 110, 120], [125, 105, 140, 120]]
     assert scenes[0].classes.tolist() == [1, 0]
@@ -56,7 +56,7 @@ def test_coco_letterboxed(coco):
     assert (scenes[0].image[62:118, 52:108] == 255).all()
     assert (scenes[0].image[:58, 20:140] == 0).all()
     assert scenes.origin == (
-        "COCO instances i.json: 2 pictures, letterbox; left out: 1 boxes under a pixel, 1 crowd regions"
+        "COCO instances i.json: 2 images, letterbox; left out: 1 boxes under a pixel, 1 crowd regions"
     )
 
 
@@ -70,8 +70,8 @@ def test_coco_stretched_with_chosen_classes(coco):
 
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_coco_boxes_are_of_stored_pixels(coco, tmp_path, orientation):
-    _picture(tmp_path / "a.png", orientation=orientation)
-    _picture(tmp_path / "b.png", (160, 60), (0, 0, 0, 0), orientation)
+    _image(tmp_path / "a.png", orientation=orientation)
+    _image(tmp_path / "b.png", (160, 60), (0, 0, 0, 0), orientation)
     scenes = coco()
     assert (scenes[0].image[62:118, 52:108] == 255).all(), "the box is where the rectangle is"
     assert (scenes[0].image[:58, 20:140] == 0).all()
@@ -79,9 +79,9 @@ def test_coco_boxes_are_of_stored_pixels(coco, tmp_path, orientation):
 
 @pytest.mark.parametrize("size", [(1, 700), (700, 1), (1, 1), (33, 77), (640, 480)])
 @pytest.mark.parametrize("fit", ["letterbox", "stretch"])
-def test_whole_picture_stays_inside(size, fit):
-    picture = np.zeros((size[1], size[0], 3), np.uint8)
-    scene = fit_scene(picture, [(-5, -5, size[0] + 5, size[1] + 5)], [0], fit=fit)
+def test_whole_image_stays_inside(size, fit):
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    scene = fit_scene(image, [(-5, -5, size[0] + 5, size[1] + 5)], [0], fit=fit)
     assert scene.image.shape == (120, 160, 3)
     x0, y0, x1, y1 = scene.boxes[0].astype(int)
     assert (scene.image[y0:y1, x0:x1] == 0).all()
@@ -152,7 +152,7 @@ CORNERS = "<xmin>21</xmin><ymin>41</ymin><xmax>60</xmax><ymax>80</ymax>"
 @pytest.fixture
 def voc(tmp_path):
     """A function that writes one VOC file of these objects (or this text) and reads it with ``options``."""
-    _picture(tmp_path / "a.png")
+    _image(tmp_path / "a.png")
 
     def read(*objects, text=None, width=0, height=0, **options):
         body = "".join(OBJECT.format(*one) for one in objects)
@@ -177,7 +177,7 @@ def test_voc(voc):
 
 
 def test_voc_boxes_are_of_stored_pixels(voc, tmp_path):
-    _picture(tmp_path / "a.png", (120, 80), (20, 40, 60, 80), orientation=6)
+    _image(tmp_path / "a.png", (120, 80), (20, 40, 60, 80), orientation=6)
     pear = ("pear", 0, CORNERS)
     for width, height in ((120, 80), (0, 0), (0, 80)):
         scenes = voc(pear, width=width, height=height, fit="stretch")
@@ -232,8 +232,8 @@ def test_wrong_voc(voc, one, reason):
         voc(one)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("gone.png", "has no picture for"), ("../x", "lies outside")])
-def test_voc_without_its_picture(tmp_path, name, reason):
+@pytest.mark.parametrize(("name", "reason"), [("gone.png", "has no image for"), ("../x", "lies outside")])
+def test_voc_without_its_image(tmp_path, name, reason):
     (tmp_path / "b.xml").write_text(f"<annotation><filename>{name}</filename></annotation>")
     with pytest.raises(UserError, match=reason):
         read_voc(tmp_path)
@@ -244,17 +244,17 @@ def test_folder_without_xml(tmp_path):
         read_voc(tmp_path)
 
 
-def test_pictures_without_boxes_are_taken_out_and_counted(coco):
+def test_images_without_boxes_are_taken_out_and_counted(coco):
     scenes = without_empty(coco())
     assert len(scenes) == 1
     assert np.diff(scenes.offsets).tolist() == [2]
-    assert scenes.origin.endswith("; 1 pictures without a wanted object left out")
+    assert scenes.origin.endswith("; 1 images without a wanted object left out")
     assert without_empty(scenes) is scenes
-    with pytest.raises(UserError, match="no picture shows a wanted object"):
+    with pytest.raises(UserError, match="no image shows a wanted object"):
         without_empty(coco(lambda content: content.update(annotations=[])))
 
 
-def test_class_that_no_voc_picture_shows(voc):
+def test_class_that_no_voc_image_shows(voc):
     scenes = voc(("pear", 0, CORNERS), names=["kiwi", "pear"])
     assert scenes.names == ("kiwi", "pear")
     assert scenes.classes.tolist() == [1]
@@ -262,7 +262,7 @@ def test_class_that_no_voc_picture_shows(voc):
 
 def test_list_of_voc_files(tmp_path):
     for name in ("a", "b", "c"):
-        _picture(tmp_path / f"{name}.png", (80 + ord(name), 80))
+        _image(tmp_path / f"{name}.png", (80 + ord(name), 80))
         body = OBJECT.format(name, 0, CORNERS)
         (tmp_path / f"{name}.xml").write_text(f"<annotation>{body}</annotation>")
     names = ["a", "b", "c"]

@@ -109,7 +109,7 @@ def test_what_a_set_builds_on_is_read_too():
 
 
 SCENES = {"name": "some", "kind": "scenes", "of": "cifar10", "train": 3, "test": 2}
-PART = {"pictures": "p", "annotations": "a"}
+PART = {"images": "p", "annotations": "a"}
 MIRROR = {"kind": "mirror", "environment": "SOME_MIRROR"}
 BOXES = {
     "name": "some",
@@ -118,7 +118,7 @@ BOXES = {
     "classes": ["a", "b", "c"],
     "size_px": [160, 160],
     "train": PART,
-    "test": {"pictures": "q", "annotations": "q"},
+    "test": {"images": "q", "annotations": "q"},
     "sources": [MIRROR],
 }
 ARCHIVE = {"kind": "archives", "parts": [{"url": "https://x.org/a.zip"}]}
@@ -199,9 +199,9 @@ def test_folders(folder, tmp_path):
         (BOXES | {"stand_in": "cifar10"}, "stand_in: cifar10 is of kind cifar10"),
         (BOXES | {"stand_in": "fruit-stand-in", "size_px": [96, 96]}, r"has size_px \(160, 160\), this set"),
         (BOXES | {"stand_in": "fruit-stand-in", "classes": ["a", "b"]}, "has classes 3, this set 2"),
-        (BOXES | {"train": PART | {"pictures": "../p"}}, "leaves the source's root"),
+        (BOXES | {"train": PART | {"images": "../p"}}, "leaves the source's root"),
         (BOXES | {"train": PART | {"annotations": "/etc"}}, "leaves the source's root"),
-        (BOXES | {"test": PART}, "train and test are the same pictures"),
+        (BOXES | {"test": PART}, "train and test are the same images"),
         (BOXES | {"sources": [ARCHIVE]}, "needs size and sha256 or md5, or the set a digest"),
         (BOXES | {"sources": [RAR]}, "the url must end in"),
         (
@@ -273,7 +273,7 @@ def test_what_a_network_can_be_trained_on_follows_from_the_kind(folder, tmp_path
 
 def test_own_images_are_inputs_of_their_preparation(folder, tmp_path):
     dataset = folder({"name": "some", "kind": "folders", "path": str(tmp_path / "mine"), "test_share": 0.5})
-    with pytest.raises(UserError, match="cat has no picture"):
+    with pytest.raises(UserError, match="cat has no image"):
         dataset.own_files()
     for label in ("cat", "dog"):
         (tmp_path / "mine" / label / "1.png").write_bytes(b"")

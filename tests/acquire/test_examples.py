@@ -147,7 +147,7 @@ def test_large_sums_are_exact(sides, shape):
 
 
 def _by_integers(image, shape):
-    """The mean of each pixel's area by whole numbers: the picture enlarged, then summed in blocks."""
+    """The mean of each pixel's area by whole numbers: the image enlarged, then summed in blocks."""
     channels, height, width = shape
     large = image.astype(np.int64).repeat(height, axis=0).repeat(width, axis=1)
     sums = large.reshape(height, image.shape[0], width, image.shape[1], 3).sum(axis=(1, 3))

@@ -21,10 +21,10 @@ from paper2board.acquire.trees import tree_digest
 from paper2board.core.errors import UserError
 
 LABELS = {"train/one": "cat", "train/two": "dog", "train/three": "cow", "test/four": "dog"}
-"""Object by picture; nobody asks for cows."""
+"""Object by image; nobody asks for cows."""
 
 
-def picture(colour=(200, 100, 50), size=(40, 40)):
+def png(colour=(200, 100, 50), size=(40, 40)):
     stream = io.BytesIO()
     Image.new("RGB", size, colour).save(stream, "PNG")
     return stream.getvalue()
@@ -34,7 +34,7 @@ def voc_files():
     box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
     files = {"README.md": b"not part of the set"}
     for stem, label in LABELS.items():
-        files[f"{stem}.png"] = picture()
+        files[f"{stem}.png"] = png()
         files[f"{stem}.xml"] = f"<annotation><object><name>{label}</name>{box}</object></annotation>".encode()
     return files
 
@@ -62,8 +62,8 @@ def configure(*sources, **changes):
         "format": "voc",
         "classes": ["dog", "cat"],
         "size_px": [40, 32],
-        "train": {"pictures": "train", "annotations": "train"},
-        "test": {"pictures": "test", "annotations": "test"},
+        "train": {"images": "train", "annotations": "train"},
+        "test": {"images": "test", "annotations": "test"},
         "sources": sources,
     }
     return BoxesDataset.model_validate(raw | changes)
@@ -122,8 +122,8 @@ def check(prepared, source):
     assert prepared.train.names == ("dog", "cat")
     assert sorted(prepared.train.classes.tolist()) == [0, 1]
     assert prepared.test.classes.tolist() == [0]
-    assert prepared.train.images.shape == (2, 32, 40, 3), "the cow's picture is left out"
-    assert "1 pictures without a wanted object left out" in prepared.train.origin
+    assert prepared.train.images.shape == (2, 32, 40, 3), "the cow's image is left out"
+    assert "1 images without a wanted object left out" in prepared.train.origin
     assert prepared.train.origin.startswith("tiny: ")
     assert prepared.provenance["delivered_by"] == source
 
@@ -180,8 +180,8 @@ def test_several_archives_are_one_tree(server):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda files: files.update({"train/one.png": picture((0, 0, 0))}),
-        lambda files: files.update({"test/new.png": picture()}),
+        lambda files: files.update({"train/one.png": png((0, 0, 0))}),
+        lambda files: files.update({"test/new.png": png()}),
         lambda files: files.update({"train/five.png": files.pop("train/two.png")}),
         lambda files: files.pop("train/two.xml"),
     ],
@@ -249,19 +249,19 @@ def test_wrong_content_is_told_rather_than_passed_over(mirror, stand_in):
         prepare_boxes(configure(MIRROR, stand_in="other"), stand_in, mirror=mirror)
 
 
-def test_test_pictures_without_an_object_stay(mirror):
+def test_test_images_without_an_object_stay(mirror):
     box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
     hard = f"<annotation><object><name>dog</name><difficult>1</difficult>{box}</object></annotation>"
-    write_files(mirror / "tiny", {"test/five.png": picture(), "test/five.xml": hard.encode()})
-    write_files(mirror / "tiny", {"train/six.png": picture(), "train/six.xml": hard.encode()})
+    write_files(mirror / "tiny", {"test/five.png": png(), "test/five.xml": hard.encode()})
+    write_files(mirror / "tiny", {"train/six.png": png(), "train/six.xml": hard.encode()})
     prepared = prepare_boxes(configure(MIRROR), mirror=mirror)
     assert np.diff(prepared.test.offsets).tolist() == [0, 1], "five, four"
     assert np.diff(prepared.train.offsets).tolist() == [1, 1], "nothing to learn of a class there"
     content = prepared.provenance["content"]
     assert "left out: 1 difficult objects" in content["test"]
-    assert content["train"].endswith("; 2 pictures without a wanted object left out")
+    assert content["train"].endswith("; 2 images without a wanted object left out")
     (mirror / "tiny/test/four.xml").unlink()
-    with pytest.raises(UserError, match="no picture shows a wanted object"):
+    with pytest.raises(UserError, match="no image shows a wanted object"):
         prepare_boxes(configure(MIRROR), mirror=mirror)
 
 
@@ -298,7 +298,7 @@ def test_archive_that_cannot_be_verified_is_not_kept(archive, digest, cache):
 
 
 def test_class_that_nothing_shows(mirror):
-    with pytest.raises(UserError, match="no training picture shows 'kiwi'"):
+    with pytest.raises(UserError, match="no training image shows 'kiwi'"):
         prepare_boxes(configure(MIRROR, classes=["dog", "kiwi"]), mirror=mirror)
 
 
@@ -317,9 +317,9 @@ def test_coco(tmp_path):
             "images": [image],
             "annotations": objects,
         }
-        files = {f"{split}.json": json.dumps(content).encode(), f"{split}/a.png": picture()}
+        files = {f"{split}.json": json.dumps(content).encode(), f"{split}/a.png": png()}
         write_files(tmp_path / "m" / "tiny", files)
-    parts = {split: {"pictures": split, "annotations": f"{split}.json"} for split in ("train", "test")}
+    parts = {split: {"images": split, "annotations": f"{split}.json"} for split in ("train", "test")}
     dataset = configure(MIRROR, format="coco", **parts)
     prepared = prepare_boxes(dataset, mirror=tmp_path / "m")
     assert prepared.test.classes.tolist() == [1, 0], "cat, dog: places in the configured list"
@@ -366,12 +366,12 @@ def test_chosen_classes_are_renumbered_and_nothing_else_is_shown():
 
 @pytest.fixture
 def mine(tmp_path):
-    """A function that configures a folder of pictures and reads it; its pictures' red tells them apart."""
+    """A function that configures a folder of images and reads it; its images' red tells them apart."""
     files = {}
     for number in range(10):
         label = ("cat", "dog")[number % 2]
-        files[f"all/{label}/{number}.png"] = picture((10 * number, 0, 0), (60, 30))
-        files[f"two/{('train', 'test')[number // 6]}/{label}/{number}.png"] = picture((10 * number, 0, 0))
+        files[f"all/{label}/{number}.png"] = png((10 * number, 0, 0), (60, 30))
+        files[f"two/{('train', 'test')[number // 6]}/{label}/{number}.png"] = png((10 * number, 0, 0))
     write_files(tmp_path, files | {"all/cat/.hidden.png": b"", "all/dog/notes.txt": b""})
 
     def read(**raw) -> dict:
@@ -393,13 +393,13 @@ def test_folders_of_two_splits(mine):
     assert sets["train"].classes.tolist() == [0, 0, 0, 1, 1, 1]
     assert sets["test"].classes.tolist() == [0, 0, 1, 1]
     assert sets["train"].boxes.tolist() == [[0, 0, 32, 32]] * 6
-    assert "6 pictures" in sets["train"].origin
+    assert "6 images" in sets["train"].origin
 
 
 def test_drawn_split(mine):
     sets = mine(path="all", test_share=0.4)
     train, test = reds(sets["train"]), reds(sets["test"])
-    assert sorted(train + test) == list(range(10)), "no picture in both"
+    assert sorted(train + test) == list(range(10)), "no image in both"
     assert sets["test"].classes.tolist() == [0, 0, 1, 1]
     assert reds(mine(path="all", test_share=0.4)["test"]) == test
     draws = {tuple(reds(mine(path="all", test_share=0.4, seed=seed)["test"])) for seed in range(6)}
@@ -409,20 +409,20 @@ def test_drawn_split(mine):
     assert few["test"].boxes.tolist() == [[0, 8, 32, 24]] * 2, "letterboxed"
 
 
-def test_class_without_pictures(mine, tmp_path):
+def test_class_without_images(mine, tmp_path):
     for path in (tmp_path / "two/test/dog").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=r"mine: .*dog has no picture"):
+    with pytest.raises(UserError, match=r"mine: .*dog has no image"):
         mine(path="two")
 
 
-def test_one_picture_cannot_be_split(mine, tmp_path):
-    write_files(tmp_path, {"all/eel/1.png": picture()})
-    with pytest.raises(UserError, match="eel has one picture alone"):
+def test_one_image_cannot_be_split(mine, tmp_path):
+    write_files(tmp_path, {"all/eel/1.png": png()})
+    with pytest.raises(UserError, match="eel has one image alone"):
         mine(path="all", test_share=0.5)
 
 
-def test_broken_picture_is_named(mine, tmp_path):
+def test_broken_image_is_named(mine, tmp_path):
     Path(tmp_path / "two/train/cat/0.png").write_bytes(b"x")
     with pytest.raises(UserError, match=r"0\.png cannot be used as a photo"):
         mine(path="two")

@@ -217,8 +217,8 @@ def _arrays(**changes):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"boxes": np.array([[0, 0, 7, 4]], np.float32)}, "leaves its picture"),
-        ({"boxes": np.array([[-1, 0, 6, 4]], np.float32)}, "leaves its picture"),
+        ({"boxes": np.array([[0, 0, 7, 4]], np.float32)}, "leaves its image"),
+        ({"boxes": np.array([[-1, 0, 6, 4]], np.float32)}, "leaves its image"),
         ({"boxes": np.array([[3, 0, 3, 4]], np.float32)}, "a box is empty"),
         ({"boxes": np.array([[0, 0, np.nan, 4]], np.float32)}, "a box is empty"),
         ({"boxes": np.array([[0, 0, 6, 4]])}, "boxes is int64"),
@@ -272,8 +272,8 @@ def test_damaged_or_missing_file(tmp_path, scenes, damage):
 def test_any_size():
     scenes = gather(make_scenes(IMAGES, LABELS, 0, 12, width=64, height=200), NAMES, "tall")
     assert scenes.images.shape == (12, 200, 64, 3)
-    assert scenes.boxes[:, 3].max() > 130, "objects all over the picture"
-    # Side 72 at most, stretched by 1.18: wider than the picture, so cut to it.
+    assert scenes.boxes[:, 3].max() > 130, "objects all over the image"
+    # Side 72 at most, stretched by 1.18: wider than the image, so cut to it.
     assert (scenes.boxes[:, 2] <= 64).all()
 
 

@@ -84,8 +84,8 @@ def test_a_prepared_file_is_read_as_examples(configured, tmp_path):
     assert examples.images.shape == (4, 1, 1, 1) and examples.images.dtype == np.uint8
     assert examples.scenes is None and examples.labels.tolist() == [0] * 4
     assert examples.required_table() is examples.table
-    with pytest.raises(UserError, match=naming("some pictures", "kind table")):
-        Examples(examples.images, examples.labels, None, "some pictures").required_table()
+    with pytest.raises(UserError, match=naming("some images", "kind table")):
+        Examples(examples.images, examples.labels, None, "some images").required_table()
     assert examples.table is not None and examples.table.targets.tolist() == rows.targets[:4].tolist()
     assert (examples.table.unit, examples.table.target) == ("ppm", rows.target)
 

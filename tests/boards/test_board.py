@@ -75,7 +75,7 @@ def test_the_esp32_cam_is_a_studys_board_with_the_articles_current() -> None:
     low, high = board.sleep.board_overhead_mA.interval
     assert (low, high) == (3, 6)
     assert board.scratchpad is None
-    assert board.camera.picture_ms.value == 1000
+    assert board.camera.image_ms.value == 1000
     assert board.memory.psram_B.value == 4 * 2**20
     # One chip in both: what differs is the board around it.
     wroom = load_board(SHIPPED)

@@ -75,7 +75,7 @@ def test_inference_is_the_decks() -> None:
 
 @pytest.mark.parametrize("period_s", [1, 5])
 def test_a_period_without_room_for_the_camera_has_no_sleep(period_s: float) -> None:
-    """A picture takes up to 5 s; the deck's lives know no camera."""
+    """An image takes up to 5 s; the deck's lives know no camera."""
     assert "sleep" in phases(phase_metrics(WROOM, TAU, period_s))
     metrics, long = energy_metrics(CAM, TAU, period_s), energy_metrics(CAM, TAU, 60)
     absent = {f"energy.phase.sleep.{part}" for part in PARTS}

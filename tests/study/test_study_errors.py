@@ -524,8 +524,8 @@ def test_the_studies_of_this_project_are_sound(path):
 
 def test_classes_that_folders_give_are_counted(tmp_path):
     for name in "abcd":
-        (tmp_path / "pictures/train" / name).mkdir(parents=True)
-    text = {"name": "own", "kind": "folders", "path": str(tmp_path / "pictures")}
+        (tmp_path / "images/train" / name).mkdir(parents=True)
+    text = {"name": "own", "kind": "folders", "path": str(tmp_path / "images")}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(text))
     path = write(tmp_path, {})
     dataset = read_dataset(tmp_path / "own.yaml")

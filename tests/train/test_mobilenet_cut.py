@@ -126,7 +126,7 @@ def test_features_are_torchvisions_of_the_shifted_image(printed, transferred):
     with torch.inference_mode():
         ours = backbone(transferred)(to_float(pixels[..., :96, :96]))
         theirs = printed.features(normalised(pixels[..., SHIFT:, SHIFT:].float()))
-    # A cell sees 59 pixels about pixel 8i of torchvision's picture, 8i + 7 of ours: for i = 4 … 7 all of them
+    # A cell sees 59 pixels about pixel 8i of torchvision's image, 8i + 7 of ours: for i = 4 … 7 all of them
     # lie within both.
     inside = (..., slice(4, 8), slice(4, 8))
     assert theirs[inside].std() > 0.05

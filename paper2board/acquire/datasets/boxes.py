@@ -25,19 +25,19 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 class Part(StrictModel):
-    """Where one split's pictures and annotations lie, below the root of a source."""
+    """Where one split's images and annotations lie, below the root of a source."""
 
-    pictures: RelativePath
+    images: RelativePath
     annotations: RelativePath
     """``coco``: the instances file; ``voc``: the folder of XML files."""
     listed: RelativePath | None = None
     """``voc``: a text file whose lines begin with the names (without suffix) of the split's XML files."""
     limit: int | None = Field(default=None, ge=1)
-    """Only so many pictures, the first ones."""
+    """Only so many images, the first ones."""
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
-        for path in (self.pictures, self.annotations, self.listed or "."):
+        for path in (self.images, self.annotations, self.listed or "."):
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise ValueError(f"{path!r} leaves the source's root; give a path below it")
         return self
@@ -132,9 +132,9 @@ class BoxesDataset(ImageDataset):
                 if isinstance(source, TreeArchives) and any(part.digest is None for part in source.parts):
                     raise ValueError("an archive needs size and sha256 or md5, or the set a digest")
         if self.format == "coco" and (self.train.listed or self.test.listed):
-            raise ValueError("listed is for format voc; COCO's annotations list the pictures themselves")
+            raise ValueError("listed is for format voc; COCO's annotations list the images themselves")
         if self.train == self.test:
-            raise ValueError("train and test are the same pictures; give them different annotations")
+            raise ValueError("train and test are the same images; give them different annotations")
         return self
 
     @property
@@ -144,7 +144,7 @@ class BoxesDataset(ImageDataset):
     def holds(self, path: PurePosixPath) -> bool:
         """Whether a file, by its path below a source's root, is part of the set."""
         for part in (self.train, self.test):
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_relative_to(part.pictures):
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_relative_to(part.images):
                 return True
             if self.format == "voc" and path.suffix == ".xml" and path.is_relative_to(part.annotations):
                 return True

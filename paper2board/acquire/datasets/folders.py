@@ -58,7 +58,7 @@ class FoldersDataset(ImageDataset):
             )
             if not found[label]:
                 raise UserError(
-                    f"data set {self.name}: {folder / label} has no picture "
+                    f"data set {self.name}: {folder / label} has no image "
                     f"({', '.join(sorted(IMAGE_SUFFIXES))}); add some, or correct path or classes"
                 )
         return found
@@ -74,7 +74,7 @@ class FoldersDataset(ImageDataset):
             names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
         except OSError as error:
             raise UserError(
-                f"{path}: path: {folder} cannot be read ({error.strerror}); put a folder of pictures a class there"
+                f"{path}: path: {folder} cannot be read ({error.strerror}); put a folder of images a class there"
             ) from error
         names = [name for name in names if not name.startswith(".")]
         if len(names) < 2:

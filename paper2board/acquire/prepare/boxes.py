@@ -1,4 +1,4 @@
-"""A set of pictures with boxes as scenes, from the first source that delivers it or by its stand-in."""
+"""A set of images with boxes as scenes, from the first source that delivers it or by its stand-in."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,9 +29,9 @@ def prepare_boxes(
 ) -> Prepared[SceneSet]:
     """Read ``dataset`` from the first source that delivers it, else take the ``stand_in``'s prepared files.
 
-    ``mirror`` and ``cache`` as for :func:`paper2board.acquire.trees.find_tree`. Training pictures without a wanted
-    object are left out; test pictures stay, for what a detector finds in them is wrong. Raise :class:`UserError` if
-    no source delivers and nothing stands in, if the content is wrong, or if no training picture of a VOC set shows
+    ``mirror`` and ``cache`` as for :func:`paper2board.acquire.trees.find_tree`. Training images without a wanted
+    object are left out; test images stay, for what a detector finds in them is wrong. Raise :class:`UserError` if
+    no source delivers and nothing stands in, if the content is wrong, or if no training image of a VOC set shows
     a class. The provenance's ``delivered_by`` is ``mirror``, ``archives`` or ``stand-in``; its ``content`` says of
     each split how many images and objects it has, and how many were left out.
     """
@@ -57,11 +57,11 @@ def prepare_boxes(
     # COCO's file lists its classes, so a wrong name is found there; VOC's files do not.
     if dataset.format == "voc" and unseen:
         raise UserError(
-            f"data set {dataset.name}: no training picture shows {unseen[0]!r}; correct classes, or the pictures"
+            f"data set {dataset.name}: no training image shows {unseen[0]!r}; correct classes, or the images"
         )
     test = _read_part(dataset, dataset.test, tree.root)
     if not len(test.classes):
-        raise UserError(f"{test.origin}: no picture shows a wanted object; correct the list of classes")
+        raise UserError(f"{test.origin}: no image shows a wanted object; correct the list of classes")
     content = {"train": train.origin, "test": test.origin}
     about |= {"delivered_by": tree.delivered_by, "source": tree.source, "content": content}
     return Prepared(train, test, about)
@@ -72,13 +72,13 @@ def _renamed(scenes: SceneSet, why: str) -> SceneSet:
 
 
 def _read_part(dataset: BoxesDataset, part: Part, root: Path) -> SceneSet:
-    pictures, annotations = root / part.pictures, root / part.annotations
+    images, annotations = root / part.images, root / part.annotations
     width, height = dataset.size_px
     if dataset.format == "coco":
-        scenes = read_coco(annotations, pictures, dataset.classes, width, height, dataset.fit, part.limit)
+        scenes = read_coco(annotations, images, dataset.classes, width, height, dataset.fit, part.limit)
     else:
         listed = None if part.listed is None else root / part.listed
         scenes = read_voc(
-            annotations, pictures, dataset.classes, width, height, dataset.fit, part.limit, listed
+            annotations, images, dataset.classes, width, height, dataset.fit, part.limit, listed
         )
     return replace(scenes, origin=f"{dataset.name}: {scenes.origin}")

@@ -1,4 +1,4 @@
-"""A user's own pictures, a folder a class, as scenes."""
+"""A user's own images, a folder a class, as scenes."""
 
 from pathlib import Path
 
@@ -22,9 +22,9 @@ def prepare(dataset: FoldersDataset, inputs: Inputs) -> Prepared[SceneSet]:
 
 
 def read_folders(dataset: FoldersDataset) -> dict[Split, SceneSet]:
-    """Read a user's folders of pictures as one set a split; each picture is one object that fills it.
+    """Read a user's folders of images as one set a split; each image is one object that fills it.
 
-    Raise :class:`UserError` if a class has no picture in a split, or a picture cannot be decoded.
+    Raise :class:`UserError` if a class has no image in a split, or an image cannot be decoded.
     """
     if dataset.test_share is None:
         parts = [dataset.images(split) for split in SPLITS]
@@ -33,13 +33,13 @@ def read_folders(dataset: FoldersDataset) -> dict[Split, SceneSet]:
     return {split: _gather(dataset, part) for split, part in zip(SPLITS, parts, strict=True)}
 
 
-def _drawn(pictures: dict[str, list[Path]], share: float, seed: int) -> list[dict[str, list[Path]]]:
+def _drawn(images: dict[str, list[Path]], share: float, seed: int) -> list[dict[str, list[Path]]]:
     """Draw ``share`` of each class for testing, at least one; the rest, at least one, is for training."""
     rng = np.random.default_rng(seed)
     train, test = {}, {}
-    for label, paths in pictures.items():
+    for label, paths in images.items():
         if len(paths) < 2:
-            raise UserError(f"{paths[0].parent} has one picture alone; add some to train and to test on")
+            raise UserError(f"{paths[0].parent} has one image alone; add some to train and to test on")
         count = min(max(1, round(share * len(paths))), len(paths) - 1)
         drawn = set(rng.permutation(len(paths))[:count].tolist())
         test[label] = [path for index, path in enumerate(paths) if index in drawn]
@@ -47,13 +47,11 @@ def _drawn(pictures: dict[str, list[Path]], share: float, seed: int) -> list[dic
     return [train, test]
 
 
-def _gather(dataset: FoldersDataset, pictures: dict[str, list[Path]]) -> SceneSet:
-    labelled = [(path, index) for index, label in enumerate(dataset.classes) for path in pictures[label]]
+def _gather(dataset: FoldersDataset, images: dict[str, list[Path]]) -> SceneSet:
+    labelled = [(path, index) for index, label in enumerate(dataset.classes) for path in images[label]]
     scenes = []
-    for path, label in tqdm(labelled, desc=dataset.name, unit=" pictures", disable=None):
-        picture = decode(path)
-        whole = (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0]))
-        scenes.append(fit_scene(picture, [whole], [label], *dataset.size_px, dataset.fit))
-    return gather(
-        scenes, dataset.classes, f"folder {dataset.root.name}: {len(scenes)} pictures, {dataset.fit}"
-    )
+    for path, label in tqdm(labelled, desc=dataset.name, unit=" images", disable=None):
+        image = decode(path)
+        whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        scenes.append(fit_scene(image, [whole], [label], *dataset.size_px, dataset.fit))
+    return gather(scenes, dataset.classes, f"folder {dataset.root.name}: {len(scenes)} images, {dataset.fit}")
