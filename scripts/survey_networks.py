@@ -26,5 +26,5 @@ if __name__ == "__main__":
         rows = [row(network, board, platforms) for network in graphs(survey)]
         log(f"{len(rows)} networks, {len(platforms)} boards")
         write_text(snakemake.output.table, table(rows))
-        answers = metrics(survey, rows) | boards_metrics(platforms) | guide_code.metrics()
-        write_metrics(snakemake.output.metrics, answers)
+        found = metrics(survey, rows) | boards_metrics(platforms) | guide_code.metrics()
+        write_metrics(snakemake.output.metrics, found)

@@ -57,25 +57,25 @@ def download_unverified(url: str, target: Path, limit: int) -> None:
         if attempt:
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
         try:
-            with requests.get(url, stream=True, timeout=TIMEOUT_S) as answer:
-                if answer.status_code == 200:
-                    _store(answer, target, limit)
+            with requests.get(url, stream=True, timeout=TIMEOUT_S) as response:
+                if response.status_code == 200:
+                    _store(response, target, limit)
                     return
-                reason = f"HTTP {answer.status_code} {answer.reason}"
-                if answer.status_code < 500 and answer.status_code not in (408, 429):
+                reason = f"HTTP {response.status_code} {response.reason}"
+                if response.status_code < 500 and response.status_code not in (408, 429):
                     raise SourceError(reason)
         except requests.RequestException as error:
             reason = f"{type(error).__name__} ({error})"
     raise SourceError(f"given up after {UNVERIFIED_FAILURES} attempts: {reason}")
 
 
-def _store(answer: requests.Response, target: Path, limit: int) -> None:
+def _store(response: requests.Response, target: Path, limit: int) -> None:
     with (
         atomic_path(target) as temporary,
         temporary.open("wb") as stream,
         tqdm(desc=target.name, unit="B", unit_scale=True, disable=None) as bar,
     ):
-        for chunk in answer.iter_content(CHUNK_BYTES):
+        for chunk in response.iter_content(CHUNK_BYTES):
             if stream.tell() + len(chunk) > limit:
                 raise SourceError(f"it has more than the {limit} bytes allowed")
             stream.write(chunk)
@@ -104,22 +104,22 @@ def _append(url: str, part: Path, offset: int, size: int, progress: "_Progress")
     headers = {"Accept-Encoding": "identity"}  # the file's own bytes, whose offsets we know
     if offset:
         headers["Range"] = f"bytes={offset}-"
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-        if answer.status_code >= 500 or answer.status_code in (408, 429):
-            return f"HTTP {answer.status_code} {answer.reason}"
-        if answer.status_code == 416:
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+        if response.status_code >= 500 or response.status_code in (408, 429):
+            return f"HTTP {response.status_code} {response.reason}"
+        if response.status_code == 416:
             part.unlink(missing_ok=True)
             return "the server has less than the partial file"
-        if answer.status_code not in (200, 206):
-            raise SourceError(f"HTTP {answer.status_code} {answer.reason}")
-        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(
+        if response.status_code not in (200, 206):
+            raise SourceError(f"HTTP {response.status_code} {response.reason}")
+        if response.status_code == 206 and not response.headers.get("Content-Range", "").startswith(
             f"bytes {offset}-"
         ):
             part.unlink(missing_ok=True)
             return "the server sent another range than asked for"
-        # A server that ignores Range answers 200 with the whole file.
-        with part.open("ab" if answer.status_code == 206 else "wb") as stream:
-            for chunk in answer.iter_content(CHUNK_BYTES):
+        # A server that ignores Range sends 200 with the whole file.
+        with part.open("ab" if response.status_code == 206 else "wb") as stream:
+            for chunk in response.iter_content(CHUNK_BYTES):
                 if stream.tell() + len(chunk) > size:
                     part.unlink()
                     raise SourceError(f"it has more than the {size} bytes expected")

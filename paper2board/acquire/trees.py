@@ -46,7 +46,7 @@ class NoTreeError(Exception):
 
 
 def find_tree(dataset: BoxesDataset, *, mirror: Path | None = None, cache: Path | None = None) -> Tree:
-    """Return the folder of ``dataset``, verified as far as its configuration can tell.
+    """Return the folder of ``dataset``, verified as far as its configuration allows.
 
     ``mirror`` is the configured mirror, in which a source's ``folder`` is looked for; ``cache`` as in
     :func:`paper2board.acquire.acquisition.acquire`. Raise :class:`NoTreeError` if no source delivers, and

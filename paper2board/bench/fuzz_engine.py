@@ -97,7 +97,7 @@ def prove(
 ) -> Summary:
     """Compare networks ``seed`` … ``seed + networks − 1``; stop after the batch with the first difference.
 
-    ``progress`` is told the number of networks newly compared, in the order of their seeds. ``workers``:
+    ``progress`` gets the number of networks newly compared, in the order of their seeds. ``workers``:
     processes. ``libraries``: the folder of :func:`kernel_library` of every target, if there is one already.
     """
     summary = Summary()

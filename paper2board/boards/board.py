@@ -1,7 +1,7 @@
 """Typed board configuration: ``config/boards/<board>.yaml``.
 
-A file is a :class:`Platform` when it tells what the fit check asks (:mod:`paper2board.boards.fit`): memories, clock
-and what an application takes. It is a :class:`Board`, one that a study can name, when it also tells what turns
+A file is a :class:`Platform` when it has what the fit check reads (:mod:`paper2board.boards.fit`): memories, clock
+and what an application takes. It is a :class:`Board`, one that a study can name, when it also has what turns
 instructions into time, energy and battery life. Every figure carries its kind and source, like the evidence that is
 computed from it. Imports nothing heavy, so the workflow may load boards while it parses.
 """
@@ -187,7 +187,7 @@ class ActiveWindowThresholds(StrictModel):
 
 
 class Platform(StrictModel):
-    """A board configuration file that the fit check can use; what else it tells is checked too."""
+    """A board configuration file that the fit check can use; what else it has is checked too."""
 
     name: Annotated[str, Field(min_length=1)]
     """How the report calls the board."""

@@ -21,7 +21,7 @@ class Room:
 
 
 class Fit(StrEnum):
-    """The answer of :func:`fits`."""
+    """What :func:`fits` found."""
 
     FITS = "fits"
     FITS_WITH_PSRAM = "fits with PSRAM"

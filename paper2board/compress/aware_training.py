@@ -28,7 +28,7 @@ class AwareNetwork(nn.Module):
         self.averages = {layer.name for layer in network.spec.layers if isinstance(layer, AveragePool)}
 
     def extra_repr(self) -> str:
-        """Return the activation parameters, which the weights do not tell."""
+        """Return the activation parameters, which do not follow from the weights."""
         return str(self.parameters_of)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -117,7 +117,7 @@ def _model_digest(model: IntegerModel) -> str:
 
 
 def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str, Any]:
-    """Return what model.c tells the engine: tensors, operands, steps, schedule."""
+    """Return what model.c gives the engine: tensors, operands, steps, schedule."""
     model, placement = engine.model, engine.plan
     # Views, which some operands and the output may be, follow the tensors that have bytes of their own.
     views = [o.tensor for step in engine.steps for o in step.operands if o.tensor not in placement.tensors]

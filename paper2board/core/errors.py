@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Bad input or an impossible request, told in one sentence that names file, key and remedy.
+    """Bad input or an impossible request, stated in one sentence that names file, key and remedy.
 
     Scripts and the command line print the message alone (no traceback) and exit with status 1;
     any other exception is a defect of ours and keeps its traceback.

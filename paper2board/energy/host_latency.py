@@ -126,7 +126,7 @@ def host_metrics(subject: str, measurement: HostMeasurement) -> dict[str, Eviden
 
 
 def processor_name() -> str:
-    """Return the CPU model of this machine as the kernel tells it."""
+    """Return the CPU model of this machine as the kernel names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

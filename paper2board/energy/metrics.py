@@ -33,7 +33,7 @@ def energy_metrics(
         latency: of one inference, in s, ms or us.
         period_s: one inference per period in duty-cycled operation.
         prefix: of the scenario, for instance ``claimed.``.
-        recorded: a trace, which then tells inference and idling among the phases.
+        recorded: a trace; inference and idling among the phases are then its.
 
     Raises:
         UserError: the period has no room for waking up and one inference, or for the recorded one.

@@ -16,7 +16,7 @@ from paper2board.energy.states import active, idle, longest, overhead, period, r
 
 
 class Recorded(NamedTuple):
-    """What a recorded trace tells of inference and idling."""
+    """What a recorded trace says of inference and idling."""
 
     windows: Mapping[str, Evidence]
     """``energy.trace.*``."""

@@ -37,8 +37,8 @@ def recorded_metrics(
     write_trace(copy, run.trace)
     bench = _supplied(board, run.trace, recorded)
     windows = trace_metrics(run.trace, bench, run.chain, run.timestamps)
-    told = Recorded(windows, recorded.inferences, bench)
-    return energy_metrics(board, latency, period_s, recorded=told) | windows
+    recording = Recorded(windows, recorded.inferences, bench)
+    return energy_metrics(board, latency, period_s, recorded=recording) | windows
 
 
 def synthetic_metrics(

@@ -1,4 +1,4 @@
-"""How much memory a network's activations take: TFLite Micro's own answer beside this engine's two plans."""
+"""How much memory a network's activations take: TFLite Micro's own figure beside this engine's two plans."""
 
 from dataclasses import dataclass
 from pathlib import Path

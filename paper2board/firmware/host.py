@@ -87,7 +87,7 @@ class HostModel:
     def resize(self, image: np.ndarray) -> np.ndarray:
         """Return the network's input, int8 H × W × C, made from an image, uint8 height × width × C.
 
-        The code is the device's (``firmware/engine/p2b_resize.h``). A side has 1 to 65,535 pixels.
+        The code is the device's (``firmware/app/p2b_resize.h``). A side has 1 to 65,535 pixels.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != self.input_shape[2]:
             raise ValueError(

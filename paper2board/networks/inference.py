@@ -1,4 +1,4 @@
-"""How torch runs here, and a float network's answers to many images. Imports little: evaluation jobs are short."""
+"""How torch runs here, and a float network's outputs for many images. Imports little: evaluation jobs are short."""
 
 import ctypes
 import os

@@ -97,7 +97,7 @@ class _Draft:
     sources: tuple[str, ...] = ()
     weights: nn.Conv2d | nn.Linear | None = None
     norm: nn.BatchNorm2d | None = None
-    moved: tuple[int, int, int, int] | None = None
+    same_padding: tuple[int, int, int, int] | None = None
     """Where its windows lie elsewhere than SAME's, so that its weights cannot be used: SAME's padding (left, right,
     top, bottom)."""
 
@@ -145,11 +145,11 @@ def transfer(module: nn.Module, network: Network) -> None:
         )
     with torch.no_grad():
         for draft in imported.drafts:
-            if draft.moved is not None:
+            if draft.same_padding is not None:
                 raise UserError(
                     f"{name}.{draft.origin}: its weights belong to windows that begin before those of TFLite's"
-                    f" SAME; put nn.ZeroPad2d({draft.moved}) before it with padding=0 and train that, or train here"
-                    " from scratch"
+                    f" SAME; put nn.ZeroPad2d({draft.same_padding}) before it with padding=0 and train that, or"
+                    " train here from scratch"
                 )
         for draft in imported.drafts:
             if draft.weights is None:
@@ -202,7 +202,7 @@ class _Reader:
     """One reading of one module."""
 
     BATCH = 2
-    """Images of the trial run: enough to tell the batch from a channel."""
+    """Images of the trial run: enough to distinguish the batch from a channel."""
 
     def __init__(self, module: nn.Module, input: tuple[int, int, int]) -> None:
         self.name = type(module).__name__
@@ -354,15 +354,17 @@ class _Reader:
         source = self._tensor(node, padded=True)
         draft = self._make(node, "depthwise" if depthwise else "conv", keys, source, weights=module)
         draft.keys |= {"batch_norm": False, "activation": "none"}
-        draft.moved = self._moved(node, module, source)
-        if draft.moved is not None:
+        draft.same_padding = self._same_padding(node, module, source)
+        if draft.same_padding is not None:
             self._note(
                 draft.origin,
                 "windows begin before those of TFLite's SAME, which the study trains with: same shapes and"
                 " counts, but weights trained elsewhere do not fit",
             )
 
-    def _moved(self, node: fx.Node, module: nn.Conv2d, source: fx.Node) -> tuple[int, int, int, int] | None:
+    def _same_padding(
+        self, node: fx.Node, module: nn.Conv2d, source: fx.Node
+    ) -> tuple[int, int, int, int] | None:
         """Return SAME's padding where windows lie elsewhere; refuse where there are more or fewer of them."""
         kernel, stride = module.kernel_size[0], module.stride[0]
         left, right, top, bottom = self.pads.get(source, (0, 0, 0, 0))
@@ -377,7 +379,7 @@ class _Reader:
                 extra = (both, both)
             own.append((before + extra[0], after + extra[1]))
         wanted = [same_padding(size, kernel, stride) for size in (height, width)]
-        moved = False
+        differs = False
         for (before, after), same, size, axis in zip(own, wanted, (height, width), (2, 3), strict=True):
             if (before + after + size - kernel) // stride + 1 != -(-size // stride):
                 self._refuse(
@@ -389,8 +391,8 @@ class _Reader:
                     else f"pad {same[0]} before, {same[1]} after",
                 )
             # What lies after the last window is never read, so that only the padding before decides.
-            moved = moved or before != same[0]
-        return (*wanted[1], *wanted[0]) if moved else None
+            differs = differs or before != same[0]
+        return (*wanted[1], *wanted[0]) if differs else None
 
     def _linear(self, node: fx.Node, module: nn.Linear) -> None:
         source = self._tensor(node)

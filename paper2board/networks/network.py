@@ -109,7 +109,7 @@ class Network(nn.Module):
             self.layers[layer.name] = _module(layer, shape)
 
     def extra_repr(self) -> str:
-        """Return the spec as JSON, so that the module's text tells all that its weights do not."""
+        """Return the spec as JSON, so that the module's text has all that its weights have not."""
         return self.spec.model_dump_json()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -109,7 +109,7 @@ def render(
     """Write ``index.html``, ``report.md``, ``report.json``, ``tables/*.csv`` and ``figures/*.svg``.
 
     The same inputs give the same bytes. ``templates`` is the folder with ``report.html.j2``,
-    ``report.md.j2``, ``report.css``, ``report.js`` and the catalogue, folder ``metrics``; ``absent`` tells why
+    ``report.md.j2``, ``report.css``, ``report.js`` and the catalogue, folder ``metrics``; ``absent`` says why
     metrics are missing (beginning of their names → reason); ``notice`` stands at every table: it says that the
     data are not the paper's, so no metric that depends on data is judged.
 

@@ -27,7 +27,7 @@ class Verdict(StrEnum):
     INCONSISTENT = "inconsistent"
     """The paper's own numbers contradict it, or the number that it repeats, however they were rounded."""
     NOT_CHECKABLE = "not checkable"
-    """Nothing that we have can tell."""
+    """Nothing that we have decides it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether a study fits its budget and its data set: what the study file alone cannot tell."""
+"""Whether a study fits its budget and its data set: what the study file alone does not show."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ class Layer:
     """One layer. ``operands`` name the layers it reads by their place in the graph; see
     :class:`~paper2board.convert.steps.Operand` for which rows. The first layer of a graph is the input's arrival.
 
-    ``weighted``: what a kernel of the engine is told about it, of a grouped convolution one of its ``groups``.
+    ``weighted``: what a kernel of the engine gets of it, of a grouped convolution one of its ``groups``.
     """
 
     name: str

@@ -118,12 +118,12 @@ def metrics(survey: Survey, rows: Sequence[Row]) -> dict[str, Evidence]:
     for each in rows:
         result |= {f"survey.{each.name}.{what}": item for what, item in _figures(each).items()}
     result["survey.networks.count"] = counted(len(rows), "1", "networks of the survey's configuration")
-    for key, wanted, answers in (
+    for key, wanted, verdicts in (
         ("fitting", "fits", [each.fits for each in rows]),
         ("fitting-layer-by-layer", "fits-layer-by-layer", [each.fits_layer_by_layer for each in rows]),
     ):
-        for name in answers[0] if answers else ():
-            count = sum(answer[name] is Fit.FITS for answer in answers)
+        for name in verdicts[0] if verdicts else ():
+            count = sum(fit[name] is Fit.FITS for fit in verdicts)
             result[f"survey.networks.{key}.{name}"] = counted(
                 count, "1", f"networks with survey.<network>.{wanted}.{name} = 1"
             )
@@ -167,16 +167,16 @@ def _figures(each: Row) -> dict[str, Evidence]:
         "instructions": each.instructions,
         "latency": each.latency,
     }
-    for key, answers in zip(_BOARD_FIGURES, (each.fits, each.fits_layer_by_layer), strict=True):
+    for key, verdicts in zip(_BOARD_FIGURES, (each.fits, each.fits_layer_by_layer), strict=True):
         peak = "peak-streamed" if key == "fits" else "peak-layer-by-layer"
-        for name, answer in answers.items():
-            method = f"1 if flash and {peak} fit what an application leaves of the board: {answer}"
-            result[f"{key}.{name}"] = counted(int(answer is Fit.FITS), "1", method)
+        for name, fit in verdicts.items():
+            method = f"1 if flash and {peak} fit what an application leaves of the board: {fit}"
+            result[f"{key}.{name}"] = counted(int(fit is Fit.FITS), "1", method)
     return result
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the survey as CSV, a line a network; board columns hold the answer in words.
+    """Return the survey as CSV, a line a network; board columns say in words whether it fits.
 
     ``family`` is empty for this project's own networks.
     """
@@ -206,9 +206,9 @@ def table(rows: Sequence[Row]) -> str:
         counts = (network.parameters, network.macs, network.flash_bytes, each.layer_by_layer, each.streamed)
         low, high = each.latency.interval or (each.latency.value, each.latency.value)
         times = (f"{number:.6g}" for number in (each.instructions.value, each.latency.value, low, high))
-        answers = (*each.fits.values(), *each.fits_layer_by_layer.values())
+        verdicts = (*each.fits.values(), *each.fits_layer_by_layer.values())
         writer.writerow(
-            [each.name, network.family, *counts, network.tensor_bytes, *times, *map(str, answers)]
+            [each.name, network.family, *counts, network.tensor_bytes, *times, *map(str, verdicts)]
         )
     return stream.getvalue()
 

@@ -175,7 +175,8 @@ def _pulses(trace: Trace, active: NDArray[np.bool_], thresholds: ActiveWindowThr
 def _require_more_in_pulses(
     trace: Trace, pulses: Sequence[Span], active: NDArray[np.bool_], thresholds: ActiveWindowThresholds
 ) -> None:
-    """Refuse pulses of an idling or sleeping board; the band does not tell, for it is of the board file's clock."""
+    """Refuse pulses of an idling or sleeping board; the band does not show it, for it is of the board file's
+    clock."""
     current = trace.current_mA
     for pulse in pulses:
         mean_mA = current[pulse.run].mean()

@@ -11,7 +11,7 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class TraceColumns(StrictModel):
-    """What a file does not tell: which column carries what, and what stands before the instrument's input.
+    """What a file does not say: which column carries what, and what stands before the instrument's input.
 
     Columns are named as in the file's header: ``CH1``, ``Current[mA]``; the PPK2's bit string has the columns
     ``D0`` to ``D7``.

@@ -35,7 +35,7 @@ class Recording:
     """What a file holds, not yet checked; equally long arrays, float64 but for ``active``."""
 
     instrument: str
-    """Empty where the file does not tell."""
+    """Empty where the file does not say."""
     time_s: NDArray[np.float64]
     current_mA: NDArray[np.float64]
     voltage_V: NDArray[np.float64] | None = None

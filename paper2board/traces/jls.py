@@ -66,7 +66,7 @@ def _read(path: str | Path, reader: pyjls.Reader, stated: TraceColumns) -> Recor
     columns = []
     for index, signal in signals.items():
         quantity, exponent = UNITS.get(signal.units.casefold(), (None, 0))
-        # The low 16 bits of a type tell kind and width, the upper ones fixed-point formats.
+        # The low 16 bits of a type give kind and width, the upper ones fixed-point formats.
         if signal.data_type & 0xFFFF == pyjls.DataType.U1:
             quantity, exponent = "digital", 0
         if quantity and signal.length:

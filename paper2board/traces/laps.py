@@ -9,7 +9,7 @@ from paper2board.core.errors import UserError
 
 
 class Laps(NamedTuple):
-    """What a log tells of ``infer`` commands."""
+    """What a log says of ``infer`` commands."""
 
     windows_s: list[tuple[float, float]]
     """Start and end of each, since the device's start."""

@@ -1,4 +1,4 @@
-"""Layouts of the text files in which instruments keep a supply current over time, told apart by their headers.
+"""Layouts of the text files in which instruments keep a supply current over time, recognised by their headers.
 
 An instrument is one function below, registered with its name and with where its layout is known from (no instrument
 was attached here). They are tried in the order of this file.
@@ -83,7 +83,7 @@ class Layout:
     """Time of 0 and of one unit more in the time column: oscilloscopes may count samples there."""
     separator: str = ","
     instrument: str = ""
-    """Empty where the header does not tell."""
+    """Empty where the header does not say."""
     full_scale_mA: float | None = None
 
 
@@ -97,7 +97,7 @@ class Instrument:
     """One row of the registry."""
 
     name: str
-    """As notes on a trace have it; empty where a file does not tell."""
+    """As notes on a trace have it; empty where a file does not say."""
     exports: str
     """Whose files these are, in the words of messages."""
     recognise: Recogniser

@@ -1,4 +1,4 @@
-"""Windows that the device's clock tells, moved to the instrument's by correlation with the current."""
+"""Windows by the device's clock, moved to the instrument's by correlation with the current."""
 
 from collections.abc import Sequence
 
@@ -84,7 +84,7 @@ def clock_offset(trace: Trace, thresholds: ActiveWindowThresholds, timestamps: T
     fine_mA = mean_mA(fine_s)
     best_s, best_mA = float(fine_s[fine_mA.argmax()]), float(fine_mA.max())
 
-    # One window misplaced among n costs a n-th of what tells windows from the rest.
+    # One window misplaced among n costs a n-th of what distinguishes windows from the rest.
     rest_s = time_s[-1] - time_s[0] - active_s
     rest_mA = (charge_mC[-1] - best_mA * active_s) / rest_s if rest_s > 0 else best_mA
     elsewhere_mA = coarse_mA[np.abs(coarse_s - best_s) >= shortest_s]

@@ -162,7 +162,7 @@ def _noted_gaps(time_s: NDArray[np.float64]) -> tuple[str, ...]:
 def write_trace(path: str | Path, trace: Trace) -> None:
     """Write a trace in the form that :func:`read_trace` reads, atomically; time counts from the first sample.
 
-    Nine digits tell the times of 10⁸ samples apart, and more than an instrument resolves.
+    Nine digits distinguish the times of 10⁸ samples, and more than an instrument resolves.
     """
     columns: dict[str, tuple[str, NDArray[Any]]] = {
         "time_s": (".9g", trace.time_s - trace.time_s[0]),

@@ -1,4 +1,4 @@
-"""What a kernel is told about a layer, and what it answers.
+"""What a kernel gets of a layer, and what it returns.
 
 A back end (:mod:`~paper2board.convert.kernels.paper`, ``portable``, ``mac16``, ``winograd``) has a function for
 each kind of layer with weights. It takes a :class:`Convolution` or :class:`FullyConnectedWeights` and returns

@@ -52,9 +52,9 @@ def _curves(matches: _ClassMatches, indices: Iterable[int], weights: np.ndarray)
     weight = weights[:, matches.image]
     detections = np.maximum(weight.cumsum(1), 1e-12)  # 0 only before the first detection of a drawn image
     for index in indices:
-        hits = np.flatnonzero(matches.correct[index])
-        right = weight[:, hits].cumsum(1)
-        precision = right / detections[:, hits]
+        correct = np.flatnonzero(matches.correct[index])
+        right = weight[:, correct].cumsum(1)
+        precision = right / detections[:, correct]
         envelope = np.pad(np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1], ((0, 0), (0, 1)))
         recall = right / np.maximum(truths, 1)
         found = np.stack([np.searchsorted(row, RECALLS, side="left") for row in recall])
