@@ -37,7 +37,7 @@ def check_outputs(study: Study, path: str | Path, dataset: Dataset) -> None:
             remedy = f"end in a conv with kernel: 1 and out: {required.width}, without flatten"
         raise UserError(
             f"{where}: its output is {' × '.join(map(str, output))}, but {task.name} on {dataset.name} needs"
-            f" {required.width} values{required.meaning}; {remedy}"
+            f" {required.width} value{'s' if required.width > 1 else ''}{required.meaning}; {remedy}"
         )
 
 

@@ -12,7 +12,8 @@ from paper2board.tasks.centroids.task import CENTROIDS
 from paper2board.tasks.classification.task import CLASSIFICATION
 from paper2board.tasks.detection.task import DETECTION
 from paper2board.tasks.protocol import Task
+from paper2board.tasks.regression.task import REGRESSION
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, DETECTION, CENTROIDS)}
+TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, DETECTION, CENTROIDS, REGRESSION)}
 TaskName = Annotated[str, OneOf(tuple(TASKS))]
 """The name of a task, as configuration writes it."""
