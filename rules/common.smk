@@ -16,7 +16,7 @@ from paper2board.core.configuration import Document, load_yaml
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
-from paper2board.study.schemes import SCHEMES, schemes_of
+from paper2board.study.schemes import SCHEMES, UNQUANTIZED, schemes_of
 from paper2board.firmware.idf import MISSING, find_idf
 from paper2board.study.checks import (
     check_budget,
@@ -102,6 +102,15 @@ wildcard_constraints:
     backend="|".join({engine.backend for engine in ENGINES.values()}),
     scheme="|".join(name for name in SCHEMES if not SCHEMES[name].is_float),
     task="|".join(TASKS),
+
+
+# The files that several rules make, each for its kind of variant or scheme.
+WEIGHTS = "models/{study}/s{seed}/{variant}.safetensors"
+HISTORY = "models/{study}/s{seed}/{variant}.history.csv"
+INTEGER_MODEL = "models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors"
+TFLITE = "models/{study}/s{seed}/{variant}.{scheme}.tflite"
+LOGITS = "results/{study}/s{seed}/{variant}.{scheme}.logits.npy"
+MAGNITUDE_PRUNED = "{variant}.magnitude-{percent}"
 
 
 def study(wildcards):

@@ -5,7 +5,7 @@ rule prune_channels:
     input:
         parent=parent_of,
     output:
-        weights="models/{study}/s{seed}/{variant}.safetensors",
+        weights=WEIGHTS,
     log:
         "logs/{study}/s{seed}/prune_channels.{variant}.log",
     benchmark:
@@ -27,9 +27,9 @@ rule prune_channels:
 
 rule prune_magnitude:
     input:
-        parent="models/{study}/s{seed}/{variant}.safetensors",
+        parent=WEIGHTS,
     output:
-        weights="models/{study}/s{seed}/{variant}.magnitude-{percent}.safetensors",
+        weights=WEIGHTS.replace("{variant}", MAGNITUDE_PRUNED),
     log:
         "logs/{study}/s{seed}/prune_magnitude.{variant}-{percent}.log",
     benchmark:
@@ -50,10 +50,10 @@ rule prune_magnitude:
 rule quantize_post_training:
     input:
         data=training_data,
-        splits="data/{study}/splits.npz",
-        weights="models/{study}/s{seed}/{variant}.safetensors",
+        splits=rules.split_dataset.output.splits,
+        weights=WEIGHTS,
     output:
-        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+        model=INTEGER_MODEL,
     log:
         "logs/{study}/s{seed}/quantize_post_training.{variant}.{scheme}.log",
     benchmark:
@@ -76,16 +76,16 @@ rule quantize_post_training:
 rule train_quantization_aware:
     input:
         data=training_data,
-        splits="data/{study}/splits.npz",
-        weights="models/{study}/s{seed}/{variant}.safetensors",
+        splits=rules.split_dataset.output.splits,
+        weights=WEIGHTS,
         teacher=lambda w: (
-            f"models/{{study}}/s{{seed}}/{study(w).quantization.distillation.teacher}.safetensors"
+            made(WEIGHTS, w, variant=study(w).quantization.distillation.teacher)
             if study(w).quantization.distillation
             else []
         ),
     output:
-        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
-        history="models/{study}/s{seed}/{variant}.{scheme}.history.csv",
+        model=INTEGER_MODEL,
+        history=HISTORY.replace("{variant}", "{variant}.{scheme}"),
     log:
         "logs/{study}/s{seed}/train_quantization_aware.{variant}.{scheme}.log",
     benchmark:

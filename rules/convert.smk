@@ -7,7 +7,7 @@ include: "inputs/convert.smk"
 rule export_onnx:
     input:
         data=training_data,
-        weights="models/{study}/s{seed}/{variant}.safetensors",
+        weights=WEIGHTS,
     output:
         onnx="models/{study}/s{seed}/{variant}.onnx",
         metrics="results/{study}/s{seed}/metrics/onnx.{variant}.json",
@@ -32,8 +32,8 @@ rule import_tflite:
     input:
         tflite=lambda w: study(w).variants[w.variant].tflite,
     output:
-        tflite="models/{study}/s{seed}/{variant}.{scheme}.tflite",
-        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+        tflite=TFLITE,
+        model=INTEGER_MODEL,
     log:
         "logs/{study}/s{seed}/import_tflite.{variant}.{scheme}.log",
     benchmark:
@@ -55,9 +55,9 @@ rule import_tflite:
 
 rule convert_tflite:
     input:
-        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+        model=INTEGER_MODEL,
     output:
-        tflite="models/{study}/s{seed}/{variant}.{scheme}.tflite",
+        tflite=TFLITE,
     log:
         "logs/{study}/s{seed}/convert_tflite.{variant}.{scheme}.log",
     benchmark:

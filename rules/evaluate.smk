@@ -7,9 +7,9 @@ include: "inputs/evaluate.smk"
 rule evaluate_float:
     input:
         data=test_data,
-        weights="models/{study}/s{seed}/{model}.safetensors",
+        weights=WEIGHTS.replace("{variant}", "{model}"),
     output:
-        logits="results/{study}/s{seed}/{model}.{scheme}.logits.npy",
+        logits=LOGITS.replace("{variant}", "{model}"),
     log:
         "logs/{study}/s{seed}/evaluate_float.{model}.{scheme}.log",
     benchmark:
@@ -36,9 +36,9 @@ rule evaluate_float:
 rule evaluate_ssd:
     input:
         data=test_data,
-        weights="models/{study}/s{seed}/{variant}.safetensors",
+        weights=WEIGHTS,
     output:
-        logits="results/{study}/s{seed}/{variant}.fp32.logits.npy",
+        logits=LOGITS.replace("{scheme}", UNQUANTIZED),
     log:
         "logs/{study}/s{seed}/evaluate_ssd.{variant}.log",
     benchmark:
@@ -62,9 +62,9 @@ rule evaluate_ssd:
 rule evaluate_integer:
     input:
         data=test_data,
-        model="models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors",
+        model=INTEGER_MODEL,
     output:
-        logits="results/{study}/s{seed}/{variant}.{scheme}.logits.npy",
+        logits=LOGITS,
     log:
         "logs/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.log",
     benchmark:
@@ -281,7 +281,7 @@ rule cross_validate:
 rule compare_detectors:
     input:
         tflite=of_released_models(rules.convert_tflite.output.tflite),
-        counts="results/{study}/metrics/networks.json",
+        counts=lambda w: made(rules.count_networks.output.metrics, w),
         costs=COST_TABLE,
     output:
         metrics="results/{study}/metrics/comparison.json",
@@ -355,12 +355,12 @@ rule compare_magnitude_pruning:
     input:
         data=test_data,
         weights=lambda w: [
-            f"models/{w.study}/s{first_seed(w)}/{name}.magnitude-{percent}.safetensors"
-            for name, percent in magnitude_models(w)
+            made(WEIGHTS, w, seed=first_seed(w), variant=model)
+            for model in magnitude_pruned(w)
         ],
         logits=lambda w: [
-            f"results/{w.study}/s{first_seed(w)}/{name}.magnitude-{percent}.fp32.logits.npy"
-            for name, percent in magnitude_models(w)
+            made(LOGITS, w, seed=first_seed(w), variant=model, scheme=UNQUANTIZED)
+            for model in magnitude_pruned(w)
         ],
     output:
         metrics="results/{study}/metrics/magnitude-pruning.json",
@@ -387,13 +387,10 @@ rule compare_magnitude_pruning:
 rule count_networks:
     input:
         weights=lambda w: [
-            f"models/{w.study}/s{first_seed(w)}/{name}.safetensors"
+            made(WEIGHTS, w, seed=first_seed(w), variant=name)
             for name in study(w).trained
         ],
-        models=lambda w: [
-            f"models/{w.study}/s{first_seed(w)}/{name}.{scheme}.integer.safetensors"
-            for name, scheme in study(w).released()
-        ],
+        models=of_released_models(INTEGER_MODEL),
         tflite=of_released_models(rules.convert_tflite.output.tflite),
     output:
         metrics="results/{study}/metrics/networks.json",

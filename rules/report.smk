@@ -19,12 +19,14 @@ rule render_report:
             made(rules.summarise_scores.output.shown, w, task=name)
             for name in study(w).tasks
         ],
-        survey=lambda w: f"results/{w.study}/survey.csv" if study(w).survey else [],
-        curve="results/{study}/duty_cycle.csv",
-        schedule="results/{study}/schedule.csv",
-        notes="results/{study}/host_notes.json",
+        survey=lambda w: (
+            made(rules.survey_networks.output.table, w) if study(w).survey else []
+        ),
+        curve=rules.model_energy.output.curve,
+        schedule=rules.model_energy.output.schedule,
+        notes=rules.time_host.output.notes,
         histories=lambda w: [
-            f"models/{w.study}/s{first_seed(w)}/{name}.history.csv"
+            made(HISTORY, w, seed=first_seed(w), variant=name)
             for name in [
                 *(name for name, v in study(w).trained.items() if v.kind != "pruned"),
                 *(
@@ -63,7 +65,7 @@ rule render_report:
 
 rule report:
     input:
-        expand("results/{study}/report", study=STUDIES),
-        expand("build/{study}/esp-idf", study=STUDIES if find_idf() else []),
+        expand(rules.render_report.output.folder, study=STUDIES),
+        expand(rules.build_esp_idf.output.folder, study=STUDIES if find_idf() else []),
     message:
         "Reports: {input}"

@@ -10,10 +10,10 @@ include: "inputs/train.smk"
 rule train_network:
     input:
         data=training_data,
-        splits="data/{study}/splits.npz",
+        splits=rules.split_dataset.output.splits,
     output:
-        weights="models/{study}/s{seed}/{variant}.safetensors",
-        history="models/{study}/s{seed}/{variant}.history.csv",
+        weights=WEIGHTS,
+        history=HISTORY,
     log:
         "logs/{study}/s{seed}/train_network.{variant}.log",
     benchmark:
@@ -41,11 +41,11 @@ rule train_network:
 rule distill_student:
     input:
         data=training_data,
-        splits="data/{study}/splits.npz",
+        splits=rules.split_dataset.output.splits,
         teacher=teacher_of,
     output:
-        weights="models/{study}/s{seed}/{variant}.safetensors",
-        history="models/{study}/s{seed}/{variant}.history.csv",
+        weights=WEIGHTS,
+        history=HISTORY,
     log:
         "logs/{study}/s{seed}/distill_student.{variant}.log",
     benchmark:
@@ -74,12 +74,12 @@ rule distill_student:
 rule fine_tune:
     input:
         data=training_data,
-        splits="data/{study}/splits.npz",
+        splits=rules.split_dataset.output.splits,
         parent=parent_of,
         teacher=teacher_of,
     output:
-        weights="models/{study}/s{seed}/{variant}.safetensors",
-        history="models/{study}/s{seed}/{variant}.history.csv",
+        weights=WEIGHTS,
+        history=HISTORY,
     log:
         "logs/{study}/s{seed}/fine_tune.{variant}.log",
     benchmark:
@@ -128,11 +128,11 @@ rule fetch_pretrained:
 rule transfer_network:
     input:
         data=training_data,
-        splits="data/{study}/splits.npz",
+        splits=rules.split_dataset.output.splits,
         pretrained=pretrained_of,
     output:
-        weights="models/{study}/s{seed}/{variant}.safetensors",
-        history="models/{study}/s{seed}/{variant}.history.csv",
+        weights=WEIGHTS,
+        history=HISTORY,
     log:
         "logs/{study}/s{seed}/transfer_network.{variant}.log",
     benchmark:
@@ -160,11 +160,11 @@ rule transfer_network:
 rule train_ssd:
     input:
         data=training_data,
-        splits="data/{study}/splits.npz",
+        splits=rules.split_dataset.output.splits,
         pretrained=pretrained_of,
     output:
-        weights="models/{study}/s{seed}/{variant}.safetensors",
-        history="models/{study}/s{seed}/{variant}.history.csv",
+        weights=WEIGHTS,
+        history=HISTORY,
     log:
         "logs/{study}/s{seed}/train_ssd.{variant}.log",
     benchmark:

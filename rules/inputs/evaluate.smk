@@ -20,15 +20,12 @@ def scored(file):
 
 def outputs_of(wildcards, variant, scheme, seed):
     """The file of a variant's outputs for the test set under a scheme."""
-    pattern = rules.evaluate_integer.output.logits
-    return made(pattern, wildcards, variant=variant, scheme=scheme, seed=seed)
+    return made(LOGITS, wildcards, variant=variant, scheme=scheme, seed=seed)
 
 
 def weights_of(wildcards, variant, scheme, seed):
     """The file that holds a variant's weights under a scheme."""
-    pattern = rules.evaluate_integer.input.model
-    if SCHEMES[scheme].is_float:
-        pattern = rules.train_network.output.weights
+    pattern = WEIGHTS if SCHEMES[scheme].is_float else INTEGER_MODEL
     return made(pattern, wildcards, variant=variant, scheme=scheme, seed=seed)
 
 
@@ -47,6 +44,14 @@ def magnitude_models(wildcards):
         (name, round(100 * ratio))
         for name, ratios in study(wildcards).magnitude_pruning.items()
         for ratio in ratios
+    ]
+
+
+def magnitude_pruned(wildcards):
+    """The files' stems of these networks."""
+    return [
+        MAGNITUDE_PRUNED.format(variant=name, percent=percent)
+        for name, percent in magnitude_models(wildcards)
     ]
 
 

@@ -34,9 +34,7 @@ def teacher_of(wildcards):
     """The teacher's weights, if the variant has a teacher."""
     distillation = study(wildcards).variants[wildcards.variant].distillation
     return (
-        f"models/{{study}}/s{{seed}}/{distillation.teacher}.safetensors"
-        if distillation
-        else []
+        made(WEIGHTS, wildcards, variant=distillation.teacher) if distillation else []
     )
 
 
@@ -48,7 +46,8 @@ def distillation_of(wildcards):
 
 def parent_of(wildcards):
     """The weights that a variant starts from."""
-    return f"models/{{study}}/s{{seed}}/{study(wildcards).variants[wildcards.variant].parent}.safetensors"
+    parent = study(wildcards).variants[wildcards.variant].parent
+    return made(WEIGHTS, wildcards, variant=parent)
 
 
 def network_of(wildcards):
