@@ -17,6 +17,7 @@ from paper2board.core.errors import UserError
 from paper2board.networks.spec import NetworkSpec
 from paper2board.study.checks import check_budget, check_images, check_inputs, check_labels, check_outputs
 from paper2board.study.schema import Config, load_study
+from paper2board.tasks.registry import TASKS
 from paper2board.tasks.training import training_task
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +198,7 @@ LAYER = "networks.own.layers"
         ),
         (
             {"task": "clasification"},
-            "task: no 'clasification' here; choose among classification, detection, centroids",
+            f"task: no 'clasification' here; choose among {', '.join(TASKS)}",
         ),
         ({"period_s": -1}, "period_s: should be greater than 0 (got -1); correct this value"),
         (
