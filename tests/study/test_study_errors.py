@@ -96,77 +96,82 @@ def three_classes(count=3):
     return SimpleNamespace(name="fruit-3", classes=tuple("abcdefgh"[:count]))
 
 
-def refusal(path, call, *arguments):
-    """The sentence after the file's name and the line's number."""
-    with pytest.raises(UserError) as raised:
+def refused(path, parts, call, *arguments):
+    """Check that a call is refused in one sentence that begins with the file and names the parts."""
+    with pytest.raises(UserError, match=naming(*parts)) as raised:
         call(*arguments)
     text = str(raised.value)
-    found = re.fullmatch(rf"{re.escape(str(path))}(?::\d+)?: (.*)", text)
-    assert found, text
+    assert re.match(rf"{re.escape(str(path))}(:\d+)?: ", text), text
     assert text.count("; ") == 1 or "; there are " in text, "no remedy, or two"
-    return found[1]
 
 
 LAYER = "networks.own.layers"
 
 
 @pytest.mark.parametrize(
-    ("edits", "sentence"),
+    ("edits", "parts"),
     [
         # unknown and missing keys
-        ({"calibration_image": 9}, "unknown key calibration_image; remove it or correct its spelling"),
+        ({"calibration_image": 9}, ("unknown key calibration_image", "remove it or correct its spelling")),
         (
             {"calibration_images": REMOVED, "calibration_image": 9},
-            "unknown key calibration_image; did you mean calibration_images?",
+            ("unknown key calibration_image", "did you mean calibration_images?"),
         ),
-        ({"recipes.scratch.xyz": 1}, "unknown key recipes.scratch.xyz; remove it or correct its spelling"),
+        (
+            {"recipes.scratch.xyz": 1},
+            ("unknown key recipes.scratch.xyz", "remove it or correct its spelling"),
+        ),
         (
             {"recipes.scratch.batchsize": 1},
-            "unknown key recipes.scratch.batchsize; did you mean batch_size?",
+            ("unknown key recipes.scratch.batchsize", "did you mean batch_size?"),
         ),
         (
             {f"{LAYER}.0": {"name": "a", "op": "depthwise", "kernal": 3}},
-            f"unknown key {LAYER}.0.kernal; did you mean kernel?",
+            ("unknown key networks.own.layers.0.kernal", "did you mean kernel?"),
         ),
         (
             {"variants.student.distillation.teachr": "x", "variants.student.distillation.teacher": REMOVED},
-            "unknown key variants.student.distillation.teachr; did you mean teacher?",
+            ("unknown key variants.student.distillation.teachr", "did you mean teacher?"),
         ),
         (
             {f"{LAYER}.0": {"name": "a", "op": "flatten", "out": 3}},
-            f"unknown key {LAYER}.0.out; remove it or correct its spelling",
+            ("unknown key networks.own.layers.0.out", "remove it or correct its spelling"),
         ),
-        ({"title": REMOVED}, "title is missing; add it"),
-        ({"recipes.scratch.learning_rate": REMOVED}, "recipes.scratch: learning_rate is missing; add it"),
-        ({f"{LAYER}.0.out": REMOVED}, f"{LAYER}.0 (conv1): out is missing; add it"),
-        ({f"{LAYER}.0": {"op": "conv", "out": 3}}, f"{LAYER}.0: name is missing; add it"),
-        ({f"{LAYER}.0.op": REMOVED}, f"{LAYER}.0: op is missing; add it"),
+        ({"title": REMOVED}, ("title is missing", "add it")),
+        (
+            {"recipes.scratch.learning_rate": REMOVED},
+            ("recipes.scratch", "learning_rate is missing", "add it"),
+        ),
+        ({f"{LAYER}.0.out": REMOVED}, ("networks.own.layers.0 (conv1)", "out is missing", "add it")),
+        ({f"{LAYER}.0": {"op": "conv", "out": 3}}, ("networks.own.layers.0", "name is missing", "add it")),
+        ({f"{LAYER}.0.op": REMOVED}, ("networks.own.layers.0", "op is missing", "add it")),
         (
             {f"{LAYER}.3.op": "conv2d"},
-            f"{LAYER}.3: no op called conv2d; there are conv, depthwise, max_pool, average_pool, flatten, dropout,"
-            " linear, add, concat",
+            (
+                "networks.own.layers.3",
+                "there are conv, depthwise, max_pool, average_pool, flatten, dropout, linear, add, concat",
+            ),
         ),
         # names
         (
             {"variants.my_net": {"network": "own", "recipe": "scratch"}},
-            "variants: my_net is no name; use lower-case letters, digits and hyphens",
+            ("variants", "use lower-case letters, digits and hyphens"),
         ),
         (
             {"variants.teacher.recipe": "From_Scratch"},
-            "variants.teacher.recipe: From_Scratch is no name; use lower-case letters, digits and hyphens",
+            ("variants.teacher.recipe", "use lower-case letters, digits and hyphens"),
         ),
         (
             {f"{LAYER}.0.name": "Conv-1"},
-            f"{LAYER}.0.name: Conv-1 is no name; use lower-case letters, digits and underscores, a letter first",
+            ("networks.own.layers.0.name", "use lower-case letters, digits and underscores, a letter first"),
         ),
         (
             {"variants.student.distillation.teacher": "techer"},
-            "variants.student.distillation.teacher: no variant called techer; there are teacher, student,"
-            " pruned, detector",
+            ("variants.student.distillation.teacher", "there are teacher, student, pruned, detector"),
         ),
         (
             {"variants.teacher.network": "won"},
-            "variants.teacher.network: no network called won; there are own, grid",
+            ("variants.teacher.network", "there are own, grid"),
         ),
         # A parent further down that has a fault of its own.
         (
@@ -174,156 +179,144 @@ LAYER = "networks.own.layers"
                 "variants.student": {"parent": "detector", "recipe": "scratch"},
                 "variants.detector.network": "x",
             },
-            "variants.detector.network: no network called x; there are own, grid",
+            ("variants.detector.network", "there are own, grid"),
         ),
         # values
         (
             {"variants.pruned.prune": 20},
-            "variants.pruned.prune: a share of the channels for each layer, 0 to 1: {conv1: 0.2} for 20 %"
-            " (got 20); correct this value",
+            ("variants.pruned.prune", "correct this value"),
         ),
         (
             {"variants.pruned.prune.conv1": 20},
-            "variants.pruned.prune.conv1: a share of the channels, 0 to 1: 0.2 for 20 % (got 20); correct this"
-            " value",
+            ("variants.pruned.prune.conv1", "correct this value"),
         ),
         (
             {"recipes.scratch.epochs": 10},
-            "recipes.scratch.epochs: epochs are given for each budget: {smoke: 1, standard: 10, full: 60}"
-            " (got 10); correct this value",
+            ("recipes.scratch.epochs", "correct this value"),
         ),
         (
             {"recipes.scratch.epochs.smok": 10},
-            "recipes.scratch.epochs: unknown key smok; choose among smoke, standard, full",
+            ("recipes.scratch.epochs", "choose among smoke, standard, full"),
         ),
         (
             {"task": "clasification"},
-            f"task: no 'clasification' here; choose among {', '.join(TASKS)}",
+            ("task", "'clasification'", f"choose among {', '.join(TASKS)}"),
         ),
-        ({"period_s": -1}, "period_s: should be greater than 0 (got -1); correct this value"),
+        ({"period_s": -1}, ("period_s", "correct this value")),
         (
             {"quantization": "int8-ptq"},
-            "quantization: should be keys with values, {key: value} (got 'int8-ptq'); correct this value",
+            ("quantization", "correct this value"),
         ),
         (
             {"networks.own.input": "3x48x64"},
-            "networks.own.input: channels, height, width, as in [3, 32, 32] (got '3x48x64'); correct this value",
+            ("networks.own.input", "correct this value"),
         ),
         (
             {"networks.own.input": [48, 64, 3]},
-            "networks.own: input is channels, height, width: 48 channels; write [3, 48, 64]",
+            ("networks.own", "write [3, 48, 64]"),
         ),
         (
             {"networks.own.input": [4, 48, 64]},
-            "networks.own: input is channels, height, width: 4 channels; write [3, 48, 64]",
+            ("networks.own", "write [3, 48, 64]"),
         ),
         # what belongs together
         (
             {"variants.teacher.parent": "student"},
-            "variants.teacher: has both network and parent; keep one",
+            ("variants.teacher", "keep one"),
         ),
         (
             {"variants.teacher.recipe": REMOVED},
-            "variants.teacher: says neither recipe (to train) nor prune; add one",
+            ("variants.teacher", "add one"),
         ),
         (
             {"variants.teacher.network": REMOVED},
-            "variants.teacher: says neither network (from scratch), parent (from another variant) nor tflite (a"
-            " file); add one",
+            ("variants.teacher", "add one"),
         ),
         (
             {"variants.pruned.recipe": "scratch"},
-            "variants.pruned: has both recipe and prune; keep one and put the other into a variant of its own",
+            ("variants.pruned", "keep one and put the other into a variant of its own"),
         ),
         (
             {
                 "variants.teacher": {"parent": "student", "recipe": "scratch"},
                 "variants.student": {"parent": "teacher", "recipe": "scratch"},
             },
-            "variants.teacher: its parents form a circle; give one of them a network",
+            ("variants.teacher", "give one of them a network"),
         ),
         (
             {"budgets.smoke": {"device_images": 10}},
-            "recipes.scratch.epochs lacks smoke, which budgets has; add it",
+            ("recipes.scratch.epochs lacks smoke, which budgets has", "add it"),
         ),
         (
             {"recipes.scratch.epochs": {}},
-            "recipes.scratch.epochs lacks standard, full, which budgets has; add them",
+            ("recipes.scratch.epochs lacks standard, full, which budgets has", "add them"),
         ),
         (
             {"variants.pruned.prune": {"classifier": 0.2}},
-            "variants.pruned.prune: classifier is the output, whose width its task sets; prune other layers",
+            ("variants.pruned.prune", "prune other layers"),
         ),
         (
             {"variants.pruned": {"parent": "detector", "prune": {"stem": 0.2, "bbox": 0.2}}},
-            "variants.pruned.prune: bbox is the output, whose width its task sets; prune other layers",
+            ("variants.pruned.prune", "prune other layers"),
         ),
         (
             {"variants.pruned.prune": {"flatten": 0.2}},
-            "variants.pruned.prune: no layer called flatten; there are conv1, classifier",
+            ("variants.pruned.prune", "there are conv1, classifier"),
         ),
     ],
     ids=lambda value: re.sub(r"[^a-z0-9_. -]", "", str(value))[:50],
 )
-def test_it_is_refused_with_a_remedy(tmp_path, edits, sentence):
+def test_it_is_refused_with_a_remedy(tmp_path, edits, parts):
     path = write(tmp_path, edits)
-    assert refusal(path, load_study, path) == sentence
+    refused(path, parts, load_study, path)
 
 
 def test_an_empty_file_is_no_study(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text("")
-    assert refusal(path, load_study, path) == ("is empty; write keys with values, or restore it")
+    refused(path, ("is empty", "write keys with values"), load_study, path)
 
 
 def test_a_budget_of_config_that_the_study_lacks(tmp_path):
     path = write(tmp_path, {})
     study = load_study(path)
     check_budget(study, path, "standard")
-    assert refusal(path, check_budget, study, path, "smoke") == (
-        "budgets has no smoke, which config.yaml asks for; there are standard, full; add it or choose another"
-        " budget"
-    )
+    parts = ("budgets has no smoke", "config.yaml", "standard, full", "choose another budget")
+    refused(path, parts, check_budget, study, path, "smoke")
 
 
 @pytest.mark.parametrize(
-    ("edits", "classes", "sentence"),
+    ("edits", "classes", "parts"),
     [
         (
             {},
             5,
-            "networks.own: its output is 3, but classification on fruit-3 needs 5 values, one a class; correct out"
-            " of classifier",
+            ("networks.own", "correct out of classifier"),
         ),
         (
             {f"{LAYER}.3": {"name": "last", "op": "conv", "source": "pool", "out": 3}},
             3,
-            "networks.own: its output is 3 × 1 × 1, but classification on fruit-3 needs 3 values, one a class; end"
-            " in a flatten and a linear layer with out: 3",
+            ("networks.own", "end in a flatten and a linear layer with out: 3"),
         ),
         (
             {"networks.grid.layers.2.out": 5},
             3,
-            "networks.grid: its output is 9 × 24 × 32, but detection on fruit-3 needs 8 values a cell: 4 of the"
-            " box, 3 classes, 1 confidence; correct out of rest or bbox",
+            ("networks.grid", "correct out of rest or bbox"),
         ),
         (
             {"variants.detector.task": "centroids"},
             3,
-            "networks.grid: its output is 8 × 24 × 32, but centroids on fruit-3 needs 4 values a cell: background,"
-            " 3 classes; correct out of rest or bbox",
+            ("networks.grid", "correct out of rest or bbox"),
         ),
         (
             {"variants.detector.network": "own"},
             3,
-            "networks.own: its output is 3, but detection on fruit-3 needs 8 values a cell: 4 of the box, 3"
-            " classes, 1 confidence; end in a conv with kernel: 1 and out: 8, without flatten",
+            ("networks.own", "end in a conv with kernel: 1 and out: 8, without flatten"),
         ),
         (
             {"variants.detector": {"network": "own", "recipe": "scratch", "task": "centroids"}},
             3,
-            "networks.own: its output is 3, but centroids on fruit-3 needs 4 values a cell: background, 3 classes;"
-            " end in a conv with kernel: 1 and out: 4, without flatten",
+            ("networks.own", "end in a conv with kernel: 1 and out: 4, without flatten"),
         ),
         # Four poolings of 56 rows leave 3 of 3.5 cells.
         *(
@@ -333,16 +326,15 @@ def test_a_budget_of_config_that_the_study_lacks(tmp_path):
                     "variants.detector.task": task,
                 },
                 3,
-                "networks.grid: its 3 × 4 cells, one stride apart both ways, do not just cover an input of 56 × 64"
-                " pixels; make both sides of the input multiples of its stride",
+                ("networks.grid", "make both sides of the input multiples of its stride"),
             )
             for task, out in (("detection", 8), ("centroids", 4))
         ),
     ],
 )
-def test_networks_with_another_output_than_their_task_needs(tmp_path, edits, classes, sentence):
+def test_networks_with_another_output_than_their_task_needs(tmp_path, edits, classes, parts):
     path = write(tmp_path, edits)
-    assert refusal(path, check_outputs, load_study(path), path, three_classes(classes)) == sentence
+    refused(path, parts, check_outputs, load_study(path), path, three_classes(classes))
 
 
 def test_networks_with_the_output_that_their_task_needs(tmp_path):
@@ -370,7 +362,7 @@ def test_only_cells_that_reach_every_edge_are_taken(tmp_path, task, layers, shap
     path = write(tmp_path, {"networks.grid": network, "variants.detector.task": task})
     study = load_study(path)
     if taken not in ("both", layers):
-        assert "one stride apart" in refusal(path, check_outputs, study, path, three_classes())
+        refused(path, ("one stride apart",), check_outputs, study, path, three_classes())
         return
     check_outputs(study, path, three_classes())
     spec = study.networks["grid"]
@@ -410,10 +402,13 @@ def test_boxes_are_asked_of_data_that_have_them(tmp_path, edits, name, task):
     cifar10 = read_dataset(ROOT / "config/datasets/cifar10.yaml")
     for kind in ("cifar10", "folders"):
         dataset = cifar10.model_copy(update={"kind": kind})
-        assert refusal(path, check_labels, study, path, dataset) == (
-            f"variants.{name}: {task} is learned from boxes, but cifar10 is of kind {kind}, which has none; name a"
-            " data set of kind scenes or boxes"
+        parts = (
+            f"variants.{name}",
+            f"{task} is learned from boxes",
+            f"kind {kind}",
+            "of kind scenes or boxes",
         )
+        refused(path, parts, check_labels, study, path, dataset)
 
 
 def test_classifiers_ask_for_no_boxes(tmp_path):
@@ -421,19 +416,16 @@ def test_classifiers_ask_for_no_boxes(tmp_path):
     check_labels(load_study(path), path, read_dataset(ROOT / "config/datasets/cifar10.yaml"))
 
 
-def refused(name, student):
-    return (
-        f"networks.{name}: its input is [3, 24, 32], but an ssd takes the images of fruit-3 as they are and has the"
-        f" output grid of {student}; write input: [3, 48, 64]"
-    )
+def of_another_size(network, student):
+    return f"networks.{network}", "[3, 24, 32]", f"grid of {student}", "write input: [3, 48, 64]"
 
 
 @pytest.mark.parametrize(
-    ("edits", "sentence"),
+    ("edits", "parts"),
     [
         ({}, None),
         # A student of another size; a rival of another size is none.
-        ({"variants.student-2": {**SSD_STUDENT, "network": "other"}}, refused("other", "student-2")),
+        ({"variants.student-2": {**SSD_STUDENT, "network": "other"}}, of_another_size("other", "student-2")),
         ({"variants.rival": {**SSD_STUDENT, "network": "other", "distillation": None}}, None),
         # Quantization-aware training is distillation too.
         (
@@ -445,12 +437,12 @@ def refused(name, student):
                     "distillation": {"teacher": "ssd"},
                 },
             },
-            refused("other", "late"),
+            of_another_size("other", "late"),
         ),
         # Without a student it answers on the first detector's grid, or the device's.
         (
             {"variants.ssd-student.distillation": None, "variants.detector.network": "other"},
-            refused("other", "detector"),
+            of_another_size("other", "detector"),
         ),
         (
             {
@@ -463,15 +455,15 @@ def refused(name, student):
         ),
     ],
 )
-def test_an_ssds_students_take_the_images_as_they_are(tmp_path, edits, sentence):
+def test_an_ssds_students_take_the_images_as_they_are(tmp_path, edits, parts):
     path = write(
         tmp_path, {"networks.other": OTHER, "variants.ssd": SSD, "variants.ssd-student": SSD_STUDENT} | edits
     )
     study = load_study(path)
-    if sentence is None:
+    if parts is None:
         check_images(study, path, scenes())
     else:
-        assert refusal(path, check_images, study, path, scenes()) == sentence
+        refused(path, parts, check_images, study, path, scenes())
 
 
 @pytest.mark.parametrize(
@@ -495,7 +487,7 @@ def test_rows_of_numbers_are_neither_resized_nor_augmented(tmp_path, edits, part
     path = write(tmp_path, common | edits)
     with pytest.raises(UserError, match=naming("s.yaml", *parts)):
         check_inputs(load_study(path), path, dataset)
-    assert "table" in refusal(path, check_labels, load_study(path), path, dataset)
+    refused(path, ("table",), check_labels, load_study(path), path, dataset)
     recipe = {
         "recipes.scratch.crop_padding": 0,
         "recipes.scratch.flip": False,
@@ -508,7 +500,7 @@ def test_rows_of_numbers_are_neither_resized_nor_augmented(tmp_path, edits, part
 def test_an_ssd_sees_no_grey_students(tmp_path):
     grey = {"networks.grid.input": [1, 48, 64], "variants.ssd": SSD, "variants.ssd-student": SSD_STUDENT}
     path = write(tmp_path, grey)
-    assert "its input is [1, 48, 64]" in refusal(path, check_images, load_study(path), path, scenes())
+    refused(path, ("its input is [1, 48, 64]",), check_images, load_study(path), path, scenes())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config/studies").glob("*.yaml")), ids=lambda path: path.stem)
@@ -530,8 +522,8 @@ def test_classes_that_folders_give_are_counted(tmp_path):
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(text))
     path = write(tmp_path, {})
     dataset = read_dataset(tmp_path / "own.yaml")
-    found = refusal(path, check_outputs, load_study(path), path, dataset)
-    assert "classification on own needs 4 values" in found
+    parts = ("networks.own", "classification on own needs 4 values")
+    refused(path, parts, check_outputs, load_study(path), path, dataset)
 
 
 def test_the_patterns_of_names_are_those_in_use():
