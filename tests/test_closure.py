@@ -1,3 +1,4 @@
+import ast
 import re
 from pathlib import Path
 
@@ -27,12 +28,36 @@ def test_indirect_imports_count():
     assert "core/files.py" in names("scripts/prune_channels.py")
 
 
+def parsed_names(text):
+    """The names that a module imports absolutely, by Python's own parser."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "a relative import: write the package's name"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, *sorted(Path("paper2board").rglob("*.py"))], ids=str)
+def test_imports_are_read_as_python_reads_them(path):
+    text = path.read_text()
+    assert module.imported_names(text) == parsed_names(text)
+
+
 def test_what_is_not_imported_does_not_count():
     assert not {name for name in names("scripts/train_network.py") if name.startswith(("energy/", "report/"))}
     assert not {name for name in names("scripts/model_energy.py") if name.startswith("train/")}
 
 
-def test_editing_a_module_changes_exactly_the_digests_of_those_that_import_it(tmp_path, monkeypatch):
+def forget():
+    for cached in (module._imports, module._content, module._file):
+        cached.cache_clear()
+
+
+def test_editing_a_module_changes_exactly_the_digests_of_those_that_import_it(tmp_path, monkeypatch, request):
+    request.addfinalizer(forget)
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -45,7 +70,7 @@ def test_editing_a_module_changes_exactly_the_digests_of_those_that_import_it(tm
     stranger.write_text("import package.other\n")
 
     def digests():
-        module._imports.cache_clear()
+        forget()
         return closure_digest(user), closure_digest(stranger)
 
     before = digests()

@@ -4,9 +4,8 @@ torchvision's wheel on the package index links against CUDA. Beside a CPU-only t
 load, and then ``import torchvision`` itself fails, because it describes two of them to torch without asking
 whether they exist. Declared here beforehand, they let ``models``, ``datasets`` and ``transforms`` work;
 only calling a compiled operator (``ops.nms``, ``io.read_image`` …) still fails. Where the operators load,
-nothing is declared. Write::
-
-    from paper2board.networks.torchvision_guard import torchvision
+nothing is declared. So torchvision is imported from here: ``from paper2board.networks.torchvision_guard import
+torchvision``.
 """
 
 import importlib.util
