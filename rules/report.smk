@@ -15,10 +15,6 @@ rule render_report:
         ),
         tables=report_tables,
         catalogue=CATALOGUE,
-        scores=lambda w: [
-            made(rules.summarise_scores.output.shown, w, task=name)
-            for name in study(w).tasks
-        ],
         survey=lambda w: (
             made(rules.survey_networks.output.table, w) if study(w).survey else []
         ),
@@ -46,6 +42,11 @@ rule render_report:
         "../envs/paper2board.yaml"
     threads: 1
     params:
+        # Made with the tasks' metrics. As inputs these folders would look newer than the report after `dvc pull`.
+        scores=lambda w: [
+            made(rules.summarise_scores.output.shown, w, task=name)
+            for name in study(w).tasks
+        ],
         title=lambda w: study(w).title,
         paper=lambda w: study(w).paper,
         data_note=lambda w: study(w).data_note,

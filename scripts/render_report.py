@@ -37,7 +37,7 @@ if __name__ == "__main__":
                 histories={
                     Path(path).name.removesuffix(".history.csv"): Path(path) for path in files.histories
                 },
-                scores=[Path(folder) for folder in files.scores],
+                scores=[Path(folder) for folder in params.scores],
                 duty_cycle=Path(files.curve),
                 schedule=Path(files.schedule),
                 engine=params.engine,
