@@ -23,6 +23,7 @@ DEPENDENT = {
     "magnitude-pruning.*.*.accuracy",
     "magnitude-pruning.*.*.f1",
     "magnitude-pruning.*.*.map50",
+    "magnitude-pruning.*.*.rmse",
     "magnitude-pruning.*.*.size-compressed",
     "compression.{input,weights}",
     "compression.{input,weights}.h",
