@@ -20,6 +20,8 @@ rule download_cifar10:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         # What the files are, not how they are fetched: that changes no byte of them, and all else hangs on them.
         digests=lambda _: [file.sha1 for file in DATASETS["cifar10"].files],
@@ -49,6 +51,8 @@ rule prepare_dataset:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=1200,
     params:
         identity=dataset_identity,
         delivery=dataset_delivery,
@@ -73,6 +77,8 @@ rule split_dataset:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=1300,
     params:
         validation_per_class=lambda w: study(w).validation_per_class,
         calibration=lambda w: study(w).calibration_images,

@@ -15,6 +15,8 @@ rule capture_device:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         images=lambda w: budget(w).device_images,
         core=lambda w: emulated_core(w, w.engine),
@@ -44,6 +46,8 @@ rule summarise_device:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=300,
     params:
         engines=lambda w: list(study(w).engines),
         main=lambda w: (
@@ -76,6 +80,9 @@ rule capture_board:
         "../envs/paper2board.yaml"
     # One board, one study at a time.
     threads: lambda w: workflow.cores or 1
+    resources:
+        # As capture_device; not measured: it takes a board.
+        mem_mb=200,
     params:
         port=CONFIG.port,
         log="results/{study}/device/board.log.jsonl",

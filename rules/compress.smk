@@ -16,6 +16,8 @@ rule prune_channels:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=400,
     params:
         ratios=lambda w: study(w).variants[w.variant].prune,
         code=code("prune_channels"),
@@ -39,6 +41,8 @@ rule prune_magnitude:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=300,
     params:
         code=code("prune_magnitude"),
     message:
@@ -63,6 +67,8 @@ rule quantize_post_training:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=800,
     params:
         classes=class_names,
         digests=data_digests,
@@ -96,6 +102,8 @@ rule train_quantization_aware:
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
+    resources:
+        mem_mb=1300,
     params:
         task=task,
         recipe=lambda w: study(w).recipes[study(w).quantization.qat_recipe].model_dump(),

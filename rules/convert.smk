@@ -18,6 +18,8 @@ rule export_onnx:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=900,
     params:
         limit=lambda w: budget(w).parity_images,
         digests=data_digests,
@@ -44,6 +46,9 @@ rule import_tflite:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        # As generate_c, which reads such a file too.
+        mem_mb=200,
     params:
         classes=lambda w: DATASETS[study(w).dataset].classes,
         code=code("import_tflite"),
@@ -69,6 +74,8 @@ rule convert_tflite:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=900,
     params:
         code=code("convert_tflite"),
     message:
@@ -96,6 +103,8 @@ rule generate_c:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         streaming=streams,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
@@ -120,6 +129,8 @@ rule compare_compression:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         digests=data_digests,
         code=code("compare_compression"),

@@ -17,6 +17,8 @@ rule time_host:
         "../envs/paper2board.yaml"
     # All cores: nothing else may run while it times.
     threads: lambda w: workflow.cores or 1
+    resources:
+        mem_mb=500,
     params:
         inferences=lambda w: budget(w).host_inferences,
         digests=data_digests,
@@ -45,6 +47,8 @@ rule model_energy:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         board=lambda w: BOARDS[study(w).board].model_dump(mode="json"),
         claimed=lambda w: (

@@ -23,6 +23,8 @@ rule evaluate_float:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=1400,
     params:
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
@@ -48,6 +50,8 @@ rule evaluate_ssd:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=1700,
     params:
         limit=lambda w: budget(w).test_images,
         shapes=ssd_shapes,
@@ -72,6 +76,8 @@ rule evaluate_integer:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=1000,
     params:
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
@@ -95,6 +101,8 @@ rule run_tflm:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         limit=parity_limit,
         digests=data_digests,
@@ -118,6 +126,8 @@ rule run_engine:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
@@ -145,6 +155,8 @@ rule run_emulated:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=300,
     params:
         names=released_names,
         # Enough to see a difference; the device's model runs on many more.
@@ -178,6 +190,8 @@ rule verify_parity:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         variants=released_names,
         device_variant=lambda w: study(w).device_variant,
@@ -203,6 +217,8 @@ rule summarise_scores:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
     params:
         networks=lambda w: study(w).scores(w.task),
         # The output of a network that is no network in the study format.
@@ -234,6 +250,8 @@ rule evaluate_scenarios:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
     params:
         scenarios=lambda w: list(study(w).scenarios),
         seed=lambda w: first_seed(w),
@@ -260,6 +278,8 @@ rule cross_validate:
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
+    resources:
+        mem_mb=600,
     params:
         variant=lambda w: study(w).cross_validation.variant,
         network=lambda w: (
@@ -292,6 +312,8 @@ rule compare_detectors:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         names=released_names,
         without_int8=lambda w: [
@@ -319,6 +341,8 @@ rule measure_arena:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         names=released_names,
         code=code("measure_arena"),
@@ -343,6 +367,8 @@ rule survey_networks:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
     params:
         code=code("survey_networks"),
     message:
@@ -371,6 +397,8 @@ rule compare_magnitude_pruning:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
     params:
         names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
         tasks=magnitude_tasks,
@@ -401,6 +429,8 @@ rule count_networks:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
     params:
         variants=lambda w: list(study(w).trained),
         quantized=released_names,

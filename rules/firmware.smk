@@ -18,6 +18,8 @@ rule build_host_library:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         code=code("build_host_library"),
     message:
@@ -38,6 +40,8 @@ rule generate_boxes:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=300,
     params:
         task=device_task,
         code=part_code("generate_boxes", "device", tasks=lambda w: [device_task(w)]),
@@ -62,6 +66,8 @@ rule build_device_image:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         split=lambda w: ENGINES[w.engine].split,
         code=code("build_device_image"),
@@ -87,6 +93,8 @@ rule build_esp32_image:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         split=lambda w: ENGINES[study(w).engine].split,
         code=code("build_esp32_image"),
@@ -118,6 +126,9 @@ rule build_esp_idf:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        # Not measured: it takes ESP-IDF.
+        mem_mb=2000,
     params:
         backend=lambda w: ENGINES[study(w).engine].backend.value,
         streaming=lambda w: ENGINES[study(w).engine].streaming,

@@ -41,6 +41,8 @@ rule render_report:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=200,
     params:
         # Made with the tasks' metrics. As inputs these folders would look newer than the report after `dvc pull`.
         scores=lambda w: [

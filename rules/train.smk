@@ -24,6 +24,8 @@ rule train_network:
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
+    resources:
+        mem_mb=1400,
     params:
         network=network_of,
         task=task,
@@ -56,6 +58,8 @@ rule distill_student:
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
+    resources:
+        mem_mb=3600,
     params:
         network=network_of,
         task=task,
@@ -90,6 +94,8 @@ rule fine_tune:
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
+    resources:
+        mem_mb=3600,
     params:
         task=task,
         recipe=recipe,
@@ -119,6 +125,8 @@ rule fetch_pretrained:
     conda:
         "../envs/paper2board.yaml"
     threads: 1
+    resources:
+        mem_mb=400,
     message:
         "Fetching the pretrained weights {wildcards.name}"
     script:
@@ -143,6 +151,8 @@ rule transfer_network:
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
+    resources:
+        mem_mb=2500,
     params:
         network=network_of,
         task=task,
@@ -175,6 +185,8 @@ rule train_ssd:
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
+    resources:
+        mem_mb=5200,
     params:
         shapes=ssd_shapes,
         recipe=recipe,

@@ -121,3 +121,8 @@ def test_every_script_belongs_to_a_rule_of_its_name_that_depends_on_its_code(scr
     assert (f'code("{script.stem}"' in rule) != fetched
     for key in ("input:", "output:", "log:", "benchmark:", "threads:", "message:"):
         assert f"    {key}" in rule or (key == "input:" and script.stem.startswith("download"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_rule_states_the_memory_that_it_takes(script):
+    assert re.search(r"^        mem_mb=\d+,$", rule_of(script), re.MULTILINE)
