@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_calls import Call, Make
 
+from paper2board.convert.operators.window import WINDOW
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.firmware.runner import Target
@@ -72,19 +73,7 @@ def pool(
     (height, width, depth), kernel, stride, pad, size = shape
     x = int8(rng, height, width, depth) if x is None else x
     low, high = clamp(rng)
-    names = (
-        "in_h",
-        "in_w",
-        "in_c",
-        "out_h",
-        "out_w",
-        "kernel_h",
-        "kernel_w",
-        "stride_h",
-        "stride_w",
-        "pad_h",
-    )
-    window = dict(zip((*names, "pad_w"), (height, width, depth, *size, *kernel, *stride, *pad), strict=True))
+    window = dict(zip(WINDOW, (height, width, depth, *size, *kernel, *stride, *pad), strict=True))
     fields = {"window": window, "low": low, "high": high}
     calls = []
     for y in range(size[0]):

@@ -11,6 +11,7 @@ from kernel_calls import Call
 from paper2board.convert.kernels import mac16, paper, portable, winograd
 from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
 from paper2board.convert.kernels.requantization import channels
+from paper2board.convert.operators.window import WINDOW
 from paper2board.firmware.runner import Target
 from paper2board.model.operators.weighted import largest_accumulators
 
@@ -32,19 +33,6 @@ FULLY_CONNECTED: dict[str, Callable[[FullyConnectedWeights], Packed | None]] = {
     "p2b_fully_connected_mac16": mac16.fully_connected,
 }
 """What prepares a layer for each kernel."""
-WINDOW = (
-    "in_h",
-    "in_w",
-    "in_c",
-    "out_h",
-    "out_w",
-    "kernel_h",
-    "kernel_w",
-    "stride_h",
-    "stride_w",
-    "pad_h",
-    "pad_w",
-)
 
 
 def targets(kernel: str) -> tuple[Target, ...]:
