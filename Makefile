@@ -3,12 +3,13 @@
 
 JOBS ?= all
 TEST_WORKERS ?= 2
+MINUTES ?= 10
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint doctor setup clean bench-engine fuzz-engine
+.PHONY: help report test lint doctor setup clean bench-engine fuzz-engine fuzz-doors
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -32,6 +33,9 @@ bench-engine: setup ## the engine's benchmark on the emulator, about two minutes
 
 fuzz-engine: setup ## 5,000 random networks against TFLite Micro; stopped, it says how to go on
 	@OMP_NUM_THREADS=1 paper2board fuzz-engine --networks 5000 --seed 0
+
+fuzz-doors: setup ## random and damaged input to everything that reads what comes from outside, MINUTES=10
+	@OMP_NUM_THREADS=1 TEST_WORKERS=$(TEST_WORKERS) tools/fuzz_doors.sh $(MINUTES)
 
 doctor: ## what is installed, what is missing, what that disables; changes nothing
 	@"$$(command -v .venv/bin/python || echo python3)" -m paper2board.doctor

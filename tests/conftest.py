@@ -6,4 +6,6 @@ pytest_plugins = ["tiny_device"]
 
 # Time limits would make tests fail on a busy machine.
 settings.register_profile("no deadline", deadline=None)
+# make fuzz-doors: more of each test that is marked fuzz_doors.
+settings.register_profile("doors", deadline=None, max_examples=500, print_blob=True)
 settings.load_profile("no deadline")

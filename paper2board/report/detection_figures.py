@@ -55,11 +55,6 @@ class Curves(StrictModel):
         return {variant: self.networks[name] for variant, name in chosen.items()}
 
 
-def metric_names() -> set[str]:
-    """Return every metric that a figure of this module reads."""
-    return {f"scenario.{name}.{what}" for name in SCENARIOS for what in ("detection-rate", "map50")}
-
-
 def precision_recall(path: Path) -> Drawing:
     """Draw precision over recall: each variant's mean over classes, and each class of the one on the device.
 
