@@ -10,7 +10,6 @@ from paper2board import doctor
 from paper2board.boards.backends import Backend
 from paper2board.core.errors import UserError
 
-DEFAULT_LIBRARY = Path("build/esp32-wroom-cifar10/s0/deployed.int8-qat/libhost.so")
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "config/boards/esp32-wroom.yaml"
 TOP = 3
 """Number of classes that ``classify`` prints, as in the demonstration of the deck."""
@@ -50,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--library",
         type=Path,
-        default=DEFAULT_LIBRARY,
-        help="a network compiled for this host by the workflow (default: %(default)s)",
+        help="a network compiled for this host by the workflow (default: build/esp32-wroom-cifar10/<budget>/s0/"
+        "deployed.int8-qat/libhost.so)",
     )
     command.set_defaults(run=_classify)
 
@@ -99,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Write an ESP32 image into a board's flash and start it. If the flash holds the image "
         "already, only start it. docs/flashing.md has ports, failures and remedies.",
     )
-    command.add_argument("image", type=Path, metavar="IMAGE.bin", help="build/<study>/esp32/device.bin")
+    command.add_argument(
+        "image", type=Path, metavar="IMAGE.bin", help="build/<study>/<budget>/esp32/device.bin"
+    )
     command.add_argument(
         "--port",
         metavar="PORT",
@@ -122,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="only the first N images (default: all that the integer model has run)",
     )
+    _add_budget(command)
     command.set_defaults(run=_verify_device)
 
     command = commands.add_parser(
@@ -138,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="the port of a board that runs the study's image (default: the emulator)",
     )
+    _add_budget(command)
     command.set_defaults(run=_mlperf)
 
     command = commands.add_parser(
@@ -224,12 +227,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _classify(options: argparse.Namespace) -> int:
-    if not options.library.is_file():
-        raise UserError(f"{options.library} does not exist: run `make report` first, in this folder")
-    from paper2board.evaluate.classify import classify_image  # with numpy and Pillow: not for `--help`
+def _add_budget(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--budget", metavar="BUDGET", help="of the run to take (default: the budget of config/config.yaml)"
+    )
 
-    for name, probability in classify_image(options.image, options.library, TOP):
+
+def _classify(options: argparse.Namespace) -> int:
+    from paper2board.evaluate import classify  # with numpy and Pillow: not for `--help`
+
+    library = options.library or classify.default_library()
+    if not library.is_file():
+        raise UserError(f"{library} does not exist: run `make report` first, in this folder")
+    for name, probability in classify.classify_image(options.image, library, TOP):
         print(f"{name:<12}{probability:7.1%}")
     return 0
 
@@ -302,7 +312,7 @@ def _flash(options: argparse.Namespace) -> int:
 def _verify_device(options: argparse.Namespace) -> int:
     from paper2board.evaluate.verify_device import main as verify  # with numpy: not for `--help`
 
-    return verify(options.study, options.engine, options.images)
+    return verify(options.study, options.engine, options.images, options.budget)
 
 
 def _mlperf(options: argparse.Namespace) -> int:
@@ -311,7 +321,7 @@ def _mlperf(options: argparse.Namespace) -> int:
     from paper2board.capture.mlperf import benchmark
     from paper2board.evaluate.verify_device import study_subject
 
-    subject = study_subject(options.study)
+    subject = study_subject(options.study, budget=options.budget)
     opened = serial_link(options.port) if options.port else emulated_link(subject.image, subject.core)
     with opened as link:
         print(benchmark(link, subject.inputs, subject.class_labels))

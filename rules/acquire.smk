@@ -67,11 +67,11 @@ rule split_dataset:
     input:
         files=training_data,
     output:
-        splits="data/{study}/splits.npz",
+        splits="data/{study}/{budget}/splits.npz",
     log:
-        "logs/{study}/split_dataset.log",
+        "logs/{study}/{budget}/split_dataset.log",
     benchmark:
-        "benchmarks/{study}/split_dataset.tsv"
+        "benchmarks/{study}/{budget}/split_dataset.tsv"
     # All that trains waits for data.
     priority: 20
     conda:
@@ -86,6 +86,6 @@ rule split_dataset:
         digests=data_digests,
         code=code("split_dataset"),
     message:
-        "{wildcards.study}: splitting the training images"
+        "{wildcards.study} ({wildcards.budget}): splitting the training images"
     script:
         "../scripts/split_dataset.py"

@@ -7,11 +7,11 @@ rule capture_device:
         image=rules.build_device_image.output.image,
         model=of_device_model(rules.convert_tflite.output.tflite),
     output:
-        log="results/{study}/device/{engine}.log.jsonl",
+        log="results/{study}/{budget}/device/{engine}.log.jsonl",
     log:
-        "logs/{study}/capture_device.{engine}.log",
+        "logs/{study}/{budget}/capture_device.{engine}.log",
     benchmark:
-        "benchmarks/{study}/capture_device.{engine}.tsv"
+        "benchmarks/{study}/{budget}/capture_device.{engine}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -23,7 +23,7 @@ rule capture_device:
         digests=data_digests,
         code=code("capture_device"),
     message:
-        "{wildcards.study}: capturing inferences of {wildcards.engine} on the emulated device"
+        "{wildcards.study} ({wildcards.budget}): capturing inferences of {wildcards.engine} on the emulated device"
     script:
         "../scripts/capture_device.py"
 
@@ -38,11 +38,11 @@ rule summarise_device:
         integers=of_device_model(rules.convert_tflite.input.model),
         model=of_device_model(rules.convert_tflite.output.tflite),
     output:
-        metrics="results/{study}/metrics/device.json",
+        metrics="results/{study}/{budget}/metrics/device.json",
     log:
-        "logs/{study}/summarise_device.log",
+        "logs/{study}/{budget}/summarise_device.log",
     benchmark:
-        "benchmarks/{study}/summarise_device.tsv"
+        "benchmarks/{study}/{budget}/summarise_device.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -59,7 +59,7 @@ rule summarise_device:
         digests=data_digests,
         code=part_code("summarise_device", "device", tasks=lambda w: [device_task(w)]),
     message:
-        "{wildcards.study}: summarising the device's latency and memory"
+        "{wildcards.study} ({wildcards.budget}): summarising the device's latency and memory"
     script:
         "../scripts/summarise_device.py"
 
@@ -71,11 +71,11 @@ rule capture_board:
         model=of_device_model(rules.convert_tflite.output.tflite),
         logits=lambda w: of_device_model(rules.evaluate_integer.output.logits)(w),
     output:
-        metrics="results/{study}/metrics/board.json",
+        metrics="results/{study}/{budget}/metrics/board.json",
     log:
-        "logs/{study}/capture_board.log",
+        "logs/{study}/{budget}/capture_board.log",
     benchmark:
-        "benchmarks/{study}/capture_board.tsv"
+        "benchmarks/{study}/{budget}/capture_board.tsv"
     conda:
         "../envs/paper2board.yaml"
     # One board, one study at a time.
@@ -85,12 +85,12 @@ rule capture_board:
         mem_mb=200,
     params:
         port=CONFIG.port,
-        log="results/{study}/device/board.log.jsonl",
+        log="results/{study}/{budget}/device/board.log.jsonl",
         images=lambda w: budget(w).device_images,
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         digests=data_digests,
         code=code("capture_board"),
     message:
-        "{wildcards.study}: capturing inferences on the board"
+        "{wildcards.study} ({wildcards.budget}): capturing inferences on the board"
     script:
         "../scripts/capture_board.py"

@@ -7,6 +7,7 @@ import sys
 import threading
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from snakemake.exceptions import WorkflowError
 
@@ -25,6 +26,7 @@ from paper2board.study.checks import (
     check_labels,
     check_outputs,
 )
+from paper2board.study.recipe import Budget
 from paper2board.study.schema import Config, load_study
 from paper2board.tasks.loading import part_file
 from paper2board.tasks.registry import TASKS
@@ -57,6 +59,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
+BUDGETS = get_args(Budget)
 CORES = os.cpu_count() or 1
 
 
@@ -96,6 +99,7 @@ onerror:
 
 wildcard_constraints:
     study="[a-z0-9-]+",
+    budget="|".join(BUDGETS),
     variant="[a-z0-9-]+",
     seed="[0-9]+",
     engine="|".join(ENGINES),
@@ -105,11 +109,11 @@ wildcard_constraints:
 
 
 # The files that several rules make, each for its kind of variant or scheme.
-WEIGHTS = "models/{study}/s{seed}/{variant}.safetensors"
-HISTORY = "models/{study}/s{seed}/{variant}.history.csv"
-INTEGER_MODEL = "models/{study}/s{seed}/{variant}.{scheme}.integer.safetensors"
-TFLITE = "models/{study}/s{seed}/{variant}.{scheme}.tflite"
-LOGITS = "results/{study}/s{seed}/{variant}.{scheme}.logits.npy"
+WEIGHTS = "models/{study}/{budget}/s{seed}/{variant}.safetensors"
+HISTORY = "models/{study}/{budget}/s{seed}/{variant}.history.csv"
+INTEGER_MODEL = "models/{study}/{budget}/s{seed}/{variant}.{scheme}.integer.safetensors"
+TFLITE = "models/{study}/{budget}/s{seed}/{variant}.{scheme}.tflite"
+LOGITS = "results/{study}/{budget}/s{seed}/{variant}.{scheme}.logits.npy"
 MAGNITUDE_PRUNED = "{variant}.magnitude-{percent}"
 
 
@@ -119,8 +123,14 @@ def study(wildcards):
 
 
 def budget(wildcards):
-    """How much data and how many seeds the chosen budget gives the study of a job."""
-    return study(wildcards).budgets[CONFIG.budget]
+    """How much data and how many seeds the budget of a job gives its study."""
+    try:
+        check_budget(
+            study(wildcards), f"config/studies/{wildcards.study}.yaml", wildcards.budget
+        )
+    except UserError as error:
+        raise WorkflowError(str(error))
+    return study(wildcards).budgets[wildcards.budget]
 
 
 def first_seed(wildcards):
@@ -155,13 +165,13 @@ def part_code(name, *parts, tasks=lambda wildcards: [task(wildcards)]):
 
 
 def studies_with(*kinds):
-    """A pattern for the wildcard study of rules that make ``…/{study}/s{seed}/{variant}.…``.
+    """A pattern for the wildcard study of rules that make ``…/{study}/{budget}/s{seed}/{variant}.…``.
 
     It matches a study only before one of its variants of these kinds, so that one name may mean different kinds of
     work in different studies.
     """
     places = [
-        rf"{re.escape(name)}/s\d+/(?:{'|'.join(variants)})[.]"
+        rf"{re.escape(name)}/(?:{'|'.join(BUDGETS)})/s\d+/(?:{'|'.join(variants)})[.]"
         for name, s in STUDIES.items()
         if (variants := [v for v in s.variants if s.variants[v].kind in kinds])
     ]

@@ -7,9 +7,9 @@ rule prune_channels:
     output:
         weights=WEIGHTS,
     log:
-        "logs/{study}/s{seed}/prune_channels.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/prune_channels.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/prune_channels.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/prune_channels.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("pruned"),
     priority: 10
@@ -22,7 +22,7 @@ rule prune_channels:
         ratios=lambda w: study(w).variants[w.variant].prune,
         code=code("prune_channels"),
     message:
-        "{wildcards.study}: pruning channels for {wildcards.variant} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): pruning channels for {wildcards.variant} (seed {wildcards.seed})"
     script:
         "../scripts/prune_channels.py"
 
@@ -33,9 +33,9 @@ rule prune_magnitude:
     output:
         weights=WEIGHTS.replace("{variant}", MAGNITUDE_PRUNED),
     log:
-        "logs/{study}/s{seed}/prune_magnitude.{variant}-{percent}.log",
+        "logs/{study}/{budget}/s{seed}/prune_magnitude.{variant}-{percent}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/prune_magnitude.{variant}-{percent}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/prune_magnitude.{variant}-{percent}.tsv"
     wildcard_constraints:
         percent="[0-9]+",
     conda:
@@ -46,7 +46,7 @@ rule prune_magnitude:
     params:
         code=code("prune_magnitude"),
     message:
-        "{wildcards.study}: zeroing {wildcards.percent} % of {wildcards.variant}'s weights, for comparison"
+        "{wildcards.study} ({wildcards.budget}): zeroing {wildcards.percent} % of {wildcards.variant}'s weights, for comparison"
     script:
         "../scripts/prune_magnitude.py"
 
@@ -59,9 +59,9 @@ rule quantize_post_training:
     output:
         model=INTEGER_MODEL,
     log:
-        "logs/{study}/s{seed}/quantize_post_training.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/quantize_post_training.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/quantize_post_training.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/quantize_post_training.{variant}.{scheme}.tsv"
     wildcard_constraints:
         scheme="|".join(schemes_of("quantize_post_training")),
     conda:
@@ -74,7 +74,7 @@ rule quantize_post_training:
         digests=data_digests,
         code=code("quantize_post_training"),
     message:
-        "{wildcards.study}: quantizing {wildcards.variant} ({wildcards.scheme}, seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): quantizing {wildcards.variant} ({wildcards.scheme}, seed {wildcards.seed})"
     script:
         "../scripts/quantize_post_training.py"
 
@@ -93,9 +93,9 @@ rule train_quantization_aware:
         model=INTEGER_MODEL,
         history=HISTORY.replace("{variant}", "{variant}.{scheme}"),
     log:
-        "logs/{study}/s{seed}/train_quantization_aware.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/train_quantization_aware.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/train_quantization_aware.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/train_quantization_aware.{variant}.{scheme}.tsv"
     wildcard_constraints:
         scheme="|".join(schemes_of("train_quantization_aware")),
     priority: 10
@@ -109,7 +109,7 @@ rule train_quantization_aware:
         recipe=lambda w: study(w).recipes[study(w).quantization.qat_recipe].model_dump(),
         epochs=lambda w: study(w)
         .recipes[study(w).quantization.qat_recipe]
-        .epochs[CONFIG.budget],
+        .epochs[w.budget],
         distillation=lambda w: (
             study(w).quantization.distillation.model_dump()
             if study(w).quantization.distillation
@@ -120,6 +120,6 @@ rule train_quantization_aware:
         digests=data_digests,
         code=part_code("train_quantization_aware", "training", "teacher"),
     message:
-        "{wildcards.study}: quantization-aware training of {wildcards.variant} ({wildcards.scheme}, seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): quantization-aware training of {wildcards.variant} ({wildcards.scheme}, seed {wildcards.seed})"
     script:
         "../scripts/train_quantization_aware.py"

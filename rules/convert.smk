@@ -9,12 +9,12 @@ rule export_onnx:
         data=training_data,
         weights=WEIGHTS,
     output:
-        onnx="models/{study}/s{seed}/{variant}.onnx",
-        metrics="results/{study}/s{seed}/metrics/onnx.{variant}.json",
+        onnx="models/{study}/{budget}/s{seed}/{variant}.onnx",
+        metrics="results/{study}/{budget}/s{seed}/metrics/onnx.{variant}.json",
     log:
-        "logs/{study}/s{seed}/export_onnx.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/export_onnx.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/export_onnx.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/export_onnx.{variant}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -25,7 +25,7 @@ rule export_onnx:
         digests=data_digests,
         code=code("export_onnx"),
     message:
-        "{wildcards.study}: exporting {wildcards.variant} to ONNX"
+        "{wildcards.study} ({wildcards.budget}): exporting {wildcards.variant} to ONNX"
     script:
         "../scripts/export_onnx.py"
 
@@ -37,9 +37,9 @@ rule import_tflite:
         tflite=TFLITE,
         model=INTEGER_MODEL,
     log:
-        "logs/{study}/s{seed}/import_tflite.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/import_tflite.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/import_tflite.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/import_tflite.{variant}.{scheme}.tsv"
     wildcard_constraints:
         study=studies_with("imported"),
         scheme="|".join(schemes_of("import_tflite")),
@@ -53,7 +53,7 @@ rule import_tflite:
         classes=lambda w: DATASETS[study(w).dataset].classes,
         code=code("import_tflite"),
     message:
-        "{wildcards.study}: importing {input.tflite} as {wildcards.variant}"
+        "{wildcards.study} ({wildcards.budget}): importing {input.tflite} as {wildcards.variant}"
     script:
         "../scripts/import_tflite.py"
 
@@ -64,9 +64,9 @@ rule convert_tflite:
     output:
         tflite=TFLITE,
     log:
-        "logs/{study}/s{seed}/convert_tflite.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/convert_tflite.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/convert_tflite.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/convert_tflite.{variant}.{scheme}.tsv"
     wildcard_constraints:
         scheme="|".join(
             schemes_of("quantize_post_training", "train_quantization_aware")
@@ -79,7 +79,7 @@ rule convert_tflite:
     params:
         code=code("convert_tflite"),
     message:
-        "{wildcards.study}: converting {wildcards.variant}.{wildcards.scheme} to .tflite"
+        "{wildcards.study} ({wildcards.budget}): converting {wildcards.variant}.{wildcards.scheme} to .tflite"
     script:
         "../scripts/convert_tflite.py"
 
@@ -91,15 +91,15 @@ rule generate_c:
         templates=C_TEMPLATES,
         costs=COST_TABLE,
     output:
-        model="build/{study}/s{seed}/{variant}.{scheme}/{backend}/model.c",
-        header="build/{study}/s{seed}/{variant}.{scheme}/{backend}/model.h",
-        weights="build/{study}/s{seed}/{variant}.{scheme}/{backend}/weights.bin",
-        weights_text="build/{study}/s{seed}/{variant}.{scheme}/{backend}/weights.h",
-        manifest="build/{study}/s{seed}/{variant}.{scheme}/{backend}/manifest.json",
+        model="build/{study}/{budget}/s{seed}/{variant}.{scheme}/{backend}/model.c",
+        header="build/{study}/{budget}/s{seed}/{variant}.{scheme}/{backend}/model.h",
+        weights="build/{study}/{budget}/s{seed}/{variant}.{scheme}/{backend}/weights.bin",
+        weights_text="build/{study}/{budget}/s{seed}/{variant}.{scheme}/{backend}/weights.h",
+        manifest="build/{study}/{budget}/s{seed}/{variant}.{scheme}/{backend}/manifest.json",
     log:
-        "logs/{study}/s{seed}/generate_c.{variant}.{scheme}.{backend}.log",
+        "logs/{study}/{budget}/s{seed}/generate_c.{variant}.{scheme}.{backend}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/generate_c.{variant}.{scheme}.{backend}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/generate_c.{variant}.{scheme}.{backend}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -110,7 +110,7 @@ rule generate_c:
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         code=code("generate_c"),
     message:
-        "{wildcards.study}: generating C for {wildcards.variant}.{wildcards.scheme} ({wildcards.backend})"
+        "{wildcards.study} ({wildcards.budget}): generating C for {wildcards.variant}.{wildcards.scheme} ({wildcards.backend})"
     script:
         "../scripts/generate_c.py"
 
@@ -120,12 +120,12 @@ rule compare_compression:
         data=training_data,
         manifest=of_device_model(rules.generate_c.output.manifest, backend="paper"),
     output:
-        metrics="results/{study}/metrics/compression.json",
-        folder=directory("results/{study}/input-compression"),
+        metrics="results/{study}/{budget}/metrics/compression.json",
+        folder=directory("results/{study}/{budget}/input-compression"),
     log:
-        "logs/{study}/compare_compression.log",
+        "logs/{study}/{budget}/compare_compression.log",
     benchmark:
-        "benchmarks/{study}/compare_compression.tsv"
+        "benchmarks/{study}/{budget}/compare_compression.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -135,6 +135,6 @@ rule compare_compression:
         digests=data_digests,
         code=code("compare_compression"),
     message:
-        "{wildcards.study}: measuring the deck's .h to .bin compression"
+        "{wildcards.study} ({wildcards.budget}): measuring the deck's .h to .bin compression"
     script:
         "../scripts/compare_compression.py"

@@ -7,12 +7,12 @@ rule time_host:
         library=of_device_model(rules.build_host_library.output.library),
         weights=of_device_network(rules.train_network.output.weights),
     output:
-        metrics="results/{study}/metrics/host.json",
-        notes="results/{study}/host_notes.json",
+        metrics="results/{study}/{budget}/metrics/host.json",
+        notes="results/{study}/{budget}/host_notes.json",
     log:
-        "logs/{study}/time_host.log",
+        "logs/{study}/{budget}/time_host.log",
     benchmark:
-        "benchmarks/{study}/time_host.tsv"
+        "benchmarks/{study}/{budget}/time_host.tsv"
     conda:
         "../envs/paper2board.yaml"
     # All cores: nothing else may run while it times.
@@ -24,7 +24,7 @@ rule time_host:
         digests=data_digests,
         code=code("time_host"),
     message:
-        "{wildcards.study}: timing one-shot inference on this host"
+        "{wildcards.study} ({wildcards.budget}): timing one-shot inference on this host"
     script:
         "../scripts/time_host.py"
 
@@ -36,14 +36,14 @@ rule model_energy:
         trace=lambda w: study(w).trace.file if study(w).trace else [],
         serial_log=lambda w: (study(w).trace and study(w).trace.log) or [],
     output:
-        metrics="results/{study}/metrics/energy.json",
-        trace="results/{study}/current_trace.csv",
-        curve="results/{study}/duty_cycle.csv",
-        schedule="results/{study}/schedule.csv",
+        metrics="results/{study}/{budget}/metrics/energy.json",
+        trace="results/{study}/{budget}/current_trace.csv",
+        curve="results/{study}/{budget}/duty_cycle.csv",
+        schedule="results/{study}/{budget}/schedule.csv",
     log:
-        "logs/{study}/model_energy.log",
+        "logs/{study}/{budget}/model_energy.log",
     benchmark:
-        "benchmarks/{study}/model_energy.tsv"
+        "benchmarks/{study}/{budget}/model_energy.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -65,6 +65,6 @@ rule model_energy:
         ),
         code=code("model_energy"),
     message:
-        "{wildcards.study}: computing power, energy and battery life"
+        "{wildcards.study} ({wildcards.budget}): computing power, energy and battery life"
     script:
         "../scripts/model_energy.py"

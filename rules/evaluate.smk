@@ -11,9 +11,9 @@ rule evaluate_float:
     output:
         logits=LOGITS.replace("{variant}", "{model}"),
     log:
-        "logs/{study}/s{seed}/evaluate_float.{model}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/evaluate_float.{model}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/evaluate_float.{model}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/evaluate_float.{model}.{scheme}.tsv"
     wildcard_constraints:
         study=studies_with(
             "trained", "transferred", "distilled", "fine-tuned", "pruned"
@@ -30,7 +30,7 @@ rule evaluate_float:
         digests=data_digests,
         code=code("evaluate_float"),
     message:
-        "{wildcards.study}: evaluating {wildcards.model} as {wildcards.scheme} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): evaluating {wildcards.model} as {wildcards.scheme} (seed {wildcards.seed})"
     script:
         "../scripts/evaluate_float.py"
 
@@ -42,9 +42,9 @@ rule evaluate_ssd:
     output:
         logits=LOGITS.replace("{scheme}", UNQUANTIZED),
     log:
-        "logs/{study}/s{seed}/evaluate_ssd.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/evaluate_ssd.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/evaluate_ssd.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/evaluate_ssd.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("ssd"),
     conda:
@@ -58,7 +58,7 @@ rule evaluate_ssd:
         digests=data_digests,
         code=code("evaluate_ssd"),
     message:
-        "{wildcards.study}: evaluating the SSD {wildcards.variant} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): evaluating the SSD {wildcards.variant} (seed {wildcards.seed})"
     script:
         "../scripts/evaluate_ssd.py"
 
@@ -70,9 +70,9 @@ rule evaluate_integer:
     output:
         logits=LOGITS,
     log:
-        "logs/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/evaluate_integer.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/evaluate_integer.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/evaluate_integer.{variant}.{scheme}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -83,7 +83,7 @@ rule evaluate_integer:
         digests=data_digests,
         code=code("evaluate_integer"),
     message:
-        "{wildcards.study}: simulating {wildcards.variant}.{wildcards.scheme} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): simulating {wildcards.variant}.{wildcards.scheme} (seed {wildcards.seed})"
     script:
         "../scripts/evaluate_integer.py"
 
@@ -93,11 +93,11 @@ rule run_tflm:
         data=test_data,
         tflite=rules.convert_tflite.output.tflite,
     output:
-        logits="results/{study}/s{seed}/{variant}.{scheme}.tflm.npy",
+        logits="results/{study}/{budget}/s{seed}/{variant}.{scheme}.tflm.npy",
     log:
-        "logs/{study}/s{seed}/run_tflm.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/run_tflm.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/run_tflm.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/run_tflm.{variant}.{scheme}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -108,7 +108,7 @@ rule run_tflm:
         digests=data_digests,
         code=code("run_tflm"),
     message:
-        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in TFLite Micro"
+        "{wildcards.study} ({wildcards.budget}): running {wildcards.variant}.{wildcards.scheme} in TFLite Micro"
     script:
         "../scripts/run_tflm.py"
 
@@ -118,11 +118,11 @@ rule run_engine:
         data=test_data,
         library=rules.build_host_library.output.library,
     output:
-        logits="results/{study}/s{seed}/{variant}.{scheme}.engine.npy",
+        logits="results/{study}/{budget}/s{seed}/{variant}.{scheme}.engine.npy",
     log:
-        "logs/{study}/s{seed}/run_engine.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/run_engine.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/run_engine.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/run_engine.{variant}.{scheme}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -133,7 +133,7 @@ rule run_engine:
         digests=data_digests,
         code=code("run_engine"),
     message:
-        "{wildcards.study}: running {wildcards.variant}.{wildcards.scheme} in the C engine on this host"
+        "{wildcards.study} ({wildcards.budget}): running {wildcards.variant}.{wildcards.scheme} in the C engine on this host"
     script:
         "../scripts/run_engine.py"
 
@@ -147,11 +147,11 @@ rule run_emulated:
         costs=COST_TABLE,
         templates=C_TEMPLATES,
     output:
-        metrics="results/{study}/metrics/emulated.json",
+        metrics="results/{study}/{budget}/metrics/emulated.json",
     log:
-        "logs/{study}/run_emulated.log",
+        "logs/{study}/{budget}/run_emulated.log",
     benchmark:
-        "benchmarks/{study}/run_emulated.tsv"
+        "benchmarks/{study}/{budget}/run_emulated.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -168,7 +168,7 @@ rule run_emulated:
         digests=data_digests,
         code=code("run_emulated"),
     message:
-        "{wildcards.study}: running every int8 network on the emulated core"
+        "{wildcards.study} ({wildcards.budget}): running every int8 network on the emulated core"
     script:
         "../scripts/run_emulated.py"
 
@@ -182,11 +182,11 @@ rule verify_parity:
         device=of_engines(rules.capture_device.output.log),
         image=of_engines(rules.build_device_image.output.image),
     output:
-        metrics="results/{study}/metrics/parity.json",
+        metrics="results/{study}/{budget}/metrics/parity.json",
     log:
-        "logs/{study}/verify_parity.log",
+        "logs/{study}/{budget}/verify_parity.log",
     benchmark:
-        "benchmarks/{study}/verify_parity.tsv"
+        "benchmarks/{study}/{budget}/verify_parity.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -197,7 +197,7 @@ rule verify_parity:
         device_variant=lambda w: study(w).device_variant,
         code=code("verify_parity"),
     message:
-        "{wildcards.study}: comparing simulation, TFLite Micro, C engine and device bit by bit"
+        "{wildcards.study} ({wildcards.budget}): comparing simulation, TFLite Micro, C engine and device bit by bit"
     script:
         "../scripts/verify_parity.py"
 
@@ -208,12 +208,12 @@ rule summarise_scores:
         outputs=scored(outputs_of),
         weights=scored(weights_of),
     output:
-        metrics="results/{study}/metrics/{task}.json",
-        shown=directory("results/{study}/scores/{task}"),
+        metrics="results/{study}/{budget}/metrics/{task}.json",
+        shown=directory("results/{study}/{budget}/scores/{task}"),
     log:
-        "logs/{study}/summarise_scores.{task}.log",
+        "logs/{study}/{budget}/summarise_scores.{task}.log",
     benchmark:
-        "benchmarks/{study}/summarise_scores.{task}.tsv"
+        "benchmarks/{study}/{budget}/summarise_scores.{task}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -231,7 +231,7 @@ rule summarise_scores:
         digests=data_digests,
         code=part_code("summarise_scores", "scores", tasks=lambda w: [w.task]),
     message:
-        "{wildcards.study}: scores of {wildcards.task}, gains and their intervals"
+        "{wildcards.study} ({wildcards.budget}): scores of {wildcards.task}, gains and their intervals"
     script:
         "../scripts/summarise_scores.py"
 
@@ -242,11 +242,11 @@ rule evaluate_scenarios:
         library=of_device_model(rules.build_host_library.output.library),
         model=of_device_model(rules.convert_tflite.input.model),
     output:
-        metrics="results/{study}/metrics/scenarios.json",
+        metrics="results/{study}/{budget}/metrics/scenarios.json",
     log:
-        "logs/{study}/evaluate_scenarios.log",
+        "logs/{study}/{budget}/evaluate_scenarios.log",
     benchmark:
-        "benchmarks/{study}/evaluate_scenarios.tsv"
+        "benchmarks/{study}/{budget}/evaluate_scenarios.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -259,7 +259,7 @@ rule evaluate_scenarios:
         digests=data_digests,
         code=code("evaluate_scenarios"),
     message:
-        "{wildcards.study}: the device's detector under perturbations"
+        "{wildcards.study} ({wildcards.budget}): the device's detector under perturbations"
     script:
         "../scripts/evaluate_scenarios.py"
 
@@ -270,11 +270,11 @@ rule cross_validate:
         test=test_data,
         pretrained=lambda w: f"data/pretrained/{study(w).variants[study(w).cross_validation.variant].pretrained}.safetensors",
     output:
-        metrics="results/{study}/metrics/cross-validation.json",
+        metrics="results/{study}/{budget}/metrics/cross-validation.json",
     log:
-        "logs/{study}/cross_validate.log",
+        "logs/{study}/{budget}/cross_validate.log",
     benchmark:
-        "benchmarks/{study}/cross_validate.tsv"
+        "benchmarks/{study}/{budget}/cross_validate.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: training_threads
@@ -293,7 +293,7 @@ rule cross_validate:
         digests=data_digests,
         code=code("cross_validate"),
     message:
-        "{wildcards.study}: repeated cross-validation of transfer learning"
+        "{wildcards.study} ({wildcards.budget}): repeated cross-validation of transfer learning"
     script:
         "../scripts/cross_validate.py"
 
@@ -304,11 +304,11 @@ rule compare_detectors:
         counts=lambda w: made(rules.count_networks.output.metrics, w),
         costs=COST_TABLE,
     output:
-        metrics="results/{study}/metrics/comparison.json",
+        metrics="results/{study}/{budget}/metrics/comparison.json",
     log:
-        "logs/{study}/compare_detectors.log",
+        "logs/{study}/{budget}/compare_detectors.log",
     benchmark:
-        "benchmarks/{study}/compare_detectors.tsv"
+        "benchmarks/{study}/{budget}/compare_detectors.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -324,7 +324,7 @@ rule compare_detectors:
         cpu=lambda w: BOARDS[study(w).board].cpu.model_dump(mode="json"),
         code=code("compare_detectors"),
     message:
-        "{wildcards.study}: modelling the detectors side by side on the board"
+        "{wildcards.study} ({wildcards.budget}): modelling the detectors side by side on the board"
     script:
         "../scripts/compare_detectors.py"
 
@@ -333,11 +333,11 @@ rule measure_arena:
     input:
         tflite=of_released_models(rules.convert_tflite.output.tflite),
     output:
-        metrics="results/{study}/metrics/arena.json",
+        metrics="results/{study}/{budget}/metrics/arena.json",
     log:
-        "logs/{study}/measure_arena.log",
+        "logs/{study}/{budget}/measure_arena.log",
     benchmark:
-        "benchmarks/{study}/measure_arena.tsv"
+        "benchmarks/{study}/{budget}/measure_arena.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -347,7 +347,7 @@ rule measure_arena:
         names=released_names,
         code=code("measure_arena"),
     message:
-        "{wildcards.study}: measuring tensor arenas"
+        "{wildcards.study} ({wildcards.budget}): measuring tensor arenas"
     script:
         "../scripts/measure_arena.py"
 
@@ -358,7 +358,7 @@ rule survey_networks:
         boards=files_below("config/boards", ".yaml"),
         costs=COST_TABLE,
     output:
-        metrics="results/{study}/metrics/survey.json",
+        metrics="results/{study}/survey.json",
         table="results/{study}/survey.csv",
     log:
         "logs/{study}/survey_networks.log",
@@ -389,11 +389,11 @@ rule compare_magnitude_pruning:
             for model in magnitude_pruned(w)
         ],
     output:
-        metrics="results/{study}/metrics/magnitude-pruning.json",
+        metrics="results/{study}/{budget}/metrics/magnitude-pruning.json",
     log:
-        "logs/{study}/compare_magnitude_pruning.log",
+        "logs/{study}/{budget}/compare_magnitude_pruning.log",
     benchmark:
-        "benchmarks/{study}/compare_magnitude_pruning.tsv"
+        "benchmarks/{study}/{budget}/compare_magnitude_pruning.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -407,7 +407,7 @@ rule compare_magnitude_pruning:
         digests=data_digests,
         code=part_code("compare_magnitude_pruning", "scores", tasks=magnitude_tasks),
     message:
-        "{wildcards.study}: what unstructured pruning does to accuracy and file size"
+        "{wildcards.study} ({wildcards.budget}): what unstructured pruning does to accuracy and file size"
     script:
         "../scripts/compare_magnitude_pruning.py"
 
@@ -421,11 +421,11 @@ rule count_networks:
         models=of_released_models(INTEGER_MODEL),
         tflite=of_released_models(rules.convert_tflite.output.tflite),
     output:
-        metrics="results/{study}/metrics/networks.json",
+        metrics="results/{study}/{budget}/metrics/networks.json",
     log:
-        "logs/{study}/count_networks.log",
+        "logs/{study}/{budget}/count_networks.log",
     benchmark:
-        "benchmarks/{study}/count_networks.tsv"
+        "benchmarks/{study}/{budget}/count_networks.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -437,6 +437,6 @@ rule count_networks:
         reduction=lambda w: study(w).reduction,
         code=code("count_networks"),
     message:
-        "{wildcards.study}: counting parameters, MACs and bytes"
+        "{wildcards.study} ({wildcards.budget}): counting parameters, MACs and bytes"
     script:
         "../scripts/count_networks.py"

@@ -10,11 +10,11 @@ rule build_host_library:
         header=lambda w: made(rules.generate_c.output.header, w, backend="portable"),
         firmware=firmware("app", "ports/host"),
     output:
-        library="build/{study}/s{seed}/{variant}.{scheme}/libhost.so",
+        library="build/{study}/{budget}/s{seed}/{variant}.{scheme}/libhost.so",
     log:
-        "logs/{study}/s{seed}/build_host_library.{variant}.{scheme}.log",
+        "logs/{study}/{budget}/s{seed}/build_host_library.{variant}.{scheme}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/build_host_library.{variant}.{scheme}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/build_host_library.{variant}.{scheme}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -23,7 +23,7 @@ rule build_host_library:
     params:
         code=code("build_host_library"),
     message:
-        "{wildcards.study}: building the host library of {wildcards.variant}.{wildcards.scheme}"
+        "{wildcards.study} ({wildcards.budget}): building the host library of {wildcards.variant}.{wildcards.scheme}"
     script:
         "../scripts/build_host_library.py"
 
@@ -32,11 +32,11 @@ rule generate_boxes:
     input:
         model=of_device_model(rules.convert_tflite.input.model),
     output:
-        header="build/{study}/device/boxes.h",
+        header="build/{study}/{budget}/device/boxes.h",
     log:
-        "logs/{study}/generate_boxes.log",
+        "logs/{study}/{budget}/generate_boxes.log",
     benchmark:
-        "benchmarks/{study}/generate_boxes.tsv"
+        "benchmarks/{study}/{budget}/generate_boxes.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -46,7 +46,7 @@ rule generate_boxes:
         task=device_task,
         code=part_code("generate_boxes", "device", tasks=lambda w: [device_task(w)]),
     message:
-        "{wildcards.study}: generating the device's tables of boxes"
+        "{wildcards.study} ({wildcards.budget}): generating the device's tables of boxes"
     script:
         "../scripts/generate_boxes.py"
 
@@ -58,11 +58,11 @@ rule build_device_image:
         boxes=boxes_of,
         firmware=firmware("app", "ports/emulator", "ports/xtensa"),
     output:
-        image="build/{study}/device/{engine}.elf",
+        image="build/{study}/{budget}/device/{engine}.elf",
     log:
-        "logs/{study}/build_device_image.{engine}.log",
+        "logs/{study}/{budget}/build_device_image.{engine}.log",
     benchmark:
-        "benchmarks/{study}/build_device_image.{engine}.tsv"
+        "benchmarks/{study}/{budget}/build_device_image.{engine}.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -72,7 +72,7 @@ rule build_device_image:
         split=lambda w: ENGINES[w.engine].split,
         code=code("build_device_image"),
     message:
-        "{wildcards.study}: building the device image of engine {wildcards.engine}"
+        "{wildcards.study} ({wildcards.budget}): building the device image of engine {wildcards.engine}"
     script:
         "../scripts/build_device_image.py"
 
@@ -84,12 +84,12 @@ rule build_esp32_image:
         boxes=boxes_of,
         firmware=firmware("app", "ports/esp32", "ports/xtensa"),
     output:
-        folder=directory("build/{study}/esp32"),
-        metrics="results/{study}/metrics/esp32.json",
+        folder=directory("build/{study}/{budget}/esp32"),
+        metrics="results/{study}/{budget}/metrics/esp32.json",
     log:
-        "logs/{study}/build_esp32_image.log",
+        "logs/{study}/{budget}/build_esp32_image.log",
     benchmark:
-        "benchmarks/{study}/build_esp32_image.tsv"
+        "benchmarks/{study}/{budget}/build_esp32_image.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -99,7 +99,7 @@ rule build_esp32_image:
         split=lambda w: ENGINES[study(w).engine].split,
         code=code("build_esp32_image"),
     message:
-        "{wildcards.study}: building the ESP32's image"
+        "{wildcards.study} ({wildcards.budget}): building the ESP32's image"
     script:
         "../scripts/build_esp32_image.py"
 
@@ -118,11 +118,11 @@ rule build_esp_idf:
             *(".defaults", ".live", ".tflm"),
         ),
     output:
-        folder=directory("build/{study}/esp-idf"),
+        folder=directory("build/{study}/{budget}/esp-idf"),
     log:
-        "logs/{study}/build_esp_idf.log",
+        "logs/{study}/{budget}/build_esp_idf.log",
     benchmark:
-        "benchmarks/{study}/build_esp_idf.tsv"
+        "benchmarks/{study}/{budget}/build_esp_idf.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -135,6 +135,6 @@ rule build_esp_idf:
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         code=code("build_esp_idf"),
     message:
-        "{wildcards.study}: building the ESP-IDF project"
+        "{wildcards.study} ({wildcards.budget}): building the ESP-IDF project"
     script:
         "../scripts/build_esp_idf.py"

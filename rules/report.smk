@@ -6,9 +6,7 @@ include: "inputs/report.smk"
 
 rule render_report:
     input:
-        metrics_files=lambda w: [
-            f"results/{w.study}/metrics/{topic}.json" for topic in topics(w)
-        ],
+        metrics_files=metrics_files,
         data=test_data,
         claims=lambda w: (
             f"config/claims/{study(w).claims}.yaml" if study(w).claims else []
@@ -33,11 +31,11 @@ rule render_report:
         ],
         templates=REPORT_FILES,
     output:
-        folder=directory("results/{study}/report"),
+        folder=directory("results/{study}/{budget}/report"),
     log:
-        "logs/{study}/render_report.log",
+        "logs/{study}/{budget}/render_report.log",
     benchmark:
-        "benchmarks/{study}/render_report.tsv"
+        "benchmarks/{study}/{budget}/render_report.tsv"
     conda:
         "../envs/paper2board.yaml"
     threads: 1
@@ -56,19 +54,23 @@ rule render_report:
             "paper-split" if has_engine(w, "paper-split") else study(w).engine
         ),
         board=lambda w: study(w).board,
-        budget=CONFIG.budget,
+        budget=lambda w: w.budget,
         training_threads=CONFIG.training_threads,
         seeds=lambda w: list(budget(w).seeds),
         code=code("render_report"),
     message:
-        "{wildcards.study}: rendering the report"
+        "{wildcards.study} ({wildcards.budget}): rendering the report"
     script:
         "../scripts/render_report.py"
 
 
 rule report:
     input:
-        expand(rules.render_report.output.folder, study=STUDIES),
-        expand(rules.build_esp_idf.output.folder, study=STUDIES if find_idf() else []),
+        expand(rules.render_report.output.folder, study=STUDIES, budget=CONFIG.budget),
+        expand(
+            rules.build_esp_idf.output.folder,
+            study=STUDIES if find_idf() else [],
+            budget=CONFIG.budget,
+        ),
     message:
         "Reports: {input}"

@@ -15,9 +15,9 @@ rule train_network:
         weights=WEIGHTS,
         history=HISTORY,
     log:
-        "logs/{study}/s{seed}/train_network.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/train_network.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/train_network.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/train_network.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("trained"),
     priority: 5
@@ -35,7 +35,7 @@ rule train_network:
         digests=data_digests,
         code=part_code("train_network", "training"),
     message:
-        "{wildcards.study}: training {wildcards.variant} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): training {wildcards.variant} (seed {wildcards.seed})"
     script:
         "../scripts/train_network.py"
 
@@ -49,9 +49,9 @@ rule distill_student:
         weights=WEIGHTS,
         history=HISTORY,
     log:
-        "logs/{study}/s{seed}/distill_student.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/distill_student.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/distill_student.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/distill_student.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("distilled"),
     priority: 10
@@ -70,7 +70,7 @@ rule distill_student:
         digests=data_digests,
         code=part_code("distill_student", "training", "teacher"),
     message:
-        "{wildcards.study}: distilling {wildcards.variant} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): distilling {wildcards.variant} (seed {wildcards.seed})"
     script:
         "../scripts/distill_student.py"
 
@@ -85,9 +85,9 @@ rule fine_tune:
         weights=WEIGHTS,
         history=HISTORY,
     log:
-        "logs/{study}/s{seed}/fine_tune.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/fine_tune.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/fine_tune.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/fine_tune.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("fine-tuned"),
     priority: 10
@@ -105,7 +105,7 @@ rule fine_tune:
         digests=data_digests,
         code=part_code("fine_tune", "training", "teacher"),
     message:
-        "{wildcards.study}: fine-tuning {wildcards.variant} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): fine-tuning {wildcards.variant} (seed {wildcards.seed})"
     script:
         "../scripts/fine_tune.py"
 
@@ -142,9 +142,9 @@ rule transfer_network:
         weights=WEIGHTS,
         history=HISTORY,
     log:
-        "logs/{study}/s{seed}/transfer_network.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/transfer_network.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/transfer_network.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/transfer_network.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("transferred"),
     priority: 5
@@ -162,7 +162,7 @@ rule transfer_network:
         digests=data_digests,
         code=part_code("transfer_network", "training"),
     message:
-        "{wildcards.study}: training {wildcards.variant} from ImageNet weights (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): training {wildcards.variant} from ImageNet weights (seed {wildcards.seed})"
     script:
         "../scripts/transfer_network.py"
 
@@ -176,9 +176,9 @@ rule train_ssd:
         weights=WEIGHTS,
         history=HISTORY,
     log:
-        "logs/{study}/s{seed}/train_ssd.{variant}.log",
+        "logs/{study}/{budget}/s{seed}/train_ssd.{variant}.log",
     benchmark:
-        "benchmarks/{study}/s{seed}/train_ssd.{variant}.tsv"
+        "benchmarks/{study}/{budget}/s{seed}/train_ssd.{variant}.tsv"
     wildcard_constraints:
         study=studies_with("ssd"),
     priority: 10
@@ -195,6 +195,6 @@ rule train_ssd:
         digests=data_digests,
         code=code("train_ssd"),
     message:
-        "{wildcards.study}: training the SSD {wildcards.variant} (seed {wildcards.seed})"
+        "{wildcards.study} ({wildcards.budget}): training the SSD {wildcards.variant} (seed {wildcards.seed})"
     script:
         "../scripts/train_ssd.py"

@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -10,6 +11,8 @@ from messages import naming
 
 from paper2board import cli, doctor
 from paper2board.core.errors import UserError
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -76,11 +79,14 @@ def test_classify_before_the_first_report_names_the_command_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["classify", "cat.jpg"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(
-        naming("build/esp32-wroom-cifar10/s0/deployed.int8-qat/libhost.so", "`make report`"), line
-    )
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    config = tmp_path / "config/config.yaml"
+    for budget in ("standard", "full"):
+        config.write_text(re.sub("^budget: .*", f"budget: {budget}", config.read_text(), flags=re.MULTILINE))
+        assert cli.main(["classify", "cat.jpg"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        library = f"build/esp32-wroom-cifar10/{budget}/s0/deployed.int8-qat/libhost.so"
+        assert re.search(naming(library, "`make report`"), line)
 
 
 @pytest.mark.parametrize("status", [0, 1])
@@ -91,7 +97,12 @@ def test_verify_device_s_verdict_is_the_exit_status(status: int, monkeypatch: py
     monkeypatch.setitem(sys.modules, module.__name__, module)
     assert cli.main(["verify-device", "a-study", "--engine", "mac16", "--images", "40"]) == status
     assert cli.main(["verify-device", "a-study"]) == status
-    assert called == [("a-study", "mac16", 40), ("a-study", None, None)]
+    assert cli.main(["verify-device", "a-study", "--budget", "smoke"]) == status
+    assert called == [
+        ("a-study", "mac16", 40, None),
+        ("a-study", None, None, None),
+        ("a-study", None, None, "smoke"),
+    ]
 
 
 def test_the_command_line_needs_no_heavy_library() -> None:

@@ -2,9 +2,9 @@
 
 ``from paper2board.core.scripting import running, snakemake`` gives a script the object that Snakemake passes to it.
 A script that is run alone, for debugging, gets the object of the job that its arguments name, with all inputs and
-parameters; no other job runs::
+parameters; no other job runs. Its budget is that of the configuration unless the arguments name one::
 
-    python scripts/split_dataset.py study=esp32-wroom-cifar10
+    python scripts/split_dataset.py study=esp32-wroom-cifar10 budget=smoke
 """
 
 import fcntl
@@ -42,6 +42,8 @@ def _job(script: Path, wildcards: dict[str, str]) -> Any:
             flow = api.workflow(ResourceSettings(cores=os.cpu_count()), snakefile=Path("Snakefile"))
             flow.dag()
             rule = flow._workflow.get_rule(script.stem)
+            if "budget" in rule.wildcard_names:
+                wildcards = {"budget": flow._workflow.config["budget"]} | wildcards
             if wildcards.keys() != rule.wildcard_names:
                 wanted = " ".join(f"{name}=…" for name in sorted(rule.wildcard_names)) or "no arguments"
                 sys.exit(f"{script}: name the job with {wanted}")

@@ -6,8 +6,16 @@ import numpy as np
 from scipy.special import softmax
 
 from paper2board.acquire.photo import decode
+from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.firmware.host import MAX_SIDE, HostModel
+from paper2board.study.schema import Config
+
+
+def default_library() -> Path:
+    """Return the deck's int8 network as the workflow builds it in this folder, with the configured budget."""
+    budget = load_yaml("config/config.yaml", Config).budget
+    return Path(f"build/esp32-wroom-cifar10/{budget}/s0/deployed.int8-qat/libhost.so")
 
 
 def classify_image(image: str | Path, library: str | Path, top: int = 3) -> list[tuple[str, float]]:

@@ -27,6 +27,7 @@ from paper2board.firmware.image import image_digest
 from paper2board.networks.pixels import fit_images, to_int8
 from paper2board.study.checks import check_budget
 from paper2board.study.engines import ENGINES
+from paper2board.study.recipe import Budget
 from paper2board.study.schema import Config, load_study
 from paper2board.tasks.device import DeviceOutputs, device_task
 from paper2board.tasks.outputs import OutputLayout
@@ -80,32 +81,37 @@ class Verification:
         return text
 
 
-def study_subject(name: str, engine: str | None = None, images: int | None = None) -> Subject:
+def study_subject(
+    name: str, engine: str | None = None, images: int | None = None, budget: Budget | None = None
+) -> Subject:
     """Return the device of a study in this folder that the workflow has run, with its first ``images`` test images
-    (default: all that the integer model has run). ``engine``: default the study's own.
+    (default: all that the integer model has run). ``engine``: default the study's own. ``budget``: of that run,
+    default the one of ``config/config.yaml``.
 
-    Raise :class:`UserError` if there is no such study, engine or image, or if the workflow has not run.
+    Raise :class:`UserError` if there is no such study, budget, engine or image, or if the workflow has not run.
     """
     path = f"config/studies/{name}.yaml"
-    config, study = load_yaml("config/config.yaml", Config), load_study(path)
-    check_budget(study, path, config.budget)
+    study = load_study(path)
+    budget = budget or load_yaml("config/config.yaml", Config).budget
+    check_budget(study, path, budget)
     board = load_board(f"config/boards/{study.board}.yaml")
     engine = engine or study.engine
     if engine not in study.engines:
         raise UserError(f"{path} has no engine {engine}; choose one of {', '.join(study.engines)}")
-    variant, seed = study.device_variant, study.budgets[config.budget].seeds[0]
+    variant, seed = study.device_variant, study.budgets[budget].seeds[0]
     model = f"s{seed}/{variant}.{study.int8_scheme(variant)}"
-    image = Path(f"build/{name}/device/{engine}.elf")
+    image = Path(f"build/{name}/{budget}/device/{engine}.elf")
     if not image.exists():
-        raise UserError(f"{image} does not exist: run `make report` first, in the folder where you call this")
-    logits = read_logits(f"results/{name}/{model}.logits.npy")
+        run = f"snakemake --cores all report --config 'studies=[{name}]' budget={budget}"
+        raise UserError(f"{image} does not exist: run `{run}` first, in the folder where you call this")
+    logits = read_logits(f"results/{name}/{budget}/{model}.logits.npy")
     count = len(logits) if images is None else images
     if not 1 <= count <= len(logits):
         raise UserError(
             f"the integer model has run {len(logits)} images, not {count}; name 1 to {len(logits)}"
         )
     examples = load_examples(read_dataset(f"config/datasets/{study.dataset}.yaml").files_of("test"), count)
-    network = read_tflite(f"models/{name}/{model}.tflite")
+    network = read_tflite(f"models/{name}/{budget}/{model}.tflite")
     return Subject(
         image,
         board.processor.core(needs_mac16=ENGINES[engine].needs_mac16),
@@ -162,9 +168,9 @@ def verify(
     return Verification(len(outputs), tuple(differing.tolist()), scores)
 
 
-def main(study: str, engine: str | None, images: int | None) -> int:
+def main(study: str, engine: str | None, images: int | None, budget: Budget | None) -> int:
     """Verify with a progress bar, print the outcome, return the exit status."""
-    subject = study_subject(study, engine, images)
+    subject = study_subject(study, engine, images, budget)
     count = len(subject.inputs)
     with tqdm(total=count, desc=subject.image.stem, unit=" images") as bar:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paper2board.boards.board import load_board
-from paper2board.core.configuration import read_yaml
+from paper2board.core.configuration import load_yaml
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
 from paper2board.networks.spec import NetworkSpec
@@ -19,7 +19,7 @@ from paper2board.new_study.study_context import study_context
 from paper2board.report.catalogue import read_catalogue
 from paper2board.report.claims import read_ledger
 from paper2board.report.tables import read_tables
-from paper2board.study.schema import load_study
+from paper2board.study.schema import Config, load_study
 
 
 def new_study(request: Request) -> str:
@@ -31,6 +31,7 @@ def new_study(request: Request) -> str:
         UserError: the working folder is no checkout, a file exists already, or the arguments do not fit together.
     """
     _check(request)
+    config = load_yaml(CONFIG, Config)
     targets = {
         kind: Path(folder) / f"{request.name}.yaml"
         for kind, folder in (
@@ -59,7 +60,7 @@ def new_study(request: Request) -> str:
             write_text(path, scratch[kind].read_text())
     if edited is not None:
         write_text(CONFIG, edited)
-    return _message(request, list(targets.values()), data, network, notes)
+    return _message(request, config, list(targets.values()), data, network, notes)
 
 
 def _check(request: Request) -> None:
@@ -85,6 +86,7 @@ def _check(request: Request) -> None:
 
 def _message(
     request: Request,
+    config: Config,
     written: Sequence[Path],
     data: StudyDataset,
     network: NetworkSpec | None,
@@ -104,15 +106,16 @@ def _message(
     if request.add:
         lines.append(f"added {request.name} to studies in {CONFIG}")
     else:
-        listed = ", ".join((*read_yaml(CONFIG).content["studies"], request.name))
+        listed = ", ".join((*config.studies, request.name))
         lines.append(f"to run it with the others, write in {CONFIG}: studies: [{listed}]")
     only = f"--config 'studies=[{request.name}]'"
+    result = f"results/{request.name}/{config.budget}/report/index.html"
     return "\n".join(
         [
             *lines,
             "next:",
             f"  snakemake -n report {only} budget=smoke          # check the study and list the jobs",
             f"  snakemake --cores 2 report {only} budget=smoke   # the whole chain; accuracies mean nothing",
-            f"  snakemake --cores 2 report {only}                # results/{request.name}/report/index.html",
+            f"  snakemake --cores 2 report {only}                # {result}",
         ]
     )

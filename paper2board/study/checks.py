@@ -14,7 +14,7 @@ def check_budget(study: Study, path: str | Path, budget: Budget) -> None:
     """Raise :class:`UserError` if the study at ``path`` does not say how much work ``budget`` is."""
     if budget not in study.budgets:
         raise UserError(
-            f"{path}: budgets has no {budget}, which config.yaml asks for; there are {listed(study.budgets)}; "
+            f"{path}: budgets has no {budget}, which this run asks for; there are {listed(study.budgets)}; "
             "add it or choose another budget"
         )
 

@@ -4,7 +4,7 @@ CATALOGUE = files_below("reports/metrics", ".yaml")
 REPORT_FILES = sorted(str(path) for path in Path("reports").glob("report.*"))
 
 
-def topics(wildcards):
+def metrics_files(wildcards):
     """The metrics files of a study's report."""
     s = study(wildcards)
     of_tasks = [
@@ -16,12 +16,18 @@ def topics(wildcards):
         "compression": "paper-split" in s.engines,
         "scenarios": s.scenarios,
         "cross-validation": s.cross_validation,
-        "survey": s.survey,
         "board": CONFIG.port,
     }
     always = ["networks", "parity", "emulated", "arena", "device", "esp32"]
     always += ["host", "energy"]
-    return of_tasks + [name for name, wanted in optional.items() if wanted] + always
+    topics = of_tasks + [name for name, wanted in optional.items() if wanted] + always
+    files = [
+        made("results/{study}/{budget}/metrics/{topic}.json", wildcards, topic=topic)
+        for topic in topics
+    ]
+    return files + (
+        [made(rules.survey_networks.output.metrics, wildcards)] if s.survey else []
+    )
 
 
 def report_tables(wildcards):

@@ -19,9 +19,9 @@ def recipe(wildcards):
 
 
 def epochs(wildcards):
-    """How many epochs the chosen budget gives a variant."""
+    """How many epochs the budget of a job gives its variant."""
     name = study(wildcards).variants[wildcards.variant].recipe
-    return study(wildcards).recipes[name].epochs[CONFIG.budget]
+    return study(wildcards).recipes[name].epochs[wildcards.budget]
 
 
 def pretrained_of(wildcards):

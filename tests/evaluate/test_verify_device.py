@@ -88,13 +88,13 @@ def test_the_command_prints_the_outcome(
     shutil.copy(subject.image, image)
     subject = replace(subject, image=image)
     monkeypatch.setattr(module, "study_subject", lambda *_: subject)
-    assert module.main("a-study", None, None) == 0
+    assert module.main("a-study", None, None, None) == 0
     assert "0 of 24 images differ" in capsys.readouterr().out
     subject = replace(subject, logits=subject.logits[::-1])
-    assert module.main("a-study", None, None) == 1
+    assert module.main("a-study", None, None, None) == 1
     assert "24 of 24 images differ from the integer model, the first is image 0" in capsys.readouterr().out
     monkeypatch.setattr(module, "verify", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert module.main("a-study", None, None) == 130
+    assert module.main("a-study", None, None, None) == 130
     assert capsys.readouterr().out == "0 of 24 images are captured; run again to go on there\n"
 
 
@@ -102,17 +102,19 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
     name = "esp32-wroom-cifar10"
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=naming("device/winograd.elf", "`make report`")):
+    with pytest.raises(UserError, match=naming("standard/device/winograd.elf", name, "budget=standard")):
         study_subject(name)
     with pytest.raises(UserError, match=naming("fpga", "choose", "paper-nosplit")):
         study_subject(name, "fpga")
     with pytest.raises(UserError, match=naming("config/studies/none.yaml")):
         study_subject("none")
+    with pytest.raises(UserError, match=naming(f"config/studies/{name}.yaml", "huge", "standard")):
+        study_subject(name, budget="huge")
 
     for engine in ("winograd", "portable"):
-        (tmp_path / f"build/{name}/device").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"build/{name}/device/{engine}.elf").touch()
-    write_logits(tmp_path / f"results/{name}/s0/deployed.int8-qat.logits.npy", subject.logits)
+        (tmp_path / f"build/{name}/smoke/device").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"build/{name}/smoke/device/{engine}.elf").touch()
+    write_logits(tmp_path / f"results/{name}/smoke/s0/deployed.int8-qat.logits.npy", subject.logits)
     asked = []
 
     def load_examples(files: tuple[str, ...], limit: int) -> SimpleNamespace:
@@ -122,11 +124,12 @@ def test_a_study_s_files_are_found(subject: Subject, tmp_path: Path, monkeypatch
     monkeypatch.setattr(module, "load_examples", load_examples)
     monkeypatch.setattr(module, "read_tflite", lambda _: SimpleNamespace(image_shape=(3, 12, 12)))
     monkeypatch.setattr(module, "integer_layout", lambda _: subject.layout)
-    found = study_subject(name, "portable", 5)
-    assert (found.image, found.core) == (Path(f"build/{name}/device/portable.elf"), "lx106")
+    found = study_subject(name, "portable", 5, "smoke")
+    assert (found.image, found.core) == (Path(f"build/{name}/smoke/device/portable.elf"), "lx106")
     assert found.inputs.shape == (5, 12, 12, 3) and not found.inputs.any()
     assert np.array_equal(found.logits, subject.logits[:5]) and found.class_labels.tolist() == list(range(5))
-    assert study_subject(name).core == "de212" and len(study_subject(name).logits) == 24
+    whole = study_subject(name, budget="smoke")
+    assert whole.core == "de212" and len(whole.logits) == 24
     assert asked[0] == (("data/cifar10/test_batch.bin",), 5) and asked[1][1] == 24
     with pytest.raises(UserError, match=naming("24 images", "25", "1 to 24")):
-        study_subject(name, None, 25)
+        study_subject(name, None, 25, "smoke")

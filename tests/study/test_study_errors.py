@@ -277,11 +277,11 @@ def test_an_empty_file_is_no_study(tmp_path):
     refused(path, ("is empty", "write keys with values"), load_study, path)
 
 
-def test_a_budget_of_config_that_the_study_lacks(tmp_path):
+def test_a_budget_that_the_study_lacks(tmp_path):
     path = write(tmp_path, {})
     study = load_study(path)
     check_budget(study, path, "standard")
-    parts = ("budgets has no smoke", "config.yaml", "standard, full", "choose another budget")
+    parts = ("budgets has no smoke", "standard, full", "choose another budget")
     refused(path, parts, check_budget, study, path, "smoke")
 
 

@@ -45,7 +45,7 @@ def checkout(tmp_path):
             STUDY,
             "  smoke: {training_images",
             "  # smoke: {training_images",
-            "budgets has no smoke, which config.yaml asks for; there are standard, full; add it",
+            "budgets has no smoke, which this run asks for; there are standard, full; add it",
         ),
         (
             STUDY,

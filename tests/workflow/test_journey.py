@@ -39,7 +39,7 @@ def test_a_run_of_one_study_is_none_of_the_others_business(copy):
     """With all studies chosen, what one has done stays done, and each of the others is planned whole."""
     copy.edit("config/config.yaml", "studies: [esp32-wroom-cifar10]", ALL_STUDIES)
     output = copy.snakemake("-n", "report")
-    jobs = re.findall(r"Job \d+: ([a-z0-9-]+): ", output)
+    jobs = re.findall(r"Job \d+: ([a-z0-9-]+) \(smoke\): ", output)
     assert set(jobs) >= {"esp32cam-detector", "fomo-mobilenetv2", "mcu-cnn-guide"}
     assert "esp32-wroom-cifar10" not in jobs
 
@@ -81,7 +81,9 @@ def test_another_download_hides_no_other_change(copy):
 
 
 def test_the_report_is_whole(finished):
-    report = json.loads((finished.folder / "results/esp32-wroom-cifar10/report/report.json").read_text())
+    report = json.loads(
+        (finished.folder / "results/esp32-wroom-cifar10/smoke/report/report.json").read_text()
+    )
     assert report["not_produced"] == []
     parity = {
         name: item["value"]
@@ -108,7 +110,7 @@ def test_a_fresh_clone_pulls_and_has_nothing_to_do(copy, tmp_path):
     clone = type(copy)(tmp_path / "clone")
     subprocess.run(["git", "clone", "-q", str(copy.folder), str(clone.folder)], check=True)
     clone.run("dvc", "pull", "-q")
-    assert Path(clone.folder, "results/esp32-wroom-cifar10/report/index.html").is_file()
+    assert Path(clone.folder, "results/esp32-wroom-cifar10/smoke/report/index.html").is_file()
     assert clone.planned() == set()
 
 
@@ -117,7 +119,7 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
     for folder in ("models", "results", "build"):
         shutil.rmtree(copy.folder / folder, ignore_errors=True)
     models = [
-        f"models/esp32-wroom-cifar10/s0/{name}.safetensors"
+        f"models/esp32-wroom-cifar10/smoke/s0/{name}.safetensors"
         for name in ("teacher", "deployed.int8-qat.integer")
     ]
     begun = time.time()
@@ -129,7 +131,7 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
         stderr=subprocess.DEVNULL,
     )
     # A script writes its log anew just before it trains.
-    log = copy.folder / "logs/esp32-wroom-cifar10/s0/distill_student.distilled.log"
+    log = copy.folder / "logs/esp32-wroom-cifar10/smoke/s0/distill_student.distilled.log"
     while not (log.exists() and log.stat().st_mtime > begun) and process.poll() is None:
         time.sleep(0.05)
     assert process.poll() is None, "the run ended before it could be killed"
@@ -144,18 +146,18 @@ def test_a_killed_workflow_goes_on_with_a_plain_re_run(copy, finished):
     ("path", "target", "sentence"),
     [
         (
-            "models/esp32-wroom-cifar10/s0/deployed.int8-qat.tflite",
-            "build/esp32-wroom-cifar10/s0/deployed.int8-qat/portable/model.c",
+            "models/esp32-wroom-cifar10/smoke/s0/deployed.int8-qat.tflite",
+            "build/esp32-wroom-cifar10/smoke/s0/deployed.int8-qat/portable/model.c",
             "deployed.int8-qat.tflite",
         ),
         (
-            "results/esp32-wroom-cifar10/device/paper-split.log.jsonl",
-            "results/esp32-wroom-cifar10/metrics/device.json",
+            "results/esp32-wroom-cifar10/smoke/device/paper-split.log.jsonl",
+            "results/esp32-wroom-cifar10/smoke/metrics/device.json",
             "is not a complete device log",
         ),
         (
-            "models/esp32-wroom-cifar10/s0/deployed.int8-qat.integer.safetensors",
-            "models/esp32-wroom-cifar10/s0/deployed.int8-qat.tflite",
+            "models/esp32-wroom-cifar10/smoke/s0/deployed.int8-qat.integer.safetensors",
+            "models/esp32-wroom-cifar10/smoke/s0/deployed.int8-qat.tflite",
             "is not an IntegerModel",
         ),
     ],

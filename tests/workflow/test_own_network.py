@@ -36,7 +36,7 @@ def own_study(folder, model) -> Checkout:
 def test_from_a_tflite_file_to_a_report(tmp_path):
     checkout = own_study(tmp_path, build("deployed"))
     checkout.snakemake("report")
-    report = json.loads((tmp_path / "results/mine/report/report.json").read_text())
+    report = json.loads((tmp_path / "results/mine/smoke/report/report.json").read_text())
     evidence = report["evidence"]
     assert report["not_produced"] == [] and report["claims"] == []
     parity = [item["value"] for name, item in evidence.items() if name.startswith("parity.model.")]
@@ -45,7 +45,7 @@ def test_from_a_tflite_file_to_a_report(tmp_path):
         evidence[f"device.{name}.instructions"]["value"] for name in ("paper-split", "portable", "mac16")
     ]
     assert np.all(np.diff(counts) < 0)
-    assert "My network on the ESP32" in (tmp_path / "results/mine/report/index.html").read_text()
+    assert "My network on the ESP32" in (tmp_path / "results/mine/smoke/report/index.html").read_text()
 
 
 def test_a_file_for_other_classes_is_refused(tmp_path):

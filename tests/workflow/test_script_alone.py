@@ -28,19 +28,26 @@ def checkout(tmp_path_factory) -> Checkout:
 
 def test_a_script_alone_does_its_job_and_nothing_else(checkout):
     result = checkout.run(sys.executable, "scripts/split_dataset.py", STUDY)
-    with np.load(checkout.folder / "data/esp32-wroom-cifar10/splits.npz") as splits:
+    with np.load(checkout.folder / "data/esp32-wroom-cifar10/smoke/splits.npz") as splits:
         assert all(len(splits[name]) for name in ("train", "validation", "calibration"))
         assert f"train: {len(splits['train'])} images" in result.stderr
-    log = checkout.folder / "logs/esp32-wroom-cifar10/split_dataset.log"
+    log = checkout.folder / "logs/esp32-wroom-cifar10/smoke/split_dataset.log"
     assert log.read_text().startswith("train: ")
     assert not (checkout.folder / "models").exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["studies=x"], [STUDY, "seed=0"]])
+def test_a_script_alone_takes_the_budget_that_is_named(checkout):
+    checkout.run(sys.executable, "scripts/split_dataset.py", STUDY, "budget=standard")
+    assert (checkout.folder / "data/esp32-wroom-cifar10/standard/splits.npz").is_file()
+    result = checkout.run(sys.executable, "scripts/split_dataset.py", STUDY, "budget=huge", check=False)
+    assert result.returncode == 1 and "budgets has no huge" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["studies=x"], [STUDY, "seed=0"], [STUDY, "budget=smoke", "x=1"]])
 def test_a_job_that_is_not_named_by_its_wildcards_is_refused_in_one_sentence(checkout, arguments):
     result = checkout.run(sys.executable, "scripts/split_dataset.py", *arguments, check=False)
     assert result.returncode == 1
-    assert result.stderr.endswith("scripts/split_dataset.py: name the job with study=…\n")
+    assert result.stderr.endswith("scripts/split_dataset.py: name the job with budget=… study=…\n")
     assert "Traceback" not in result.stderr
 
 

@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(finished):
     """What the report says."""
-    return json.loads((finished.folder / "results/gas-sensor/report/report.json").read_text())
+    return json.loads((finished.folder / "results/gas-sensor/smoke/report/report.json").read_text())
 
 
 def test_every_form_of_the_network_gives_the_same_numbers(report):
@@ -60,5 +60,5 @@ def test_the_report_shows_the_errors(report, finished):
     assert {(cell["row"], cell["column"]) for cell in table["cells"]} == {
         (row, column) for row in ("float32", "int8") for column in ("RMSE", "R²")
     }
-    text = (finished.folder / "results/gas-sensor/report/report.md").read_text()
+    text = (finished.folder / "results/gas-sensor/smoke/report/report.md").read_text()
     assert "Explained variance on the validation" in text and "The network's error" in text

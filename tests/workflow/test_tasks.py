@@ -89,8 +89,8 @@ def evidence(tmp_path_factory):
         (checkout.folder / f"config/{name}.yaml").write_text(yaml.safe_dump(content))
     checkout.edit("config/config.yaml", "studies: [esp32-wroom-cifar10]", "studies: [boxes, centres]")
     checkout.snakemake("report")
-    reports = checkout.folder.glob("results/*/report/report.json")
-    return {path.parts[-3]: json.loads(path.read_text())["evidence"] for path in reports}
+    reports = checkout.folder.glob("results/*/smoke/report/report.json")
+    return {path.parts[-4]: json.loads(path.read_text())["evidence"] for path in reports}
 
 
 @pytest.mark.parametrize("study", ["boxes", "centres"])
