@@ -381,7 +381,7 @@ def test_flash_that_forgets(
     monkeypatch.setattr(server.FlashImage, "write_plain_block", write)
     with (
         MockBoard(pty_name) as board,
-        pytest.raises(UserError, match=naming(board.port, "2 times", "does not hold", "half-written")),
+        pytest.raises(UserError, match=naming(board.port, "2 attempts", "does not keep", "MD5", "half-written", "another board")),
     ):
         flash(board.port, image, attempts=2, pause_s=0.05)
 
