@@ -15,7 +15,7 @@ import serial
 from paper2board.capture.link import LinkError
 from paper2board.capture.log import Box
 from paper2board.core.errors import UserError
-from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, printable
 
 PROTOCOL = 2
 _CHUNK_BYTES = 768
@@ -257,7 +257,9 @@ class Device:
             if text.endswith(_DAMAGED):
                 return None
             if "e-[Fault" in text:
-                raise DeviceError(f"the device's program failed: {text}; report this with the image")
+                raise DeviceError(
+                    f"the device's program failed: {printable(text.encode('latin-1'))}; report this with the image"
+                )
             frame = _FRAME.search(text)
             if frame is None and _STARTED.search(text):
                 reason = cause(self._heard) or "its power or its reset pin was touched; check both"

@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 from paper2board.capture.client import DeviceError, pixel_bytes
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes, write_text
-from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, printable
 
 WINDOWS = 5
 WINDOW_S = 10.0
@@ -158,7 +158,7 @@ class DeviceUnderTest:
                     f" {diagnose(self._heard, self._link.baudrate)}"
                 )
             content += part
-        return content.decode("latin-1").rstrip("\r\n")
+        return printable(content)
 
 
 def _find(pattern: re.Pattern[str], reply: list[str], count: int = 1) -> list[str]:

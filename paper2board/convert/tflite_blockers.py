@@ -162,7 +162,7 @@ REMEDIES: dict[str, str] = {
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), "use convolutions without dilation"),
     **dict.fromkeys(("EXPAND_DIMS", "SQUEEZE", "TRANSPOSE"), _SEQUENCE),
     **dict.fromkeys(
-        ("RELU", "RELU6"), "put it after a convolution, a dense layer or an addition: the converter fuses it"
+        ("RELU", "RELU6"), "put it after a convolution or a dense layer: the converter fuses it"
     ),
 }  # fmt: skip
 """What to do about an operator that is not supported, wherever it stands."""

@@ -1,8 +1,8 @@
 """What a board's serial output says about its trouble, in one sentence: what happened, and what to do.
 
-What was heard is searched for the text that names the cause. Its end, in most cases the greeting of the ROM, says nothing.
-The texts are those of the ROM and of ESP-IDF (which Arduino's core and MicroPython are built on), for the ESP32 and for
-its successors, whose words differ: ``esp_rom``'s ``rtc.h`` (reasons of a reset), ``esp_system``'s ``panic.c``,
+What was heard is searched for the text that names the cause. Its end, in most cases the greeting of the ROM, says
+nothing. The texts are those of the ROM and of ESP-IDF (which Arduino's core and MicroPython are built on), for the
+ESP32 and its successors, whose words differ: ``esp_rom``'s ``rtc.h`` (reasons of a reset), ``esp_system``'s ``panic.c``,
 ``brownout.c`` and ``task_wdt.c``, ``freertos``'s ``port.c``, ``bootloader_support``'s ``esp_image_format.c``.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 REMEMBERED_BYTES = 1 << 14
 """More than a panic with its registers and backtrace; a device that chatters for days is not kept whole."""
 
-_PROGRAM_ERROR = "the program on it has an error or is not for this board: flash paper2board's image, or report this with the image"
+_PROGRAM_ERROR = "its program has an error or is not for this board: flash paper2board's image, or report this with the image"
 _SUPPLY = "give it 5 V from a stronger supply, with a short cable and nothing else on its pins"
 _DAMAGED_IMAGE = "flash paper2board's image again, at 0x1000 (`paper2board flash`)"
 _PRESS = "release BOOT, take what is wired to GPIO 0 (S3, C3: GPIO 0 or 9) off, and press EN"
@@ -43,7 +43,7 @@ RESET_REASONS = {
     23: "a glitch of the voltage",
     24: "the debugger",
 }
-"""In words, by the number that the ROM prints (``rst:0xc``). The numbers of the ESP32's successors agree with its own."""
+"""In words, by the number that the ROM prints (``rst:0xc``). The ESP32's successors have the same numbers."""
 _HARMLESS_RESETS = {1, 3, 5, 14, 21, 22, 24}
 _RESET = re.compile(rb"rst:0x([0-9a-fA-F]{1,2}) \(([\w ]*)\)")
 _NO_TEXT = re.compile(rb"[^ -~\r\n\t\x1b]")
@@ -55,8 +55,11 @@ _SEVERAL = 3
 
 @dataclass(frozen=True)
 class Symptom:
-    """A text that names a cause. ``what`` may have the pattern's groups in braces. ``flashing``: whether the cause also
-    explains that the boot loader does not reply or loses bytes; the others end when a program is flashed."""
+    """A text that names a cause. ``what`` may have the pattern's groups in braces.
+
+    ``flashing``: whether the cause also explains that the boot loader does not reply or loses bytes; the others end
+    when a program is flashed.
+    """
 
     pattern: bytes
     what: str
@@ -144,13 +147,13 @@ SYMPTOMS = (
     Symptom(
         rb"(?P<line>flash read err[ -~]{0,20})(?:\s+ets_main\.c \d+)?",
         "its flash cannot be read ({line})",
-        "take what is wired to GPIO 12 and to the flash's pins (GPIO 6 to 11) off, then flash again; else use another"
-        " board",
+        "take what is wired to GPIO 12 and to the flash's pins (GPIO 6 to 11) off, then flash again; else use"
+        " another board",
         flashing=True,
     ),
     Symptom(
-        rb"(?P<line>csum err:[ -~]{1,20}|ets_main\.c \d+|Checksum failed[ -~]{0,60}|invalid (?:magic byte|segment length)"
-        rb"[ -~]{0,40}|hash (?:check )?(?:failed|mismatch)|[Ss]ecure boot[ -~]{0,20}fail[ -~]{0,20})",
+        rb"(?P<line>csum err:[ -~]{1,20}|ets_main\.c \d+|Checksum failed[ -~]{0,60}|invalid (?:magic byte|segment"
+        rb" length)[ -~]{0,40}|hash (?:check )?(?:failed|mismatch)|[Ss]ecure boot[ -~]{0,20}fail[ -~]{0,20})",
         "the program in its flash is damaged ({line})",
         _DAMAGED_IMAGE,
     ),
@@ -197,13 +200,15 @@ def diagnose(heard: bytes, baud: int) -> str:
     if known := cause(heard):
         return known
     if not heard.strip():
-        return f"nothing came; check cable, power, that paper2board's image is flashed, and that its rate is {baud} baud"
+        return f"nothing came; check cable, power, that paper2board's image is flashed, and its rate ({baud} baud)"
     if not heard.strip(b"\0"):
         return "only zeros came: its TX line stays low; check the wire and the board's power"
     if garbage(heard):
         return f"only garbage came: its rate is not {baud} baud; open the link with the device's rate"
     if _OUR_APPLICATION.search(heard):
-        return f"its replies come damaged: it sent '{said(heard)}'; check the cable, and flash paper2board's image again"
+        return (
+            f"its replies come damaged: it sent '{said(heard)}'; check the cable, and flash our image again"
+        )
     return (
         f"it sent '{said(heard)}': another program runs on it; flash paper2board's image, and check the cable"
     )
@@ -236,8 +241,8 @@ def _resets(heard: bytes) -> str | None:
     reason = f"{RESET_REASONS.get(number, 'unknown reason')}: {name}" if name else f"reason {number:#x}"
     if resets.total() >= _SEVERAL:
         return (
-            f"it restarts again and again ({resets.total()} times; {reason}); check its power, take what is wired to its"
-            " EN pin off, and flash paper2board's image"
+            f"it restarts again and again ({resets.total()} times; {reason}); check its power, take what is wired to"
+            " its EN pin off, and flash paper2board's image"
         )
     if number not in _HARMLESS_RESETS:
         return f"it was reset ({reason}); flash paper2board's image, and report this if it stays"
