@@ -152,7 +152,8 @@ REMEDIES: dict[str, str] = {
     ),
     **dict.fromkeys(("WHILE", "IF", "CALL", "STABLEHLO_WHILE"), _ONE_BRANCH),
     **dict.fromkeys(
-        ("TANH", "ELU", "HARD_SWISH", "GELU", "LEAKY_RELU", "PRELU", "RELU_N1_TO_1", "RELU_0_TO_1", "EXP"), _ACTIVATION
+        ("TANH", "ELU", "HARD_SWISH", "GELU", "LEAKY_RELU", "PRELU", "RELU_N1_TO_1", "RELU_0_TO_1", "EXP"),
+        _ACTIVATION,
     ),
     **dict.fromkeys(
         ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "L2_NORMALIZATION", "NON_MAX_SUPPRESSION_V4",

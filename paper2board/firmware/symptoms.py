@@ -2,7 +2,7 @@
 
 What was heard is searched for the text that names the cause. Its end, in most cases the greeting of the ROM, says
 nothing. The texts are those of the ROM and of ESP-IDF (which Arduino's core and MicroPython are built on), for the
-ESP32 and its successors, whose words differ: ``esp_rom``'s ``rtc.h`` (reasons of a reset), ``esp_system``'s ``panic.c``,
+ESP32 and its successors, whose words differ: ``esp_rom``'s ``rtc.h`` (resets), ``esp_system``'s ``panic.c``,
 ``brownout.c`` and ``task_wdt.c``, ``freertos``'s ``port.c``, ``bootloader_support``'s ``esp_image_format.c``.
 """
 
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 REMEMBERED_BYTES = 1 << 14
 """More than a panic with its registers and backtrace; a device that chatters for days is not kept whole."""
 
-_PROGRAM_ERROR = "its program has an error or is not for this board: flash paper2board's image, or report this with the image"
+_PROGRAM_ERROR = (
+    "its program has an error or is not for this board: flash paper2board's image, or report this with it"
+)
 _SUPPLY = "give it 5 V from a stronger supply, with a short cable and nothing else on its pins"
 _DAMAGED_IMAGE = "flash paper2board's image again, at 0x1000 (`paper2board flash`)"
 _PRESS = "release BOOT, take what is wired to GPIO 0 (S3, C3: GPIO 0 or 9) off, and press EN"
@@ -241,8 +243,8 @@ def _resets(heard: bytes) -> str | None:
     reason = f"{RESET_REASONS.get(number, 'unknown reason')}: {name}" if name else f"reason {number:#x}"
     if resets.total() >= _SEVERAL:
         return (
-            f"it restarts again and again ({resets.total()} times; {reason}); check its power, take what is wired to"
-            " its EN pin off, and flash paper2board's image"
+            f"it restarts again and again ({resets.total()} times; {reason}); check its power, take what is wired"
+            " to its EN pin off, and flash paper2board's image"
         )
     if number not in _HARMLESS_RESETS:
         return f"it was reset ({reason}); flash paper2board's image, and report this if it stays"

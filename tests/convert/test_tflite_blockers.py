@@ -1,4 +1,4 @@
-"""Files that users convert in the usual ways, and what they are told: every blocker, with the remedy of its place."""
+"""Files as users convert them, and what they are told: every blocker, with the remedy of its place."""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +63,7 @@ def open_batch(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[s
     shape, piece, packed = (
         add_tensor(graph, f"flatten1/{name}", TYPE.INT32, [2]) for name in ("Shape", "slice", "pack")
     )
-    at = [number for number, operator in enumerate(graph.operators) if operator is reshape][0]
+    at = next(number for number, operator in enumerate(graph.operators) if operator is reshape)
     add_operator(file, graph, at, "SHAPE", [int(reshape.inputs[0])], [shape])
     add_operator(file, graph, at + 1, "STRIDED_SLICE", [shape], [piece])
     add_operator(file, graph, at + 2, "PACK", [piece], [packed])

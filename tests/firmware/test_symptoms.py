@@ -23,30 +23,41 @@ ROM = (
 ROM_S3 = b"ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\nrst:0x%x (%s),boot:0x%x (%s)\r\nSPIWP:0xee\r\nmode:DIO\r\n"
 GURU = b"Guru Meditation Error: Core  %d panic'ed (%s). Exception was unhandled.\r\n\r\nCore  0 register dump:\r\n"
 HEARD = {
-    "brownout": (b"\r\nBrownout detector was triggered\r\n\r\n" + ROM, ("Brownout", "voltage", "stronger supply")),
+    "brownout": (
+        b"\r\nBrownout detector was triggered\r\n\r\n" + ROM,
+        ("Brownout", "voltage", "stronger supply"),
+    ),
     "brownout of an S3": (
-        b"E BOD: Brownout detector was triggered\r\n" + ROM_S3 % (3, b"RTC_SW_SYS_RST", 8, b"SPI_FAST_FLASH_BOOT"),
+        b"E BOD: Brownout detector was triggered\r\n"
+        + ROM_S3 % (3, b"RTC_SW_SYS_RST", 8, b"SPI_FAST_FLASH_BOOT"),
         ("Brownout", "stronger supply"),
     ),
     "brownout that only the ROM tells": (
-        ROM.replace(b"0xc (SW_CPU_RESET)", b"0xf (RTCWDT_BROWN_OUT_RESET)"), ("voltage", "stronger supply"),
+        ROM.replace(b"0xc (SW_CPU_RESET)", b"0xf (RTCWDT_BROWN_OUT_RESET)"),
+        ("voltage", "stronger supply"),
     ),
     "panic": (
-        GURU % (0, b"LoadProhibited") + b"PC      : 0x400d1234  PS      : 0x00060030\r\nRebooting...\r\n" + ROM,
+        GURU % (0, b"LoadProhibited")
+        + b"PC      : 0x400d1234  PS      : 0x00060030\r\nRebooting...\r\n"
+        + ROM,
         ("Guru Meditation Error: Core 0 panic'ed (LoadProhibited)", "PC 0x400d1234", "image"),
     ),
     "panic of a C3": (
         GURU % (0, b"Load access fault") + b"MEPC    : 0x42007c4a  RA      : 0x42007c48\r\n",
         ("Core 0 panic'ed (Load access fault)", "PC 0x42007c4a"),
     ),
-    "interrupt watchdog": (GURU % (1, b"Interrupt wdt timeout on CPU1"), ("interrupt watchdog", "Core 1", "CPU1")),
+    "interrupt watchdog": (
+        GURU % (1, b"Interrupt wdt timeout on CPU1"),
+        ("interrupt watchdog", "Core 1", "CPU1"),
+    ),
     "canary": (
         GURU % (0, b"Unhandled debug exception")
         + b"Debug exception reason: Stack canary watchpoint triggered (main) \r\n",
         ("stack", "task main", "canary"),
     ),
     "stack overflow": (
-        b"***ERROR*** A stack overflow in task loopTask has been detected.\r\n" + ROM, ("stack", "task loopTask"),
+        b"***ERROR*** A stack overflow in task loopTask has been detected.\r\n" + ROM,
+        ("stack", "task loopTask"),
     ),
     "abort": (
         b"\r\nabort() was called at PC 0x400d1a2b on core 0\r\n\r\nBacktrace: 0x40081a5d\r\n" + ROM,
@@ -61,10 +72,14 @@ HEARD = {
         b"abort() was called at PC 0x400d1a2b on core 0\r\n",
         ("task watchdog", "abort()"),
     ),
-    "RTC watchdog": (ROM.replace(b"0xc (SW_CPU_RESET)", b"0x10 (RTCWDT_RTC_RESET)"), ("RTC watchdog", "RTCWDT_RTC_RESET")),
+    "RTC watchdog": (
+        ROM.replace(b"0xc (SW_CPU_RESET)", b"0x10 (RTCWDT_RTC_RESET)"),
+        ("RTC watchdog", "RTCWDT_RTC_RESET"),
+    ),
     "boot loop": (ROM * 4, ("again and again", "4 times", "SW_CPU_RESET", "program restarted")),
     "boot loop of an S3": (
-        ROM_S3 % (7, b"TG0WDT_SYS_RST", 8, b"SPI_FAST_FLASH_BOOT") * 3, ("again", "timer group 0", "TG0WDT_SYS_RST"),
+        ROM_S3 % (7, b"TG0WDT_SYS_RST", 8, b"SPI_FAST_FLASH_BOOT") * 3,
+        ("again", "timer group 0", "TG0WDT_SYS_RST"),
     ),
     "erased flash": (ROM[:70] + b"invalid header: 0xffffffff\r\n" * 9, ("0xffffffff", "paper2board flash")),
     "download": (
@@ -72,19 +87,26 @@ HEARD = {
         ("waiting for download", "BOOT", "EN"),
     ),
     "download of a C3": (ROM_S3 % (1, b"POWERON", 4, b"DOWNLOAD(USB/UART0/1)"), ("BOOT", "EN")),
-    "flash that cannot be read": (ROM[:70] + b"flash read err, 1000\r\nets_main.c 371 \r\n", ("flash read err, 1000", "GPIO 12")),
+    "flash that cannot be read": (
+        ROM[:70] + b"flash read err, 1000\r\nets_main.c 371 \r\n",
+        ("flash read err, 1000", "GPIO 12"),
+    ),
     "damaged image": (b"csum err:0x99!=0x5f\r\nets_main.c 384 \r\n", ("csum err:0x99!=0x5f", "flash")),
     "ESP-IDF's boot loader": (
-        b"E (43) boot: No bootable app partitions in the partition table\r\n", ("No bootable app", "paper2board flash"),
+        b"E (43) boot: No bootable app partitions in the partition table\r\n",
+        ("No bootable app", "paper2board flash"),
     ),
     "our own fault": (b"e-[Fault 1c at 40080abc on 00000000]\r\n", ("e-[Fault 1c at 40080abc", "report")),
     "ESP8266": (b" ets Jan  8 2013,rst cause:2, boot mode:(3,6)\r\n", ("ESP8266", "ESP32")),
     "loopback": (b"%crc on%~1234:name:89abcdef%", ("our own commands", "TX and RX")),
     "another baud rate": (bytes(range(128, 256)) * 3, ("garbage", "115200 baud")),
-    "another program": (b"MicroPython v1.23 on 2024-06-02\r\n>>> \r\n", ("MicroPython v1.23", "another program", "flash")),
+    "another program": (
+        b"MicroPython v1.23 on 2024-06-02\r\n>>> \r\n",
+        ("MicroPython v1.23", "another program", "flash"),
+    ),
     "silence": (b"", ("nothing came", "cable", "power", "115200 baud")),
     "zeros": (b"\0" * 50, ("zeros", "power")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HEARD)
