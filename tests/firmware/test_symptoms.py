@@ -20,7 +20,7 @@ ROM = (
     b"ets Jun  8 2016 00:22:57\r\n\r\nrst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
     b"configsip: 0, SPIWP:0xee\r\nmode:DIO, clock div:2\r\nload:0x3fff0030,len:1184\r\nentry 0x400806b8\r\n"
 )
-ROM_S3 = b"ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\nrst:0x%x (%s),boot:0x%x (%s)\r\nSPIWP:0xee\r\nmode:DIO\r\n"
+ROM_S3 = b"ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\nrst:0x%x (%s),boot:0x%x (%s)\r\nmode:DIO\r\n"
 GURU = b"Guru Meditation Error: Core  %d panic'ed (%s). Exception was unhandled.\r\n\r\nCore  0 register dump:\r\n"
 HEARD = {
     "brownout": (
@@ -68,7 +68,7 @@ HEARD = {
         ("assert failed: xQueueSemaphoreTake queue.c:1545",),
     ),
     "task watchdog": (
-        b"E (10303) task_wdt: Task watchdog got triggered. The following tasks did not reset the watchdog in time:\r\n"
+        b"E (10303) task_wdt: Task watchdog got triggered. The following tasks did not reset it:\r\n"
         b"abort() was called at PC 0x400d1a2b on core 0\r\n",
         ("task watchdog", "abort()"),
     ),
@@ -83,7 +83,7 @@ HEARD = {
     ),
     "erased flash": (ROM[:70] + b"invalid header: 0xffffffff\r\n" * 9, ("0xffffffff", "paper2board flash")),
     "download": (
-        b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2))\r\nwaiting for download\r\n",
+        b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0/UART1))\r\nwaiting for download\r\n",
         ("waiting for download", "BOOT", "EN"),
     ),
     "download of a C3": (ROM_S3 % (1, b"POWERON", 4, b"DOWNLOAD(USB/UART0/1)"), ("BOOT", "EN")),
