@@ -105,7 +105,9 @@ def flash(
                     raise
                 reason = str(error).partition("; ")[0]
             except _LINK_ERRORS as error:
-                lost, reason = error, _first_line(error)
+                reason = _first_line(error)
+                # A link that fails afterwards is no news about a flash that keeps nothing.
+                lost = lost if isinstance(lost, _NotKeptError) else error
             if progress:
                 tqdm.write(f"attempt {attempt + 1} of {attempts}: {reason}", file=sys.stderr)
     state = "its flash is half-written" if flashing.begun else "nothing was written"
@@ -116,7 +118,7 @@ def flash(
     if isinstance(lost, _NotKeptError):
         raise UserError(
             f"the flash of the board on {port} does not keep what is written: in {attempts} attempts every block"
-            f" was acknowledged, and {reason}; {state}: give the board a stronger supply and run again, or use"
+            f" was acknowledged, and {_first_line(lost)}; {state}: give the board a stronger supply and run again, or use"
             " another board"
         ) from lost
     raise UserError(
