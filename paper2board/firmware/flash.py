@@ -118,8 +118,8 @@ def flash(
     if isinstance(lost, _NotKeptError):
         raise UserError(
             f"the flash of the board on {port} does not keep what is written: in {attempts} attempts every block"
-            f" was acknowledged, and {_first_line(lost)}; {state}: give the board a stronger supply and run again, or use"
-            " another board"
+            f" was acknowledged, and {_first_line(lost)}; {state}: give the board a stronger supply and run"
+            " again, or use another board"
         ) from lost
     raise UserError(
         f"the link to the board on {port} failed {attempts} times ({reason}); {state}: check cable and power, and"
