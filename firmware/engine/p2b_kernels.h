@@ -150,7 +150,7 @@ typedef struct {
 /* The layers that no back end does better than plain C. */
 p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
 
-/* `paper`: the deck's loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
+/* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected
  * out_n x in_n. Bias as in the file; mode P2B_REQUANT_EXACT.
  * Compiled with P2B_SPLIT=1, outputs whose window sees no padding are computed without bounds checks; with

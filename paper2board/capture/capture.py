@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from pydantic import ValidationError
 
-from paper2board.capture.client import Device
+from paper2board.capture.client import Device, DeviceError
 from paper2board.capture.link import LinkError, LinkFactory, emulated_link
 from paper2board.capture.log import DeviceLog, Header, Record, footer, inputs_digest, read_log
 from paper2board.core.errors import UserError
@@ -92,16 +92,21 @@ class _Job:
             )
         profile = device.profile()
         layers = device.run(self.inputs[0]).layers
-        return Header(
-            image=running,
-            application=profile.application,
-            model=profile.model,
-            model_sha256=profile.model_sha256,
-            board=self.board,
-            unit=layers.unit,  # type: ignore[arg-type]  # pydantic checks it
-            layers=layers.names,
-            inputs=inputs_digest(self.inputs, self.indices),
-        )
+        try:
+            return Header(
+                image=running,
+                application=profile.application,
+                model=profile.model,
+                model_sha256=profile.model_sha256,
+                board=self.board,
+                unit=layers.unit,  # type: ignore[arg-type]  # pydantic checks it
+                layers=layers.names,
+                inputs=inputs_digest(self.inputs, self.indices),
+            )
+        except ValidationError as error:
+            raise DeviceError(
+                f"the device describes itself wrongly ({profile}, counts of {layers.unit}); build the image again"
+            ) from error
 
     def record(self, device: Device, number: int, header: Header) -> Record:
         """Run one inference, on input ``number``, and return its record."""

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import serial
 from paper2board.capture.link import LinkError
 from paper2board.capture.log import Box
 from paper2board.core.errors import UserError
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, printable
 
 PROTOCOL = 2
 _CHUNK_BYTES = 768
@@ -22,10 +24,8 @@ _DAMAGED = "~e-[Damaged frame]"
 _FRAME = re.compile(r"~([0-9a-f]{4}):([0-9a-f]{2}):(.*):([0-9a-f]{8})$")
 """Sequence number, line number, text, CRC-32. Noise may precede a frame."""
 _TAG = re.compile(r"m-([a-z0-9-]+)-\[(.*?)\](?:-(\d+))?")
-_STARTED = re.compile(r"(m-init-done|e-\[Unknown command: ~.*)$")
-"""Text that only a device without framing sends: it has just started."""
-_NO_TEXT = re.compile(rb"[^ -~\r\n\t]")
-_REMEMBERED_BYTES = 64
+_STARTED = re.compile(r"(m-init-done|e-\[Unknown command: ~.*|rst:0x[0-9a-f]+ \(.*)$")
+"""Text that only a device without framing sends, or its ROM: it has just started."""
 
 
 class DeviceError(UserError):
@@ -85,7 +85,8 @@ class Device:
         self._inference_timeout_s = inference_timeout_s
         self._attempts = attempts
         self._pending = b""
-        self._received = b""
+        self._heard = b""
+        """What came since the last valid reply."""
         # A random start: a late reply to an earlier host has another sequence number.
         self._sequence = secrets.randbelow(1 << 16)
         self._connect()
@@ -116,7 +117,9 @@ class Device:
 
     def memory(self) -> dict[str, int]:
         """Return bytes of text, rodata, data, bss, arena (part of bss) and the stack's highest use so far."""
-        return {name: int(number) for name, number in self._tagged(self._command("memory"), "memory")}
+        reply = self._command("memory")
+        with _numbers(reply):
+            return {name: int(number) for name, number in self._tagged(reply, "memory")}
 
     def load(self, network_input: np.ndarray) -> None:
         """Load the network's input, int8, H × W × C."""
@@ -164,12 +167,14 @@ class Device:
     # --- replies --------------------------------------------------------------------------------------
 
     def _outputs(self, reply: list[str]) -> np.ndarray:
-        return np.array(self._tagged(reply, "outputs")[0][0].split(","), dtype=np.int8)
+        with _numbers(reply):
+            return np.array(self._tagged(reply, "outputs")[0][0].split(","), dtype=np.int8)
 
     def _boxes(self, reply: list[str]) -> tuple[Box, ...]:
         count = self._number(reply, r"m-boxes-(\d+)")
         found = [text for text, _ in self._tagged(reply, "box")] if count else []
-        boxes = [tuple(int(word) for word in text.split(",")) for text in found]
+        with _numbers(reply):
+            boxes = [tuple(int(word) for word in text.split(",")) for text in found]
         if len(boxes) != count or any(len(box) != 6 for box in boxes):
             raise DeviceError(
                 f"the device's reply {reply} is not a list of {count} boxes; build the image again"
@@ -178,11 +183,12 @@ class Device:
 
     def _layers(self, reply: list[str]) -> LayerCounts:
         counts = self._tagged(reply, "layer")
-        return LayerCounts(
-            self._tagged(reply, "counter")[0][0],
-            tuple(name for name, _ in counts),
-            tuple(int(number) for _, number in counts),
-        )
+        with _numbers(reply):
+            return LayerCounts(
+                self._tagged(reply, "counter")[0][0],
+                tuple(name for name, _ in counts),
+                tuple(int(number) for _, number in counts),
+            )
 
     @staticmethod
     def _tagged(reply: list[str], tag: str) -> list[tuple[str, str]]:
@@ -226,7 +232,6 @@ class Device:
     def _command(self, command: str, timeout_s: float | None = None) -> list[str]:
         """Send a command until its whole reply has come; return the lines of the reply without ``m-ready``."""
         self._sequence = (self._sequence + 1) % (1 << 16)
-        self._received = b""
         for _ in range(self._attempts):
             reply = self._exchange(command, timeout_s or self._timeout_s)
             if reply is not None:
@@ -240,14 +245,7 @@ class Device:
         )
 
     def _symptom(self) -> str:
-        """Return what came instead of a reply, and the remedy."""
-        received, baud = self._received, self._link.baudrate
-        if not received:
-            return f"nothing came; check cable, power, that it is flashed, and that its rate is {baud} baud"
-        if 2 * len(_NO_TEXT.findall(received)) > len(received):
-            return f"only garbage came: its rate is not {baud} baud; open the link with the device's rate"
-        text = " ".join(received.decode("latin-1").split())
-        return f"it sent '…{text}'; check the cable, and that it runs paper2board's application"
+        return diagnose(self._heard, self._link.baudrate)
 
     def _exchange(self, command: str, timeout_s: float) -> list[str] | None:
         """Send one frame; return its reply, or None if the reply does not come whole."""
@@ -259,10 +257,13 @@ class Device:
             if text.endswith(_DAMAGED):
                 return None
             if "e-[Fault" in text:
-                raise DeviceError(f"the device's program failed: {text}; report this with the image")
+                raise DeviceError(
+                    f"the device's program failed: {printable(text.encode('latin-1'))}; report this with the image"
+                )
             frame = _FRAME.search(text)
             if frame is None and _STARTED.search(text):
-                raise RestartError(f"the device on {self._link.port} has restarted; check its power")
+                reason = cause(self._heard) or "its power or its reset pin was touched; check both"
+                raise RestartError(f"the device on {self._link.port} has restarted: {reason}")
             if frame is None or int(frame[4], 16) != zlib.crc32(frame[0][1:-9].encode("latin-1")):
                 continue
             if int(frame[1], 16) != self._sequence:
@@ -274,6 +275,8 @@ class Device:
                 # A line is lost: skip the lines that follow, so that one loss costs one attempt.
                 reply = None
             if frame[3] == "m-ready":
+                if reply is not None:
+                    self._heard = b""
                 return reply
             if reply is not None:
                 reply.append(frame[3])
@@ -285,12 +288,23 @@ class Device:
         while (left := deadline - time.monotonic()) > 0:
             self._link.timeout = left
             part = self._link.read_until(b"\n")
-            self._received = (self._received + part)[-_REMEMBERED_BYTES:]
+            self._heard = (self._heard + part)[-REMEMBERED_BYTES:]
             self._pending += part
             if self._pending.endswith(b"\n"):
                 text, self._pending = self._pending.decode("latin-1").rstrip("\r\n"), b""
                 return text
         return None
+
+
+@contextlib.contextmanager
+def _numbers(reply: list[str]) -> Iterator[None]:
+    """Raise :class:`DeviceError` for a reply with something else in a number's place."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise DeviceError(
+            f"the device's reply {reply} has no number ({error}); build the image again"
+        ) from error
 
 
 def pixel_bytes(network_input: np.ndarray) -> bytes:

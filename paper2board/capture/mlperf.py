@@ -21,6 +21,7 @@ from scipy.stats import rankdata
 from paper2board.capture.client import DeviceError, pixel_bytes
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes, write_text
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, printable
 
 WINDOWS = 5
 WINDOW_S = 10.0
@@ -35,6 +36,7 @@ _CHUNK_BYTES = 31
 _NAME = re.compile(r"m-name-dut-\[([^]]+)]")
 _MODEL = re.compile(r"m-model-\[([^]]+)]")
 _LAP = re.compile(r"m-lap-us-([0-9]+)")
+_ROM = re.compile(r"rst:0x[0-9a-f]+ \(")
 _RESULTS = re.compile(r"m-results-\[([^]]+)]")
 
 
@@ -75,8 +77,8 @@ class Accuracy:
 class DeviceUnderTest:
     """A device that is driven as EnergyRunner drives it: text without frames, one command at a time.
 
-    Methods raise :class:`DeviceError` if the device refuses a command, or sends nothing for ``timeout_s``; for an
-    inference the limit is ``inference_timeout_s``. The defaults are the runner's own limits.
+    Methods raise :class:`DeviceError` if the device refuses a command, restarts, or sends no line of a reply for
+    ``timeout_s``; for an inference the limit is ``inference_timeout_s``. The defaults are the runner's own limits.
     """
 
     def __init__(
@@ -85,9 +87,12 @@ class DeviceUnderTest:
         self._link = link
         self._timeout_s = timeout_s
         self._inference_timeout_s = inference_timeout_s
+        self._heard = b""
+        """What came since the last reply."""
         self._send("name")
         # A device that has just started sends more lines first, m-ready included.
-        while not (name := _NAME.fullmatch(self._read_line(timeout_s))):
+        deadline = time.monotonic() + timeout_s
+        while not (name := _NAME.fullmatch(self._read_line(deadline))):
             pass
         self.name = name[1]
         self._read_reply(timeout_s)
@@ -107,7 +112,12 @@ class DeviceUnderTest:
         """Run ``warmups``, then ``inferences`` between two laps."""
         reply = self._command(f"infer {inferences} {warmups}", self._inference_timeout_s)
         start, end = map(int, _find(_LAP, reply, count=2))
-        results = tuple(map(float, _find(_RESULTS, reply)[0].split(",")))
+        try:
+            results = tuple(map(float, _find(_RESULTS, reply)[0].split(",")))
+        except ValueError as error:
+            raise DeviceError(
+                f"the device's reply {reply} has results that are no numbers; build the image again"
+            ) from error
         # The device's microseconds are 32 bits.
         return Window(inferences, ((end - start) % (1 << 32)) / 1e6, results)
 
@@ -124,20 +134,31 @@ class DeviceUnderTest:
 
     def _read_reply(self, timeout_s: float) -> list[str]:
         reply: list[str] = []
-        while (text := self._read_line(timeout_s)) != "m-ready":
-            reply.append(text)
+        deadline = time.monotonic() + timeout_s
+        while (text := self._read_line(deadline)) != "m-ready":
+            if text == "m-init-done" or _ROM.match(text):
+                reason = cause(self._heard) or "its power or its reset pin was touched; check both"
+                raise DeviceError(f"the device on {self._link.port} has restarted: {reason}")
+            # Only a line of a reply gives more time: what else a device prints may never end.
+            if text.startswith(("m-", "e-[")):
+                reply.append(text)
+                deadline = time.monotonic() + timeout_s
+        self._heard = b""
         return reply
 
-    def _read_line(self, timeout_s: float) -> str:
-        deadline, content = time.monotonic() + timeout_s, b""
+    def _read_line(self, deadline: float) -> str:
+        content = b""
         while not content.endswith(b"\n"):
             self._link.timeout = max(deadline - time.monotonic(), 0.0)
-            if not (part := self._link.read_until(b"\n")):
+            part = self._link.read_until(b"\n")
+            self._heard = (self._heard + part)[-REMEMBERED_BYTES:]
+            if not part or time.monotonic() > deadline:
                 raise DeviceError(
-                    f"the device on {self._link.port} sends nothing; check cable, power and baud rate"
+                    f"the device on {self._link.port} does not reply:"
+                    f" {diagnose(self._heard, self._link.baudrate)}"
                 )
             content += part
-        return content.decode("latin-1").rstrip("\r\n")
+        return printable(content)
 
 
 def _find(pattern: re.Pattern[str], reply: list[str], count: int = 1) -> list[str]:

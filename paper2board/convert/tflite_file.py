@@ -28,7 +28,7 @@ def _names(enum: type) -> dict[int, str]:
 
 
 OPERATOR_NAMES = _names(schema.BuiltinOperator)
-_TENSOR_TYPES = _names(schema.TensorType)
+TENSOR_TYPES = _names(schema.TensorType)
 OPTION_TYPES = _names(schema.BuiltinOptions)
 _PADDINGS: dict[int, Padding] = {schema.Padding.SAME: "SAME", schema.Padding.VALID: "VALID"}
 _ACTIVATIONS: dict[int, Activation] = {
@@ -48,6 +48,14 @@ _FOREIGN_METADATA = {b"OfflineMemoryAllocation", b"COMPRESSION_METADATA"}
 DAMAGE = (struct.error, ValueError, TypeError, IndexError, AttributeError, OverflowError)
 
 
+class RefusalError(UserError):
+    """One thing that the file says and an IntegerModel cannot: what, and the remedy."""
+
+    def __init__(self, place: str, what: str, remedy: str) -> None:
+        super().__init__(f"{place}{what}; {remedy}")
+        self.what, self.remedy = what, remedy
+
+
 class TfliteFile:
     """One file being read; ``where`` is the operator in hand, for messages."""
 
@@ -57,8 +65,8 @@ class TfliteFile:
         self.fb = schema.Model.GetRootAs(data, 0)
         if self.fb.Version() != 3:
             self.refuse(f"has schema version {self.fb.Version()}, not 3")
-        if self.fb.SubgraphsLength() != 1:
-            self.refuse(f"has {self.fb.SubgraphsLength()} subgraphs, not 1")
+        if not self.fb.SubgraphsLength():
+            self.refuse("has 0 subgraphs, not 1")
         self.graph = self.fb.Subgraphs(0)
         for what, count in (
             ("operators", self.graph.OperatorsLength()),
@@ -77,7 +85,7 @@ class TfliteFile:
         """File's tensor index → model's."""
 
     def refuse(self, what: str, remedy: str = "convert the network again to int8") -> NoReturn:
-        raise UserError(f"{self.label}: {self.where}{what}; {remedy}")
+        raise RefusalError(f"{self.label}: {self.where}", what, remedy)
 
     def tensor(self, index: int) -> tuple[schema.Tensor, str]:
         if not 0 <= index < self.graph.TensorsLength():
@@ -96,8 +104,8 @@ class TfliteFile:
 
     def check_plain(self, tensor: schema.Tensor, name: str, wanted: int) -> None:
         if tensor.Type() != wanted:
-            kind = _TENSOR_TYPES.get(tensor.Type(), tensor.Type())
-            self.refuse(f"tensor {name} is {kind}, not {_TENSOR_TYPES[wanted]}")
+            kind = TENSOR_TYPES.get(tensor.Type(), tensor.Type())
+            self.refuse(f"tensor {name} is {kind}, not {TENSOR_TYPES[wanted]}")
         if tensor.IsVariable() or tensor.Sparsity() is not None or not tensor.VariantTensorsIsNone():
             self.refuse(f"tensor {name} is variable or sparse")
 
@@ -152,11 +160,19 @@ class TfliteFile:
         self.check_plain(tensor, name, schema.TensorType.INT8)
         shape = self.shape(tensor, name)
         if len(shape) not in {2, 4} or shape[0] != 1:
-            self.refuse(f"tensor {name} has shape {shape}, not (1, N) or (1, H, W, C)")
+            self.refuse(
+                f"tensor {name} has shape {shape}, not (1, N) or (1, H, W, C)",
+                "convert the network with a batch of 1"
+                if len(shape) in {2, 4}
+                else "give it the shape (1, N) or (1, H, W, C): Conv2D on (length, 1, C) in place of Conv1D",
+            )
         if math.prod(shape) > MAX_ACTIVATION_BYTES:
             self.refuse(f"tensor {name} has shape {shape}, too large", "choose a smaller network")
         if self.is_constant(tensor):
-            self.refuse(f"tensor {name} is a constant where an activation is expected")
+            self.refuse(
+                f"tensor {name} is a constant where an activation is expected",
+                "use a network whose only constants are weights and biases",
+            )
         quantization = self.quantization(tensor, name)
         if (quantization.ScaleLength(), quantization.ZeroPointLength()) != (1, 1):
             self.refuse(f"tensor {name} does not have one scale and one zero point")
@@ -220,7 +236,9 @@ class TfliteOperator:
         """Return the fused activation."""
         activation = _ACTIVATIONS.get(options.FusedActivationFunction())
         if activation is None:
-            self.refuse("has a fused activation other than NONE, RELU, RELU6")
+            self.refuse(
+                "has a fused activation other than NONE, RELU, RELU6", "use ReLU or ReLU6, and train again"
+            )
         return activation
 
     def padding(self, options: Any) -> Padding:

@@ -4,6 +4,7 @@ Whatever the file holds, the result is a valid model or a :class:`UserError` of 
 TFLite schema (``schema.fbs``) and the 8-bit quantization specification.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -11,7 +12,21 @@ import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.operators import OPERATORS
-from paper2board.convert.tflite_file import DAMAGE, MAX_FILE_BYTES, OPERATOR_NAMES, TfliteFile, TfliteOperator
+from paper2board.convert.tflite_blockers import (
+    Blockers,
+    blockers_of,
+    has_quantized_activation,
+    operator_kind,
+    place_of,
+)
+from paper2board.convert.tflite_file import (
+    DAMAGE,
+    MAX_FILE_BYTES,
+    MAX_ITEMS,
+    RefusalError,
+    TfliteFile,
+    TfliteOperator,
+)
 from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.operator import Op
@@ -26,7 +41,8 @@ def read_tflite(source: str | Path | bytes, name: str = "") -> IntegerModel:
     activation tensor has the name of the op that writes it.
 
     Raises UserError for a file that is missing, damaged, truncated, or that says anything an IntegerModel
-    cannot: other operators, types, versions, quantization, several subgraphs, a batch other than 1.
+    cannot: other operators, types, versions, quantization, several subgraphs, a batch other than 1. The sentence
+    lists all that stands in the way, with a remedy for each.
     """
     if isinstance(source, bytes):
         label, data = name or "the .tflite file", source
@@ -60,56 +76,126 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def _model(file: TfliteFile, name: str) -> IntegerModel:
-    source, target = file.graph.InputsAsNumpy(), file.graph.OutputsAsNumpy()
-    for what, indices in (("input", source), ("output", target)):
-        if np.size(indices) != 1 or np.ndim(indices) != 1:
-            file.refuse(f"does not have exactly one {what}", "convert a network with one input and output")
-    kinds = [_kind(file, i) for i in range(file.graph.OperatorsLength())]
-    names = _op_names(file, kinds)
-    file.where = ""
-    file.activation(int(source[0]), "input")
-    ops = [_op(file, i, kind, op_name) for i, (kind, op_name) in enumerate(zip(kinds, names, strict=True))]
-    file.where = ""
-    if int(target[0]) not in file.index:
-        file.refuse("no operator computes its output")
+    blockers = Blockers(file)
+    ops: list[Op] = []
     try:
-        return IntegerModel(
-            name, tuple(file.tensors), tuple(ops), file.index[int(source[0])], file.index[int(target[0])]
-        )
+        _read(file, blockers, ops)
+    except DAMAGE:
+        # What is known already says more, if it is not the damage itself.
+        blockers.raise_all()
+        raise
+    blockers.raise_all()
+    source, target = (
+        int(numbers[0]) for numbers in (file.graph.InputsAsNumpy(), file.graph.OutputsAsNumpy())
+    )
+    try:
+        return IntegerModel(name, tuple(file.tensors), tuple(ops), file.index[source], file.index[target])
     except UserError as error:
         raise UserError(f"{file.label}: {error}") from error
 
 
-def _kind(file: TfliteFile, index: int) -> str:
-    """Return an operator's type, checked with its version and number of inputs and outputs."""
-    file.where = f"operator {index}: "
-    operator = file.graph.Operators(index)
-    if not 0 <= operator.OpcodeIndex() < file.fb.OperatorCodesLength():
-        file.refuse("has no operator code")
-    code = file.fb.OperatorCodes(operator.OpcodeIndex())
-    # Files from before code 127 existed hold the code in the deprecated field alone.
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    kind = OPERATOR_NAMES.get(number, str(number))
-    file.where = f"operator {index} ({kind}): "
-    if kind not in OPERATORS:
-        if operator.OutputsLength():
-            file.where = (
-                f"operator {index} ({kind}, which writes {file.tensor(int(operator.Outputs(0)))[1]}): "
+def _read(file: TfliteFile, blockers: Blockers, ops: list[Op]) -> None:
+    """Append the file's ops to ``ops``, and whatever stands in the way to ``blockers``."""
+    graph, supported = file.graph, tuple(OPERATORS)
+    if file.fb.SubgraphsLength() != 1:
+        blockers.add(
+            f"has {file.fb.SubgraphsLength()} subgraphs, not 1",
+            "convert the network for inference alone, without state, loops and branches",
+        )
+    for what, numbers in (("input", graph.InputsAsNumpy()), ("output", graph.OutputsAsNumpy())):
+        if np.size(numbers) != 1 or np.ndim(numbers) != 1:
+            count = np.size(numbers) if np.ndim(numbers) else 0
+            blockers.add(
+                f"does not have exactly one {what} but {count}", f"convert a network with one {what}"
             )
-        file.refuse("is not supported", f"use a network made of {', '.join(OPERATORS)}")
-    row = OPERATORS[kind]
-    if not 1 <= code.Version() <= row.reads:
-        file.refuse(f"has version {code.Version()}, not 1 to {row.reads}")
+    quantized = has_quantized_activation(file)
+    kinds: list[str] = []
+    """Empty: nothing more is to be said against the operator."""
+    told: set[int] = set()
+    """The tensors that the others read."""
+    for index in range(graph.OperatorsLength()):
+        file.where, kind, good = f"operator {index}: ", "", False
+        with blockers.collecting("", index):
+            kind = operator_kind(file, index)
+            file.where = f"operator {index} ({kind}{_written(file, index)}): "
+            found = blockers_of(place_of(file, index, kind, quantized), supported)
+            for what, remedy in found:
+                blockers.add(what, remedy, kind, index)
+            good = not found
+        if good:
+            file.where, good = f"operator {index} ({kind}): ", False
+            with blockers.collecting(kind, index):
+                _check(file, index, kind)
+                good = True
+        else:
+            told.update(_sources(file, index))
+        kinds.append(kind if good else "")
+    names = _op_names(file, kinds)
+    file.where = ""
+    for source in map(int, np.atleast_1d(graph.InputsAsNumpy())):
+        # The type of an input that the first operator converts is told already.
+        with contextlib.suppress(RefusalError) if source in told else blockers.collecting():
+            file.activation(source, "input")
+    for index, (kind, name) in enumerate(zip(kinds, names, strict=True)):
+        if not kind:
+            _accept_outputs(file, index)
+        elif blockers and not _readable(file, index):
+            file.where = f"operator {index} ({kind}): "
+            with blockers.collecting(kind, index):
+                file.activation(int(graph.Operators(index).Outputs(0)), name)
+        else:
+            with blockers.collecting(kind, index):
+                ops.append(_op(file, index, kind, name))
+    file.where = ""
+    for target in np.atleast_1d(graph.OutputsAsNumpy()):
+        if int(target) not in file.index and not blockers:
+            file.refuse("no operator computes its output")
+
+
+def _written(file: TfliteFile, index: int) -> str:
+    """Return which tensor an operator writes, for a message."""
+    operator = file.graph.Operators(index)
+    return f", which writes {file.tensor(int(operator.Outputs(0)))[1]}" if operator.OutputsLength() else ""
+
+
+def _readable(file: TfliteFile, index: int) -> bool:
+    """Return whether the operator's computed inputs were read; if not, the reason is told already."""
+    return all(n in file.index or file.is_constant(file.graph.Tensors(n)) for n in _sources(file, index))
+
+
+def _sources(file: TfliteFile, index: int) -> list[int]:
+    """Return the tensors that an operator reads and that exist."""
+    operator = file.graph.Operators(index)
+    numbers = (int(operator.Inputs(i)) for i in range(operator.InputsLength()))
+    return [n for n in numbers if 0 <= n < file.graph.TensorsLength()]
+
+
+def _accept_outputs(file: TfliteFile, index: int) -> None:
+    """Read an operator's outputs, so that those after it are read too."""
+    operator = file.graph.Operators(index)
+    for i in range(min(operator.OutputsLength(), MAX_ITEMS)):
+        if int(operator.Outputs(i)) not in file.index:
+            with contextlib.suppress(RefusalError):
+                file.activation(int(operator.Outputs(i)), "")
+
+
+def _check(file: TfliteFile, index: int, kind: str) -> None:
+    """Refuse an operator with another version or number of outputs than its row, or with what no row reads."""
+    operator, row = file.graph.Operators(index), OPERATORS[kind]
+    version = file.fb.OperatorCodes(operator.OpcodeIndex()).Version()
+    if not 1 <= version <= row.reads:
+        file.refuse(f"has version {version}, not 1 to {row.reads}")
     if operator.OutputsLength() != 1:
         file.refuse(f"has {operator.OutputsLength()} outputs, not 1")
     if operator.BuiltinOptions2Type() or not operator.CustomOptionsIsNone():
         file.refuse("has options of another kind")
     if operator.IntermediatesLength() or operator.MutatingVariableInputsLength():
         file.refuse("has intermediate or variable tensors")
-    return kind
 
 
 def _op_names(file: TfliteFile, kinds: list[str]) -> list[str]:
+    if not all(kinds):
+        return ["" for _ in kinds]
     names = []
     for i in range(len(kinds)):
         full = file.tensor(int(file.graph.Operators(i).Outputs(0)))[1]
@@ -130,6 +216,11 @@ def _op(file: TfliteFile, index: int, kind: str, name: str) -> Op:
     indices = [int(operator.Inputs(i)) for i in range(operator.InputsLength())]
     sources = indices[: row.op.INPUTS[1]]
     for source in sources:
+        if source not in file.index and file.is_constant(file.tensor(source)[0]):
+            file.refuse(
+                f"reads {file.tensor(source)[1]}, a constant, in place of an activation",
+                "use a network whose only constants are weights and biases",
+            )
         if source not in file.index:
             file.refuse(f"reads {file.tensor(source)[1]}, which nothing has computed")
     target = int(operator.Outputs(0))

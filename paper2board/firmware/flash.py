@@ -12,7 +12,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tqdm import tqdm
 from paper2board.core.errors import UserError
 from paper2board.firmware.esp32 import OFFSET
 from paper2board.firmware.serial_ports import board_ports
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, garbage, said
 
 CHIP = "ESP32"
 BAUD = 460_800
@@ -46,6 +47,10 @@ _LINK_ERRORS: tuple[type[Exception], ...] = (
     LookupError,
     ValueError,
 )
+
+
+class _NotKeptError(RuntimeError):
+    """The boot loader has acknowledged every block, but the flash does not hold them."""
 
 
 class _UnreachableError(UserError):
@@ -100,15 +105,26 @@ def flash(
                     raise
                 reason = str(error).partition("; ")[0]
             except _LINK_ERRORS as error:
-                lost, reason = error, _first_line(error)
+                reason = _first_line(error)
+                # A link that fails afterwards is no news about a flash that keeps nothing.
+                lost = lost if isinstance(lost, _NotKeptError) else error
             if progress:
                 tqdm.write(f"attempt {attempt + 1} of {attempts}: {reason}", file=sys.stderr)
-    state = (
-        "its flash is half-written: check cable and power, and run again to repair it"
-        if flashing.begun
-        else "nothing was written: check cable and power, and run again"
-    )
-    raise UserError(f"the link to the board on {port} failed {attempts} times ({reason}); {state}") from lost
+    state = "its flash is half-written" if flashing.begun else "nothing was written"
+    if known := cause(bytes(flashing.heard), flashing=True):
+        raise UserError(
+            f"the board on {port} cannot be flashed, and {state}: {known}, and run again"
+        ) from lost
+    if isinstance(lost, _NotKeptError):
+        raise UserError(
+            f"the flash of the board on {port} does not keep what is written: in {attempts} attempts every block"
+            f" was acknowledged, and {_first_line(lost)}; {state}: give the board a stronger supply and run"
+            " again, or use another board"
+        ) from lost
+    raise UserError(
+        f"the link to the board on {port} failed {attempts} times ({reason}); {state}: check cable and power, and"
+        f" run again{' to repair it' if flashing.begun else ''}"
+    ) from lost
 
 
 def read_flash_image(path: str | Path) -> bytes:
@@ -142,24 +158,26 @@ def read_flash_image(path: str | Path) -> bytes:
 
 @dataclass
 class _Flashing:
-    """One image and one board, over several attempts. ``begun``: the flash may hold a part of the image."""
+    """One image and one board, over several attempts. ``begun``: the flash may hold a part of the image. ``heard``:
+    the last bytes that came from the board."""
 
     port: str
     content: bytes
     progress: bool
     begun: bool = False
+    heard: bytearray = field(default_factory=bytearray)
 
     def run(self, fast: bool) -> tuple[str, str]:
         """Flash once and return chip and MAC address. ``fast``: at :data:`BAUD`, else at the ROM's rate.
 
         Raise one of ``_LINK_ERRORS`` if the link fails.
         """
-        with _open(self.port) as link:
+        with _open(self.port, self.heard) as link:
             try:
                 chip = detect_chip(link)
             except FatalError as error:
                 if str(error).startswith(_SILENT):
-                    raise _UnreachableError(_no_boot_loader(self.port, error)) from error
+                    raise _UnreachableError(_no_boot_loader(self.port, error, bytes(self.heard))) from error
                 raise
             try:
                 mac = ":".join(f"{byte:02x}" for byte in chip.read_mac())
@@ -198,7 +216,7 @@ class _Flashing:
         if not self._is_there(chip):
             self._write(chip)
             if not self._is_there(chip):
-                raise FatalError("the flash does not hold what was written")
+                raise _NotKeptError("the MD5 of its flash differs from the image's")
 
     def _is_there(self, chip: Any) -> bool:
         md5 = hashlib.md5(self.content, usedforsecurity=False).hexdigest()
@@ -224,12 +242,27 @@ class _Flashing:
 # --- the link -------------------------------------------------------------------------------------------
 
 
-def _open(port: str) -> Any:
-    """Open ``port`` exclusively."""
+def _open(port: str, heard: bytearray) -> Any:
+    """Open ``port`` exclusively; what comes from it is also appended to ``heard``."""
     try:
-        return _with_reply_deadline(serial.serial_for_url(port, exclusive=True, timeout=_REPLY_TIMEOUT_S))
+        link = serial.serial_for_url(port, exclusive=True, timeout=_REPLY_TIMEOUT_S)
+        return _with_reply_deadline(_overheard(link, heard))
     except (OSError, ValueError, termios.error) as error:
         raise _UnreachableError(_cannot_open(port, error)) from error
+
+
+def _overheard(link: Any, heard: bytearray) -> Any:
+    """Return ``link`` with reads that also append to ``heard``, which keeps :data:`REMEMBERED_BYTES`."""
+    read = link.read
+
+    def remembered(size: int = 1) -> bytes:
+        content: bytes = read(size)
+        heard.extend(content)
+        del heard[:-REMEMBERED_BYTES]
+        return content
+
+    link.read = remembered
+    return link
 
 
 def _with_reply_deadline(link: Any) -> Any:
@@ -294,12 +327,18 @@ def _users(port: str) -> str:
     return "; ".join(users)
 
 
-def _no_boot_loader(port: str, error: Exception) -> str:
-    """Return one sentence: why no boot loader replies, as far as esptool's error shows it, and the remedy."""
+def _no_boot_loader(port: str, error: Exception, heard: bytes) -> str:
+    """Return one sentence: why no boot loader replies, as far as ``heard`` and esptool's error show it, and the
+    remedy."""
+    if known := cause(heard, flashing=True):
+        return f"no boot loader replies on {port}: {known}"
     reason = _first_line(error).removeprefix(_SILENT)
     if "TX path" in reason:
         return f"the chip on {port} sends but does not receive ({reason}); check the wire to its RX pin"
     what = f"no boot loader replies on {port}"
+    if heard.strip():
+        came = "only garbage came" if garbage(heard) else f"a program runs, which sent '{said(heard)}'"
+        what = f"{what}: {came}"
     if "Wrong boot mode" in reason:
         what = f"the chip on {port} starts its program instead of its boot loader"
     return f"{what} ({reason}); hold the board's BOOT button, press EN, release BOOT, and run again"

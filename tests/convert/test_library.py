@@ -108,3 +108,25 @@ def test_a_file_s_name_cannot_write_cmake(tflite: Path, capsys: pytest.CaptureFi
     for name in ("CMakeLists.txt", "README.md", "model.c", "model.h"):
         lines = (tflite.parent / "c" / name).read_text().splitlines()
         assert not [line for line in lines if line.startswith("execute_process")]
+
+
+@pytest.mark.parametrize("backend", ["portable", "winograd-mac16"])
+def test_nothing_of_a_paper_comes_along(
+    tflite: Path, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tflite.parent / f"names-{backend}"
+    assert cli.main(["compile", str(tflite), "-o", str(folder), "--backend", backend]) == 0
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    own = {"CMakeLists.txt", "LICENSE", "README.md", "example.c", "manifest.json", "model.c", "model.h"}
+    assert {path.name for path in files if path.parent == folder} == own | {"weights.bin", "weights.h"}
+    assert {path.parent.name for path in files} <= {
+        folder.name,
+        "engine",
+        "common",
+        "portable",
+        "mac16",
+        "winograd",
+    }
+    for path in files:
+        text = path.read_bytes().decode("latin-1")
+        assert not re.search(r"(?i)cifar|\bdeck|airplane|esp32-wroom|test image", text), path

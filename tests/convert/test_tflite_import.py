@@ -128,7 +128,7 @@ TYPE = schema.TensorType
             set_code("ADD", builtinCode=schema.BuiltinOperator.MUL, deprecatedBuiltinCode=0),
             "operator 3 (MUL, which writes add1): is not supported; use a network made of CONV_2D",
         ),
-        (set_code("CONV_2D", version=4), "operator 0 (CONV_2D): has version 4, not 1 to 3"),
+        (set_code("CONV_2D", version=4), "CONV_2D has version 4, not 1 to 3 (3 times, first operator 0"),
         (set_operator("conv1", opcodeIndex=99), "has no operator code"),
         (set_operator("conv1", inputs=[0]), "operator 0 (CONV_2D conv1): has 1 inputs"),
         (set_operator("add1", inputs=[0, 1, 2]), "operator 3 (ADD add1): has 3 inputs, not 2"),
@@ -144,8 +144,8 @@ TYPE = schema.TensorType
         (set_options("conv1", fusedActivationFunction=4), "fused activation other than"),
         (set_options("pool1", filterWidth=-1), "kernel (2, -1)"),
         (set_options("fc1", weightsFormat=1), "shuffled weights"),
-        (set_tensor("conv1", type=TYPE.FLOAT32), "tensor conv1 is FLOAT32, not INT8"),
-        (set_tensor("conv1", type=TYPE.UINT8), "tensor conv1 is UINT8, not INT8"),
+        (set_tensor("conv1", type=TYPE.FLOAT32), "CONV_2D computes in float32 (3 times, first operator 0"),
+        (set_tensor("conv1", type=TYPE.UINT8), "CONV_2D has uint8 activations"),
         (set_tensor("conv1", type=99), "tensor conv1 is 99, not INT8"),
         (set_tensor("conv1", shape=[2, 5, 4, 4]), "not (1, N) or (1, H, W, C)"),
         (set_tensor("conv1", shape=[5, 4, 4]), "not (1, N) or (1, H, W, C)"),
@@ -167,7 +167,7 @@ TYPE = schema.TensorType
         (set_quantization("conv1", scale=[np.nan]), "scale nan"),
         (set_quantization("conv1", zeroPoint=[300]), "zero point 300"),
         (set_quantization("pool1", scale=[0.5]), "different quantization"),
-        (set_tensor("conv1/weights", type=TYPE.INT4), "conv1/weights is INT4, not INT8"),
+        (set_tensor("conv1/weights", type=TYPE.INT4), "operator 0 (CONV_2D, which writes conv1): has int4 weights"),
         (set_tensor("conv1/weights", buffer=0), "conv1/weights is not a constant"),
         (set_tensor("conv1/weights", shape=[4, 3, 3, 2]), "has 108 bytes of data, not (4, 3, 3, 2) int8"),
         (set_tensor("conv1/weights", shape=[4, 27]), "weights conv1/weights have 2 dimensions, not 4"),
@@ -206,7 +206,7 @@ def set_integers(name: str, values: list):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (set_code("DEPTHWISE_CONV_2D", version=4), "(DEPTHWISE_CONV_2D): has version 4, not 1 to 3"),
+        (set_code("DEPTHWISE_CONV_2D", version=4), "DEPTHWISE_CONV_2D has version 4, not 1 to 3 (twice"),
         (set_code("MEAN", version=3), "operator 6 (MEAN): has version 3, not 1 to 2"),
         (set_code("PAD", version=3), "operator 0 (PAD): has version 3"),
         (set_code("SOFTMAX", version=3), "operator 8 (SOFTMAX): has version 3"),
@@ -384,7 +384,7 @@ def test_flipped_and_overwritten_bytes(whole):
             assert isinstance(read_tflite(bytes(damaged)), IntegerModel)
         except UserError as error:
             refused += 1
-            assert "\n" not in str(error) and len(str(error)) < 600
+            assert "\n" not in str(error) and len(str(error)) < 4000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert refused > 100

@@ -344,6 +344,22 @@ def test_wrong_boot_mode(
         flash(board.port, image)
 
 
+@pytest.mark.parametrize(
+    "text", [b"\r\nBrownout detector was triggered\r\n\r\n", b"rst:0xf (BROWN_OUT_RST)\r\n"]
+)
+def test_a_board_whose_voltage_breaks_down_is_not_told_to_hold_boot(
+    image: Path, text: bytes, hasty: None, easily_discouraged: None
+) -> None:
+    with (
+        MockBoard(firmware=sending(text)) as board,
+        pytest.raises(
+            UserError, match=naming(board.port, "voltage", "Brownout", "stronger supply")
+        ) as caught,
+    ):
+        flash(board.port, image)
+    assert "BOOT" not in str(caught.value)
+
+
 def test_flash_that_is_too_small(image: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     last = 4 * MEGABYTE - 0x1000
     monkeypatch.setattr(flash_module, "OFFSET", last)
@@ -381,7 +397,10 @@ def test_flash_that_forgets(
     monkeypatch.setattr(server.FlashImage, "write_plain_block", write)
     with (
         MockBoard(pty_name) as board,
-        pytest.raises(UserError, match=naming(board.port, "2 times", "does not hold", "half-written")),
+        pytest.raises(
+            UserError,
+            match=naming(board.port, "2 attempts", "does not keep", "MD5", "half-written", "another board"),
+        ),
     ):
         flash(board.port, image, attempts=2, pause_s=0.05)
 

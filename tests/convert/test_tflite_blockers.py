@@ -1,0 +1,174 @@
+"""Files as users convert them, and what they are told: every blocker, with the remedy of its place."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from messages import naming
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+from tflite_models import edited, mobile_model, residual_model
+
+from paper2board.convert.operators import OPERATORS
+from paper2board.convert.tflite_blockers import REMEDIES
+from paper2board.convert.tflite_file import OPERATOR_NAMES
+from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.convert.tflite_import import read_tflite
+from paper2board.core.errors import UserError
+
+TYPE, OPERATOR = schema.TensorType, schema.BuiltinOperator
+BORDER = ("inference_input_type = tf.int8", "inference_output_type = tf.int8")
+FULL = ("representative_dataset", "TFLITE_BUILTINS_INT8")
+Change = Callable[[Any, Any, dict[str, Any], dict[str, Any]], None]
+
+
+def add_operator(
+    file: Any, graph: Any, at: int, kind: str, inputs: list[int], outputs: list[int], custom: str = ""
+) -> None:
+    file.operatorCodes.append(
+        schema.OperatorCodeT(
+            builtinCode=getattr(OPERATOR, kind),
+            deprecatedBuiltinCode=min(getattr(OPERATOR, kind), 127),
+            version=1,
+            customCode=custom or None,
+        )
+    )
+    code = len(file.operatorCodes) - 1
+    graph.operators.insert(at, schema.OperatorT(opcodeIndex=code, inputs=inputs, outputs=outputs))
+
+
+def add_tensor(graph: Any, name: str, type_: int, shape: list[int]) -> int:
+    graph.tensors.append(schema.TensorT(name=name, type=type_, shape=shape, buffer=0))
+    return len(graph.tensors) - 1
+
+
+def borders(read: int, written: int) -> Change:
+    """The input and the output have other types than the network inside."""
+
+    def change(file: Any, graph: Any, *_: Any) -> None:
+        source, target = int(graph.inputs[0]), int(graph.outputs[0])
+        outer = add_tensor(graph, "serving", read, graph.tensors[source].shape)
+        last = add_tensor(graph, "Identity", written, graph.tensors[target].shape)
+        add_operator(file, graph, 0, "QUANTIZE", [outer], [source])
+        kind = "DEQUANTIZE" if written == TYPE.FLOAT32 else "QUANTIZE"
+        add_operator(file, graph, len(graph.operators), kind, [target], [last])
+        graph.inputs, graph.outputs = [outer], [last]
+
+    return change
+
+
+def open_batch(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
+    """The shape of the RESHAPE is computed from the batch."""
+    reshape = operators["flatten1"]
+    shape, piece, packed = (
+        add_tensor(graph, f"flatten1/{name}", TYPE.INT32, [2]) for name in ("Shape", "slice", "pack")
+    )
+    at = next(number for number, operator in enumerate(graph.operators) if operator is reshape)
+    add_operator(file, graph, at, "SHAPE", [int(reshape.inputs[0])], [shape])
+    add_operator(file, graph, at + 1, "STRIDED_SLICE", [shape], [piece])
+    add_operator(file, graph, at + 2, "PACK", [piece], [packed])
+    reshape.inputs = [int(reshape.inputs[0]), packed]
+
+
+def types(activation: int, weights: int | None = None) -> Change:
+    """All activations, and perhaps all weights, have another type."""
+
+    def change(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
+        for name, tensor in tensors.items():
+            if name.endswith("/weights") and weights is not None:
+                tensor.type = weights
+            if "/" not in name:
+                tensor.type = activation
+
+    return change
+
+
+def custom(name: str) -> Change:
+    def change(file: Any, graph: Any, *_: Any) -> None:
+        last = add_tensor(graph, "boxes", TYPE.INT8, [1, 4])
+        add_operator(file, graph, len(graph.operators), "CUSTOM", [int(graph.outputs[0])], [last], name)
+        graph.outputs = [last]
+
+    return change
+
+
+def everything(*changes: Change) -> Change:
+    def change(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
+        for each in changes:
+            each(file, graph, tensors, operators)
+
+    return change
+
+
+def two_subgraphs(file: Any, *_: Any) -> None:
+    file.subgraphs.append(file.subgraphs[0])
+
+
+def two_outputs(file: Any, graph: Any, *_: Any) -> None:
+    graph.outputs = [int(graph.outputs[0])] * 2
+
+
+def dilated(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
+    operators["conv1"].builtinOptions.dilationHFactor = operators["conv2"].builtinOptions.dilationHFactor = 2
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (borders(TYPE.FLOAT32, TYPE.FLOAT32), ("QUANTIZE", "input", "DEQUANTIZE", "output", *BORDER)),
+        (borders(TYPE.UINT8, TYPE.UINT8), ("UINT8 to INT8", "INT8 to UINT8", *BORDER)),
+        (open_batch, ("SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE", "Input(batch_size=1)", "concrete function")),
+        (types(TYPE.FLOAT32, TYPE.FLOAT32), ("CONV_2D", "3 times", "operator 0", "not quantized", *FULL)),
+        (types(TYPE.FLOAT32), ("dynamic-range", "CONV_2D", *FULL)),
+        (types(TYPE.INT16), ("int16 activations", "CONV_2D", "TFLITE_BUILTINS_INT8")),
+        (types(TYPE.UINT8, TYPE.UINT8), ("uint8 activations", "TensorFlow 2")),
+        (custom("FlexRoll"), ("FlexRoll", "SELECT_TF_OPS", "boxes")),
+        (custom("TFLite_Detection_PostProcess"), ("TFLite_Detection_PostProcess", "custom", "cut the network")),
+        (two_subgraphs, ("2 subgraphs", "loops and branches")),
+        (two_outputs, ("exactly one output", "2")),
+        (dilated, ("CONV_2D is dilated", "twice", "conv1", "without dilation")),
+        (
+            everything(borders(TYPE.FLOAT32, TYPE.FLOAT32), open_batch, two_subgraphs, dilated),
+            ("(1)", "(4)", "2 subgraphs", *BORDER, "Input(batch_size=1)", "dilated", "conv1"),
+        ),
+    ],
+)  # fmt: skip
+def test_all_blockers_are_told_at_once_with_the_remedy_of_their_place(
+    change: Change, parts: tuple[str, ...]
+) -> None:
+    content = edited(write_flatbuffer(residual_model()), change)
+    with pytest.raises(UserError, match=naming("net", *parts)) as caught:
+        read_tflite(content, "net")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", sorted(set(REMEDIES) - set(OPERATORS)))
+def test_an_operator_that_is_not_supported_has_its_own_remedy(kind: str) -> None:
+    def change(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
+        last = add_tensor(graph, "last", TYPE.INT8, [1, 7])
+        for _ in range(2):
+            add_operator(file, graph, len(graph.operators), kind, [int(graph.outputs[0])], [last])
+        graph.outputs = [last]
+
+    content = edited(write_flatbuffer(mobile_model()), change)
+    with pytest.raises(UserError, match=naming("net", kind, "twice", "last", REMEDIES[kind])):
+        read_tflite(content, "net")
+
+
+def test_remedies_are_for_operators_of_tflite() -> None:
+    assert set(REMEDIES) <= set(OPERATOR_NAMES.values())
+
+
+def test_blockers_of_a_damaged_file_are_listed_in_bounds() -> None:
+    rng = np.random.default_rng(1)
+
+    def change(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
+        for code in file.operatorCodes:
+            code.builtinCode = code.deprecatedBuiltinCode = int(rng.integers(0, 120))
+        graph.operators = graph.operators * 400
+        for tensor in graph.tensors:
+            tensor.name = "x" * 5000
+
+    with pytest.raises(UserError) as caught:
+        read_tflite(edited(write_flatbuffer(mobile_model()), change), "net")
+    assert len(str(caught.value)) < 8000
