@@ -33,8 +33,8 @@ def png(colour=(200, 100, 50), size=(40, 40)):
 def voc_files():
     box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
     files = {"README.md": b"not part of the set"}
-    for stem, label in LABELS.items():
-        files[f"{stem}.png"] = png()
+    for number, (stem, label) in enumerate(LABELS.items()):
+        files[f"{stem}.png"] = png((200, 100, 50 * number))
         files[f"{stem}.xml"] = f"<annotation><object><name>{label}</name>{box}</object></annotation>".encode()
     return files
 
