@@ -69,8 +69,8 @@ class BoxChecks:
     ) -> tuple[list[Box], list[bool]]:
         """Return the right ones of a picture's ``boxes``, and of each box whether it is right.
 
-        Those returned are corners x0, y0, x1, y1 in the picture's pixels, x1 and y1 exclusive. ``size``: its width and
-        height. ``where`` names it in what is told.
+        Those returned are corners x0, y0, x1, y1 in the picture's pixels, x1 and y1 exclusive. ``size``: its width
+        and height. ``where`` names it in what is told.
         """
         raw = np.array(boxes, dtype=np.float64).reshape(-1, 4)
         found = raw.copy()

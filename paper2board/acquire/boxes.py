@@ -7,10 +7,10 @@ pixels as they are stored, so an EXIF orientation turns nothing here.
 What has no place in the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects
 marked difficult (VOC), classes not asked for, boxes under one pixel a side after resizing, boxes that end before
 they begin or lie for the most part outside their image. Boxes that reach beyond the edge are cut there, which is
-counted too; a set most of whose boxes are wrong is refused (:mod:`paper2board.acquire.box_checks`). The challenges' own
-scores forgive a detection of a crowd region or a difficult object; here it counts as false, so that average
-precision is mostly lower than theirs. An image without boxes stays, as background, until :func:`without_empty`
-takes it out. How much of an object is visible is not known here: NaN.
+counted too; a set most of whose boxes are wrong is refused (:mod:`paper2board.acquire.box_checks`). The
+challenges' own scores forgive a detection of a crowd region or a difficult object; here it counts as false, so that
+average precision is mostly lower than theirs. An image without boxes stays, as background, until
+:func:`without_empty` takes it out. How much of an object is visible is not known here: NaN.
 
 Values of both formats are foreign: they are read by type (:mod:`paper2board.acquire.foreign`), whether a tool wrote
 numbers or texts.

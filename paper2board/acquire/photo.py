@@ -31,9 +31,9 @@ def decode(path: str | Path, upright: bool = True, findings: Findings | None = N
     """Decode the photo at ``path`` to uint8 (height, width, 3), RGB.
 
     It is turned ``upright`` by its EXIF orientation, or its pixels come as they are stored. Of 16-bit values the
-    high byte counts, transparent pixels are laid on white, of an animation or a file of several pages the first image
-    counts: ``findings`` gets what was converted with loss. Raise :class:`UserError` naming the file if it is no
-    image, is damaged, has pixels of an unknown range or more than ``MAX_PIXELS`` of them.
+    high byte counts, transparent pixels are laid on white, of an animation or a file of several pages the first
+    image counts: ``findings`` gets what was converted with loss. Raise :class:`UserError` naming the file if it is
+    no image, is damaged, has pixels of an unknown range or more than ``MAX_PIXELS`` of them.
     """
     findings = findings or Findings()
     try:

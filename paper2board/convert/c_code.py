@@ -46,8 +46,9 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
 
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8) as the ``.tflite`` file has
     them, consecutively, as the deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key
-    ``classes`` (:func:`~paper2board.model.integer_model.class_names`) names the outputs; ``tflite_sha256`` is the
-    digest that the C says it comes from (default: of the model's own file). Raise :class:`UserError` if the names are not as many as the outputs.
+    ``classes`` (:func:`~paper2board.model.integer_model.class_names`) names the outputs; ``tflite_sha256`` is
+    the digest that the C says it comes from (default: of the model's own file). Raise :class:`UserError` if the
+    names are not as many as the outputs.
     """
     folder, model = Path(folder), engine.model
     classes = class_names(model)

@@ -252,8 +252,8 @@ def test_wrong_content_is_told_rather_than_passed_over(mirror, stand_in):
 def test_test_images_without_an_object_stay(mirror):
     box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
     hard = f"<annotation><object><name>dog</name><difficult>1</difficult>{box}</object></annotation>"
-    write_files(mirror / "tiny", {"test/five.png": png(), "test/five.xml": hard.encode()})
-    write_files(mirror / "tiny", {"train/six.png": png(), "train/six.xml": hard.encode()})
+    write_files(mirror / "tiny", {"test/five.png": png((0, 9, 0)), "test/five.xml": hard.encode()})
+    write_files(mirror / "tiny", {"train/six.png": png((9, 0, 0)), "train/six.xml": hard.encode()})
     prepared = prepare_boxes(configure(MIRROR), mirror=mirror)
     assert np.diff(prepared.test.offsets).tolist() == [0, 1], "five, four"
     assert np.diff(prepared.train.offsets).tolist() == [1, 1], "nothing to learn of a class there"
@@ -317,7 +317,7 @@ def test_coco(tmp_path):
             "images": [image],
             "annotations": objects,
         }
-        files = {f"{split}.json": json.dumps(content).encode(), f"{split}/a.png": png()}
+        files = {f"{split}.json": json.dumps(content).encode(), f"{split}/a.png": png((9, 9, len(split)))}
         write_files(tmp_path / "m" / "tiny", files)
     parts = {split: {"images": split, "annotations": f"{split}.json"} for split in ("train", "test")}
     dataset = configure(MIRROR, format="coco", **parts)

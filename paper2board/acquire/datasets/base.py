@@ -43,7 +43,8 @@ Parse = Callable[[Path], "Dataset"]
 def check_name(name: str) -> str:
     """Return a name of the user's with its accents composed (NFC).
 
-    Raise :class:`ValueError` if it is no text of one line, or has blanks around it. All else is allowed: names are data, and every file and program that has them quotes them.
+    Raise :class:`ValueError` if it is no text of one line, or has blanks around it. All else is allowed: names are
+    data, and every file and program that has them quotes them.
     """
     composed = unicodedata.normalize("NFC", name)
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in composed):
