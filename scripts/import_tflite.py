@@ -12,7 +12,7 @@ from paper2board.core.errors import UserError
 from paper2board.core.files import atomic_path
 from paper2board.core.scripting import running, snakemake
 from paper2board.model.file import write
-from paper2board.model.integer_model import renamed
+from paper2board.model.integer_model import classes_text, renamed
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -28,7 +28,7 @@ if __name__ == "__main__":
             raise UserError(
                 f"{source} has {outputs} outputs, the data set has {len(classes)} classes; use another"
             )
-        write(renamed(model, model.name, classes=",".join(classes)), snakemake.output.model)
+        write(renamed(model, model.name, classes=classes_text(classes)), snakemake.output.model)
         with atomic_path(snakemake.output.tflite) as temporary:
             shutil.copyfile(source, temporary)
         log(f"{len(model.ops)} operators, input {model.tensors[model.input].shape}")

@@ -2,7 +2,8 @@
 
 Input: the files of the set that it is made of or that stands in for it, or the user's own files. Output:
 ``train.safetensors`` and ``test.safetensors``, the examples with their labels; ``provenance.json`` saying where
-they came from. Method: the preparer of the set's kind, see ``paper2board.acquire.prepare``.
+they came from and what was left out, repaired or converted. Method: the preparer of the set's kind, see
+``paper2board.acquire.prepare``.
 """
 
 from pathlib import Path
@@ -29,4 +30,7 @@ if __name__ == "__main__":
             log(f"{split}: {prepared[split].summary}")
         for reason in prepared.provenance.get("reasons", ()):
             log(f"not delivered by {reason}")
-        write_json(snakemake.output.provenance, prepared.provenance)
+        for line in prepared.findings.lines():
+            log(line)
+        provenance = prepared.provenance | {"findings": prepared.findings.plain()}
+        write_json(snakemake.output.provenance, provenance)

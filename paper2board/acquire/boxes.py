@@ -5,36 +5,42 @@ the image on grey 114 (the convention of the YOLO family), ``stretch`` fills the
 pixels as they are stored, so an EXIF orientation turns nothing here.
 
 What has no place in the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects
-marked difficult (VOC), classes not asked for, boxes under one pixel a side after resizing. The challenges' own
-scores forgive a detection of a crowd region or a difficult object; here it counts as false, so that average
-precision is mostly lower than theirs. An image without boxes stays, as background, until :func:`without_empty`
-takes it out. How much of an object is visible is not known here: NaN.
+marked difficult (VOC), classes not asked for, boxes under one pixel a side after resizing, boxes that end before
+they begin or lie for the most part outside their image. Boxes that reach beyond the edge are cut there, which is
+counted too; a set most of whose boxes are wrong is refused (:mod:`paper2board.acquire.box_checks`). The
+challenges' own scores forgive a detection of a crowd region or a difficult object; here it counts as false, so that
+average precision is mostly lower than theirs. An image without boxes stays, as background, until
+:func:`without_empty` takes it out. How much of an object is visible is not known here: NaN.
+
+Values of both formats are foreign: they are read by type (:mod:`paper2board.acquire.foreign`), whether a tool wrote
+numbers or texts.
 """
 
 import json
 import re
+import unicodedata
 import xml.etree.ElementTree as ElementTree
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from paper2board.acquire.datasets.base import ImageFit
+from paper2board.acquire import foreign
+from paper2board.acquire.box_checks import Box, BoxChecks
+from paper2board.acquire.datasets.base import IMAGE_SUFFIXES, ImageFit, is_hidden
+from paper2board.acquire.findings import Findings
 from paper2board.acquire.photo import decode
 from paper2board.acquire.scenes import HEIGHT, WIDTH, Scene, SceneSet, gather
 from paper2board.core.errors import UserError
 
 GREY = 114
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".JPG", ".JPEG", ".PNG")
 MAX_XML_BYTES = 1_000_000
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of the image, x1 and y1 exclusive."""
 
 
 def fit_scene(
@@ -79,61 +85,59 @@ def read_coco(
     height: int = HEIGHT,
     fit: ImageFit = "letterbox",
     limit: int | None = None,
+    findings: Findings | None = None,
 ) -> SceneSet:
     """Read COCO's instances ``annotations`` (JSON) of the images in ``folder``, in order of their ids.
 
     Classes are numbered as in ``names`` (default: all categories, by id); ``limit`` keeps the first
-    images. Raise :class:`UserError` naming the file and the entry that is wrong.
+    images; ``findings`` gets what was left out or repaired. A size of an image that is missing, 0 or −1, as some
+    tools write it, is passed over. Raise :class:`UserError` naming the file and the entry that is wrong.
     """
-    annotations = Path(annotations)
-    try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{annotations} cannot be read as JSON ({error}); give COCO's instances file"
-        ) from error
-    lists: dict[str, list[dict[str, Any]]] = {}
-    for key in ("categories", "images", "annotations"):
-        entries = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise UserError(f"{annotations} has no list '{key}' of objects; give COCO's instances file")
-        lists[key] = entries
-    by_id = {_whole(c, "id", annotations, "categories"): str(c.get("name")) for c in lists["categories"]}
+    annotations, folder = Path(annotations), Path(folder)
+    findings = findings or Findings()
+    lists = _coco_lists(annotations)
+    by_id = {
+        _id(c, "id", annotations, f"categories[{number}]"): _class_name(
+            c.get("name"), f"{annotations}: categories[{number}]"
+        )
+        for number, c in enumerate(lists["categories"])
+    }
     names = _wanted(names, [by_id[i] for i in sorted(by_id)], annotations)
-    images = {_whole(p, "id", annotations, "images"): p for p in lists["images"]}
+    images = {_id(p, "id", annotations, f"images[{number}]"): p for number, p in enumerate(lists["images"])}
     for key, distinct in (("categories", by_id), ("images", images)):
         if len(distinct) < len(lists[key]):
             raise UserError(f"{annotations}: two {key} have the same id; correct the file")
+    checks = BoxChecks(annotations, "sizes", findings)
     objects: dict[int, list[tuple[Box, int]]] = {image_id: [] for image_id in sorted(images)[:limit]}
-    left_out: Counter[str] = Counter()
     for number, entry in enumerate(lists["annotations"]):
         where = f"annotations[{number}]"
-        image_id = _whole(entry, "image_id", annotations, where)
-        category = _whole(entry, "category_id", annotations, where)
+        image_id = _id(entry, "image_id", annotations, where)
+        category = _id(entry, "category_id", annotations, where)
         if image_id not in images or category not in by_id:
             raise UserError(f"{annotations}: {where} names an unknown image or category; correct the file")
-        x, y, w, h = _numbers(entry.get("bbox"), f"{annotations}: {where}.bbox")
-        if w < 0 or h < 0:
-            raise UserError(f"{annotations}: {where}.bbox has a negative size; correct the file")
+        crowd = _flag(entry.get("iscrowd"), f"{annotations}: {where}.iscrowd")
+        box = _numbers(entry.get("bbox"), f"{annotations}: {where}.bbox")
         if image_id not in objects:
             continue
-        if entry.get("iscrowd"):
-            left_out["crowd regions"] += 1
+        if crowd:
+            checks.leave_out("crowd regions")
         elif by_id[category] not in names:
-            left_out["objects of other classes"] += 1
+            checks.leave_out("objects of other classes")
         else:
-            objects[image_id].append(((x, y, x + w, y + h), names.index(by_id[category])))
-    scenes = []
+            objects[image_id].append((box, names.index(by_id[category])))
+    scenes, used = [], set()
     for image_id, found in tqdm(objects.items(), desc=annotations.name, unit=" images", disable=None):
         entry = images[image_id]
-        path = _inside(Path(folder), entry.get("file_name"), annotations)
-        image = decode(path, upright=False)
-        _check_size(path, image, (entry.get("width"), entry.get("height")), annotations)
-        scenes.append(
-            fit_scene(image, [box for box, _ in found], [label for _, label in found], width, height, fit)
-        )
-        left_out["boxes under a pixel"] += len(found) - len(scenes[-1].classes)
-    return gather(scenes, names, _origin(f"COCO instances {annotations.name}", len(scenes), fit, left_out))
+        path = _inside(folder, entry.get("file_name"), annotations)
+        used.add(path.resolve())
+        image = decode(path, False, findings)
+        size = _sides((entry.get("width"), entry.get("height")), f"{annotations}: the size of {path.name}")
+        _check_size(path, image, size, annotations, findings)
+        scenes.append(_scene(image, found, path, width, height, fit, checks))
+    checks.refuse_if_wrong()
+    if limit is None:
+        _count_unused(folder, used, annotations, findings)
+    return gather(scenes, names, _origin(f"COCO instances {annotations.name}", len(scenes), fit, checks))
 
 
 def read_voc(
@@ -145,43 +149,89 @@ def read_voc(
     fit: ImageFit = "letterbox",
     limit: int | None = None,
     listed: str | Path | None = None,
+    findings: Findings | None = None,
 ) -> SceneSet:
     """Read the XML files of the folder ``annotations``, by name, with their images in ``folder`` (the same).
 
     ``listed`` is a text file that lists the XML files to read: the first word of each line, without suffix.
 
     An image is found by its XML file's name, else by ``<filename>``. ``<size>`` must be the image's; one that is
-    missing or 0, as some tools write it, is passed over. VOC counts pixels from 1, both ends included. Classes are
-    numbered as in ``names`` (default: all that occur, by alphabet). Raise :class:`UserError` as
-    :func:`read_coco` does.
+    missing, 0 or −1, as some tools write it, is passed over. VOC counts pixels from 1, both ends included. Classes
+    are numbered as in ``names`` (default: all that occur, by alphabet); ``findings`` gets what was left out or
+    repaired. Raise :class:`UserError` as :func:`read_coco` does.
     """
     annotations = Path(annotations)
     folder = annotations if folder is None else Path(folder)
-    files = sorted(annotations.glob("*.xml")) if listed is None else _listed(Path(listed), annotations)
+    findings = findings or Findings()
+    files = _xml_files(annotations, findings) if listed is None else _listed(Path(listed), annotations)
     if not files:
         raise UserError(f"{listed or annotations} has no XML file; give the folder of VOC annotations")
-    left_out: Counter[str] = Counter()
+    checks = BoxChecks(listed or annotations, "corners", findings)
+    stored = _images_by_stem(folder)
     read = []
     for path in files[:limit]:
         root = _parse(path)
         objects = [_voc_object(entry, path) for entry in root.findall("object")]
-        left_out["difficult objects"] += sum(difficult for *_, difficult in objects)
         kept = [(name, box) for name, box, difficult in objects if not difficult]
-        read.append((path, _voc_image(path, root, folder), _voc_size(path, root), kept))
+        checks.leave_out("difficult objects", len(objects) - len(kept))
+        size = _sides([root.findtext(f"size/{key}") for key in ("width", "height")], f"{path}: <size>")
+        read.append((path, _voc_image(path, root, folder, stored), size, kept))
     occurring = sorted({name for *_, found in read for name, _ in found})
     # VOC has no list of classes: one that no image shows is no mistake here.
-    names = _wanted(names, sorted({*occurring, *(names or ())}), annotations)
+    names = _wanted(names, sorted({*occurring, *map(_composed, names or ())}), annotations)
     scenes = []
     for path, image_path, size, found in tqdm(read, desc=annotations.name, unit=" images", disable=None):
         known = [(box, names.index(name)) for name, box in found if name in names]
-        left_out["objects of other classes"] += len(found) - len(known)
-        boxes, classes = [box for box, _ in known], [label for _, label in known]
-        image = decode(image_path, upright=False)
-        if all(size):
-            _check_size(image_path, image, size, path)
-        scenes.append(fit_scene(image, boxes, classes, width, height, fit))
-        left_out["boxes under a pixel"] += len(known) - len(scenes[-1].classes)
-    return gather(scenes, names, _origin(f"VOC folder {annotations.name}", len(scenes), fit, left_out))
+        checks.leave_out("objects of other classes", len(found) - len(known))
+        image = decode(image_path, False, findings)
+        _check_size(image_path, image, size, path, findings)
+        scenes.append(_scene(image, known, path, width, height, fit, checks))
+    checks.refuse_if_wrong()
+    if limit is None and listed is None:
+        _count_unused(folder, {image_path.resolve() for _, image_path, *_ in read}, annotations, findings)
+    return gather(scenes, names, _origin(f"VOC folder {annotations.name}", len(scenes), fit, checks))
+
+
+def _scene(
+    image: NDArray[np.uint8],
+    found: Sequence[tuple[Box, int]],
+    where: Path,
+    width: int,
+    height: int,
+    fit: ImageFit,
+    checks: BoxChecks,
+) -> Scene:
+    """Return ``image`` with those of its boxes that are right."""
+    boxes, kept = checks.corners([box for box, _ in found], (image.shape[1], image.shape[0]), where)
+    classes = [label for (_, label), right in zip(found, kept, strict=True) if right]
+    scene = fit_scene(image, boxes, classes, width, height, fit)
+    checks.leave_out("boxes under a pixel", len(classes) - len(scene.classes))
+    return scene
+
+
+def _coco_lists(path: Path) -> dict[str, list[dict[str, Any]]]:
+    try:
+        # The reader of bytes knows UTF-8, UTF-16 and UTF-32, with their marks or without.
+        content = json.loads(path.read_bytes(), object_pairs_hook=_once)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} cannot be read as JSON ({' '.join(str(error).split())}); give COCO's instances file"
+        ) from error
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for key in ("categories", "images", "annotations"):
+        entries = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise UserError(f"{path} has no list '{key}' of objects; give COCO's instances file")
+        lists[key] = entries
+    return lists
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {max(keys, key=keys.count)!r} stands twice in an object")
+    return content
 
 
 def without_empty(scenes: SceneSet) -> SceneSet:
@@ -198,14 +248,59 @@ def without_empty(scenes: SceneSet) -> SceneSet:
     return scenes
 
 
-def _check_size(path: Path, image: NDArray[np.uint8], size: tuple[Any, Any], annotations: Path) -> None:
-    """Raise :class:`UserError` unless the stored ``image`` has the ``size`` (width, height) of its annotation."""
+def _check_size(
+    path: Path,
+    image: NDArray[np.uint8],
+    stated: tuple[int | None, int | None],
+    annotations: Path,
+    findings: Findings,
+) -> None:
+    """Raise :class:`UserError` unless the stored ``image`` has the width and height that its annotation states."""
     rows, columns = image.shape[:2]
-    if size != (columns, rows):
+    if None in stated:
+        remedy = "their boxes were taken to be in pixels of the stored picture"
+        findings.add("pictures whose annotation states no size", remedy, path)
+    if any(known is not None and known != real for known, real in zip(stated, (columns, rows), strict=True)):
         raise UserError(
-            f"{path} is {columns} × {rows} pixels as it is stored, but {annotations} says {size[0]} × {size[1]}; "
+            f"{path} is {columns} × {rows} pixels as it is stored, but {annotations} says "
+            f"{' × '.join('?' if side is None else str(side) for side in stated)}; "
             "give the images that were annotated, not turned or resized"
         )
+
+
+def _xml_files(folder: Path, findings: Findings) -> list[Path]:
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() == ".xml":
+            if is_hidden(path.name):
+                findings.add("hidden files and folders", "left out; remove them", path)
+            else:
+                found.append(path)
+    return found
+
+
+def _images_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by name without suffix; of several with one name, the first by suffix."""
+    order = list(IMAGE_SUFFIXES)
+    images = [path for path in _images_in(folder) if path.parent == folder]
+    images.sort(key=lambda path: order.index(path.suffix.lower()), reverse=True)
+    return {path.stem: path for path in images}
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES and not any(map(is_hidden, path.relative_to(folder).parts))
+    ]
+
+
+def _count_unused(folder: Path, used: set[Path], annotations: Path, findings: Findings) -> None:
+    """Count the images of ``folder`` that no annotation names."""
+    for path in _images_in(folder):
+        if path.resolve() not in used:
+            what = f"pictures without an entry in {annotations.name}"
+            findings.add(what, "left out; annotate them if they belong to this split", path)
 
 
 def _listed(path: Path, annotations: Path) -> list[Path]:
@@ -226,49 +321,46 @@ def _parse(path: Path) -> ElementTree.Element:
             content = stream.read(MAX_XML_BYTES + 1)
         if len(content) > MAX_XML_BYTES:
             raise ValueError(f"more than {MAX_XML_BYTES} bytes")
-        # Decoded here, so that no encoding hides a declaration from the next line.
-        text = content.decode("utf-8-sig")
-        if re.search(r"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
-            raise ValueError("it declares a document type or entity, which is refused")
-        root = ElementTree.fromstring(text)
+        root = _root(content)
         if root.tag != "annotation":
             raise ValueError(f"its root is <{root.tag[:40]}> instead of <annotation>")
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+    except (OSError, ValueError, LookupError, expat.ExpatError) as error:
         raise UserError(f"{path} is not a VOC annotation ({error}); correct or remove it") from error
     return root
 
 
+def _root(content: bytes) -> ElementTree.Element:
+    """Parse XML in the encoding that its mark or declaration states."""
+    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    declared = re.match(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']", content)
+    text = content.decode("utf-16" if marked else declared[1].decode() if declared else "utf-8-sig")
+    builder = ElementTree.TreeBuilder()
+    # Expat itself knows few encodings; the one given here overrides the declaration.
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    parser.Parse(text.removeprefix("\ufeff").encode(), True)
+    return builder.close()
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise ValueError("it declares a document type, hence entities, which is refused")
+
+
 def _voc_object(entry: ElementTree.Element, path: Path) -> tuple[str, Box, bool]:
     """Return name, box and whether it is marked difficult."""
-    name = (entry.findtext("name") or "").strip()
-    if not name:
-        raise UserError(f"{path}: an <object> has no <name>; correct the file")
+    name = _class_name(entry.findtext("name"), f"{path}: an <object>")
     keys = ("xmin", "ymin", "xmax", "ymax")
-    what = f"{path}: <bndbox> of {name}"
-    try:
-        corners: list[Any] = [float(entry.findtext(f"bndbox/{key}") or "") for key in keys]
-    except ValueError:
-        corners = []
-    x0, y0, x1, y1 = _numbers(corners, what)
-    if x1 < x0 or y1 < y0:
-        raise UserError(f"{what} ends before it begins; correct the file")
-    return name, (x0 - 1, y0 - 1, x1, y1), (entry.findtext("difficult") or "0").strip() == "1"
+    box = _numbers([entry.findtext(f"bndbox/{key}") for key in keys], f"{path}: <bndbox> of {name}")
+    return name, box, _flag(entry.findtext("difficult"), f"{path}: <difficult> of {name}")
 
 
-def _voc_size(path: Path, root: ElementTree.Element) -> tuple[int, int]:
-    """Return the stated width and height of the image, 0 where there is none."""
-    texts = [(root.findtext(f"size/{key}") or "0").strip() for key in ("width", "height")]
-    if not all(re.fullmatch(r"[0-9]{1,9}", text) for text in texts):
-        raise UserError(
-            f"{path}: <size> is {texts[0][:20]!r} × {texts[1][:20]!r}, not pixels; correct the file"
-        )
-    return int(texts[0]), int(texts[1])
-
-
-def _voc_image(path: Path, root: ElementTree.Element, folder: Path) -> Path:
-    for suffix in SUFFIXES:
-        if (image := folder / (path.stem + suffix)).is_file():
-            return image
+def _voc_image(path: Path, root: ElementTree.Element, folder: Path, stored: dict[str, Path]) -> Path:
+    if path.stem in stored:
+        return stored[path.stem]
     image = _inside(folder, (root.findtext("filename") or "").strip() or path.stem, path)
     if not image.is_file():
         raise UserError(f"{folder} has no image for {path}; add {path.stem}.jpg or remove the XML file")
@@ -285,28 +377,55 @@ def _inside(folder: Path, name: Any, source: Path) -> Path:
     return path
 
 
-def _whole(entry: dict[str, Any], key: str, path: Path, where: str) -> int:
-    value = entry.get(key)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{path}: {where} has no whole number '{key}'; correct the file")
-    return value
+def _id(entry: dict[str, Any], key: str, path: Path, where: str) -> int:
+    try:
+        return foreign.whole(entry.get(key))
+    except ValueError as error:
+        raise UserError(f"{path}: {where} has no whole number '{key}' ({error}); correct the file") from error
 
 
-def _numbers(value: Any, what: str) -> Box:
-    """Return ``value`` if it is four finite numbers of a sane size."""
-    if (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-        and all(abs(v) < 1e7 for v in value)  # not for infinity, not for NaN
-    ):
-        return (float(value[0]), float(value[1]), float(value[2]), float(value[3]))
-    raise UserError(f"{what} is not four finite numbers; correct the file")
+def _flag(value: Any, what: str) -> bool:
+    try:
+        return foreign.flag(value)
+    except ValueError as error:
+        raise UserError(f"{what} {error}; write 0 or 1") from error
+
+
+def _sides(values: Sequence[Any], what: str) -> tuple[int | None, int | None]:
+    """Return width and height, None where a tool marked that it does not know."""
+    try:
+        width, height = (None if foreign.is_empty(value) else foreign.whole(value) for value in values)
+    except ValueError as error:
+        raise UserError(f"{what} {error}; write pixels, or leave it out") from error
+    return (None if width in (0, -1) else width), (None if height in (0, -1) else height)
+
+
+def _numbers(values: Any, what: str) -> Box:
+    """Return ``values`` if they are four finite numbers of a sane size."""
+    try:
+        if not isinstance(values, list) or len(values) != 4:
+            raise ValueError("is no list of four")
+        x, y, to_x, to_y = map(foreign.number, values)
+        return x, y, to_x, to_y
+    except ValueError as error:
+        raise UserError(f"{what} is not four finite numbers (one {error}); correct the file") from error
+
+
+def _class_name(value: Any, what: str) -> str:
+    name = _composed(value.strip()) if isinstance(value, str) else ""
+    if not name:
+        raise UserError(f"{what} has no name; correct the file")
+    return name
+
+
+def _composed(name: str) -> str:
+    """Return a name in the form that names of classes have, whichever way its accents are coded."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _wanted(names: Sequence[str] | None, known: list[str], path: Path) -> list[str]:
     """Return the class names to keep, all different and known."""
-    wanted = known if names is None else list(names)
+    wanted = known if names is None else list(map(_composed, names))
     if len(set(wanted)) < len(wanted):
         raise UserError(f"{path}: two classes have the same name; correct the file or the list of names")
     if unknown := [name for name in wanted if name not in known]:
@@ -314,6 +433,5 @@ def _wanted(names: Sequence[str] | None, known: list[str], path: Path) -> list[s
     return wanted
 
 
-def _origin(what: str, images: int, fit: ImageFit, left_out: Counter[str]) -> str:
-    omitted = ", ".join(f"{count} {name}" for name, count in sorted(left_out.items()) if count)
-    return f"{what}: {images} images, {fit}; left out: {omitted or 'nothing'}"
+def _origin(what: str, images: int, fit: ImageFit, checks: BoxChecks) -> str:
+    return f"{what}: {images} images, {fit}; left out: {checks.left_out or 'nothing'}{checks.repaired}"

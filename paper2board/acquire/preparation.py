@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from paper2board.acquire.datasets.base import Dataset, PreparedDataset, Split
+from paper2board.acquire.findings import Findings
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Prepared(Generic[Stored]):
     test: Stored
     provenance: dict[str, Any]
     """Plain data for ``provenance.json``: ``dataset``, ``delivered_by``, ``source``, and the kind's own notes."""
+    findings: Findings = field(default_factory=Findings)
+    """What was left out, repaired or converted with loss."""
 
     def __getitem__(self, split: Split) -> Stored:
         return self.train if split == "train" else self.test

@@ -9,6 +9,7 @@ import torch
 from paper2board.acquire.examples import load_examples
 from paper2board.acquire.splits import load_splits
 from paper2board.core.files import digest
+from paper2board.model.integer_model import classes_text
 from paper2board.networks.pixels import fit_images
 from paper2board.networks.spec import NetworkSpec
 from paper2board.networks.tensors import to_tensor
@@ -28,5 +29,5 @@ def origin(job: Any) -> dict[str, str]:
     """
     metadata = {"weights_sha256": digest(job.input.weights)}
     if job.params.classes is not None:
-        metadata["classes"] = ",".join(load_examples(job.input.data, 1).names(job.params.classes))
+        metadata["classes"] = classes_text(load_examples(job.input.data, 1).names(job.params.classes))
     return metadata

@@ -21,10 +21,9 @@ from paper2board.convert.engine import Engine, plan_engine
 from paper2board.convert.lowering import storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.steps import Step, row_bytes, rows
-from paper2board.core.errors import UserError
 from paper2board.core.files import digest, write_bytes, write_json, write_text
 from paper2board.model.file import write
-from paper2board.model.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel, class_names
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FILES = ("model.h", "model.c", "weights.h", "weights.bin")
@@ -47,11 +46,12 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
 
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8) as the ``.tflite`` file has
     them, consecutively, as the deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key
-    ``classes`` (comma separated) names the outputs; ``tflite_sha256`` is the digest that the C says it comes
-    from (default: of the model's own file). Raise :class:`UserError` if the names are not as many as the outputs.
+    ``classes`` (:func:`~paper2board.model.integer_model.class_names`) names the outputs; ``tflite_sha256`` is
+    the digest that the C says it comes from (default: of the model's own file). Raise :class:`UserError` if the
+    names are not as many as the outputs.
     """
     folder, model = Path(folder), engine.model
-    _check_classes(model)
+    classes = class_names(model)
     steps = engine.steps[1:]
     sha256 = model.metadata.get("tflite_sha256") or _model_digest(model)
     names = _identifiers(steps)
@@ -64,7 +64,7 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
         "input": model.tensors[model.input],
         "input_shape": (1, 1, *model.tensors[model.input].shape)[-3:],
         "output": model.tensors[model.output],
-        "classes": model.metadata.get("classes", ""),
+        "classes": classes,
         "arrays": arrays,
         "c_types": _C_TYPES,
     }
@@ -92,17 +92,6 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     )
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     return manifest
-
-
-def _check_classes(model: IntegerModel) -> None:
-    """Refuse names that are not as many as the outputs."""
-    classes = model.metadata.get("classes", "")
-    outputs = model.tensors[model.output].size
-    if classes and len(classes.split(",")) != outputs:
-        raise UserError(
-            f"model {model.name}: metadata key 'classes' names {len(classes.split(','))} classes but the"
-            f" output has {outputs} values; correct the list"
-        )
 
 
 def _model_digest(model: IntegerModel) -> str:

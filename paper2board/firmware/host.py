@@ -51,7 +51,7 @@ class HostModel:
         try:
             library = ctypes.CDLL(str(Path(path).resolve()))
             library.p2b_host_output_scale.restype = ctypes.c_double
-            for function in ("layer_name", "classes", "model_name", "model_sha256"):
+            for function in ("layer_name", "class", "model_name", "model_sha256"):
                 getattr(library, f"p2b_host_{function}").restype = ctypes.c_char_p
         except (OSError, AttributeError) as error:
             raise UserError(f"{path} is not a host library ({error}); build it again") from error
@@ -68,10 +68,8 @@ class HostModel:
         self.output_zero_point: int = library.p2b_host_output_zero_point()
         layers = range(library.p2b_host_layer_count())
         self.layer_names: list[str] = [library.p2b_host_layer_name(layer).decode() for layer in layers]
-        classes = library.p2b_host_classes().decode()
-        self.classes: list[str] = (
-            classes.split(",") if classes else [f"class {index}" for index in range(self.outputs)]
-        )
+        names = (library.p2b_host_class(output).decode() for output in range(self.outputs))
+        self.classes: list[str] = [name or f"class {output}" for output, name in enumerate(names)]
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Run int8 inputs, N × H × W × C, and return int8 outputs, N × :attr:`outputs`."""

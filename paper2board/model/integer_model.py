@@ -6,6 +6,8 @@ are int32 with scale ``input scale · weight scale``. Source: the TFLite 8-bit q
 the reference kernels of TFLite Micro (the golden reference).
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from paper2board.core.errors import UserError
@@ -75,3 +77,31 @@ class IntegerModel:
 def renamed(model: IntegerModel, name: str, **metadata: str) -> IntegerModel:
     """Return the model under another name with ``metadata`` added."""
     return replace(model, name=name, metadata=model.metadata | metadata)
+
+
+def classes_text(names: Sequence[str]) -> str:
+    """Return names of outputs as the value of the metadata key ``classes``: a JSON list, for a name is any text."""
+    return json.dumps(list(names), ensure_ascii=False)
+
+
+def class_names(model: IntegerModel) -> list[str]:
+    """Return the names of a model's outputs, empty if it has none.
+
+    Raise :class:`UserError` if they are no list of texts, or not as many as the outputs.
+    """
+    text = model.metadata.get("classes", "")
+    try:
+        names = json.loads(text) if text else []
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise UserError(
+            f"model {model.name}: metadata key 'classes' is no JSON list of names; make the model again"
+        )
+    outputs = model.tensors[model.output].size
+    if names and len(names) != outputs:
+        raise UserError(
+            f"model {model.name}: metadata key 'classes' names {len(names)} classes but the output has {outputs} "
+            "values; correct the list"
+        )
+    return names

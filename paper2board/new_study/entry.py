@@ -13,7 +13,7 @@ from paper2board.networks.spec import NetworkSpec
 from paper2board.new_study.configuration import CONFIG, with_study
 from paper2board.new_study.dataset import StudyDataset, choose_dataset
 from paper2board.new_study.networks import choose_network
-from paper2board.new_study.rendering import render
+from paper2board.new_study.rendering import render, yaml_scalar
 from paper2board.new_study.request import Request
 from paper2board.new_study.study_context import study_context
 from paper2board.report.catalogue import read_catalogue
@@ -69,6 +69,18 @@ def _check(request: Request) -> None:
         raise UserError(
             f"{request.name!r} cannot be a study's name; use lower-case letters, digits and hyphens, as in my-study"
         )
+    if yaml_scalar(request.name) != request.name or _is_number(request.name):
+        raise UserError(
+            f"{request.name} cannot be a study's name, for YAML takes it for something else; add a word, "
+            f"as in study-{request.name}"
+        )
+    for option, given in (
+        ("--images", request.images),
+        ("--module", request.module),
+        ("--tflite", request.tflite),
+    ):
+        if given is not None and not str(given).isprintable():
+            raise UserError(f"{option}: {str(given)!r} has a control character or no Unicode; rename it")
     if not CONFIG.is_file():
         raise UserError(f"{CONFIG} does not exist here; call this in the checkout's folder")
     if sum((request.module is not None, request.tflite is not None, request.from_example)) > 1:
@@ -82,6 +94,15 @@ def _check(request: Request) -> None:
         from paper2board.convert.tflite_import import read_bytes, read_tflite  # with TFLite Micro
 
         read_tflite(read_bytes(request.tflite), request.tflite.stem)
+
+
+def _is_number(name: str) -> bool:
+    """Whether Snakemake's ``--config`` reads a name as a number."""
+    try:
+        float(name)
+    except ValueError:
+        return bool(re.fullmatch(r"0[xob][0-9a-f]+", name))
+    return True
 
 
 def _message(

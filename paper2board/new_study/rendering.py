@@ -24,8 +24,9 @@ def render(kind: str, context: dict[str, Any]) -> str:
 
 
 def yaml_scalar(text: str) -> str:
-    """Return a text as a YAML scalar, quoted where YAML needs it."""
-    return yaml.safe_dump(text, width=10_000, allow_unicode=True).removesuffix("...\n").strip()
+    """Return a text as a YAML scalar, quoted where YAML needs it, also between braces."""
+    listed = yaml.safe_dump([text], default_flow_style=True, width=1_000_000, allow_unicode=True)
+    return listed.strip().removeprefix("[").removesuffix("]")
 
 
 def layer_lines(network: NetworkSpec) -> list[str]:

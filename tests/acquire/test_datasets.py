@@ -276,9 +276,12 @@ def test_own_images_are_inputs_of_their_preparation(folder, tmp_path):
     with pytest.raises(UserError, match="cat has no image"):
         dataset.own_files()
     for label in ("cat", "dog"):
-        (tmp_path / "mine" / label / "1.png").write_bytes(b"")
+        for name in ("1.png", "2.JPG", "._2.JPG"):
+            (tmp_path / "mine" / label / name).write_bytes(b"")
         (tmp_path / "mine" / label / "notes.txt").write_bytes(b"")
-    assert dataset.own_files() == [tmp_path / "mine" / label / "1.png" for label in ("cat", "dog")]
+    assert dataset.own_files() == [
+        tmp_path / "mine" / label / name for label in ("cat", "dog") for name in ("1.png", "2.JPG")
+    ]
     assert folder(SCENES).own_files() == []
 
 

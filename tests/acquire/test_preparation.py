@@ -33,8 +33,8 @@ def png(colour=(200, 100, 50), size=(40, 40)):
 def voc_files():
     box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
     files = {"README.md": b"not part of the set"}
-    for stem, label in LABELS.items():
-        files[f"{stem}.png"] = png()
+    for number, (stem, label) in enumerate(LABELS.items()):
+        files[f"{stem}.png"] = png((200, 100, 50 * number))
         files[f"{stem}.xml"] = f"<annotation><object><name>{label}</name>{box}</object></annotation>".encode()
     return files
 
@@ -252,8 +252,8 @@ def test_wrong_content_is_told_rather_than_passed_over(mirror, stand_in):
 def test_test_images_without_an_object_stay(mirror):
     box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
     hard = f"<annotation><object><name>dog</name><difficult>1</difficult>{box}</object></annotation>"
-    write_files(mirror / "tiny", {"test/five.png": png(), "test/five.xml": hard.encode()})
-    write_files(mirror / "tiny", {"train/six.png": png(), "train/six.xml": hard.encode()})
+    write_files(mirror / "tiny", {"test/five.png": png((0, 9, 0)), "test/five.xml": hard.encode()})
+    write_files(mirror / "tiny", {"train/six.png": png((9, 0, 0)), "train/six.xml": hard.encode()})
     prepared = prepare_boxes(configure(MIRROR), mirror=mirror)
     assert np.diff(prepared.test.offsets).tolist() == [0, 1], "five, four"
     assert np.diff(prepared.train.offsets).tolist() == [1, 1], "nothing to learn of a class there"
@@ -317,7 +317,7 @@ def test_coco(tmp_path):
             "images": [image],
             "annotations": objects,
         }
-        files = {f"{split}.json": json.dumps(content).encode(), f"{split}/a.png": png()}
+        files = {f"{split}.json": json.dumps(content).encode(), f"{split}/a.png": png((9, 9, len(split)))}
         write_files(tmp_path / "m" / "tiny", files)
     parts = {split: {"images": split, "annotations": f"{split}.json"} for split in ("train", "test")}
     dataset = configure(MIRROR, format="coco", **parts)

@@ -20,7 +20,7 @@ from paper2board.convert.manifest import Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import digest
 from paper2board.model.file import write
-from paper2board.model.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel, classes_text
 from paper2board.model.operators.elementwise import Add
 from paper2board.model.operators.moving import Reshape
 from paper2board.model.operators.pooling import Pool2D
@@ -160,17 +160,18 @@ def test_compression_counts_bytes(tmp_path: Path) -> None:
 def test_names_cannot_break_the_c(tmp_path: Path) -> None:
     """Hostile layer, model and class names compile and arrive as they are."""
     layer = product(np.ones((2, 1), np.int8), np.zeros(2, np.int32))
-    model = replace(layer, name="*/ #error", metadata={"classes": 'a"b\\,??/'})
+    model = replace(layer, name="*/ #error", metadata={"classes": classes_text(['a"b\\,??/', "{x}, */ été"])})
     generate(model, tmp_path)
     (tmp_path / "main.c").write_text(
         '#include <stdio.h>\n#include "model.h"\n'
-        'int main(void) { printf("%s|%s|%s", P2B_MODEL_NAME, P2B_CLASSES, p2b_model.layer_names[0]); return 0; }\n'
+        "static const char *const names[] = {P2B_CLASSES};\n"
+        'int main(void) { printf("%s|%s|%s", P2B_MODEL_NAME, names[1], p2b_model.layer_names[0]); return 0; }\n'
     )
     command = ["gcc", *engine_flags(checks=True), "-Werror", f"-I{tmp_path}"]
     sources = [tmp_path / "main.c", tmp_path / "model.c", *engine_sources(mac16=False)]
     subprocess.run([*command, *map(str, sources), "-o", str(tmp_path / "main")], check=True)
     output = subprocess.run([str(tmp_path / "main")], capture_output=True, check=True).stdout.decode()
-    assert output == f'*/ #error|a"b\\,??/|{model.ops[0].name}'
+    assert output == f"*/ #error|{{x}}, */ été|{model.ops[0].name}"
 
 
 def test_equal_layer_names_stay_apart(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_more_layers_than_the_schedule_can_name_are_refused(tmp_path: Path) -> N
 
 def test_classes_must_match_the_output(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="names 2 classes but the output has 10 values"):
-        generate(deck_network(classes="cat,dog"), tmp_path)
+        generate(deck_network(classes='["cat", "dog"]'), tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", '{"model": 1'])

@@ -21,7 +21,7 @@ def build(folder: Path, channels: int = 3) -> Path:
     tensors = (Tensor("image", (1, 1, channels), 1.0, 0), Tensor("logits", (channels,), 1.0, -5))
     bias, scale = np.zeros(channels, np.int32), np.full(1, 0.1, np.float32)
     layer = FullyConnected("fc", (0,), 1, np.eye(channels, dtype=np.int8), bias, scale)
-    classes = {"classes": "red,green,blue"} if channels == 3 else {}
+    classes = {"classes": '["red", "green", "blue"]'} if channels == 3 else {}
     generate(IntegerModel("colours", tensors, (layer,), 0, 1, classes), folder)
     build_host(folder, folder / "libhost.so", split=True)
     return folder / "libhost.so"

@@ -31,7 +31,7 @@ from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.idf import IMAGE, MISSING, PROJECT, Mode, build_idf, find_idf
 from paper2board.firmware.image import COMPILER
 from paper2board.model.file import write
-from paper2board.model.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel, classes_text
 from paper2board.model.operators.moving import Reshape
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.weighted import Conv2D, FullyConnected
@@ -47,7 +47,7 @@ from paper2board.tasks.detection.integer_decode import (
 
 IDF = ROOT / "tests" / "firmware" / "idf"
 MAIN = PROJECT / "main"
-CLASSES = "cat,dog,horse,ship"
+CLASSES = ["cat", "dog, or wolf", "horse", "ship"]
 SCRATCH_BYTES = 8192
 IMAGE_BYTES = bytes(range(251)) * 40
 FRAME = (120, 160)
@@ -94,7 +94,7 @@ def network(channels: int) -> IntegerModel:
         Reshape("flatten", (3,), 4),
         FullyConnected("fc", (4,), 5, weights, np.zeros(4, np.int32), np.full(1, 0.001, "f4")),
     )
-    return IntegerModel(f"sight{channels}", tensors, ops, 0, 5, {"classes": CLASSES})
+    return IntegerModel(f"sight{channels}", tensors, ops, 0, 5, {"classes": classes_text(CLASSES)})
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])
@@ -428,7 +428,7 @@ def test_the_workflow_s_script_builds(no_idf: Path, tmp_path: Path) -> None:
     log = run_script(tmp_path, tmp_path / "with")
     folder = tmp_path / "with"
     assert log == f"{folder / IMAGE}: image {hashlib.sha256(IMAGE.encode()).hexdigest()}\n"
-    assert CLASSES in (folder / "model" / "model.h").read_text()
+    assert '"cat", "dog, or wolf", "horse", "ship"' in (folder / "model" / "model.h").read_text()
     assert f"P2B_MODEL_DIR={folder / 'model'}" in (folder / "build.log").read_text()
     fake(no_idf, "region `dram0_0_seg' overflowed by 1234 bytes")
     assert "overflowed" in run_script(tmp_path, tmp_path / "large")

@@ -21,7 +21,7 @@ from paper2board.firmware import host
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import FLAGS
 from paper2board.model.fixed_point import multiply_by_quantized_multiplier
-from paper2board.model.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel, classes_text
 from paper2board.model.operators.weighted import Conv2D, FullyConnected
 from paper2board.model.simulate import simulate
 from paper2board.model.tensor import Tensor, quantize_multiplier
@@ -51,7 +51,9 @@ def rgb_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = np.random.default_rng(0).integers(-127, 128, (4, 144)).astype(np.int8)
     scale = np.array([0.001], np.float32)
     layer = FullyConnected("fc", (0,), 1, weights, np.zeros(4, np.int32), scale)
-    model = IntegerModel("rgb", tensors, (layer,), 0, 1, {"classes": "cat,dog,ship,été"})
+    model = IntegerModel(
+        "rgb", tensors, (layer,), 0, 1, {"classes": classes_text(["cat", "dog", "a, b", "été"])}
+    )
     folder = tmp_path_factory.mktemp("rgb")
     generate(model, folder)
     build_host(folder, folder / "libhost.so", split=True)
@@ -281,7 +283,7 @@ def test_host_model_describes_itself(rgb_library: Path) -> None:
     assert model.input_shape == (8, 6, 3)
     assert (model.outputs, model.output_scale, model.output_zero_point) == (4, 0.125, 3)
     assert model.layer_names == ["fc"]
-    assert model.classes == ["cat", "dog", "ship", "été"]
+    assert model.classes == ["cat", "dog", "a, b", "été"]
 
 
 def test_classes_have_numbers_where_the_model_names_none(tmp_path: Path) -> None:

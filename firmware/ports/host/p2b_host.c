@@ -14,7 +14,7 @@ int32_t p2b_host_output_zero_point(void);
 double p2b_host_output_scale(void);
 int32_t p2b_host_layer_count(void);
 const char *p2b_host_layer_name(int32_t layer);
-const char *p2b_host_classes(void);
+const char *p2b_host_class(int32_t output);
 const char *p2b_host_model_name(void);
 const char *p2b_host_model_sha256(void);
 void p2b_host_run_batch(const int8_t *inputs, int8_t *outputs, int32_t n);
@@ -60,9 +60,12 @@ const char *p2b_host_layer_name(int32_t layer)
     return p2b_model.layer_names[layer];
 }
 
-const char *p2b_host_classes(void)
+/* The name of an output; empty if it has none. */
+const char *p2b_host_class(int32_t output)
 {
-    return P2B_CLASSES;
+    static const char *const names[] = {P2B_CLASSES};
+
+    return output >= 0 && (size_t)output < sizeof names / sizeof *names ? names[output] : "";
 }
 
 const char *p2b_host_model_name(void)

@@ -1,10 +1,11 @@
 """What every kind of data set has: classes, files, and what decides their content."""
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
@@ -18,11 +19,48 @@ Side = Annotated[int, Field(ge=16, le=2048)]
 """Pixels."""
 ImageFit = Literal["letterbox", "stretch"]
 """How an image of another shape is brought to the set's size; see :func:`paper2board.acquire.boxes.fit_scene`."""
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Lower or upper case, the first of them preferred where one name has several."""
+_PROGRAMS_OWN = frozenset(
+    [
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "__macosx",
+        "__pycache__",
+        "desktop.ini",
+        "lost+found",
+        "thumbs.db",
+        "ehthumbs.db",
+    ]
+)
 STAND_IN = "stand-in:"
 """How the origin of data begins that stand in for others."""
 Parse = Callable[[Path], "Dataset"]
 """Reads another set's file, as it stands there."""
+
+
+def check_name(name: str) -> str:
+    """Return a name of the user's with its accents composed (NFC).
+
+    Raise :class:`ValueError` if it is no text of one line, or has blanks around it. All else is allowed: names are
+    data, and every file and program that has them quotes them.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in composed):
+        raise ValueError("a name has a line end, a control character or bytes that are not UTF-8; rename it")
+    if composed != composed.strip() or not composed:
+        raise ValueError("a name is empty, or begins or ends with a blank; rename it")
+    return composed
+
+
+ClassName = Annotated[str, Field(min_length=1), AfterValidator(check_name)]
+"""Of a class of the user's or of a public set: any text of one line."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is a program's own: of an editor, a system, a version control."""
+    return name.startswith((".", "~$")) or name.lower() in _PROGRAMS_OWN
 
 
 def parse_named(path: Path, key: str, name: str, parse: Parse) -> "Dataset":
@@ -40,7 +78,7 @@ class Dataset(StrictModel):
     """The file's own name; of the folder under data/ too."""
     kind: str
     """Which keys follow."""
-    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=256)
+    classes: tuple[ClassName, ...] = Field(default=(), max_length=256)
     """Their names; a label is a place in this list."""
 
     labels: ClassVar[frozenset[LabelKind]] = frozenset({"classes"})

@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 
 from paper2board.acquire.datasets.base import (
     IMAGE_SUFFIXES,
+    ClassName,
     ImageDataset,
     ImageFit,
     LabelKind,
     Parse,
     SetName,
+    is_hidden,
     parse_named,
 )
 from paper2board.core.errors import UserError
@@ -109,7 +111,7 @@ class BoxesDataset(ImageDataset):
     """
 
     kind: Literal["boxes"]
-    classes: tuple[str, ...] = Field(min_length=2, max_length=256)
+    classes: tuple[ClassName, ...] = Field(min_length=2, max_length=256)
     format: Literal["coco", "voc"]
     fit: ImageFit = "letterbox"
     train: Part
@@ -143,10 +145,16 @@ class BoxesDataset(ImageDataset):
 
     def holds(self, path: PurePosixPath) -> bool:
         """Whether a file, by its path below a source's root, is part of the set."""
+        if any(is_hidden(name) for name in path.parts[1:]) or is_hidden(path.name):
+            return False
         for part in (self.train, self.test):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_relative_to(part.images):
                 return True
-            if self.format == "voc" and path.suffix == ".xml" and path.is_relative_to(part.annotations):
+            if (
+                self.format == "voc"
+                and path.suffix.lower() == ".xml"
+                and path.is_relative_to(part.annotations)
+            ):
                 return True
             if self.format == "coco" and path == PurePosixPath(part.annotations):
                 return True

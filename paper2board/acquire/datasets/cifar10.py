@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from paper2board.acquire.datasets.base import Dataset, Split
+from paper2board.acquire.datasets.base import ClassName, Dataset, Split
 from paper2board.core.strict import StrictModel
 
 SIDE_PX = 32
@@ -71,7 +71,7 @@ class Cifar10Dataset(Dataset):
     """CIFAR-10's binary version, or another set in that format."""
 
     kind: Literal["cifar10"]
-    classes: tuple[str, ...] = Field(min_length=2, max_length=256)
+    classes: tuple[ClassName, ...] = Field(min_length=2, max_length=256)
     files: tuple[DataFile, ...] = Field(min_length=1)
     sources: tuple[Source, ...] = Field(min_length=1)
 

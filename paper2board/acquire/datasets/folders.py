@@ -1,5 +1,7 @@
 """Kind ``folders``: a user's own images, a folder a class."""
 
+import os
+import unicodedata
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -13,8 +15,14 @@ from paper2board.acquire.datasets.base import (
     Parse,
     Side,
     Split,
+    check_name,
+    is_hidden,
 )
+from paper2board.acquire.findings import Findings
 from paper2board.core.errors import UserError
+
+LEAST_IMAGES = 2
+"""Of a class to train on: one to learn from, one to validate or to test with."""
 
 
 class FoldersDataset(ImageDataset):
@@ -43,23 +51,36 @@ class FoldersDataset(ImageDataset):
         """The folder of images."""
         return Path(self.path).expanduser()
 
-    def images(self, split: Split) -> dict[str, list[Path]]:
+    def images(self, split: Split, findings: Findings | None = None) -> dict[str, list[Path]]:
         """Return the images by class, each class's by name; of both splits if they are drawn.
 
-        Raise :class:`UserError` if a class has none.
+        ``findings`` gets what else lies there. Raise :class:`UserError` if a class has none, or one
+        alone to train on.
         """
+        findings = findings or Findings()
         folder = self.root if self.test_share is not None else self.root / split
+        try:
+            there = _class_folders(folder, findings) if folder.is_dir() else {}
+        except OSError as error:
+            raise UserError(
+                f"data set {self.name}: {folder} cannot be read ({error.strerror}); correct path or its permissions"
+            ) from error
+        for name in sorted(there.keys() - set(self.classes)):
+            remedy = "left out; name them in classes, or remove them"
+            findings.add("folders that are none of the classes", remedy, there[name])
         found = {}
         for label in self.classes:
-            found[label] = sorted(
-                path
-                for path in (folder / label).rglob("*")
-                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-            )
+            place = there.get(label, folder / label)
+            found[label] = _images_below(place, findings)
             if not found[label]:
                 raise UserError(
-                    f"data set {self.name}: {folder / label} has no image "
-                    f"({', '.join(sorted(IMAGE_SUFFIXES))}); add some, or correct path or classes"
+                    f"data set {self.name}: {place} has no image ({', '.join(IMAGE_SUFFIXES)}); add some, or "
+                    "correct path or classes"
+                )
+            if split == "train" and len(found[label]) < LEAST_IMAGES:
+                raise UserError(
+                    f"data set {self.name}: {place} has one image alone; add some to train and to test on, or "
+                    "leave the class out of classes"
                 )
         return found
 
@@ -71,14 +92,61 @@ class FoldersDataset(ImageDataset):
             return self
         folder = self.root if self.test_share is not None else self.root / "train"
         try:
-            names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+            names = sorted(_class_folders(folder, Findings()))
         except OSError as error:
             raise UserError(
                 f"{path}: path: {folder} cannot be read ({error.strerror}); put a folder of images a class there"
             ) from error
-        names = [name for name in names if not name.startswith(".")]
         if len(names) < 2:
             raise UserError(
                 f"{path}: path: {folder} has {len(names)} class folders; add some to have two or more"
             )
+        for name in names:
+            try:
+                check_name(name)
+            except ValueError as error:
+                raise UserError(f"{path}: path: the folder {name!r} of {folder}: {error}") from error
         return self.model_copy(update={"classes": tuple(names)})
+
+
+def _class_folders(folder: Path, findings: Findings) -> dict[str, Path]:
+    """Return the class folders of ``folder`` by class: a name's accents may be coded in either way."""
+    found: dict[str, Path] = {}
+    for entry in sorted(folder.iterdir()):
+        if is_hidden(entry.name):
+            findings.add(*_HIDDEN, entry)
+        elif entry.is_dir():
+            name = unicodedata.normalize("NFC", entry.name)
+            if name in found:
+                raise UserError(
+                    f"{folder}: two folders are called {name!r}, their accents coded differently; merge them"
+                )
+            found[name] = entry
+        else:
+            findings.add("files beside the class folders", "left out; move pictures into a class's", entry)
+    return found
+
+
+_HIDDEN = "hidden files and folders", "left out; they are programs' own copies and notes"
+
+
+def _images_below(place: Path, findings: Findings) -> list[Path]:
+    """Return the images in a class's folder and the folders in it, by name; count what else lies there."""
+    images = []
+    for folder, folders, files in os.walk(place):
+        for name in [name for name in folders if is_hidden(name)]:
+            findings.add(*_HIDDEN, Path(folder, name))
+            folders.remove(name)
+        for name in [name for name in folders if Path(folder, name).is_symlink()]:
+            findings.add("links to folders in a class's folder", "left out; copy them", Path(folder, name))
+        for name in files:
+            path = Path(folder, name)
+            if is_hidden(name):
+                findings.add(*_HIDDEN, path)
+            elif path.suffix.lower() in IMAGE_SUFFIXES:
+                images.append(path)
+            else:
+                kind = path.suffix.lower() or "no suffix"
+                remedy = f"left out; pictures are {', '.join(IMAGE_SUFFIXES)}: convert them"
+                findings.add(f"files of another kind ({kind[:20]})", remedy, path)
+    return sorted(images)

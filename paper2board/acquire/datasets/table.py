@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from paper2board.acquire.datasets.base import LabelKind, PreparedDataset
+from paper2board.acquire.datasets.base import LabelKind, PreparedDataset, check_name
 from paper2board.core.errors import UserError
 
-ColumnName = Annotated[str, Field(min_length=1)]
+ColumnName = Annotated[str, Field(min_length=1), AfterValidator(check_name)]
 """A name in the file's first line."""
 
 

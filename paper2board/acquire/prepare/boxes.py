@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from paper2board.acquire.boxes import read_coco, read_voc, without_empty
+from paper2board.acquire.copies import equal_pairs, tell_equal, tell_near
 from paper2board.acquire.datasets.base import SPLITS, STAND_IN, Split
 from paper2board.acquire.datasets.boxes import BoxesDataset, Part
+from paper2board.acquire.findings import Findings
 from paper2board.acquire.preparation import Inputs, Prepared
 from paper2board.acquire.scenes import SceneSet, read_scenes
-from paper2board.acquire.trees import NoTreeError, find_tree
+from paper2board.acquire.trees import NoTreeError, Tree, find_tree
 from paper2board.core.errors import UserError
 
 
@@ -51,7 +53,13 @@ def prepare_boxes(
         train, test = (_renamed(read_scenes(stand_in[split]), why) for split in SPLITS)
         told = {"delivered_by": "stand-in", "source": dataset.stand_in, "reasons": error.reasons}
         return Prepared(train, test, about | told)
-    train = without_empty(_read_part(dataset, dataset.train, tree.root))
+    findings = Findings()
+    parts = {split: _read_part(dataset, getattr(dataset, split), tree.root, findings) for split in SPLITS}
+    train, test = without_empty(parts["train"]), parts["test"]
+    empty = len(parts["train"]) - len(train)
+    findings.add(
+        "training pictures without a wanted object", "left out; add their classes to keep them", None, empty
+    )
     shown = {dataset.classes[label] for label in train.classes}
     unseen = [name for name in dataset.classes if name not in shown]
     # COCO's file lists its classes, so a wrong name is found there; VOC's files do not.
@@ -59,26 +67,44 @@ def prepare_boxes(
         raise UserError(
             f"data set {dataset.name}: no training image shows {unseen[0]!r}; correct classes, or the images"
         )
-    test = _read_part(dataset, dataset.test, tree.root)
     if not len(test.classes):
         raise UserError(f"{test.origin}: no image shows a wanted object; correct the list of classes")
     content = {"train": train.origin, "test": test.origin}
     about |= {"delivered_by": tree.delivered_by, "source": tree.source, "content": content}
-    return Prepared(train, test, about)
+    _judge_equal(dataset, tree, train, test, findings)
+    return Prepared(train, test, about, findings)
+
+
+def _judge_equal(
+    dataset: BoxesDataset, tree: Tree, train: SceneSet, test: SceneSet, findings: Findings
+) -> None:
+    """Tell of equal pictures in a published set, whose split is not ours to change; refuse them in another."""
+    pictures = [(range(len(scenes)), scenes.images) for scenes in (train, test)]
+    pairs = equal_pairs(train.images, test.images)
+    if pairs and dataset.digest is None and tree.delivered_by == "mirror":
+        raise UserError(
+            f"data set {dataset.name}: {len(pairs)} of {len(test)} test images are equal to training images (the "
+            f"first is number {pairs[0][1]} of the test images and {pairs[0][0]} of the training images, from 0); "
+            "remove them from one of the two, or state the set's digest: it then counts as published, as it is"
+        )
+    tell_equal(pictures[0], pictures[1], findings)
+    tell_near(pictures[0], pictures[1], findings)
 
 
 def _renamed(scenes: SceneSet, why: str) -> SceneSet:
     return replace(scenes, origin=f"{why} ({scenes.origin})")
 
 
-def _read_part(dataset: BoxesDataset, part: Part, root: Path) -> SceneSet:
+def _read_part(dataset: BoxesDataset, part: Part, root: Path, findings: Findings) -> SceneSet:
     images, annotations = root / part.images, root / part.annotations
     width, height = dataset.size_px
     if dataset.format == "coco":
-        scenes = read_coco(annotations, images, dataset.classes, width, height, dataset.fit, part.limit)
+        scenes = read_coco(
+            annotations, images, dataset.classes, width, height, dataset.fit, part.limit, findings
+        )
     else:
         listed = None if part.listed is None else root / part.listed
         scenes = read_voc(
-            annotations, images, dataset.classes, width, height, dataset.fit, part.limit, listed
+            annotations, images, dataset.classes, width, height, dataset.fit, part.limit, listed, findings
         )
     return replace(scenes, origin=f"{dataset.name}: {scenes.origin}")

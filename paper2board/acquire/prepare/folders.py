@@ -1,57 +1,140 @@
 """A user's own images, a folder a class, as scenes."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from paper2board.acquire.boxes import fit_scene
+from paper2board.acquire.copies import equal_pairs, pixel_digests, tell_near
 from paper2board.acquire.datasets.base import SPLITS, Split
 from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.findings import Findings
 from paper2board.acquire.photo import decode
 from paper2board.acquire.preparation import Inputs, Prepared
-from paper2board.acquire.scenes import SceneSet, gather
+from paper2board.acquire.scenes import Scene, SceneSet, gather
 from paper2board.core.errors import UserError
+
+UNEVEN = 5
+"""Images of the largest class for one of the smallest, beyond which that is told."""
 
 
 def prepare(dataset: FoldersDataset, inputs: Inputs) -> Prepared[SceneSet]:
     """Prepare a set of kind ``folders``."""
-    scenes = read_folders(dataset)
+    findings = Findings()
+    scenes = read_folders(dataset, findings)
     about = {"dataset": dataset.name, "delivered_by": "folder", "source": dataset.path}
-    return Prepared(scenes["train"], scenes["test"], about)
+    return Prepared(scenes["train"], scenes["test"], about, findings)
 
 
-def read_folders(dataset: FoldersDataset) -> dict[Split, SceneSet]:
+def read_folders(dataset: FoldersDataset, findings: Findings | None = None) -> dict[Split, SceneSet]:
     """Read a user's folders of images as one set a split; each image is one object that fills it.
 
-    Raise :class:`UserError` if a class has no image in a split, or an image cannot be decoded.
+    ``findings`` gets what was left out or converted. Images that are equal are drawn together, so that none is in
+    both splits. Raise :class:`UserError` if a class has too few images in a split, an image cannot be decoded, or
+    folders train and test have an equal image.
     """
+    findings = findings or Findings()
     if dataset.test_share is None:
-        parts = [dataset.images(split) for split in SPLITS]
+        files, scenes = zip(*(_read(dataset, split, findings) for split in SPLITS), strict=True)
+        parts = [range(len(paths)) for paths in files]
+        _refuse_equal(files, scenes)
     else:
-        parts = _drawn(dataset.images("train"), dataset.test_share, dataset.seed)
-    return {split: _gather(dataset, part) for split, part in zip(SPLITS, parts, strict=True)}
+        paths, read = _read(dataset, "train", findings)
+        files, scenes = (paths, paths), (read, read)
+        parts = _drawn(paths, read, dataset, findings)
+    chosen = {
+        split: ([paths[i] for i in part], [read[i] for i in part])
+        for split, paths, read, part in zip(SPLITS, files, scenes, parts, strict=True)
+    }
+    _tell_uneven(dataset, chosen["train"][1], findings)
+    tell_near(*((paths, _images(read)) for paths, read in chosen.values()), findings)
+    return {split: _gathered(dataset, read) for split, (_, read) in chosen.items()}
 
 
-def _drawn(images: dict[str, list[Path]], share: float, seed: int) -> list[dict[str, list[Path]]]:
-    """Draw ``share`` of each class for testing, at least one; the rest, at least one, is for training."""
-    rng = np.random.default_rng(seed)
-    train, test = {}, {}
-    for label, paths in images.items():
-        if len(paths) < 2:
-            raise UserError(f"{paths[0].parent} has one image alone; add some to train and to test on")
-        count = min(max(1, round(share * len(paths))), len(paths) - 1)
-        drawn = set(rng.permutation(len(paths))[:count].tolist())
-        test[label] = [path for index, path in enumerate(paths) if index in drawn]
-        train[label] = [path for index, path in enumerate(paths) if index not in drawn]
-    return [train, test]
-
-
-def _gather(dataset: FoldersDataset, images: dict[str, list[Path]]) -> SceneSet:
+def _read(dataset: FoldersDataset, split: Split, findings: Findings) -> tuple[list[Path], list[Scene]]:
+    images = dataset.images(split, findings)
     labelled = [(path, index) for index, label in enumerate(dataset.classes) for path in images[label]]
     scenes = []
     for path, label in tqdm(labelled, desc=dataset.name, unit=" images", disable=None):
-        image = decode(path)
+        image = decode(path, findings=findings)
         whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
         scenes.append(fit_scene(image, [whole], [label], *dataset.size_px, dataset.fit))
+    return [path for path, _ in labelled], scenes
+
+
+def _refuse_equal(files: Sequence[list[Path]], scenes: Sequence[list[Scene]]) -> None:
+    pairs = equal_pairs(*map(_images, scenes))
+    if pairs:
+        train, test = pairs[0]
+        raise UserError(
+            f"{len(pairs)} of {len(files[1])} test images are equal to training images, the first {files[1][test]} "
+            f"and {files[0][train]}; remove them from one of the two, for a score over them says nothing"
+        )
+
+
+def _drawn(
+    paths: list[Path], scenes: list[Scene], dataset: FoldersDataset, findings: Findings
+) -> tuple[list[int], list[int]]:
+    """Draw the share of each class for testing, at least one; the rest, at least one, is for training.
+
+    Equal images are on one side; those that lie in several classes are for training. Returns places in ``paths``.
+    """
+    assert dataset.test_share is not None
+    labels = [int(scene.classes[0]) for scene in scenes]
+    digests = pixel_digests(_images(scenes))
+    copies, classes_of = Counter(digests), {}
+    for digest, label in zip(digests, labels, strict=True):
+        classes_of.setdefault(digest, set()).add(label)
+    rng = np.random.default_rng(dataset.seed)
+    test: set[int] = set()
+    for label in range(len(dataset.classes)):
+        members = [index for index, other in enumerate(labels) if other == label]
+        groups: dict[bytes, list[int]] = {}
+        for index in members:
+            groups.setdefault(digests[index], []).append(index)
+        count = min(max(1, round(dataset.test_share * len(members))), len(members) - 1)
+        drawn: list[int] = []
+        several = list(groups.values())
+        for place in rng.permutation(len(several)).tolist():
+            group = several[place]
+            if len(classes_of[digests[group[0]]]) == 1 and len(drawn) + len(group) <= count:
+                drawn += group
+        if not drawn:
+            raise UserError(
+                f"data set {dataset.name}: the images of class {dataset.classes[label]} are copies of too few "
+                f"different ones (as {paths[members[0]]}) to test with others; add different images"
+            )
+        test.update(drawn)
+    for path, digest in zip(paths, digests, strict=True):
+        if len(classes_of[digest]) > 1:
+            remedy = "used for training alone; leave them in their own class"
+            findings.add("equal images in several classes", remedy, path)
+        elif copies[digest] > 1:
+            findings.add(
+                "images that are equal to others", "kept on one side of the draw; remove the copies", path
+            )
+    return [i for i in range(len(paths)) if i not in test], sorted(test)
+
+
+def _tell_uneven(dataset: FoldersDataset, scenes: list[Scene], findings: Findings) -> None:
+    counts = Counter(dataset.classes[int(scene.classes[0])] for scene in scenes)
+    most, largest = counts.most_common(1)[0]
+    for label, count in counts.items():
+        if largest > UNEVEN * count:
+            what = f"classes with less than a fifth of the {largest} training images of {most}"
+            remedy = (
+                "a network may never answer with them; add images of them, or leave some of the others out"
+            )
+            findings.add(what, remedy, f"{label}: {count}")
+
+
+def _images(scenes: Sequence[Scene]) -> NDArray[np.uint8]:
+    return np.stack([scene.image for scene in scenes])
+
+
+def _gathered(dataset: FoldersDataset, scenes: list[Scene]) -> SceneSet:
     return gather(scenes, dataset.classes, f"folder {dataset.root.name}: {len(scenes)} images, {dataset.fit}")

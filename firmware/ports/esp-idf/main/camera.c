@@ -75,21 +75,17 @@ static void resize_row(const uint8_t *row, uint32_t width)
  * 0 .. 255. */
 static void send_label(const int8_t *output)
 {
-    const char *name = P2B_CLASSES;
+    static const char *const names[] = {P2B_CLASSES};
     uint32_t best = 0;
 
     for (uint32_t i = 1; i < P2B_OUTPUT_BYTES; ++i)
         if (output[i] > output[best])
             best = i;
     link_text("m-label-[");
-    if (*name == '\0')
+    if (best < sizeof names / sizeof *names && names[best][0] != '\0')
+        link_text(names[best]);
+    else
         link_number(best);
-    for (uint32_t commas = best; commas > 0 && *name != '\0'; ++name)
-        commas -= *name == ',';
-    for (char letter[2] = {0}; *name != ',' && *name != '\0'; ++name) {
-        letter[0] = *name;
-        link_text(letter);
-    }
     link_send_number("]", (uint32_t)(output[best] + 128));
 }
 #endif

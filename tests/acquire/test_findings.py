@@ -1,0 +1,195 @@
+"""What lies in a folder of images beside them, and what is converted, is counted; copies stay on one side."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from messages import naming
+from PIL import Image
+
+from paper2board.acquire.copies import equal_pairs, near_pairs
+from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.findings import Findings
+from paper2board.acquire.photo import decode
+from paper2board.acquire.preparation import Inputs
+from paper2board.acquire.prepare.folders import prepare
+from paper2board.core.errors import UserError
+
+
+def noise(text: str, side: int = 20) -> np.ndarray:
+    return np.random.default_rng(zlib.crc32(text.encode())).integers(0, 256, (side, side, 3)).astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="PNG")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for label in ("cat", "dog"):
+        for number in range(10):
+            save(tmp_path / label / f"{number}.png", noise(f"{label}{number}"))
+    return tmp_path
+
+
+def prepared(root: Path, **keys):
+    raw = {
+        "name": "mine",
+        "kind": "folders",
+        "path": str(root),
+        "classes": ["cat", "dog"],
+        "size_px": [20, 20],
+    }
+    return prepare(FoldersDataset.model_validate(raw | {"test_share": 0.3} | keys), Inputs())
+
+
+@pytest.mark.parametrize(
+    "hidden", [".ipynb_checkpoints/1.png", "a/@eaDir/1.png", "__MACOSX/x/1.png", "._1.png", "deep/.git/1.png"]
+)
+def test_hidden_copies_at_any_level_are_left_out_and_counted(root, hidden):
+    save(root / "cat" / hidden, noise("cat1"))
+    result = prepared(root)
+    assert len(result.train) + len(result.test) == 20
+    assert result.findings.count("hidden files and folders") == 1
+
+
+def test_what_is_no_image_of_a_class_is_counted_with_its_remedy(root):
+    for name in ("cat/a.HEIC", "cat/b.heic", "dog/notes", "x.png"):
+        (root / name).write_bytes(b"x")
+    save(root / "eel" / "1.png", noise("eel"))
+    save(root / "cat" / "10.PNG", noise("upper"))
+    result = prepared(root)
+    assert len(result.train) + len(result.test) == 21, "an upper-case suffix is read"
+    lines = "\n".join(result.findings.lines())
+    for line in (
+        "2 files of another kind (.heic)",
+        "1 files of another kind (no suffix)",
+        "1 files beside the class folders",
+        "1 folders that are none of the classes",
+    ):
+        assert line in lines
+    assert all("; " in line for line in result.findings.lines())
+    assert {"count", "what", "first", "remedy"} == set(result.findings.plain()[0])
+
+
+def test_equal_images_are_drawn_to_one_side(root):
+    for number in range(5):
+        (root / "cat" / f"copy{number}.png").write_bytes((root / "cat" / f"{number}.png").read_bytes())
+        # The same pixels in other bytes.
+        Image.open(root / "dog" / f"{number}.png").save(root / "dog" / f"copy{number}.bmp")
+    for seed in range(4):
+        result = prepared(root, seed=seed)
+        assert equal_pairs(result.train.images, result.test.images) == []
+        assert len(result.train) + len(result.test) == 30
+        assert result.findings.count("images that are equal to others") == 20
+
+
+def test_an_image_in_two_classes_is_for_training_alone(root):
+    save(root / "dog" / "cat0.png", noise("cat0"))
+    result = prepared(root, test_share=0.5)
+    assert result.findings.count("equal images in several classes") == 2
+    assert equal_pairs(result.test.images, noise("cat0")[None]) == []
+
+
+def test_a_draw_without_copies_is_as_before(root):
+    rng = np.random.default_rng(0)
+    drawn = [sorted(rng.permutation(10)[:3].tolist()) for _ in range(2)]
+    expected = [noise(f"{label}{n}") for label, part in zip(("cat", "dog"), drawn, strict=True) for n in part]
+    np.testing.assert_array_equal(prepared(root).test.images, np.stack(expected))
+
+
+def test_equal_images_in_folders_train_and_test_are_refused(root, tmp_path):
+    for label in ("cat", "dog"):
+        for number in range(3):
+            save(tmp_path / "two/train" / label / f"{number}.png", noise(f"{label}{number}"))
+        save(tmp_path / "two/test" / label / "9.png", noise(f"{label}9"))
+    assert len(prepared(tmp_path / "two", test_share=None).test) == 2
+    save(tmp_path / "two/test/dog/again.png", noise("dog1"))
+    with pytest.raises(UserError, match=naming("1 of 3 test images", "again.png", "dog/1.png", "remove")):
+        prepared(tmp_path / "two", test_share=None)
+
+
+def test_one_image_alone_is_refused_at_the_door(root):
+    save(root / "eel/1.png", noise("eel"))
+    with pytest.raises(UserError, match=naming("eel", "one image alone", "add some")):
+        prepared(root, classes=["cat", "eel"])
+
+
+def test_uneven_classes_are_told(root):
+    for number in range(100):
+        save(root / "cat" / f"more{number}.png", noise(f"more{number}"))
+    (line,) = prepared(root).findings.lines()
+    assert "dog: 7" in line and "77 training images of cat" in line
+
+
+def scene(number: int, size=(96, 96)) -> np.ndarray:
+    """Something with shapes, as photographs have."""
+    rng = np.random.default_rng(number)
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 7, 3)).astype(np.uint8))
+    return np.asarray(coarse.resize(size, Image.Resampling.BICUBIC))
+
+
+def test_scaled_and_recompressed_copies_are_nearly_equal(tmp_path):
+    train = np.stack([scene(number) for number in range(50)])
+    copies = []
+    for number, quality, side in ((3, 60, 96), (7, 90, 64), (9, 75, 80)):
+        Image.fromarray(scene(number)).resize((side, side)).save(tmp_path / "x.jpg", quality=quality)
+        copies.append(np.asarray(Image.open(tmp_path / "x.jpg").resize((96, 96))))
+    test = np.stack([*copies, scene(100), scene(3)])
+    assert near_pairs(train, test) == [(3, 0), (7, 1), (9, 2)], "an equal one is no near one"
+
+
+@pytest.mark.parametrize("kind", ["noise", "flat", "tiny"])
+def test_different_pictures_are_not_called_nearly_equal(kind):
+    rng = np.random.default_rng(0)
+    if kind == "noise":  # the same mean colour
+        pictures = rng.integers(0, 90, (120, 48, 64, 3)) + np.array((120, 0, 0))
+    elif kind == "flat":
+        pictures = np.broadcast_to(np.arange(0, 240, 10)[:, None, None, None], (24, 32, 32, 3))
+    else:
+        pictures = np.stack([scene(number, (32, 32)) for number in range(200)])
+    pictures = pictures.astype(np.uint8)
+    assert near_pairs(pictures[::2], pictures[1::2]) == []
+
+
+@pytest.mark.parametrize("name", ["srat_neg.jpg", "str_tag.jpg"])
+def test_odd_exif_tags_do_not_matter(name):
+    assert decode(Path(__file__).parent / "photos" / name).shape == (64, 48, 3)
+    assert decode(Path(__file__).parent / "photos" / name, upright=False).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("write", "what"),
+    [
+        (lambda p: Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(p, "TIFF"), "16 bits"),
+        (lambda p: Image.new("CMYK", (4, 4)).save(p, "TIFF"), "CMYK"),
+        (lambda p: Image.new("LA", (4, 4), (9, 99)).save(p, "PNG"), "transparent"),
+        (
+            lambda p: Image.new("L", (4, 4)).save(
+                p, "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 99)]
+            ),
+            "several frames",
+        ),
+    ],
+)
+def test_a_conversion_with_loss_is_told(tmp_path, write, what):
+    findings = Findings()
+    write(tmp_path / "x.png")
+    decode(tmp_path / "x.png", findings=findings)
+    (line,) = findings.lines()
+    assert what in line and "x.png" in line
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_of_unknown_range_are_refused(tmp_path, mode):
+    Image.new(mode, (4, 4), 300).save(tmp_path / "x.tif")
+    with pytest.raises(UserError, match=naming("x.tif", "no known range")):
+        decode(tmp_path / "x.tif")
+
+
+def test_16_bits_that_hold_8_are_refused_for_they_would_be_black(tmp_path):
+    Image.fromarray(np.full((4, 4), 200, np.uint16)).save(tmp_path / "x.png")
+    with pytest.raises(UserError, match=naming("x.png", "8 bits")):
+        decode(tmp_path / "x.png")
