@@ -41,11 +41,12 @@ class ImportedModule:
 
 
 def read_module(module: nn.Module, input: tuple[int, int, int]) -> ImportedModule:
-    """Return ``module`` in the study format for inputs of C×H×W; it is read as in evaluation mode, and left as it was.
+    """Return ``module`` in the study format for inputs of C×H×W; it is read as in evaluation mode, and left as it
+    was.
 
     Raises:
-        UserError: it cannot be read or traced, fails on such an input, holds something that the format cannot say, or
-            computes something else than the network.
+        UserError: it cannot be read or traced, fails on such an input, holds something that the format cannot say,
+            or computes something else than the network.
     """
     name = type(module).__name__
     require_readable(module)
@@ -72,8 +73,8 @@ def transfer(module: nn.Module, network: Network) -> None:
     same outputs (float32 rounding aside). A bias or epsilon that the format lacks goes into the normalisation.
 
     Raises:
-        UserError: as :func:`read_module`; ``network`` is of another spec; a convolution's windows lie elsewhere than
-            SAME's.
+        UserError: as :func:`read_module`; ``network`` is of another spec; a convolution's windows lie elsewhere
+            than SAME's.
     """
     imported = read_module(module, network.spec.input)
     name = type(module).__name__

@@ -2,16 +2,18 @@
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import nn
 
-from paper2board.core.errors import UserError
-from paper2board.networks.module_import.suitability import reparametrizations
+from paper2board.core.foreign_code import kept_alive
+from paper2board.networks.module_import.suitability import computed_attributes
+
+Attributes = dict[nn.Module, dict[str, tuple[Any, Any]]]
+"""Attributes of each part; of a list, set or dict also what is in it."""
 
 
 @contextlib.contextmanager
@@ -34,7 +36,7 @@ def borrowed(module: nn.Module) -> Iterator[Callable[[], str | None]]:
             torch.device("cpu"),  # the user's file may have set another default
             warnings.catch_warnings(),
             contextlib.redirect_stdout(io.StringIO()),
-            _no_exit(),
+            kept_alive(),
         ):
             warnings.simplefilter("ignore")
             module.eval()
@@ -43,9 +45,9 @@ def borrowed(module: nn.Module) -> Iterator[Callable[[], str | None]]:
                     "_compiled_call_impl", None
                 )  # of module.compile(): the same, but slow to start
             for tensor, original in data:
-                tensor.data = original.to(
-                    torch.float64 if original.is_floating_point() else original.dtype, copy=True
-                )
+                tensor.data = _double(original)
+            for part in module.modules():
+                part.__dict__.update({k: _double(v) for k, v in part.__dict__.items() if torch.is_tensor(v)})
             prepared = _attributes(module)
             values = [(tensor, tensor.detach().clone()) for tensor, _ in data]
             yield lambda: _changed(module, prepared, values)
@@ -55,23 +57,12 @@ def borrowed(module: nn.Module) -> Iterator[Callable[[], str | None]]:
         _restore(before)
 
 
-@contextlib.contextmanager
-def _no_exit() -> Iterator[None]:
-    """Let the module's code end itself, not this program."""
-
-    def leave(status: int = 0) -> NoReturn:
-        raise SystemExit(status)
-
-    real = os._exit
-    os._exit = leave
-    try:
-        yield
-    finally:
-        os._exit = real
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=True)
 
 
-def _attributes(module: nn.Module) -> dict[nn.Module, dict[str, Any]]:
-    """Return the attributes of each part; of a list or a dict also what is in it."""
+def _attributes(module: nn.Module) -> Attributes:
     return {
         part: {key: (value, _content(value)) for key, value in part.__dict__.items()}
         for part in module.modules()
@@ -82,7 +73,7 @@ def _content(value: Any) -> Any:
     return value.copy() if isinstance(value, dict | list | set) else None
 
 
-def _restore(attributes: dict[nn.Module, dict[str, Any]]) -> None:
+def _restore(attributes: Attributes) -> None:
     for part, saved in attributes.items():
         part.__dict__.clear()
         for key, (value, content) in saved.items():
@@ -96,31 +87,22 @@ def _restore(attributes: dict[nn.Module, dict[str, Any]]) -> None:
 
 def _changed(
     module: nn.Module,
-    attributes: dict[nn.Module, dict[str, Any]],
+    attributes: Attributes,
     values: list[tuple[torch.Tensor, torch.Tensor]],
 ) -> str | None:
     """Return the name of an attribute or tensor that is not what it was."""
-    names = {part: f"self.{name}." if name else "self." for name, part in module.named_modules()}
+    names = {part: f"self.{name}" if name else "self" for name, part in module.named_modules()}
     for part, saved in attributes.items():
-        computed = {hook.name for hook in reparametrizations(part)}
-        for key in {**saved, **part.__dict__}:
-            if key in computed:
-                continue
-            if key not in saved or key not in part.__dict__:
-                return names.get(part, "self.") + key
-            value, content = saved[key]
-            now = part.__dict__[key]
-            if now is not value or not _same(_content(now), content):
-                return names.get(part, "self.") + key
+        computed = computed_attributes(part)
+        for key in dict.fromkeys((*saved, *part.__dict__)):
+            value, content = saved.get(key, (None, None))
+            now = part.__dict__.get(key)
+            if key not in computed and not (now is value and _same(_content(now), content)):
+                return f"{names.get(part, 'self')}.{key}"
     for tensor, value in values:
-        if not torch.equal(tensor, value) and not torch.equal(tensor.isnan(), value.isnan()):
-            return next(
-                (
-                    f"self.{name}"
-                    for name, own in (*module.named_parameters(), *module.named_buffers())
-                    if own is tensor
-                )
-            )
+        if tensor.shape != value.shape or not torch.all((tensor == value) | (value != value)):
+            owned = (*module.named_parameters(), *module.named_buffers())
+            return next((f"self.{name}" for name, own in owned if own is tensor), "a tensor of its own")
     return None
 
 

@@ -26,8 +26,8 @@ class Draft:
     norm: nn.BatchNorm2d | None = None
     own_padding: Padding | None = None
     same_padding: Padding | None = None
-    """Of a convolution whose windows lie elsewhere than SAME's, so that its weights cannot be used: what it pads and
-    what SAME pads."""
+    """Of a convolution whose windows lie elsewhere than SAME's, so that its weights cannot be used: what it pads
+    and what SAME pads."""
 
     @property
     def activation(self) -> Activation:

@@ -1,4 +1,5 @@
-"""The layers of a traced module: each operation becomes a layer of the study format, or part of one, or is refused."""
+"""The layers of a traced module: each operation becomes a layer of the study format, or part of one, or is
+refused."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from paper2board.core.errors import UserError
 from paper2board.networks.module_import.draft import Draft, Padding, entries
 from paper2board.networks.module_import.sharing import Span, overlap
-from paper2board.networks.module_import.suitability import has_computed_weights
+from paper2board.networks.module_import.suitability import computed_weights
 from paper2board.networks.module_import.trace import BATCH, Traced, origin, place
 from paper2board.networks.module_import.vocabulary import FUNCTION_OF, KNOWN, OPTIONS, REMEDY, SAME_AS
 from paper2board.networks.network import same_padding
@@ -135,7 +136,8 @@ class _Reader:
                 key: getattr(module, key) for key in OPTIONS.get(function, ()) if hasattr(module, key)
             }
         else:
-            function = _function_name(node.target).rstrip("_")
+            attribute = node.args[1] if node.target is getattr else node.target
+            function = _function_name(attribute).strip("_")
             function = SAME_AS.get(function, function)
             given = node.args[1:] if "input" not in node.kwargs else node.args
             options = dict(zip(OPTIONS.get(function, ()), given, strict=False)) | node.kwargs
@@ -503,7 +505,7 @@ class _Reader:
                 "give each layer weights of its own",
             )
         self.owners |= dict.fromkeys(spans, origin(node))
-        if has_computed_weights(module):
+        if computed_weights(module):
             self._note(
                 origin(node),
                 "its weights are computed from others (a parametrization or a pruning mask): the layer has them as"

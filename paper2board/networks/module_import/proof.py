@@ -7,17 +7,18 @@ import torch
 from torch import nn
 
 from paper2board.core.errors import UserError
+from paper2board.core.foreign_code import reason
 from paper2board.networks.module_import.draft import Draft
 from paper2board.networks.module_import.layers import Layers
-from paper2board.networks.module_import.trace import Traced, reason
+from paper2board.networks.module_import.trace import Traced
 from paper2board.networks.module_import.weights import copy_weights
 from paper2board.networks.network import ConvLayer, Network
 
 TOLERANCE = 1e-5
 """Of a difference, relative to the largest output. Both sides compute in float64, whose rounding is far below."""
 DRAWS = 3
-"""Of random weights. A module's own may hide a difference: a branch that starts at zero, an activation that is never
-reached."""
+"""Of random weights. A module's own may hide a difference: a branch that starts at zero, an activation that is
+never reached."""
 INPUTS = ((1, 2.0), (3, 8.0))
 """Images of a batch, and the largest value. (pixel − 128) / 64 reaches 2."""
 
@@ -84,8 +85,8 @@ def _run(module: nn.Module, x: torch.Tensor, name: str) -> torch.Tensor:
         result = module(x.clone())
     except BaseException as error:  # the user's own code
         raise UserError(
-            f"{name}: its forward fails on a batch of {len(x)} images ({reason(error)}); write it for any batch, for"
-            " instance x.flatten(1)"
+            f"{name}: its forward fails on a batch of {len(x)} images ({reason(error)}); write it for any batch,"
+            " for instance x.flatten(1)"
         ) from error
     if not isinstance(result, torch.Tensor):
         raise UserError(f"{name}: forward returns one tensor only sometimes; let it return one tensor")

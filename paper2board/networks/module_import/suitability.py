@@ -1,10 +1,7 @@
 """What no reading of a module can understand, whatever its layers are."""
 
-from typing import Any
-
 import torch
 from torch import nn
-from torch._dynamo import OptimizedModule
 from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrize
 from torch.nn.utils.prune import BasePruningMethod
@@ -13,7 +10,8 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from paper2board.core.errors import UserError
 
-_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, OptimizedModule)
+_WRAPPERS = {"DataParallel", "DistributedDataParallel", "OptimizedModule"}
+"""The last is what torch.compile returns; importing its class would take seconds."""
 _REPARAMETRIZATIONS = (WeightNorm, SpectralNorm, BasePruningMethod)
 """Hooks of torch itself that compute a weight from others before each call: the weight is read after them."""
 
@@ -32,15 +30,15 @@ def require_readable(module: nn.Module) -> None:
             raise UserError(f"{root}{'.' + name if name else ''}: {wrong}; {remedy}")
 
 
-def reparametrizations(part: nn.Module) -> list[Any]:
-    """Return the hooks of a part that compute its weights (old weight_norm and spectral_norm, prune)."""
-    hooks = part.__dict__.get("_forward_pre_hooks", {}).values()
-    return [hook for hook in hooks if isinstance(hook, _REPARAMETRIZATIONS)]
+def computed_attributes(part: nn.Module) -> set[str]:
+    """Return the attributes that hooks of torch write before each call (old weight_norm and spectral_norm, prune)."""
+    hooks = (hook for hook in part._forward_pre_hooks.values() if isinstance(hook, _REPARAMETRIZATIONS))
+    return {hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name for hook in hooks}
 
 
-def has_computed_weights(part: nn.Module) -> bool:
+def computed_weights(part: nn.Module) -> bool:
     """Whether a part's weights are computed from others."""
-    return parametrize.is_parametrized(part) or bool(reparametrizations(part))
+    return parametrize.is_parametrized(part) or bool(computed_attributes(part))
 
 
 def _obstacle(part: nn.Module) -> tuple[str, str] | None:
@@ -54,7 +52,7 @@ def _obstacle(part: nn.Module) -> tuple[str, str] | None:
     ]
     if isinstance(part, torch.jit.ScriptModule):
         return "is TorchScript, without its Python code", "give the nn.Module from which it was made"
-    if isinstance(part, _WRAPPERS):
+    if kind in _WRAPPERS:
         return f"is wrapped in {kind}", "give the module that is in it"
     if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
         return (
@@ -74,6 +72,9 @@ def _obstacle(part: nn.Module) -> tuple[str, str] | None:
             )
     if "forward" in part.__dict__:
         return "its forward was replaced on the object", "write it as a method of a class"
+    for name in {"weight", "bias"} & (part.__dict__.keys() - computed_attributes(part)):
+        if torch.is_tensor(part.__dict__[name]):
+            return f"its {name} is no parameter of its own but a tensor made from others", "give it its own"
     for tensor in tensors:
         if tensor.device.type != "cpu":
             return (

@@ -1,7 +1,6 @@
 """A module as a graph of pure operations: what is written in place has a name of its own, sizes are numbers."""
 
 import inspect
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch import fx, nn
 
 from paper2board.core.errors import UserError
+from paper2board.core.foreign_code import reason
 
 BATCH = 2
 """Images of the trial run: enough to distinguish the batch from a channel."""
@@ -34,8 +34,8 @@ class Traced:
     executable: fx.GraphModule
     """What was traced, for any batch."""
     graph: fx.Graph
-    """The same for reading: no writing in place, no sizes, nothing that the result does not need. ``meta["shape"]`` is
-    a tensor's shape; names of nodes are those of ``executable``."""
+    """The same for reading: no writing in place, no sizes, nothing that the result does not need.
+    ``meta["shape"]`` is a tensor's shape; names of nodes are those of ``executable``."""
 
     def run(self, x: torch.Tensor, node: fx.Node) -> tuple[Any, torch.Tensor]:
         """Return the result for ``x``, and the value of one node of ``graph``."""
@@ -77,7 +77,7 @@ def trace(module: nn.Module, input: tuple[int, int, int], name: str) -> Traced:
         _require_one_tensor(module, x, name)
         raise UserError(
             f"{name}: torch.fx cannot trace its forward ({reason(error)}); write it without"
-            " conditions, loops or print on tensors' values and sizes"
+            " conditions, loops and print on tensors' values and sizes, and without x[…] = y"
         ) from error
     run = _TrialRun(executable, name)
     run.run(x)
@@ -188,9 +188,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(part) for part in value)
     return value is None or isinstance(value, bool | int | float | str | torch.dtype | torch.device)
-
-
-def reason(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -18,6 +18,7 @@ _INSTEAD = {
     "write a Conv2d of kernel 1 that mixes the channels": "ChannelShuffle channel_shuffle chunk split permute"
     " transpose",
     "write nn.Conv2d, for images": "Conv1d Conv3d LSTM GRU RNN Embedding",
+    "read the tensor itself": "data detach",
     "make it an nn.Module (nn.Conv2d, nn.Linear) in __init__ and call that": "conv2d linear",
 }
 REMEDY = {name: remedy for remedy, names in _INSTEAD.items() for name in names.split()}
