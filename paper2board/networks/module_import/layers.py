@@ -62,6 +62,8 @@ class _Reader:
         self.made: dict[fx.Node, Draft] = {}
         self.same: dict[fx.Node, fx.Node] = {}
         """Nodes that are no layers of their own → the node whose layer they belong to."""
+        self.left_out: dict[fx.Node, fx.Node] = {}
+        """A final softmax → what it reads."""
         self.pads: dict[fx.Node, Padding] = {}
         """Zero padding that waits for its convolution."""
         self.owners: dict[Span, str] = {}
@@ -92,8 +94,7 @@ class _Reader:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise UserError(f"{self.name}: {message}; change the module") from error
         notes = (f"{', '.join(origins)}: {text}" for text, origins in self.notes.items())
-        while last in self.same and _is_softmax(last):
-            last = self.same[last]
+        last = self.left_out.get(last, last)
         return Layers(spec, tuple(notes), tuple(drafts), last)
 
     # --- one node ---------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ class _Reader:
                     origin(node),
                     "left out: the loss, and the device's answer, start from the values before it",
                 )
-                self.same[node] = self._tensor(node)
+                self.same[node] = self.left_out[node] = self._tensor(node)
             case _:
                 remedy = REMEDY.get(function, f"write it with {KNOWN}")
                 self._refuse(node, f"{function} is not in the study format", remedy)
@@ -554,10 +555,6 @@ class _Reader:
 
     def _refuse(self, node: fx.Node, wrong: str, remedy: str) -> NoReturn:
         raise _RefusedError(place(self.name, node), f"{wrong}; {remedy}")
-
-
-def _is_softmax(node: fx.Node) -> bool:
-    return "softmax" in node.name
 
 
 def _function_name(target: Any) -> str:

@@ -31,7 +31,7 @@ def require_readable(module: nn.Module) -> None:
 
 
 def computed_attributes(part: nn.Module) -> set[str]:
-    """Return the attributes that hooks of torch write before each call (old weight_norm and spectral_norm, prune)."""
+    """Return what hooks of torch write before each call (old weight_norm and spectral_norm, prune)."""
     hooks = (hook for hook in part._forward_pre_hooks.values() if isinstance(hook, _REPARAMETRIZATIONS))
     return {hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name for hook in hooks}
 
