@@ -3,11 +3,12 @@
 import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 from paper2board.core.errors import UserError
+from paper2board.core.foreign_code import kept_alive, reason
 
 
 @contextmanager
@@ -28,20 +29,23 @@ def loaded(where: str) -> Iterator[Any]:
     spec = importlib.util.spec_from_file_location("_users_module", path)
     assert spec is not None and spec.loader is not None  # the suffix is .py
     module = importlib.util.module_from_spec(spec)
+    search = sys.path.copy()
     sys.path.insert(0, str(path.resolve().parent))
     sys.modules[spec.name] = module  # dataclasses read their own module from here
     try:
         try:
-            spec.loader.exec_module(module)
-        except Exception as error:  # the user's own code
-            raise UserError(f"{path} cannot be executed ({_reason(error)}); correct it") from error
+            with kept_alive(), chdir("."):
+                spec.loader.exec_module(module)
+        except BaseException as error:  # the user's own code, which may even leave
+            raise UserError(f"{path} cannot be executed ({reason(error)}); correct it") from error
         if not callable(getattr(module, name, None)):
             raise UserError(f"{path} has no class {name}; correct the name after the colon")
         try:
-            instance = getattr(module, name)()
-        except Exception as error:  # the user's own code
+            with kept_alive(), chdir("."):
+                instance = getattr(module, name)()
+        except BaseException as error:  # the user's own code, which may even leave
             raise UserError(
-                f"{where}: {name}() fails ({_reason(error)}); it is called without arguments: give them defaults"
+                f"{where}: {name}() fails ({reason(error)}); it is called without arguments: give them defaults"
             ) from error
         from torch import nn
 
@@ -49,10 +53,5 @@ def loaded(where: str) -> Iterator[Any]:
             raise UserError(f"{where}: {name}() is no torch.nn.Module; name a class that is one")
         yield instance
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        sys.path[:] = search
         sys.modules.pop(spec.name, None)
-
-
-def _reason(error: BaseException) -> str:
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

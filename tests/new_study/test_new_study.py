@@ -54,6 +54,18 @@ class Needs(Net):
     def __init__(self, width):
         super().__init__()
 
+class Leaves(Net):
+    def __init__(self):
+        import os
+        os.chdir("/")
+        os._exit(0)
+
+class Normed(Ten):
+    def __init__(self):
+        super().__init__()
+        nn.utils.parametrizations.weight_norm(self.body[0])
+        nn.utils.prune.l1_unstructured(self.head[3], "weight", 0.5)
+
 NOT_A_CLASS = 3
 
 def number():
@@ -148,6 +160,13 @@ def test_a_folder_of_images_and_a_module_of_one_s_own(folder, capsys):
     assert smoke.training_images + 3 * study.validation_per_class == 48 and smoke.test_images == 12
     assert study.calibration_images <= smoke.training_images
     assert study.recipes["scratch"].epochs["standard"] * 6 >= 900
+
+
+def test_a_module_with_computed_weights_is_read_and_noted(folder, capsys):
+    status, text = run(capsys, "normed", "--module", "nets/net.py:Normed")
+    assert status == 0 and text.count("its weights are computed from others") == 1
+    assert "note: Normed.body.0, Normed.head.3:" in text
+    assert validated("normed").networks["own"].output == (10,)
 
 
 def test_images_that_are_split_already_stay_split(folder, capsys):
@@ -335,6 +354,12 @@ def test_add_leaves_a_file_alone_that_it_does_not_understand(folder, capsys):
         (["x", "--module", "nets/net.py:NOT_A_CLASS"], ["nets/net.py", "NOT_A_CLASS", "correct the name"]),
         (["x", "--module", "nets/net.py:number"], ["nets/net.py:number", "torch.nn.Module"]),
         (["x", "--module", "nets/net.py:Needs"], ["Needs()", "'width'", "without arguments", "defaults"]),
+        (["x", "--module", "nets/net.py:Leaves"], ["Leaves()", "SystemExit: 0", "without arguments"]),
+        (["x", "--module", "nets/leaves.py:Net"], ["nets/leaves.py", "SystemExit: 3", "correct it"]),
+        (
+            ["x", "--module", "nets/interrupts.py:Net"],
+            ["nets/interrupts.py", "KeyboardInterrupt", "correct it"],
+        ),
         (["x", "--module", "nets/broken.py:Net"], ["nets/broken.py", "invalid syntax", "correct it"]),
         (["x", "--module", "nets/net.py:Net"], ["nets/net.py:Net", "3", "10 classes", "Linear"]),
         (["x", "--module", "nets/net.py:Dilated"], ["Dilated.conv", "dilation 2 × 2", "write dilation=1"]),
@@ -355,6 +380,8 @@ def test_refusals_say_what_to_do_and_leave_nothing_behind(folder, capsys, argume
     draw_images("empty", 60, ["a"])
     Path("empty/b").mkdir()
     Path("nets/broken.py").write_text("class Net(:\n")
+    Path("nets/leaves.py").write_text("import sys\nsys.path.clear()\nsys.exit(3)\n")
+    Path("nets/interrupts.py").write_text("raise KeyboardInterrupt\n")
     before = written()
     status, text = run(capsys, *arguments)
     assert status == 1 and re.search(naming(*parts), text), text

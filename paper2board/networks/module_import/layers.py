@@ -1,295 +1,153 @@
-"""A user's own PyTorch module as a network of the study format, read by torch.fx; its weights, where it has any.
+"""The layers of a traced module: each operation becomes a layer of the study format, or part of one, or is
+refused."""
 
-Only what :mod:`paper2board.networks.spec` can say is accepted; everything else is refused by the name of its
-sub-module, with what to write instead. Training here starts from the spec; the module is not needed again.
-"""
-
-import copy
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import torch
 from pydantic import ValidationError
 from torch import fx, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from paper2board.core.errors import UserError
-from paper2board.networks.network import ConvLayer, Network, same_padding
+from paper2board.networks.module_import.draft import Draft, Padding, entries
+from paper2board.networks.module_import.sharing import Span, overlap
+from paper2board.networks.module_import.suitability import computed_weights
+from paper2board.networks.module_import.trace import BATCH, Traced, origin, place
+from paper2board.networks.module_import.vocabulary import FUNCTION_OF, KNOWN, OPTIONS, REMEDY, SAME_AS
+from paper2board.networks.network import same_padding
 from paper2board.networks.spec import Activation, NetworkSpec
-
-EPSILON = 1e-5
-"""Of the batch normalisations in :class:`paper2board.networks.network.Network`: torch's default."""
-
-_KNOWN = "Conv2d, BatchNorm2d, ReLU, ReLU6, MaxPool2d, AvgPool2d, Linear, Flatten, + and torch.cat"
-
-# What to write instead of common things that the format lacks, by module class or function.
-_INSTEAD = {
-    "write nn.ReLU or nn.ReLU6": "SiLU Hardswish Hardsigmoid GELU LeakyReLU PReLU ELU SELU Sigmoid Tanh Mish"
-    " Softplus silu hardswish hardsigmoid gelu leaky_relu prelu elu selu sigmoid tanh mish softplus",
-    "write nn.BatchNorm2d after a convolution": "LayerNorm GroupNorm InstanceNorm2d LocalResponseNorm"
-    " layer_norm group_norm instance_norm local_response_norm batch_norm",
-    "leave it out: normalisation goes after convolutions only": "BatchNorm1d",
-    "leave it out, and predict on the coarser grid": "Upsample UpsamplingNearest2d UpsamplingBilinear2d"
-    " PixelShuffle ConvTranspose2d interpolate upsample pixel_shuffle conv_transpose2d",
-    "write nn.AdaptiveAvgPool2d(1)": "AdaptiveMaxPool2d LPPool2d adaptive_max_pool2d max amax sum",
-    "leave it out (squeeze-and-excitation, gates and attention have no place in the format)": "mul truediv"
-    " matmul bmm einsum MultiheadAttention scaled_dot_product_attention",
-    "leave it out: the study gives the network (pixel − 128) / 64 already": "sub div",
-    "write a Conv2d of kernel 1 that mixes the channels": "ChannelShuffle channel_shuffle chunk split permute"
-    " transpose",
-    "write nn.Conv2d, for images": "Conv1d Conv3d LSTM GRU RNN Embedding",
-    "make it an nn.Module (nn.Conv2d, nn.Linear) in __init__ and call that": "conv2d linear",
-}
-_REMEDY = {name: remedy for remedy, names in _INSTEAD.items() for name in names.split()}
-
-_OPTIONS = {
-    "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
-    "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
-    "adaptive_avg_pool2d": ("output_size",),
-    "hardtanh": ("min_val", "max_val"),
-    "clamp": ("min", "max"),
-    "mean": ("dim", "keepdim"),
-    "pad": ("pad", "mode", "value"),
-}
-"""Positional arguments after the tensor, of the functions whose arguments matter."""
-
-_FUNCTION_OF = {
-    "ReLU": "relu",
-    "ReLU6": "relu6",
-    "Hardtanh": "hardtanh",
-    "MaxPool2d": "max_pool2d",
-    "AvgPool2d": "avg_pool2d",
-    "AdaptiveAvgPool2d": "adaptive_avg_pool2d",
-    "Flatten": "flatten",
-    "Unflatten": "reshape",
-    "Softmax": "softmax",
-    "LogSoftmax": "log_softmax",
-    "Identity": "dropout",
-} | dict.fromkeys(("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout"), "dropout")
-"""Modules without weights: the function that does the same."""
-
-_SAME_AS = {
-    "dropout2d": "dropout",
-    "alpha_dropout": "dropout",
-    "feature_alpha_dropout": "dropout",
-    "contiguous": "dropout",
-    "iadd": "add",
-    "concat": "cat",
-    "concatenate": "cat",
-    "view": "flatten",
-    "reshape": "flatten",
-    "squeeze": "flatten",
-    "clip": "clamp",
-    "clamp_min": "clamp",
-}
-
-
-@dataclass
-class _Draft:
-    """A layer as it grows: a convolution takes up the normalisation and the activation that follow."""
-
-    name: str
-    op: str
-    origin: str
-    """The sub-module or operation that it was, for messages."""
-    keys: dict[str, Any] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
-    weights: nn.Conv2d | nn.Linear | None = None
-    norm: nn.BatchNorm2d | None = None
-    same_padding: tuple[int, int, int, int] | None = None
-    """Where its windows lie elsewhere than SAME's, so that its weights cannot be used: SAME's padding (left, right,
-    top, bottom)."""
-
-    @property
-    def activation(self) -> Activation:
-        return self.keys.get("activation", "none")
 
 
 @dataclass(frozen=True)
-class ImportedModule:
-    """A module as a spec, and what a user should know about it."""
+class Layers:
+    """What a module is in the study format."""
 
     spec: NetworkSpec
     notes: tuple[str, ...]
     """What was left out or is not quite the same, a sentence each."""
-    drafts: tuple[_Draft, ...]
+    drafts: tuple[Draft, ...]
+    """The layers of ``spec``, in order."""
+    last: fx.Node
+    """The node of the graph whose value the network gives."""
 
 
-def read_module(module: nn.Module, input: tuple[int, int, int]) -> ImportedModule:
-    """Return ``module`` in the study format for inputs of C×H×W; it is read as in evaluation mode.
-
-    Raises:
-        UserError: it cannot be traced, fails on such an input, or holds something that the format cannot say.
-    """
-    return _Reader(module, input).read()
+class _RefusedError(Exception):
+    """One operation cannot be said in the format: place, and what is wrong with the remedy."""
 
 
-def spec_of(module: nn.Module, input: tuple[int, int, int]) -> NetworkSpec:
-    """Return the network of :func:`read_module`."""
-    return read_module(module, input).spec
-
-
-def transfer(module: nn.Module, network: Network) -> None:
-    """Copy the weights of ``module`` into ``network``, built from its spec; in evaluation both then give the
-    same outputs (float32 rounding aside). A bias or epsilon that the format lacks goes into the statistics.
+def read_layers(traced: Traced, input: tuple[int, int, int], spans: dict[int, Span]) -> Layers:
+    """Return the layers of a module; ``spans`` says where its tensors lie in memory.
 
     Raises:
-        UserError: ``network`` is of another spec, or a convolution's windows lie elsewhere than SAME's.
+        UserError: it holds something that the format cannot say; the message names all such operations.
     """
-    imported = read_module(module, network.spec.input)
-    name = type(module).__name__
-    if imported.spec != network.spec:
-        raise UserError(
-            f"{name}: the network is of another spec; build it with Network(spec_of(module, input))"
-        )
-    with torch.no_grad():
-        for draft in imported.drafts:
-            if draft.same_padding is not None:
-                raise UserError(
-                    f"{name}.{draft.origin}: its weights belong to windows that begin before those of TFLite's"
-                    f" SAME; put nn.ZeroPad2d({draft.same_padding}) before it with padding=0 and train that, or"
-                    " train here from scratch"
-                )
-        for draft in imported.drafts:
-            if draft.weights is None:
-                continue
-            layer = network.layers[draft.name]
-            target = layer.conv if isinstance(layer, ConvLayer) else layer.get_submodule("linear")
-            assert isinstance(target, nn.Conv2d | nn.Linear)
-            target.weight.copy_(draft.weights.weight)
-            if draft.norm is not None:
-                assert isinstance(layer, ConvLayer) and isinstance(layer.batch_norm, nn.BatchNorm2d)
-                _copy_norm(draft, layer.batch_norm)
-            elif target.bias is not None:
-                target.bias.zero_() if draft.weights.bias is None else target.bias.copy_(draft.weights.bias)
-
-
-def _copy_norm(draft: _Draft, target: nn.BatchNorm2d) -> None:
-    source, weights = draft.norm, draft.weights
-    assert source is not None and weights is not None
-    assert source.running_mean is not None and source.running_var is not None  # _Reader._norm
-    assert target.running_mean is not None and target.running_var is not None
-    bias = 0 if weights.bias is None else weights.bias
-    target.running_mean.copy_(source.running_mean - bias)
-    target.running_var.copy_(source.running_var + (source.eps - EPSILON))
-    target.weight.copy_(1 if source.weight is None else source.weight)
-    target.bias.copy_(0 if source.bias is None else source.bias)
-
-
-class _Shapes(fx.Interpreter):
-    """Runs the module once on zeros and keeps each tensor's shape."""
-
-    def __init__(self, module: fx.GraphModule, name: str) -> None:
-        super().__init__(module)
-        self.extra_traceback = False  # it would go into the exception's text
-        self.name = name
-
-    def run_node(self, n: fx.Node) -> Any:
-        try:
-            result = super().run_node(n)
-        except Exception as error:  # the user's own code
-            raise UserError(
-                f"{self.name}.{_origin(n)} fails on this input ({_first_line(error)}); give the input size that the"
-                " module is made for"
-            ) from error
-        if isinstance(result, torch.Tensor):
-            n.meta["shape"] = tuple(result.shape)
-        return result
+    return _Reader(traced, input, spans).read()
 
 
 class _Reader:
     """One reading of one module."""
 
-    BATCH = 2
-    """Images of the trial run: enough to distinguish the batch from a channel."""
-
-    def __init__(self, module: nn.Module, input: tuple[int, int, int]) -> None:
-        self.name = type(module).__name__
+    def __init__(self, traced: Traced, input: tuple[int, int, int], spans: dict[int, Span]) -> None:
+        self.name = traced.name
+        self.traced = traced
         self.input = input
+        self.spans = spans
         self.notes: dict[str, list[str]] = {}
         """What to know → of which parts."""
-        self.drafts: dict[str, _Draft] = {"input": _Draft("input", "input", "its input")}
-        self.made: dict[fx.Node, _Draft] = {}
+        self.refused: dict[str, list[str]] = {}
+        """What is wrong, with the remedy → where."""
+        self.drafts: dict[str, Draft] = {"input": Draft("input", "input", "its input")}
+        self.made: dict[fx.Node, Draft] = {}
         self.same: dict[fx.Node, fx.Node] = {}
         """Nodes that are no layers of their own → the node whose layer they belong to."""
-        self.pads: dict[fx.Node, tuple[int, int, int, int]] = {}
-        """Zero padding (left, right, top, bottom) that waits for its convolution."""
-        self.calls: dict[str, str] = {}
-        """Modules with weights → the layer."""
-        module = copy.deepcopy(module).eval()
-        try:
-            self.graph = fx.symbolic_trace(module)
-        except Exception as error:  # the user's own code
-            raise UserError(
-                f"{self.name}: torch.fx cannot trace its forward ({_first_line(error)}); write it without"
-                " conditions, loops or print on tensors' values and sizes"
-            ) from error
-        self.graph.graph.eliminate_dead_code()
-        if sum(node.op == "placeholder" for node in self.graph.graph.nodes) != 1:
-            raise UserError(
-                f"{self.name}: forward takes several inputs; write forward(self, x) for one image batch"
-            )
-        with torch.no_grad():
-            _Shapes(self.graph, self.name).run(torch.zeros(self.BATCH, *input))
+        self.left_out: dict[fx.Node, fx.Node] = {}
+        """A final softmax → what it reads."""
+        self.pads: dict[fx.Node, Padding] = {}
+        """Zero padding that waits for its convolution."""
+        self.owners: dict[Span, str] = {}
+        """Weights in memory → the sub-module that has them."""
 
-    def read(self) -> ImportedModule:
+    def read(self) -> Layers:
         """Return the whole module."""
-        for node in self.graph.graph.nodes:
-            match node.op:
-                case "placeholder":
-                    self.made[node] = self.drafts["input"]
-                case "output":
-                    last = self._output(node)
-                case "get_attr":
-                    self._refuse(
-                        node,
-                        "is a tensor of the module's own",
-                        "leave it out: the study gives the network (pixel − 128) / 64 already",
-                    )
-                case _ if "shape" in node.meta:
-                    self._layer(node)
-        drafts = self._used(last)
+        for node in self.traced.graph.nodes:
+            try:
+                self._node(node)
+            except _RefusedError as refusal:
+                where, text = refusal.args
+                self.refused.setdefault(text, []).append(where)
+                self.made[node] = Draft("refused", "refused", origin(node))
+        if self.refused:
+            raise UserError(". ".join(f"{', '.join(where)}: {text}" for text, where in self.refused.items()))
+        (last,) = next(node for node in self.traced.graph.nodes if node.op == "output").args
+        assert isinstance(last, fx.Node)  # _OneInput's result is one tensor
+        if (final := self._draft(last)).op == "input":
+            raise UserError(f"{self.name}: forward computes nothing; give a module that does")
+        drafts = self._used(final)
         for draft in drafts:
             if draft.weights is not None and draft.weights.bias is None and draft.norm is None:
                 self._note(draft.origin, "the study gives it a bias, which the module lacks")
-        layers, previous = [], "input"
-        for draft in drafts:
-            layers.append(_entry(draft, previous))
-            previous = draft.name
         try:
-            spec = NetworkSpec.model_validate({"input": self.input, "layers": layers})
+            spec = NetworkSpec.model_validate({"input": self.input, "layers": entries(drafts)})
         except ValidationError as error:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise UserError(f"{self.name}: {message}; change the module") from error
         notes = (f"{', '.join(origins)}: {text}" for text, origins in self.notes.items())
-        return ImportedModule(spec, tuple(notes), tuple(drafts))
+        last = self.left_out.get(last, last)
+        return Layers(spec, tuple(notes), tuple(drafts), last)
 
     # --- one node ---------------------------------------------------------------------------------------
 
+    def _node(self, node: fx.Node) -> None:
+        match node.op:
+            case "output":
+                pass
+            case "placeholder":
+                self.made[node] = self.drafts["input"]
+            case "get_attr":
+                self._refuse(
+                    node,
+                    "is a tensor of the module's own",
+                    "leave it out: the study gives the network (pixel − 128) / 64 already",
+                )
+            case _ if any("shape" not in source.meta for source in node.all_input_nodes):
+                self.made[node] = Draft("refused", "refused", origin(node))  # reads parts of what was refused
+            case _:
+                self._layer(node)
+
     def _layer(self, node: fx.Node) -> None:
         if node.op == "call_module":
-            module = self.graph.get_submodule(str(node.target))
-            kind = type(module).__name__
-            match module:
-                case nn.Conv2d():
-                    return self._conv(node, module)
-                case nn.Linear():
-                    return self._linear(node, module)
-                case nn.BatchNorm2d():
-                    return self._norm(node, module)
-                case nn.ZeroPad2d():
-                    return self._pad(node, tuple(module.padding))
-            function = _FUNCTION_OF.get(kind, kind)
+            module = self._module(node)
+            kind = type_before_parametrizations(module)
+            if kind is nn.Conv2d:
+                assert isinstance(module, nn.Conv2d)
+                return self._conv(node, module)
+            if kind is nn.Linear:
+                assert isinstance(module, nn.Linear)
+                return self._linear(node, module)
+            if kind is nn.BatchNorm2d:
+                assert isinstance(module, nn.BatchNorm2d)
+                return self._norm(node, module)
+            if kind is nn.ZeroPad2d:
+                assert isinstance(module, nn.ZeroPad2d)
+                return self._pad(node, tuple(module.padding))
+            function = FUNCTION_OF.get(kind.__name__, kind.__name__)
             options: dict[str, Any] = {
-                key: getattr(module, key) for key in _OPTIONS.get(function, ()) if hasattr(module, key)
+                key: getattr(module, key) for key in OPTIONS.get(function, ()) if hasattr(module, key)
             }
         else:
-            function = node.target if isinstance(node.target, str) else _function_name(node.target)
-            function = function.rstrip("_")
+            attribute = node.args[1] if node.target is getattr else node.target
+            function = _function_name(attribute).strip("_")
+            function = SAME_AS.get(function, function)
             given = node.args[1:] if "input" not in node.kwargs else node.args
-            options = dict(zip(_OPTIONS.get(function, ()), given, strict=False)) | node.kwargs
-        function = _SAME_AS.get(function, function)
+            options = dict(zip(OPTIONS.get(function, ()), given, strict=False)) | node.kwargs
+            if (
+                function == "dropout"
+                and node.op == "call_function"
+                and "dropout" in _function_name(node.target)
+            ):
+                self._require_no_training(node, options)
         match function:
             case "relu" | "relu6":
                 self._follow(node, "relu" if function == "relu" else "relu6")
@@ -316,14 +174,24 @@ class _Reader:
             case "softmax" | "log_softmax":
                 if any(user.op != "output" for user in node.users):
                     self._refuse(node, "is no layer of the format", "leave it out")
+                if options.get("dim") not in (None, 1, 1 - len(node.meta["shape"])):
+                    self._refuse(node, f"goes along axis {options['dim']}", "write dim=1, or leave it out")
                 self._note(
-                    _origin(node),
+                    origin(node),
                     "left out: the loss, and the device's answer, start from the values before it",
                 )
-                self.same[node] = self._tensor(node)
+                self.same[node] = self.left_out[node] = self._tensor(node)
             case _:
-                remedy = _REMEDY.get(function, f"write it with {_KNOWN}")
+                remedy = REMEDY.get(function, f"write it with {KNOWN}")
                 self._refuse(node, f"{function} is not in the study format", remedy)
+
+    def _require_no_training(self, node: fx.Node, options: dict[str, Any]) -> None:
+        if options.get("training", True) and options.get("p", 0.5):
+            self._refuse(
+                node,
+                "drops values in evaluation too, as F.dropout does unless told otherwise",
+                "write nn.Dropout, or training=self.training",
+            )
 
     def _conv(self, node: fx.Node, module: nn.Conv2d) -> None:
         channels, depthwise = module.in_channels, module.groups == module.in_channels != 1
@@ -354,18 +222,17 @@ class _Reader:
         source = self._tensor(node, padded=True)
         draft = self._make(node, "depthwise" if depthwise else "conv", keys, source, weights=module)
         draft.keys |= {"batch_norm": False, "activation": "none"}
-        draft.same_padding = self._same_padding(node, module, source)
-        if draft.same_padding is not None:
+        padding, same = self._padding(node, module, source)
+        if padding[::2] != same[::2]:  # what lies after the last window is never read
+            draft.own_padding, draft.same_padding = padding, same
             self._note(
                 draft.origin,
                 "windows begin before those of TFLite's SAME, which the study trains with: same shapes and"
                 " counts, but weights trained elsewhere do not fit",
             )
 
-    def _same_padding(
-        self, node: fx.Node, module: nn.Conv2d, source: fx.Node
-    ) -> tuple[int, int, int, int] | None:
-        """Return SAME's padding where windows lie elsewhere; refuse where there are more or fewer of them."""
+    def _padding(self, node: fx.Node, module: nn.Conv2d, source: fx.Node) -> tuple[Padding, Padding]:
+        """Return the module's padding and SAME's; refuse where they give more or fewer windows."""
         kernel, stride = module.kernel_size[0], module.stride[0]
         left, right, top, bottom = self.pads.get(source, (0, 0, 0, 0))
         height, width = source.meta["shape"][2:]
@@ -379,7 +246,6 @@ class _Reader:
                 extra = (both, both)
             own.append((before + extra[0], after + extra[1]))
         wanted = [same_padding(size, kernel, stride) for size in (height, width)]
-        differs = False
         for (before, after), same, size, axis in zip(own, wanted, (height, width), (2, 3), strict=True):
             if (before + after + size - kernel) // stride + 1 != -(-size // stride):
                 self._refuse(
@@ -390,9 +256,7 @@ class _Reader:
                     if kernel % 2
                     else f"pad {same[0]} before, {same[1]} after",
                 )
-            # What lies after the last window is never read, so that only the padding before decides.
-            differs = differs or before != same[0]
-        return (*wanted[1], *wanted[0]) if differs else None
+        return (*own[1], *own[0]), (*wanted[1], *wanted[0])
 
     def _linear(self, node: fx.Node, module: nn.Linear) -> None:
         source = self._tensor(node)
@@ -403,6 +267,9 @@ class _Reader:
     def _norm(self, node: fx.Node, module: nn.BatchNorm2d) -> None:
         source = self._tensor(node)
         draft = self._draft(source)
+        if draft.op == "refused":
+            self.same[node] = source
+            return
         if draft.weights is None or draft.op == "linear" or draft.norm or draft.activation != "none":
             self._refuse(
                 node,
@@ -415,7 +282,7 @@ class _Reader:
             )
         if module.running_mean is None:
             self._refuse(node, "keeps no running statistics", "write track_running_stats=True")
-        self._claim(node)
+        self._claim(node, module)
         draft.norm = module
         draft.keys["batch_norm"] = True
         self.same[node] = source
@@ -445,6 +312,8 @@ class _Reader:
         if self._includes(node, activation):
             return
         draft = self._draft(node)
+        if draft.op == "refused":
+            return
         if len(node.users) > 1:
             self._refuse(
                 by,
@@ -476,10 +345,10 @@ class _Reader:
         held = {self._draft_activation(source) for source in sources}
         return held <= ({"relu", "relu6"} if activation == "relu" else {"relu6"})
 
-    def _reads_average(self, draft: _Draft) -> bool:
+    def _reads_average(self, draft: Draft) -> bool:
         return any(self.drafts[source].op == "average_pool" for source in draft.sources)
 
-    def _draft_activation(self, draft: _Draft) -> Activation:
+    def _draft_activation(self, draft: Draft) -> Activation:
         while draft.op in ("max_pool", "average_pool", "flatten"):
             draft = self.drafts[draft.sources[0]]
         return draft.activation
@@ -489,7 +358,7 @@ class _Reader:
         before, after = source.meta["shape"], node.meta["shape"]
         if after == before:
             self.same[node] = source
-        elif len(after) == 2 and after[0] == self.BATCH:
+        elif len(after) == 2 and after[0] == BATCH:
             self._make(node, "flatten", {}, source)
         else:
             self._refuse(
@@ -552,7 +421,7 @@ class _Reader:
         self._make(node, "average_pool", {"out": 1}, source)
         if not options.get("keepdim"):
             draft = self._draft(node)
-            flat = _Draft(
+            flat = Draft(
                 self._free(f"{draft.name}_flatten", "flatten"), "flatten", draft.origin, {}, (draft.name,)
             )
             self.drafts[flat.name] = flat
@@ -570,7 +439,7 @@ class _Reader:
         self.same[node] = source
 
     def _is_convolution(self, node: fx.Node) -> bool:
-        return node.op == "call_module" and isinstance(self.graph.get_submodule(str(node.target)), nn.Conv2d)
+        return node.op == "call_module" and isinstance(self._module(node), nn.Conv2d)
 
     def _add(self, node: fx.Node) -> None:
         operands = [*node.args, *(node.kwargs[key] for key in ("input", "other") if key in node.kwargs)]
@@ -582,8 +451,6 @@ class _Reader:
             )
         if node.kwargs.get("alpha", 1) != 1:
             self._refuse(node, f"alpha is {node.kwargs['alpha']}", "add without alpha")
-        if _function_name(node.target) in ("iadd", "add_") and len(nodes[0].users) > 1:
-            self._refuse(node, "changes in place what others read", "write x = x + y")
         self._make(node, "add", {"activation": "none"}, *nodes)
 
     def _cat(self, node: fx.Node) -> None:
@@ -598,18 +465,6 @@ class _Reader:
             return
         self._make(node, "concat", {}, *parts)
 
-    def _output(self, node: fx.Node) -> _Draft:
-        (value,) = node.args
-        if not isinstance(value, fx.Node) or "shape" not in value.meta:
-            raise UserError(
-                f"{self.name}: forward returns several values; return one tensor (a detector's heads joined by"
-                " torch.cat along channels)"
-            )
-        draft = self._draft(value)
-        if draft.op == "input":
-            raise UserError(f"{self.name}: forward computes nothing; give a module that does")
-        return draft
-
     # --- helpers ----------------------------------------------------------------------------------------
 
     def _make(
@@ -619,22 +474,44 @@ class _Reader:
         keys: dict[str, Any],
         *sources: fx.Node,
         weights: nn.Conv2d | nn.Linear | None = None,
-    ) -> _Draft:
+    ) -> Draft:
         """Start a layer; one with weights is called once."""
         if weights is not None:
-            self._claim(node)
-        wanted = str(node.target) if node.op == "call_module" else node.name
+            self._claim(node, weights)
+        wanted = origin(node) or op
         names = tuple(self._draft(source).name for source in sources)
-        draft = _Draft(self._free(wanted, op), op, _origin(node), keys, names, weights)
+        draft = Draft(self._free(wanted, op), op, origin(node), keys, names, weights)
         self.drafts[draft.name] = draft
         self.made[node] = draft
         return draft
 
-    def _claim(self, node: fx.Node) -> None:
-        target = str(node.target)
-        if target in self.calls:
-            self._refuse(node, "is called twice, with the same weights", "make two modules, one a call")
-        self.calls[target] = target
+    def _module(self, node: fx.Node) -> nn.Module:
+        return self.traced.executable.get_submodule(str(node.target))
+
+    def _claim(self, node: fx.Node, module: nn.Module) -> None:
+        """Take a module's weights for one layer: no other may have any of them, nor the same one again."""
+        spans = {
+            self.spans[id(tensor)]
+            for tensor in (*module.parameters(), *module.buffers())
+            if id(tensor) in self.spans
+        }
+        for span, owner in self.owners.items():
+            if not any(overlap(span, own) for own in spans):
+                continue
+            if owner == origin(node):
+                self._refuse(node, "is called twice, with the same weights", "make two modules, one a call")
+            self._refuse(
+                node,
+                f"has the same weights as {owner} (they lie in the same memory)",
+                "give each layer weights of its own",
+            )
+        self.owners |= dict.fromkeys(spans, origin(node))
+        if computed_weights(module):
+            self._note(
+                origin(node),
+                "its weights are computed from others (a parametrization or a pruning mask): the layer has them as"
+                " they are, and the study trains plain weights",
+            )
 
     def _free(self, wanted: str, op: str) -> str:
         """Return a layer name that the format and torch's modules allow and that no layer has yet."""
@@ -650,7 +527,7 @@ class _Reader:
 
     def _tensor(self, node: fx.Node, padded: bool = False) -> fx.Node:
         """Return the node whose tensor a node reads."""
-        source = node.args[0] if node.args else node.kwargs["input"]
+        source = node.args[0] if node.args else node.kwargs.get("input")
         if not isinstance(source, fx.Node) or "shape" not in source.meta:
             self._refuse(node, "does not read one tensor", "call it with the layer before it")
         assert isinstance(source, fx.Node)
@@ -658,13 +535,13 @@ class _Reader:
             self._refuse(node, "reads what was padded for a convolution", "put the padding right before it")
         return source
 
-    def _draft(self, node: fx.Node) -> _Draft:
+    def _draft(self, node: fx.Node) -> Draft:
         """Return the layer that gives a node's tensor."""
         while node in self.same:
             node = self.same[node]
         return self.made[node]
 
-    def _used(self, last: _Draft) -> list[_Draft]:
+    def _used(self, last: Draft) -> list[Draft]:
         """Return the layers that the output needs, in order."""
         needed, waiting = set(), [last.name]
         while waiting:
@@ -673,38 +550,15 @@ class _Reader:
             waiting += [source for source in self.drafts[name].sources if source not in needed]
         return [draft for name, draft in self.drafts.items() if name in needed and name != "input"]
 
-    def _note(self, origin: str, text: str) -> None:
-        self.notes.setdefault(text, []).append(f"{self.name}.{origin}")
+    def _note(self, where: str, text: str) -> None:
+        self.notes.setdefault(text, []).append(f"{self.name}.{where}".rstrip("."))
 
     def _refuse(self, node: fx.Node, wrong: str, remedy: str) -> NoReturn:
-        raise UserError(f"{self.name}.{_origin(node)}: {wrong}; {remedy}")
-
-
-def _entry(draft: _Draft, previous: str) -> dict[str, Any]:
-    """Return a layer's keys as a study file has them."""
-    sources = list(draft.sources)
-    if draft.op == "add" and sources[1] == previous:
-        sources.reverse()
-    entry: dict[str, Any] = {"name": draft.name, "op": draft.op}
-    if sources[0] != previous:
-        entry["source"] = sources[0]
-    if draft.op == "add":
-        entry["other"] = sources[1]
-    if draft.op == "concat":
-        entry["others"] = sources[1:]
-    return entry | draft.keys
-
-
-def _origin(node: fx.Node) -> str:
-    return str(node.target) if node.op in ("call_module", "get_attr") else node.name
+        raise _RefusedError(place(self.name, node), f"{wrong}; {remedy}")
 
 
 def _function_name(target: Any) -> str:
     return target if isinstance(target, str) else getattr(target, "__name__", str(target))
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _pair(value: Any) -> tuple[int, int]:
