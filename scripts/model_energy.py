@@ -3,8 +3,8 @@
 Inputs: the device's metrics file, IntegerModel; the study's recorded trace and serial log, where it has them.
 Outputs: metrics file, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
 formulas of the paper's slide deck (``paper2board.energy``), once with the latency that the paper claims
-(``claimed.…``), if it claims one, and once with our engine's. With a recorded trace, currents of inference and idle and
-the supply voltage are its; without one, the detector runs on a synthetic trace.
+(``claimed.…``), if it claims one, and once with our engine's. With a recorded trace, currents of inference and idle
+and the supply voltage are its; without one, the detector runs on a synthetic trace.
 """
 
 from pathlib import Path

@@ -8,8 +8,8 @@ the end of the converter's range. The last two kinds are told from currents by w
   sleep is that short. Any other value has to be the same each time, and to be −1 in the file's unit, the end of a
   converter's range, or the lowest value of all.
 - A *repeated* sample equals the one before it. In noise that the file resolves, equal neighbours are as frequent as
-  neighbours that differ by one, two, … steps; what exceeds that by far was repeated. Where the noise is not resolved,
-  equal neighbours are natural and nothing is said.
+  neighbours that differ by one, two, … steps; what exceeds that by far was repeated. Where the noise is not
+  resolved, equal neighbours are natural and nothing is said.
 """
 
 from typing import NamedTuple
@@ -102,12 +102,12 @@ def _markers(values: Floats, unit: float) -> Mask:
     runs, _ = label(apart)
     found = np.zeros(len(values), bool)
     for (run,) in find_objects(runs):
-        if run.stop - run.start <= _MARKER_RUN and 0 < run.start and run.stop < len(values):
+        if run.stop - run.start <= _MARKER_RUN and run.start > 0 and run.stop < len(values):
             found[run] = True
     candidates, counts = np.unique(values[found], return_counts=True)
     lowest, highest = values.min(), values.max()
     above = values[found & (values > level)]
-    resolved = 0 < _STEPS * step < noise.max()
+    resolved = step > 0 and noise.max() > _STEPS * step
 
     def stands_for_none(value: float, count: int) -> bool:
         if value == 0:

@@ -113,7 +113,7 @@ def _regular(path: str | Path, recording: Recording) -> tuple[Recording, tuple[s
         where = f"; the first is sample {at[_first(lost.where) - 1] + 1}" if lost.where.any() else ""
         raise UserError(
             f"{path}: {share:.2%} of the samples are missing or lost ({told}{where}), at most {MAX_DROPPED:.1%} "
-            "may be; record at a lower rate, or with a finer clock, and choose a range that the current does not leave"
+            "may be; record at a lower rate, or with a finer clock, and choose a larger range"
         )
     notes = (f"samples missing or lost: {told}",) if total else ()
     return _part(recording, at[~lost.where]), (*unjudged, *notes, *lost.notes)

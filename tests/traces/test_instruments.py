@@ -460,3 +460,18 @@ class TestJls:
         path.write_bytes(bytes.fromhex("d3746167666d74200d0a200a20201a1c") + bytes(100))
         with pytest.raises(UserError, match=r"recording\.jls: pyjls does not read it .*version 2"):
             read_trace(path)
+
+    @pytest.mark.fuzz_doors
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_damaged_bytes_give_a_trace_or_a_user_error(self, tmp_path: Path, data: st.DataObject) -> None:
+        path = tmp_path / "recording.jls"
+        self._write(path, record([(0.05, 0.1)], 0.2, noise_mA=0.1))
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(st.integers(32, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        try:
+            _is_valid(read_trace(path))
+        except UserError as error:
+            assert "recording.jls" in str(error)
