@@ -107,7 +107,7 @@ def _markers(values: Floats, unit: float) -> Mask:
     candidates, counts = np.unique(values[found], return_counts=True)
     lowest, highest = values.min(), values.max()
     above = values[found & (values > level)]
-    resolved = step > 0 and noise.max() > _STEPS * step
+    resolved = step > 0 and np.median(noise) > _STEPS * step
 
     def stands_for_none(value: float, count: int) -> bool:
         if value == 0:
