@@ -3,8 +3,8 @@
 Inputs: the device's metrics file, IntegerModel; the study's recorded trace and serial log, where it has them.
 Outputs: metrics file, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
 formulas of the paper's slide deck (``paper2board.energy``), once with the latency that the paper claims
-(``claimed.…``), if it claims one, and once with our engine's. Phases are as the recorded trace shows; without one,
-the detector runs on a synthetic trace.
+(``claimed.…``), if it claims one, and once with our engine's. With a recorded trace, currents of inference and idle
+and the supply voltage are its; without one, the detector runs on a synthetic trace.
 """
 
 from pathlib import Path
@@ -35,14 +35,15 @@ if __name__ == "__main__":
             claimed = measured(stated["value_s"], "s", stated["source"], Kind.CLAIMED, spread=spread)
         if params.trace:
             recorded = MeasuredTrace.model_validate(params.trace)
-            metrics = recorded_metrics(board, ours, params.period_s, recorded, path)
+            metrics, bench = recorded_metrics(board, ours, params.period_s, recorded, path)
         else:
+            bench = board
             metrics = synthetic_metrics(board, ours, params.period_s, claimed or ours, path)
         if claimed:
             metrics |= energy_metrics(board, claimed, params.period_s, prefix="claimed.")
         if params.memory_energy:
             metrics |= memory_metrics(board, read(snakemake.input.model), device)
         write_metrics(output.metrics, metrics)
-        for curve, file in zip(battery_curves(board, ours), (output.curve, output.schedule), strict=True):
+        for curve, file in zip(battery_curves(bench, ours), (output.curve, output.schedule), strict=True):
             with atomic_path(file) as temporary:
                 curve.to_csv(temporary, index=False)

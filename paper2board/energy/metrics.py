@@ -1,7 +1,8 @@
 """The metrics file of power, energy per inference and battery life, for any latency.
 
 The same formulas serve the latency that the paper claims (prefix ``claimed.``) and ours (the modelled
-latency of our engine, no prefix); currents, supply and battery are the board's.
+latency of our engine, no prefix); currents, supply and battery are the board's, or those that a trace
+puts in their place (:func:`paper2board.energy.study_energy.recorded_metrics`).
 """
 
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ def energy_metrics(
         latency: of one inference, in s, ms or us.
         period_s: one inference per period in duty-cycled operation.
         prefix: of the scenario, for instance ``claimed.``.
-        recorded: a trace; inference and idling among the phases are then its.
+        recorded: a trace; inference and idling among the phases are then its, and ``board`` is as it was recorded.
 
     Raises:
         UserError: the period has no room for waking up and one inference, or for the recorded one.

@@ -22,8 +22,6 @@ class Recorded(NamedTuple):
     """``energy.trace.*``."""
     inferences: int
     """In one window."""
-    board: Board
-    """As it was recorded: at that supply voltage."""
 
 
 def phase_metrics(
@@ -37,12 +35,12 @@ def phase_metrics(
         board: currents, supply, deep sleep, camera, battery.
         tau: latency of one inference, s.
         period_s: one cycle.
-        recorded: a trace, for what inference and idling drew.
+        recorded: a trace, for what inference and idling drew; ``board`` is then as it was recorded.
 
     Raises:
         UserError: the period has no room for one inference.
     """
-    windows, inferences, bench = recorded or Recorded({}, 1, board)
+    windows, inferences = recorded or Recorded({}, 1)
     deep = states(board)["deep-sleep"]
     running = derive(power_mW, "mW", "active current × supply voltage", active(board), supply(board))
     metrics = _awake(board, "boot", running, deep.wake)
@@ -58,14 +56,14 @@ def phase_metrics(
         )
         note = _unexpected(duration, tau)
         tau = _noted(duration, note)
-        metrics |= _awake(bench, "inference", _noted(power, note), tau, _noted(energy, note))
+        metrics |= _awake(board, "inference", _noted(power, note), tau, _noted(energy, note))
     else:
         metrics |= _awake(board, "inference", running, tau)
     require_room(longest(tau), "idle", period_s)
     whole = period(period_s)
     rest = derive(lambda p, t: p - t, "s", f"{period_s:g} s − inference, no sleep", whole, tau)
     if "energy.trace.power.idle" in windows:
-        metrics |= _awake(bench, "idle", windows["energy.trace.power.idle"], rest)
+        metrics |= _awake(board, "idle", windows["energy.trace.power.idle"], rest)
     else:
         waiting = derive(power_mW, "mW", "idle current × supply voltage", idle(board), supply(board))
         metrics |= _awake(board, "idle", waiting, rest)

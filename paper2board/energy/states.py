@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from paper2board.boards.board import Board
+from paper2board.boards.figures import Figure
 from paper2board.core.derive import derive
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind, counted
@@ -11,6 +12,16 @@ from paper2board.energy import battery
 
 _NO_WAKE = counted(0.0, "s", "an idling board need not wake up")
 _NO_LOSS = counted(0.0, "1", "the board's battery states none")
+
+
+class RecordedFigure(Figure):
+    """A figure of a board that a recorded trace gives, with its evidence."""
+
+    recorded: Evidence
+
+    def evidence(self, unit: str) -> Evidence:
+        """Return what was recorded."""
+        return self.recorded
 
 
 def idle(board: Board) -> Evidence:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paper2board.boards.board import Board, Figure
+from paper2board.boards.board import Board, Currents, Figure
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence
 from paper2board.core.files import digest
 from paper2board.energy.memory_energy import LayerTraffic, memory_energy_metrics
 from paper2board.energy.metrics import duty_cycle_curve, energy_metrics
 from paper2board.energy.phases import Recorded
+from paper2board.energy.states import RecordedFigure, active, idle
 from paper2board.energy.trace_metrics import trace_metrics
 from paper2board.energy.year import schedule_curve
 from paper2board.model.integer_model import IntegerModel
@@ -28,8 +29,11 @@ POINTS = 60
 
 def recorded_metrics(
     board: Board, latency: Evidence, period_s: float, recorded: MeasuredTrace, copy: Path
-) -> dict[str, Evidence]:
-    """Return the metrics of a study with a recorded trace, which is written to ``copy`` in this project's layout.
+) -> tuple[dict[str, Evidence], Board]:
+    """Return the metrics of a study with a recorded trace, and the board with what was recorded of it.
+
+    Power, energy and battery life are of the recorded currents and supply voltage; ``energy.board.*`` are the board
+    file's. The trace is written to ``copy`` in this project's layout.
 
     ``latency``: of our engine, s. Raise :class:`UserError` if recording and log are not fit for use.
     """
@@ -37,8 +41,23 @@ def recorded_metrics(
     write_trace(copy, run.trace)
     bench = _supplied(board, run.trace, recorded)
     windows = trace_metrics(run.trace, bench, run.chain, run.timestamps)
-    recording = Recorded(windows, recorded.inferences, bench)
-    return energy_metrics(board, latency, period_s, recorded=recording) | windows
+    bench = bench.model_copy(update={"currents": _recorded_currents(board.currents, windows)})
+    stated = {f"energy.board.current.{name}": of(board) for name, of in (("idle", idle), ("active", active))}
+    recording = Recorded(windows, recorded.inferences)
+    return energy_metrics(bench, latency, period_s, recorded=recording) | windows | stated, bench
+
+
+def _recorded_currents(stated: Currents, windows: Mapping[str, Evidence]) -> Currents:
+    """Return the currents of ``energy.trace.*``; the board file's where a trace has none, or none above zero, as a
+    board that sleeps in its pauses."""
+    figures = {}
+    for name in ("idle", "active"):
+        item = windows.get(f"energy.trace.current.{name}")
+        if item is not None and min((item.value, *(item.interval or ()))) > 0:
+            figures[f"{name}_mA"] = RecordedFigure(
+                value=item.value, kind=item.kind, source=item.method, recorded=item
+            )
+    return stated.model_copy(update=figures)
 
 
 def synthetic_metrics(

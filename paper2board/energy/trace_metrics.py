@@ -103,13 +103,18 @@ def trace_metrics(
         found += "; no pause after a window tells idling, so the board's file does"
     else:
         where = "" if trace.active is not None or timestamps else ", below the detector's band"
-        metrics["energy.trace.current.idle"] = evidence(
-            float(np.median(pauses.samples_mA)),
-            "mA",
-            f"median of the samples in the pauses after windows{where}",
-            len(pauses.samples_mA),
-        )
         method = f"median over the pauses after windows of their mean {{}}{where}"
+        # A synthetic trace's pauses are one level with noise; a board's hold whatever it does meanwhile.
+        metrics["energy.trace.current.idle"] = (
+            median(pauses.currents_mA, "mA", method.format("current"))
+            if trace.kind is Kind.MEASURED
+            else evidence(
+                float(np.median(pauses.samples_mA)),
+                "mA",
+                f"median of the samples in the pauses after windows{where}",
+                len(pauses.samples_mA),
+            )
+        )
         if pauses.powers_mW is None:
             idle = supplied(pauses.currents_mA, "mA", "mW", method.format("current"))
         else:

@@ -35,6 +35,7 @@ def absence_reasons(energy_note: str, has_board: bool) -> dict[str, str]:
     return {
         "host.energy.": energy_note,
         "host.power.": energy_note,
+        "energy.board.": "taken",
         "device.board.": "does not fit" if has_board else "no board attached",
         "esp32.": "does not fit",
         "survey.board.": "not stated",

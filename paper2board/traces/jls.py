@@ -23,7 +23,9 @@ from paper2board.traces.instruments import (
     pick_current,
     pick_level,
     pick_pins,
-    pick_voltage,
+    pick_supply,
+    pick_voltages,
+    unused,
 )
 from paper2board.traces.layouts import UNITS, Column, JOULESCOPE_FULL_SCALE_mA
 
@@ -72,8 +74,10 @@ def _read(path: str | Path, reader: pyjls.Reader, stated: TraceColumns) -> Recor
         if quantity and signal.length:
             name = f"{reader.sources[signal.source_id].name}.{signal.name}"
             columns.append(Column(index, name, quantity, exponent))
+    if stated.time or stated.interval_s:
+        raise UserError(f"{path}: a JLS file has a clock of its own; remove 'time' and 'interval_s'")
     current = pick_current(path, columns, stated)
-    voltage = pick_voltage(path, columns, stated, current)
+    voltages = pick_voltages(path, columns, stated, current)
     pins = pick_pins(path, columns, stated)
 
     def time_s(column: Column) -> NDArray[np.float64]:
@@ -87,6 +91,7 @@ def _read(path: str | Path, reader: pyjls.Reader, stated: TraceColumns) -> Recor
     def values(column: Column) -> NDArray[np.float64]:
         return column.scaled(reader.fsr(column.index, 0, signals[column.index].length).astype(np.float64))
 
+    voltage = pick_supply(path, voltages, stated, values)
     measured = in_mA(values(current), stated)
     present = np.isfinite(measured)
     clock_s = time_s(current)[present]
@@ -111,5 +116,6 @@ def _read(path: str | Path, reader: pyjls.Reader, stated: TraceColumns) -> Recor
         voltage_V=held(voltage, values(voltage)) if voltage else None,
         active=active,
         full_scale_mA=stated.full_scale_mA or JOULESCOPE_FULL_SCALE_mA,
-        notes=notes,
+        notes=(*notes, *unused(columns, (current, voltage, *pins))),
+        unit_mA=current.scaled(np.ones(1))[0] * (stated.current_mA_per_V or 1.0),
     )

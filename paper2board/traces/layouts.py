@@ -4,6 +4,7 @@ An instrument is one function below, registered with its name and with where its
 was attached here). They are tried in the order of this file.
 """
 
+import csv
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -12,11 +13,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from paper2board.traces.columns import UNSTATED, TraceColumns
+
 HEADER_LINES = 64
 """A header is looked for in so many lines; the longest preamble known (Tektronix MDO) has 21."""
 JOULESCOPE_FULL_SCALE_mA = 10_000.0
 
-Quantity = Literal["time", "current", "voltage", "digital", "bits"]
+Quantity = Literal["time", "current", "voltage", "digital", "bits", "other", "unknown"]
+"""What a column holds; ``other``: a unit that is known, of something that is not read; ``unknown``: no unit."""
 
 UNITS: dict[str, tuple[Quantity, int]] = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), ("time", 0)),
@@ -33,21 +37,36 @@ UNITS: dict[str, tuple[Quantity, int]] = {
     "mv": ("voltage", -3),
     "uv": ("voltage", -6),
     "μv": ("voltage", -6),
+    **dict.fromkeys(("w", "watt", "mw", "uw", "μw", "nw"), ("other", 0)),
+    **dict.fromkeys(("j", "joule", "mj", "uj", "μj", "nj", "wh", "mwh", "uwh", "μwh", "ws"), ("other", 0)),
+    **dict.fromkeys(
+        ("c", "mc", "uc", "μc", "ah", "mah", "uah", "μah", "as", "°c", "hz", "ohm"), ("other", 0)
+    ),
 }
 """Quantity and exponent of a unit, by its casefolded spelling (which makes one of the two letters µ)."""
 
-CURRENT_KEYS = ("current", "i")
+CURRENT_KEYS = ("current", "i", "mainavgcurrent", "maincurrent", "arcmaincurrent")
 # Not the shunt's voltage; nor the "load" voltage of Adafruit's example, which is the one before the shunt: an
 # INA219 measures the bus at the pin where the load is (datasheet SBOS448).
-VOLTAGE_KEYS = ("voltage", "v", "busvoltage", "busv", "vbus", "supplyvoltage")
+VOLTAGE_KEYS = (
+    "voltage",
+    "v",
+    "busvoltage",
+    "busv",
+    "vbus",
+    "supplyvoltage",
+    "mainavgvoltage",
+    "mainvoltage",
+)
 CLOCK_KEYS = (("time", "timestamp"), ("millis", "currentmillis", "micros"))
 """Names of one clock each, which loggers write in two units."""
 _STEMS = {*CURRENT_KEYS, *VOLTAGE_KEYS, *CLOCK_KEYS[0], "t", "elapsed", "supply", "shunt"}
-"""What a unit of one letter may follow: ``ch_a`` is channel a, no ampere."""
+_STEMS |= {"power", "energy", "charge", "vcc", "vdd", "battery", "bus", "load", "zeit", "strom", "spannung"}
+"""What a unit of one letter may follow where nothing else marks it: ``ch_a`` is channel a, no ampere."""
 _IMPLIED_UNITS = {"millis": "ms", "currentmillis": "ms", "micros": "us", "busvoltage": "V"}
 """Of names that loggers take from the Arduino and Adafruit libraries, by :func:`key`."""
 _CHANNEL = re.compile(r"D\d+")
-_PIN = re.compile(r"gpio?\d*|gpi\[\d\]|active", re.IGNORECASE)
+_PIN = re.compile(r"(.+ )?(gpio?\d*|gpi\[\d\]|active)", re.IGNORECASE)
 _JOULESCOPE_PIN = re.compile(r".+\.([0-37T]|gpi\[\d\]|trigger_in)")
 
 
@@ -81,6 +100,8 @@ class Layout:
     """Fields of a row."""
     clock_s: tuple[float, float] = (0.0, 1.0)
     """Time of 0 and of one unit more in the time column: oscilloscopes may count samples there."""
+    counted: bool = False
+    """The file has no column of time: ``clock_s`` are the first sample's and the interval."""
     separator: str = ","
     instrument: str = ""
     """Empty where the header does not say."""
@@ -129,29 +150,80 @@ def understood() -> str:
     )
 
 
-def find_layout(lines: list[str]) -> Layout | None:
-    """Return how to read the file that begins with ``lines``, or None."""
-    for separator in ",;\t":
+def find_layout(lines: list[str], stated: TraceColumns = UNSTATED) -> Layout | None:
+    """Return how to read the file that begins with ``lines``, or None.
+
+    Of several rows that could be the header, one that has the columns stated goes first.
+    """
+    found = None
+    for separator in ",;\t ":
         table = [cells(line, separator) for line in lines[:HEADER_LINES]]
         for row, names in enumerate(table):
-            if len(names) < 2:
+            # A row without blanks is one column in all readings.
+            if len(names) < (1 if stated.interval_s and separator == "," else 2):
                 continue
             for each in INSTRUMENTS:
                 layout = each.recognise(table, row)
-                quantities = {column.quantity for column in layout.columns} if layout else set()
-                if layout and "time" in quantities and quantities & {"current", "voltage"}:
-                    return replace(
+                if layout is None:
+                    continue
+                layout = replace(layout, columns=with_stated_units(layout.columns, stated))
+                quantities = {column.quantity for column in layout.columns}
+                timed = layout.counted or stated.interval_s or "time" in quantities
+                if timed and quantities & {"current", "voltage"}:
+                    layout = replace(
                         layout, separator=separator, instrument=each.name, full_scale_mA=each.full_scale_mA
                     )
+                    known = [column.name for column in layout.columns]
+                    if all(matching(known, name) for name in stated.named()):
+                        return layout
+                    found = found or layout
+    return found
+
+
+def matching(names: Iterable[str], stated: str) -> tuple[str, str] | None:
+    """Return the name of a column and the unit that ``stated`` means: ``Timestamp in s``, or the name alone."""
+    known = {name.casefold(): name for name in names}
+    if name := known.get(stated.casefold()):
+        return name, ""
+    name, _, unit = stated.rpartition(" in ")
+    if unit.casefold() in UNITS and name.casefold() in known:
+        return known[name.casefold()], unit
     return None
+
+
+def with_stated_units(columns: list[Column], stated: TraceColumns) -> list[Column]:
+    """Return the columns with the units that are stated for those whose header has none."""
+    units = {}
+    for text in stated.named():
+        if (found := matching((column.name for column in columns), text)) and found[1]:
+            units[found[0]] = UNITS[found[1].casefold()]
+    return [
+        replace(column, quantity=units[column.name][0], exponent=units[column.name][1])
+        if column.name in units and column.quantity == "unknown"
+        else column
+        for column in columns
+    ]
 
 
 def cells(line: str, separator: str) -> list[str]:
     """Split a header line; ``#`` before it, quotation marks and empty cells at its end do not count."""
-    found = [cell.strip().strip('"').strip() for cell in line.lstrip("# ").split(separator)]
+    parts = split_row(line.lstrip("# "), separator)
+    found = [cell.strip().strip('"').strip() for cell in parts]
     while found and not found[-1]:
         found.pop()
     return found
+
+
+def split_row(line: str, separator: str) -> list[str]:
+    """Split a line; a separator between quotation marks does not count, and several blanks are one."""
+    if separator == " ":
+        return line.split()
+    if '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return line.split(separator)
 
 
 def key(name: str) -> str:
@@ -159,18 +231,24 @@ def key(name: str) -> str:
     return re.sub("[^a-z0-9]", "", _split(name)[0].rpartition(".")[2].casefold())
 
 
+_BRACKETED = re.compile(r"(.+?)\s*[\[({<]\s*([^\])}>]+?)\s*[\])}>]")
+_WORDED = re.compile(r"(.+?)(?:\s*/\s*|\s+in\s+)(\S+)")
+_ATTACHED = re.compile(r"(.+)[_ ]([^_ ]+)")
+
+
 def _split(name: str) -> tuple[str, str]:
-    """Split ``Current[mA]``, ``Current (mA)``, ``current_mA``; the unit is empty where there is none."""
-    match = re.fullmatch(r"(.+?)\s*[\[(]([^\])]+)[\])]", name)
-    if match is None:
-        match = re.fullmatch(r"(.+)_([^_]+)", name)
-        if match and len(match[2]) == 1 and match[1].casefold().rpartition("_")[2] not in _STEMS:
+    """Split ``Current[mA]``, ``Current (mA)``, ``I / mA``, ``Strom in mA``, ``current_mA``; the unit is empty where
+    there is none."""
+    match = _BRACKETED.fullmatch(name) or _WORDED.fullmatch(name)
+    if match is None or match[2].casefold() not in UNITS:
+        match = _ATTACHED.fullmatch(name)
+        if match and len(match[2]) == 1 and re.split("[_ ]", match[1].casefold())[-1] not in _STEMS:
             return name, ""
     return (match[1], match[2]) if match and match[2].casefold() in UNITS else (name, "")
 
 
 def _columns(pairs: Iterable[tuple[str, str]]) -> list[Column]:
-    """Return the columns, of all with these names and units, whose quantity is known."""
+    """Return the columns with these names and units."""
     columns = []
     for index, (name, unit) in enumerate(pairs):
         if name == "D0-D7":
@@ -178,9 +256,14 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> list[Column]:
         elif any(pattern.fullmatch(name) for pattern in (_CHANNEL, _PIN, _JOULESCOPE_PIN)):
             # Whatever its unit: mixed-signal oscilloscopes give these V.
             columns.append(Column(index, name, "digital"))
-        elif known := UNITS.get(unit.strip("() ").casefold()):
-            columns.append(Column(index, name, *known))
+        elif name:
+            columns.append(Column(index, name, *UNITS.get(_bare(unit), ("unknown", 0))))
     return columns
+
+
+def _bare(unit: str) -> str:
+    """Return a unit as :data:`UNITS` has it: without brackets."""
+    return unit.strip("()[]{}<> ").casefold()
 
 
 def _preamble(table: list[list[str]], wanted: str) -> list[str]:
@@ -235,15 +318,97 @@ def _two_rows(table: list[list[str]], row: int) -> Layout | None:
     github.com/MartinCowen/SigFyCSV. Keysight InfiniiVision (``x-axis,1`` / ``second,Volt``) and PicoScope
     (``Time,Channel A`` / ``(ms),(V)`` / empty): programs that read them."""
     names, units = table[row], table[row + 1] if row + 1 < len(table) else []
-    if not units or UNITS.get(units[0].strip("()").casefold(), ("",))[0] != "time":
+    if not units or "time" not in [UNITS.get(_bare(unit), ("",))[0] for unit in units]:
         return None
-    if len(units) != len(names) or names[0].casefold() not in ("x", "x-axis", "time", "source", ""):
+    if len(units) != len(names) or (any(map(_is_number, names[1:])) and names[0] != "x-axis"):
         # Siglent's converter of binary files writes no names.
         names = ["Time", *(f"CH{number}" for number in range(1, len(units)))]
     if "Value" in units:  # Siglent: the units stand in the preamble, as CH1:V
         of = dict(pair.split(":", 1) for pair in _preamble(table, "Vertical Units") if ":" in pair)
         units = [units[0], *(of.get(name, "") for name in names[1:])]
-    return Layout(_columns(zip(names, units, strict=True)), row + 2, len(names))
+    named = (name or "Time" for name in names)
+    return Layout(_columns(zip(named, units, strict=True)), row + 2, len(names))
+
+
+@_instrument("oscilloscope", "Rigol DHO800, DHO1000 and MSO5000")
+def _rigol(table: list[list[str]], row: int) -> Layout | None:
+    """DHO800, DHO1000: ``CH1V,CH2V,t0 = -1.0e+00, tInc = 1.0e-03``, no column of time. MSO5000, MSO7000:
+    ``Time(s),CH1V,CH2V``. Programs in public repositories that read them."""
+    names, clock_s, counted = table[row], (0.0, 1.0), False
+    match = re.fullmatch(r"t0\s*=\s*(\S+)\|tInc\s*=\s*(\S+)", "|".join(names[-2:]))
+    if match and _is_number(match[1]) and _is_number(match[2]):
+        clock_s, counted, names = (float(match[1]), float(match[2])), True, names[:-2]
+    channels = [re.fullmatch(r"CH\d+([VA])", name) for name in names]
+    if not any(channels) or not (counted or names[0] == "Time(s)"):
+        return None
+    units = [
+        channel[1] if channel else _split(name)[1] for channel, name in zip(channels, names, strict=True)
+    ]
+    return Layout(_columns(zip(names, units, strict=True)), row + 1, len(names), clock_s, counted=counted)
+
+
+@_instrument("Keysight power analyzer", "Keysight's N6705C and 14585A data logs")
+def _keysight_log(table: list[list[str]], row: int) -> Layout | None:
+    """A preamble with ``Sample interval:``, then ``Sample,Volt avg 1,Curr avg 1`` in V and A; the column counts
+    samples. Programs in public repositories that read them."""
+    names = table[row]
+    if names[0] != "Sample" or not any(name.startswith(("Volt ", "Curr ")) for name in names):
+        return None
+    text = "\n".join(" ".join(line) for line in table[:row])
+    interval = re.search(r"Sample interval:?\s*([-+.\deE]+)", text)
+    if interval is None or not _is_number(interval[1]):
+        return None
+    units = {"Volt": "V", "Curr": "A", "Power": "W", "Sample": "s"}
+    pairs = ((name, units.get(name.partition(" ")[0], "")) for name in names)
+    return Layout(_columns(pairs), row + 1, len(names), (0.0, float(interval[1])))
+
+
+@_instrument("Otii", "Qoitech's Otii")
+def _otii(table: list[list[str]], row: int) -> Layout | None:
+    """``Timestamp (s),Main current (A),Main voltage (V)`` (Arc and Ace may stand before ``Main``), also without
+    units: all are SI units. Excerpts of such files in public repositories."""
+    names = table[row]
+    if names[0].partition(" ")[0] != "Timestamp" or not any(
+        re.match("(?:(?:Arc|Ace) )?Main (?:current|voltage)", name, re.IGNORECASE) for name in names
+    ):
+        return None
+    units = {"timestamp": "s", "current": "A", "voltage": "V", "power": "W", "energy": "J"}
+    pairs = ((name, _split(name)[1] or units.get(name.casefold().rpartition(" ")[2], "")) for name in names)
+    return Layout(_columns(pairs), row + 1, len(names))
+
+
+@_instrument("CurrentRanger", "the CurrentRanger's app")
+def _current_ranger(table: list[list[str]], row: int) -> Layout | None:
+    """``timestamp,amps,voltage_v``: s and A, as a user reported it. (github.com/MGX3D/CurrentViewer writes dates
+    and no header.)"""
+    names = table[row]
+    if names[:2] != ["timestamp", "amps"]:
+        return None
+    return Layout(
+        _columns((name, {"timestamp": "s", "amps": "A"}.get(name) or _split(name)[1]) for name in names),
+        row + 1,
+        len(names),
+    )
+
+
+@_instrument("FNIRSI", "FNIRSI loggers")
+def _fnirsi(table: list[list[str]], row: int) -> Layout | None:
+    """``timestamp sample_in_packet voltage_V current_A …`` between blanks; the timestamp is in s.
+    github.com/baryluk/fnirsi-usb-power-data-logger, README.md."""
+    names = table[row]
+    if names[:2] != ["timestamp", "sample_in_packet"]:
+        return None
+    return Layout(
+        _columns((name, "s" if name == "timestamp" else _split(name)[1]) for name in names),
+        row + 1,
+        len(names),
+    )
+
+
+@_instrument("Monsoon", "Monsoon's PowerTool")
+def _monsoon(table: list[list[str]], row: int) -> Layout | None:
+    """``Time (s),Main Avg Current (mA),Main Avg Voltage (V)``. Programs in public repositories that read them."""
+    return _one_row(table, row) if any(name.startswith("Main Avg ") for name in table[row]) else None
 
 
 @_instrument("Joulescope", "Joulescope", full_scale_mA=JOULESCOPE_FULL_SCALE_mA)
@@ -282,5 +447,16 @@ def _one_row(table: list[list[str]], row: int) -> Layout | None:
     ``currentMillis,busvoltage,shuntvoltage,loadvoltage,current_ma, power_mw,mAh`` (a logger on the serial line of
     github.com/KarlTorp/Tiny-VA-Meter; names and units are those of Adafruit's library)."""
     names = table[row]
+    if all(map(_is_number, names)):
+        # No header: columns are called by their position, and only a study can give their units.
+        return Layout(_columns((str(number), "") for number in range(1, len(names) + 1)), row, len(names))
     columns = _columns((name, _split(name)[1] or _IMPLIED_UNITS.get(key(name), "")) for name in names)
     return Layout(columns, row + 1, len(names))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -29,7 +29,7 @@ def read_recording(recorded: MeasuredTrace) -> RecordedRun:
         of
             inferences.
     """
-    trace = read_trace(recorded.file, recorded)
+    trace = read_trace(recorded.file, recorded.columns)
     chain = {"trace": digest(recorded.file)}
     if recorded.log is None:
         return RecordedRun(trace, [], chain)

@@ -4,7 +4,7 @@ A synthetic trace says so in its first line, and whatever is computed from it is
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from paper2board.core.files import write_text
 from paper2board.traces.columns import UNSTATED, TraceColumns
 from paper2board.traces.instruments import SYNTHETIC, Recording, read_text
 from paper2board.traces.jls import is_jls, read_jls
+from paper2board.traces.lost import NO_NUMBER, find_lost
 
 HEADER = "time_s,current_mA"
 MIN_SAMPLES = 100
@@ -55,11 +56,11 @@ def read_trace(path: str | Path, stated: TraceColumns = UNSTATED) -> Trace:
     """Read and check a trace in any format of :mod:`paper2board.traces.instruments` and ``instrument_jls``.
 
     Raises:
-        UserError: the file is not understood, the trace is too short, holds NaN or infinity, time does not
-            increase, more than 0.1 % of the samples are missing, or the instrument was saturated.
+        UserError: the file is not understood, the trace is too short, time does not increase, more than 0.1 % of
+            the samples are missing or lost, or the instrument was saturated.
     """
     recording = read_jls(path, stated) if is_jls(path) else read_text(path, stated)
-    unjudged = _check(path, recording)
+    recording, unjudged = _regular(path, recording)
     notes = [f"recorded by {recording.instrument}"] if recording.instrument else []
     return Trace(
         recording.time_s,
@@ -72,36 +73,72 @@ def read_trace(path: str | Path, stated: TraceColumns = UNSTATED) -> Trace:
     )
 
 
-def _check(path: str | Path, recording: Recording) -> tuple[str, ...]:
-    """Refuse a recording that is not fit for use; return what is to be noted of another."""
+def _regular(path: str | Path, recording: Recording) -> tuple[Recording, tuple[str, ...]]:
+    """Return a recording without the samples that the instrument lost, and what is to be noted of them.
+
+    Refuse one that is too short, whose time does not increase, or that lost more than 0.1 % in all ways together.
+    """
     time_s = recording.time_s
     if len(time_s) < MIN_SAMPLES:
         raise UserError(f"{path}: {len(time_s)} samples, at least {MIN_SAMPLES} are needed; record longer")
-    finite = np.isfinite(time_s) & np.isfinite(recording.current_mA)
-    if recording.voltage_V is not None:
-        finite &= np.isfinite(recording.voltage_V)
-    if not finite.all():
+    timed = np.isfinite(time_s)
+    if not timed.any():
+        raise UserError(f"{path}: sample 1 is not finite in time; export time as a number")
+    # Of equal times the first sample counts.
+    latest_s = np.fmax.accumulate(np.where(timed, time_s, -np.inf))
+    before_s = np.concatenate([[-np.inf], latest_s[:-1]])
+    back, again = timed & (time_s < before_s), timed & (time_s == before_s)
+    if back.any() or again.mean() > MAX_DROPPED:
         raise UserError(
-            f"{path}: sample {_first(~finite)} is not finite; remove overrange samples and record again"
+            f"{path}: time does not increase at sample {_first(back | again)}; record without a clock reset, and "
+            "export time with more digits"
         )
+    at = np.flatnonzero(timed & ~again)
     with np.errstate(over="ignore"):
-        steps = np.diff(time_s)
-    if not (steps > 0).all():
+        missing = _missing(np.diff(time_s[at])) if len(at) > 1 else 0.0
+    whole = _part(recording, at)
+    unjudged = _check(path, whole)
+    lost = find_lost(whole.current_mA, whole.voltage_V, whole.active, whole.unit_mA)
+    counts = {
+        "missing": missing,
+        "without a number": int(lost.missing_numbers.sum()) + int((~timed).sum()),
+        "markers such as 0 or -1": int(lost.markers.sum()),
+        "repeated": int(lost.repeated.sum()),
+        "of a time that was there": int(again.sum()),
+    }
+    total = sum(counts.values())
+    told = ", ".join(f"{count:.0f} {what}" for what, count in counts.items() if count)
+    share = total / (missing + len(time_s)) if np.isfinite(missing) else 1.0
+    if share > MAX_DROPPED:
+        where = f"; the first is sample {at[_first(lost.where) - 1] + 1}" if lost.where.any() else ""
         raise UserError(
-            f"{path}: time does not increase at sample {_first(~(steps > 0)) + 1}; record without a clock reset, "
-            "and export time with more digits"
+            f"{path}: {share:.2%} of the samples are missing or lost ({told}{where}), at most {MAX_DROPPED:.1%} "
+            "may be; record at a lower rate, or with a finer clock, and choose a larger range"
         )
-    dropped = _dropped_share(steps)
-    if dropped > MAX_DROPPED:
-        raise UserError(
-            f"{path}: {dropped:.2%} of the samples are missing, at most {MAX_DROPPED:.1%} may be; "
-            "record at a lower rate, or with a finer clock"
-        )
+    notes = (f"samples missing or lost: {told}",) if total else ()
+    return _part(recording, at[~lost.where]), (*unjudged, *notes, *lost.notes)
+
+
+def _part(recording: Recording, at: NDArray[np.intp]) -> Recording:
+    """Return these samples of a recording."""
+    voltage_V, active = recording.voltage_V, recording.active
+    return replace(
+        recording,
+        time_s=recording.time_s[at],
+        current_mA=recording.current_mA[at],
+        voltage_V=None if voltage_V is None else voltage_V[at],
+        active=None if active is None else active[at],
+    )
+
+
+def _check(path: str | Path, recording: Recording) -> tuple[str, ...]:
+    """Refuse a saturated recording; return what is to be noted of another."""
     ceiling, notes = _saturated(recording)
     if ceiling is not None:
         raise UserError(
-            f"{path}: the instrument is saturated at {recording.current_mA[ceiling]:g} mA, {time_s[ceiling]:g} s; "
-            "choose a larger range, export without the start-up, or state the range as 'full_scale_mA'"
+            f"{path}: the instrument is saturated at {recording.current_mA[ceiling]:g} mA, "
+            f"{recording.time_s[ceiling]:g} s; choose a larger range, export without the start-up, or state the "
+            "range as 'full_scale_mA'"
         )
     return notes
 
@@ -111,11 +148,10 @@ def _first(where: NDArray[np.bool_]) -> int:
     return int(np.argmax(where)) + 1
 
 
-def _dropped_share(steps: NDArray[np.float64]) -> float:
-    """Return the share of samples missing between those present, at the median sampling interval."""
+def _missing(steps: NDArray[np.float64]) -> float:
+    """Return how many samples are missing between those present, at the median sampling interval."""
     with np.errstate(over="ignore", invalid="ignore"):
-        missing = np.maximum(np.round(steps / np.median(steps)) - 1, 0).sum()
-    return float(missing / (missing + len(steps) + 1)) if np.isfinite(missing) else 1.0
+        return float(np.maximum(np.round(steps / np.median(steps)) - 1, 0).sum())
 
 
 def _saturated(recording: Recording) -> tuple[int | None, tuple[str, ...]]:
@@ -126,6 +162,7 @@ def _saturated(recording: Recording) -> tuple[int | None, tuple[str, ...]]:
     that stays at its maximum is not judged but noted: cut without any noise it would look the same.
     """
     current = recording.current_mA
+    current = np.where(np.isfinite(current) & (np.abs(current) < NO_NUMBER), current, 0.0)
     if recording.full_scale_mA is not None:
         over = np.abs(current) >= recording.full_scale_mA
         return (_first(over) - 1 if over.any() else None), ()

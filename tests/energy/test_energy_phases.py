@@ -100,7 +100,7 @@ def test_a_recorded_trace_goes_before_the_boards_figures(inferences: int) -> Non
     windows = trace_metrics(record(windows_s, 2.5, noise_mA=0.1), WROOM, {"trace": "d" * 64})
     modelled, metrics = (
         phase_metrics(WROOM, TAU, 60),
-        phase_metrics(WROOM, TAU, 60, Recorded(windows, inferences, WROOM)),
+        phase_metrics(WROOM, TAU, 60, Recorded(windows, inferences)),
     )
     inference = {part: metrics[f"energy.phase.inference.{part}"] for part in ("power", "duration", "energy")}
     assert inference["power"].value == pytest.approx(44 * SUPPLY_V, rel=0.01)
@@ -131,24 +131,23 @@ def _recorded(duration_s: float) -> dict[str, Evidence]:
 
 def test_a_recorded_inference_needs_room_in_the_period() -> None:
     windows = _recorded(4.0)
-    assert phase_metrics(WROOM, TAU, 4, Recorded(windows, 4, WROOM))["energy.phase.sleep.duration"].value > 0
+    assert phase_metrics(WROOM, TAU, 4, Recorded(windows, 4))["energy.phase.sleep.duration"].value > 0
     # Room for the inference, but not for boot's 0.361 s at their longest.
-    assert "sleep" not in phases(phase_metrics(WROOM, TAU, 4.2, Recorded(windows, 1, WROOM)))
+    assert "sleep" not in phases(phase_metrics(WROOM, TAU, 4.2, Recorded(windows, 1)))
     with pytest.raises(UserError, match=r"a period of 3\.9 s has no room for 4 s awake .*longer period"):
-        energy_metrics(WROOM, TAU, 3.9, recorded=Recorded(windows, 1, WROOM))
+        energy_metrics(WROOM, TAU, 3.9, recorded=Recorded(windows, 1))
 
 
 def test_recorded_phases_are_at_the_voltage_that_was_recorded() -> None:
     bench = WROOM.model_copy(
         update={"supply_V": Figure(value=4.0, kind=Kind.MEASURED, source="multimeter at the 5 V pin")}
     )
-    metrics = phase_metrics(WROOM, TAU, 60, Recorded(_recorded(0.1), 1, bench))
+    metrics = phase_metrics(bench, TAU, 60, Recorded(_recorded(0.1), 1))
     for phase in phases(metrics):
         power_mW = (
             metrics[f"energy.phase.{phase}.overhead"].value / metrics[f"energy.phase.{phase}.duration"].value
         )
-        volts = 4.0 if phase in ("inference", "idle") else WROOM.supply_V.value
-        assert power_mW == pytest.approx(WROOM.sleep.board_overhead_mA.value * volts), phase
+        assert power_mW == pytest.approx(WROOM.sleep.board_overhead_mA.value * 4.0), phase
 
 
 @pytest.mark.parametrize(("high_s", "noted"), [(0.11, False), (0.09, True)])
@@ -157,7 +156,7 @@ def test_a_duration_that_the_model_does_not_expect_is_noted(high_s: float, noted
     tau = TAU.model_copy(
         update={"value": 0.08, "interval": (0.07, high_s), "interval_method": "range of the model"}
     )
-    metrics = phase_metrics(WROOM, tau, 60, Recorded(_recorded(0.1), 1, WROOM))
+    metrics = phase_metrics(WROOM, tau, 60, Recorded(_recorded(0.1), 1))
     for part in ("power", "duration", "energy"):
         method = metrics[f"energy.phase.inference.{part}"].method
         assert (f"outside the modelled latency of 0.07 to {high_s:g} s" in method) is noted

@@ -293,7 +293,7 @@ class TestPin:
         power = metrics["energy.trace.power.idle"]
         assert (power.n, power.interval) == (3, (pytest.approx(36 * 5.0), pytest.approx((36 + 54 / 5) * 5.0)))
         assert power.value == pytest.approx(36 * 5.0)
-        assert metrics["energy.trace.current.idle"].value == 36.0
+        assert metrics["energy.trace.current.idle"].value == pytest.approx(36.0)
         assert metrics["energy.trace.current.idle"].n == 500 + 500 + 480
 
     def test_uneven_samples_of_a_pause_count_for_their_time(self) -> None:
