@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from torch import fx, nn
 
 from paper2board.core.errors import UserError
+from paper2board.networks.finite import require_finite
 from paper2board.networks.network import ConvLayer, Network, same_padding
 from paper2board.networks.spec import Activation, NetworkSpec
 
@@ -135,10 +136,12 @@ def transfer(module: nn.Module, network: Network) -> None:
     same outputs (float32 rounding aside). A bias or epsilon that the format lacks goes into the statistics.
 
     Raises:
-        UserError: ``network`` is of another spec, or a convolution's windows lie elsewhere than SAME's.
+        UserError: ``network`` is of another spec, a convolution's windows lie elsewhere than SAME's, or a weight
+            is not finite.
     """
     imported = read_module(module, network.spec.input)
     name = type(module).__name__
+    require_finite(module.state_dict(), name, "train the module again at a lower learning rate")
     if imported.spec != network.spec:
         raise UserError(
             f"{name}: the network is of another spec; build it with Network(spec_of(module, input))"
