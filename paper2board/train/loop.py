@@ -73,14 +73,12 @@ def one_cycle(step: int, total: int, warm_up: float) -> float:
     return 0.1 + 0.9 * done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
 
 
-def batch_sizes(examples: int, size: int) -> list[int]:
-    """Return the sizes of an epoch's batches: ``size``, and the rest in the last one.
-
-    A rest of one example joins the batch before it: one example gives batch normalisation no variance.
-    """
+def batch_sizes(examples: int, size: int, least: int = 1) -> list[int]:
+    """Return the sizes of an epoch's batches: ``size``, and the rest in the last one. A rest of fewer than
+    ``least`` joins the batch before it."""
     whole, rest = divmod(examples, size)
-    if rest == 1 and whole and size > 1:
-        return [*[size] * (whole - 1), size + 1]
+    if whole and 0 < rest < least:
+        return [*[size] * (whole - 1), size + rest]
     return [size] * whole + [rest] * (rest > 0)
 
 
@@ -114,7 +112,6 @@ def train(
     Raise :class:`TrainingError` if a loss, gradient, weight or output is not finite, or if a batch normalisation
     would get one value a channel.
     """
-    _require_variance(network, len(training), recipe)
     loop = _Loop(network, task, training, recipe, epochs, seed, teacher)
     identity = _identity(network, training, teacher, [recipe.model_dump(), epochs, seed, code])
     history = loop.descent.resume(checkpoint, identity)
@@ -145,26 +142,34 @@ def train(
     return pd.DataFrame(history)
 
 
-def _require_variance(network: nn.Module, examples: int, recipe: Recipe) -> None:
-    """Raise :class:`TrainingError` if a batch normalisation of ``network`` would get one value a channel."""
-    if not isinstance(network, Network) or min(batch_sizes(examples, recipe.batch_size)) > 1:
-        return
-    for layer in network.spec.layers:
-        normalised = isinstance(layer, Conv | Depthwise) and layer.batch_norm
-        if normalised and network.spec.shapes()[layer.name][1:] == (1, 1):
-            raise TrainingError(
-                f"the batch normalisation of layer {layer.name} gets one value a channel from a batch of one"
-                " example, which has no variance; take a batch_size above 1 and two training examples at least, or"
-                " write batch_norm: false in the layer"
-            )
+def _layer_of_one_pixel(network: nn.Module) -> str | None:
+    """Return the first layer of ``network`` whose batch normalisation gets one value a channel from one example, so
+    that there is no variance; None if there is none."""
+    if not isinstance(network, Network):
+        return None
+    shapes = network.spec.shapes()
+    normalised = (
+        layer for layer in network.spec.layers if isinstance(layer, Conv | Depthwise) and layer.batch_norm
+    )
+    return next((layer.name for layer in normalised if shapes[layer.name][1:] == (1, 1)), None)
 
 
 class Descent:
     """One-cycle SGD on what of ``network`` is trained, ``epochs`` times over ``examples``, and its checkpoint."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, examples: int, epochs: int) -> None:
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, examples: int, epochs: int, one_pixel: str | None
+    ) -> None:
+        """``one_pixel``: what has a batch normalisation over one pixel, so that each batch needs two examples.
+        Raise :class:`TrainingError` if a batch would have one."""
         self.network, self.recipe, self.epochs = network, recipe, epochs
-        self.batch_sizes = batch_sizes(examples, recipe.batch_size)
+        least = 1 if one_pixel is None else 2
+        self.batch_sizes = batch_sizes(examples, recipe.batch_size, least)
+        if min(self.batch_sizes) < least:
+            raise TrainingError(
+                f"{one_pixel} has batch normalisation over one pixel, which finds no variance in a batch of one"
+                " example; take a batch_size above 1 and two training examples at least, or write batch_norm: false"
+            )
         self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.steps = len(self.batch_sizes) * epochs
         self.optimizer = torch.optim.SGD(
@@ -265,7 +270,7 @@ class _Loop:
         self.training, self.recipe, self.seed, self.teacher = training, recipe, seed, teacher
         self.task = task
         self.stored: torch.Tensor | None = None
-        self.descent = Descent(network, recipe, len(training), epochs)
+        self.descent = Descent(network, recipe, len(training), epochs, _layer_of_one_pixel(network))
 
     def epoch(self, epoch: int) -> tuple[float, float]:
         """Train one epoch; return the mean loss and the share of correct outputs."""

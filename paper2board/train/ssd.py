@@ -28,7 +28,7 @@ from paper2board.tasks.detection.assignment import assign
 from paper2board.tasks.detection.grid import Grid
 from paper2board.tasks.detection.ssd import SsdDetector, SsdGrid
 from paper2board.tasks.detection.training import count_correct
-from paper2board.train.loop import Descent, TrainingError, batch_sizes
+from paper2board.train.loop import Descent
 
 BATCH = 250
 """Images at a time where no gradients are needed."""
@@ -75,9 +75,9 @@ def train_ssd(
 ) -> pd.DataFrame:
     """Train ``detector`` in place and return its history, one row an epoch; scores as fractions.
 
-    Checkpoint, resuming, ``code`` and :class:`TrainingError` are those of :func:`paper2board.train.loop.train`.
-    The validation score is that of the detector's output on ``grid``. Raise :class:`UserError` if the images are of
-    another size, or if the recipe asks for what a training on stored features cannot do.
+    Checkpoint, resuming, ``code`` and errors are those of :func:`paper2board.train.loop.train`. The validation
+    score is that of the detector's output on ``grid``. Raise :class:`UserError` if the images are of another size,
+    or if the recipe asks for what a training on stored features cannot do.
     """
     _check(detector, recipe, training, validation)
     network = detector.as_grid(grid)
@@ -130,11 +130,6 @@ def _check(detector: SsdDetector, recipe: Recipe, *parts: Annotated) -> None:
                 f"the SSD detector has {settings.classes} classes, but the images have more; set classes to "
                 "the data set's number"
             )
-    if 1 in batch_sizes(len(parts[0]), recipe.batch_size):
-        raise TrainingError(
-            "a batch of one image has no variance for batch normalisation; take a batch_size above 1 and two"
-            " training images at least"
-        )
     for key in ("crop_padding", "label_smoothing"):
         if getattr(recipe, key):
             raise UserError(f"{key} is {getattr(recipe, key)}, but SSD training cannot use it; set it to 0")
@@ -184,7 +179,7 @@ class _Loop:
     ) -> None:
         self.detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.training, self.recipe, self.seed = training, recipe, seed
-        self.descent = Descent(self.detector, recipe, len(training), epochs)
+        self.descent = Descent(self.detector, recipe, len(training), epochs, "the SSD")
 
     def compute_features(self) -> None:
         """Compute the frozen blocks' features of all images and, if the recipe flips, their mirror images."""

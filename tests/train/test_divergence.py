@@ -261,9 +261,11 @@ def test_published_weights_and_modules_that_are_not_finite_are_refused(tmp_path)
 # --- batches, gradients, first weights ----------------------------------------------------------------
 
 
-def test_a_rest_of_one_example_joins_the_batch_before(tmp_path):
-    assert batch_sizes(17, 8) == [8, 9] and batch_sizes(18, 8) == [8, 8, 2] and batch_sizes(16, 8) == [8, 8]
-    assert batch_sizes(1, 8) == [1] and batch_sizes(3, 1) == [1, 1, 1] and batch_sizes(9, 8) == [9]
+def test_a_rest_of_one_example_joins_the_batch_before_where_it_has_no_variance(tmp_path):
+    assert batch_sizes(17, 8) == [8, 8, 1] and batch_sizes(17, 8, 2) == [8, 9]
+    assert (
+        batch_sizes(18, 8, 2) == [8, 8, 2] and batch_sizes(16, 8, 2) == [8, 8] and batch_sizes(1, 8, 2) == [1]
+    )
     run(new_network(ONE_PIXEL.model_dump(), 0), tmp_path / "c", recipe(0.05), images(17), of=ONE_PIXEL)
 
 
@@ -279,7 +281,7 @@ def test_a_clipped_step_is_as_long_as_the_key_says_and_a_wide_limit_changes_no_b
         network = new_network(PLAIN.model_dump(), 0)
         before = nn.utils.parameters_to_vector(network.parameters()).detach()
         how = recipe(1.0, momentum=0, weight_decay=0, gradient_clip=clip)
-        Descent(network, how, 8, 1).step(
+        Descent(network, how, 8, 1, None).step(
             network(torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))).square().sum()
         )
         return nn.utils.parameters_to_vector(network.parameters()).detach() - before
