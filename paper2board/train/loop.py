@@ -189,17 +189,21 @@ class Descent:
         return self.optimizer.param_groups[0]["lr"]
 
     def step(self, loss: torch.Tensor) -> None:
-        """Go one step down the gradient of ``loss``; raise :class:`TrainingError` if either is not finite."""
+        """Go one step down the gradient of ``loss``; raise :class:`TrainingError` if one of them, or a weight after
+        the step, is not finite."""
         step = self.scheduler.last_epoch
-        self._require(math.isfinite(loss.item()), f"the loss is {loss.item()}", step)
+        self._require(math.isfinite(loss.item()), f"the loss is {loss.item()}", step, at_start=step == 0)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         gradients = [parameter.grad for parameter in self.trained if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        self._require(math.isfinite(norm.item()), f"the gradient's norm is {norm.item()}", step)
+        finite = math.isfinite(norm.item())
+        self._require(finite, f"the gradient's norm is {norm.item()}", step, at_start=step == 0)
         if self.recipe.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.trained, self.recipe.gradient_clip, norm)
         self.optimizer.step()
+        size = torch.nn.utils.get_total_norm(self.trained).item()
+        self._require(math.isfinite(size), f"the weights' norm is {size}", step)
         self.scheduler.step()
 
     def check_epoch(self, outputs: torch.Tensor) -> None:
@@ -211,11 +215,11 @@ class Descent:
         finite = bool(torch.isfinite(outputs).all())
         self._require(finite, "an output for the validation images is not finite", last)
 
-    def _require(self, finite: bool, fault: str, step: int) -> None:
+    def _require(self, finite: bool, fault: str, step: int, at_start: bool = False) -> None:
         """Raise :class:`TrainingError` with the ``fault``, its place and the remedy unless all is ``finite``."""
         if finite:
             return
-        if step == 0:
+        if at_start:
             raise TrainingError(
                 f"{fault} before the first step; the weights that it starts from, or its teacher's, are too large:"
                 " train those again, at a lower learning_rate"

@@ -50,6 +50,7 @@ def network(changes: dict[str, tuple[float, float]]) -> Network:
 
 def quantized(floats: Network, per_channel: bool) -> IntegerModel:
     observer = Observer(floats)
+    observer.samples_per_batch = 500
     observer.observe(PIXELS.split(8))
     return to_integer_model(floats, observer.parameters(), "net", per_channel)
 
@@ -91,7 +92,7 @@ def test_a_network_that_gives_nothing_but_zero_quantizes():
     assert (integers == output.zero_point).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.dictionaries(
         st.sampled_from(WEIGHTED),

@@ -110,7 +110,7 @@ def test_a_rate_that_is_too_high_is_told_with_its_place_and_remedy(task, tmp_pat
     with pytest.raises(TrainingError) as told:
         run(new_network(of.model_dump(), 0), checkpoint, recipe(), data, task, of)
     message = str(told.value)
-    assert re.search(naming("nan") + "|" + naming("inf"), message), message
+    assert re.match("the (loss is|gradient's norm is|weights' norm is) (nan|-?inf) ", message), message
     parts = (
         "epoch 1 of 3",
         "step",
@@ -158,15 +158,12 @@ def test_every_value_is_watched_and_the_checkpoint_stays_finite(of, name, tmp_pa
 
 
 def test_a_lower_rate_starts_anew_and_the_same_rate_tells_the_same(tmp_path):
-    checkpoint, lines = tmp_path / "checkpoint", []
-    how = recipe(3.0)
-    messages = []
+    checkpoint, lines, messages = tmp_path / "checkpoint", [], []
     for _ in range(2):
         with pytest.raises(TrainingError) as told:
             run(new_network(PLAIN.model_dump(), 0), checkpoint, recipe())
         messages.append(str(told.value))
     assert messages[0] == messages[1]
-    del how
     run(new_network(PLAIN.model_dump(), 0), checkpoint, recipe(0.01), log=lines.append)
     assert len(lines) == EPOCHS and not any("resuming" in line for line in lines)
 
