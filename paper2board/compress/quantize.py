@@ -102,15 +102,17 @@ class Observer:
         """Return the parameters of the input and of every layer that computes new values; layers that a
         concatenation joins have the same ones, of least error over all of them.
 
-        Raise :class:`UserError` if a layer's output was not finite.
+        Raise :class:`UserError` if a weight or a layer's output is not finite.
         """
+        remedy = "train the network again at a lower learning rate"
+        require_finite(self.network.state_dict(), "the network to quantize", remedy)
         ranges = self.network.spec.ranges()
         samples: dict[str, list[torch.Tensor]] = {}
         for name, values in self.samples.items():
             if not all(torch.isfinite(value).all() for value in values):
                 raise UserError(
                     f"layer {name}: its outputs for the calibration images are not finite, so no int8 range holds"
-                    " them; train the network again at a lower learning rate"
+                    f" them; {remedy}"
                 )
             samples.setdefault(ranges[name], []).extend(values)
         chosen = {"input": INPUT}
@@ -128,8 +130,8 @@ class Observer:
             return inputs
         module = layer.conv if isinstance(layer, ConvLayer) else layer.linear
         assert module.bias is not None  # folded networks have biases everywhere
-        weights = module.weight.detach().abs().flatten(1).sum(1)
-        return (inputs * weights + module.bias.detach().abs()).max().item()
+        weights = module.weight.detach().double().abs().flatten(1).sum(1)
+        return (inputs * weights + module.bias.detach().double().abs()).max().item()
 
 
 def best_parameters(samples: torch.Tensor, least_scale: float = 0.0) -> QuantizationParameters:

@@ -112,7 +112,7 @@ def test_any_numbers_quantize_or_are_refused_in_a_sentence(changes, per_channel)
 def test_weights_that_are_not_finite_are_refused_by_name(value):
     floats = network({})
     floats.state_dict()["layers.second.conv.weight"][0, 0] = value
-    with pytest.raises(UserError, match=naming("layer second", "lower learning rate")):
+    with pytest.raises(UserError, match=naming("layers.second.conv.weight", "lower learning rate")):
         quantized(floats, True)
     parameters = Observer(network({}))
     parameters.observe([PIXELS])
