@@ -107,6 +107,7 @@ rule train_quantization_aware:
     params:
         task=task,
         recipe=lambda w: study(w).recipes[study(w).quantization.qat_recipe].model_dump(),
+        recipe_name=lambda w: study(w).quantization.qat_recipe,
         epochs=lambda w: study(w)
         .recipes[study(w).quantization.qat_recipe]
         .epochs[w.budget],

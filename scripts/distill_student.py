@@ -13,5 +13,6 @@ from paper2board.train.teacher import job_teacher
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
-        network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
+        params = snakemake.params
+        network = new_network(params.network, int(snakemake.wildcards.seed), params.recipe["initialisation"])
         train_variant(snakemake, log, network, job_teacher(snakemake, network.spec))

@@ -4,23 +4,19 @@ Inputs: weights, calibration images. Output: the IntegerModel. Method: batch nor
 channel or per tensor, as the scheme says; activation ranges of least squared error on the calibration set.
 """
 
-from paper2board.compress.calibration import calibration_pixels, origin
-from paper2board.compress.quantize import Observer, to_integer_model
+from paper2board.compress.calibration import calibrated, origin
+from paper2board.compress.quantize import to_integer_model
 from paper2board.core.scripting import running, snakemake
 from paper2board.model.file import write
 from paper2board.model.integer_model import renamed
 from paper2board.networks.inference import configure
-from paper2board.networks.network import folded, read_weights
 from paper2board.study.schemes import SCHEMES
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.threads)
-        network = folded(read_weights(snakemake.input.weights))
-        observer = Observer(network)
-        pixels = calibration_pixels(snakemake.input.data, snakemake.input.splits, network.spec)
-        observer.observe(pixels.split(100))
-        parameters = observer.parameters()
+        files = snakemake.input
+        network, parameters = calibrated(files.weights, files.data, files.splits)
         name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"
         per_channel = SCHEMES[snakemake.wildcards.scheme].per_channel
         model = to_integer_model(network, parameters, name, per_channel)

@@ -6,24 +6,21 @@ et al. 2018).
 """
 
 from paper2board.compress.aware_training import AwareNetwork
-from paper2board.compress.calibration import calibration_pixels, origin
-from paper2board.compress.quantize import Observer, to_integer_model
+from paper2board.compress.calibration import calibrated, origin
+from paper2board.compress.quantize import to_integer_model
 from paper2board.core.scripting import running, snakemake
 from paper2board.model.file import write
 from paper2board.model.integer_model import renamed
 from paper2board.networks.inference import configure
-from paper2board.networks.network import folded, read_weights
 from paper2board.train.stage import trained
 from paper2board.train.teacher import job_teacher
 
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
-        network = folded(read_weights(snakemake.input.weights))
-        observer = Observer(network)
-        pixels = calibration_pixels(snakemake.input.data, snakemake.input.splits, network.spec)
-        observer.observe(pixels.split(100))
-        aware = AwareNetwork(observer.network, observer.parameters())
+        files = snakemake.input
+        network, parameters = calibrated(files.weights, files.data, files.splits)
+        aware = AwareNetwork(network, parameters)
         teacher = job_teacher(snakemake, network.spec)
         with trained(snakemake, log, aware, network.spec, snakemake.output.model, teacher):
             name = f"{snakemake.wildcards.variant}.{snakemake.wildcards.scheme}"

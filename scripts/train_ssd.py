@@ -19,6 +19,7 @@ from paper2board.train.history import write_history
 from paper2board.train.loop import checkpoint_path
 from paper2board.train.pretrained_weights import read_pretrained
 from paper2board.train.ssd import annotated, train_ssd
+from paper2board.train.stage import placed
 
 if __name__ == "__main__":
     with running(snakemake) as log:
@@ -34,18 +35,19 @@ if __name__ == "__main__":
             read_pretrained(snakemake.input.pretrained),
         )
         checkpoint = checkpoint_path(snakemake.output.weights)
-        history = train_ssd(
-            detector,
-            annotated(scenes, splits["train"]),
-            annotated(scenes, splits["validation"]),
-            grid,
-            Recipe.model_validate(params.recipe),
-            params.epochs,
-            seed,
-            checkpoint,
-            log,
-            params.code,
-        )
+        with placed(snakemake):
+            history = train_ssd(
+                detector,
+                annotated(scenes, splits["train"]),
+                annotated(scenes, splits["validation"]),
+                grid,
+                Recipe.model_validate(params.recipe),
+                params.epochs,
+                seed,
+                checkpoint,
+                log,
+                params.code,
+            )
         write_ssd(detector, snakemake.output.weights)
         write_history(history, snakemake.output.history, log)
         checkpoint.unlink(missing_ok=True)

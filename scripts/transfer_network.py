@@ -15,6 +15,7 @@ from paper2board.train.stage import train_variant
 if __name__ == "__main__":
     with running(snakemake) as log:
         configure(snakemake.params.threads)
-        network = new_network(snakemake.params.network, int(snakemake.wildcards.seed))
+        params = snakemake.params
+        network = new_network(params.network, int(snakemake.wildcards.seed), params.recipe["initialisation"])
         load_imagenet(network, read_pretrained(snakemake.input.pretrained))
         train_variant(snakemake, log, network)

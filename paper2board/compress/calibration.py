@@ -8,8 +8,11 @@ import torch
 
 from paper2board.acquire.examples import load_examples
 from paper2board.acquire.splits import load_splits
+from paper2board.compress.quantize import Observer, QuantizationParameters
+from paper2board.core.errors import UserError
 from paper2board.core.files import digest
 from paper2board.model.integer_model import classes_text
+from paper2board.networks.network import Network, folded, read_weights
 from paper2board.networks.pixels import fit_images
 from paper2board.networks.spec import NetworkSpec
 from paper2board.networks.tensors import to_tensor
@@ -19,6 +22,20 @@ def calibration_pixels(files: Sequence[str], splits_path: str | Path, spec: Netw
     """Return the calibration images of a study as a network of ``spec`` sees them, uint8 N×C×H×W."""
     images = load_examples(files).images[load_splits(splits_path)["calibration"]]
     return to_tensor(fit_images(images, spec.input))
+
+
+def calibrated(
+    weights: str | Path, files: Sequence[str], splits_path: str | Path
+) -> tuple[Network, dict[str, QuantizationParameters]]:
+    """Return the folded network of a weights file, and the parameters of its activations on a study's calibration
+    images; raise :class:`UserError` that names the file if a number is not finite."""
+    network = folded(read_weights(weights))
+    observer = Observer(network)
+    observer.observe(calibration_pixels(files, splits_path, network.spec).split(100))
+    try:
+        return network, observer.parameters()
+    except UserError as error:
+        raise UserError(f"{weights}: {error}") from error
 
 
 def origin(job: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.elementwise import Add as AddOp
 from paper2board.model.operators.moving import Concatenation, Reshape
@@ -20,6 +21,7 @@ from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.tensor import Activation as FusedActivation
 from paper2board.model.tensor import Tensor
+from paper2board.networks.finite import require_finite
 from paper2board.networks.network import ConvLayer, LinearLayer, Network
 from paper2board.networks.pixels import PIXEL_SCALE
 from paper2board.networks.spec import Add, AveragePool, Concat, Conv, Depthwise, Flatten, Linear, MaxPool
@@ -28,6 +30,9 @@ from paper2board.networks.tensors import to_float
 WEIGHT_MAX = 127
 _BIAS_MAX = 1 << 30
 """Largest integer bias: what is left of int32 is for the products."""
+_STEPS_MAX = 1 << 27
+"""Most steps of its output that a layer's sums can come to: requantization in 32 bits fits no more. It matters
+for a layer that is always zero."""
 _SCALE_BITS = 15
 _ACTIVATIONS: dict[str, FusedActivation] = {"none": "NONE", "relu": "RELU", "relu6": "RELU6"}
 
@@ -95,25 +100,52 @@ class Observer:
 
     def parameters(self) -> dict[str, QuantizationParameters]:
         """Return the parameters of the input and of every layer that computes new values; layers that a
-        concatenation joins have the same ones, of least error over all of them."""
+        concatenation joins have the same ones, of least error over all of them.
+
+        Raise :class:`UserError` if a weight or a layer's output is not finite.
+        """
+        remedy = "train the network again at a lower learning rate"
+        require_finite(self.network.state_dict(), "the network to quantize", remedy)
         ranges = self.network.spec.ranges()
         samples: dict[str, list[torch.Tensor]] = {}
         for name, values in self.samples.items():
+            if not all(torch.isfinite(value).all() for value in values):
+                raise UserError(
+                    f"layer {name}: its outputs for the calibration images are not finite, so no int8 range holds"
+                    f" them; {remedy}"
+                )
             samples.setdefault(ranges[name], []).extend(values)
-        chosen = {owner: best_parameters(torch.cat(values)) for owner, values in samples.items()}
+        chosen = {"input": INPUT}
+        for owner, values in samples.items():
+            reach = max(self._reach(name, chosen) for name in self.samples if ranges[name] == owner)
+            chosen[owner] = best_parameters(torch.cat(values), reach / _STEPS_MAX)
         return {"input": INPUT} | {name: chosen[ranges[name]] for name in self.samples}
 
+    def _reach(self, name: str, chosen: dict[str, QuantizationParameters]) -> float:
+        """Return a bound of what a layer's sums can come to, as far as its inputs' parameters are known."""
+        layer, ranges = self.network.layers[name], self.network.spec.ranges()
+        owners = [ranges[source] for source in self.network.sources[name]]
+        inputs = sum(255 * chosen[owner].scale for owner in owners if owner in chosen)
+        if not isinstance(layer, ConvLayer | LinearLayer):
+            return inputs
+        module = layer.conv if isinstance(layer, ConvLayer) else layer.linear
+        assert module.bias is not None  # folded networks have biases everywhere
+        weights = module.weight.detach().double().abs().flatten(1).sum(1)
+        return (inputs * weights + module.bias.detach().double().abs()).max().item()
 
-def best_parameters(samples: torch.Tensor) -> QuantizationParameters:
+
+def best_parameters(samples: torch.Tensor, least_scale: float = 0.0) -> QuantizationParameters:
     """Return the parameters with the least mean squared error over ``samples``, clipping allowed."""
     low, high = min(samples.min().item(), 0.0), max(samples.max().item(), 0.0)
-    candidates = [parameters_of_range(low * share, high * share) for share in np.linspace(0.3, 1.0, 71)]
+    candidates = [
+        parameters_of_range(low * share, high * share, least_scale) for share in np.linspace(0.3, 1.0, 71)
+    ]
     return min(candidates, key=lambda chosen: _squared_error(samples, chosen))
 
 
-def parameters_of_range(low: float, high: float) -> QuantizationParameters:
+def parameters_of_range(low: float, high: float, least_scale: float = 0.0) -> QuantizationParameters:
     """Return the int8 parameters of a range that contains zero; zero is exactly representable."""
-    scale = round_scale((high - low) / 255)
+    scale = round_scale(max((high - low) / 255, least_scale))
     return QuantizationParameters(scale, max(-128, min(127, round(-128 - low / scale))))
 
 
@@ -129,7 +161,9 @@ def _squared_error(samples: torch.Tensor, chosen: QuantizationParameters) -> flo
 def to_integer_model(
     network: Network, parameters: dict[str, QuantizationParameters], name: str, per_channel: bool
 ) -> IntegerModel:
-    """Return the integers of a folded network (no batch norm left) under the given activation parameters."""
+    """Return the integers of a folded network (no batch norm left) under the given activation parameters; raise
+    :class:`UserError` if a weight is not finite."""
+    require_finite(network.state_dict(), f"model {name}", "train the network again at a lower learning rate")
     builder = _Builder(network, parameters, per_channel)
     for layer in network.spec.layers:
         builder.add(layer)

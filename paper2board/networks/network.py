@@ -11,6 +11,7 @@ from torch import nn
 
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes
+from paper2board.networks.finite import require_finite
 from paper2board.networks.spec import (
     Activation,
     Add,
@@ -158,13 +159,16 @@ def folded(network: Network) -> Network:
 
 
 def write_weights(network: Network, path: str | Path) -> None:
-    """Write weights and spec as one safetensors file, atomically."""
+    """Write weights and spec as one safetensors file, atomically; raise :class:`UserError` if a weight is not
+    finite."""
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    require_finite(state, path, "it is not written; train the network again at a lower learning rate")
     write_bytes(path, save(state, metadata={"network": network.spec.model_dump_json()}))
 
 
 def read_weights(path: str | Path) -> Network:
-    """Read a network written by :func:`write_weights`, in evaluation mode."""
+    """Read a network written by :func:`write_weights`, in evaluation mode; raise :class:`UserError` if the file is
+    none, or if a weight is not finite."""
     try:
         with safe_open(path, framework="pt") as stream:
             spec = NetworkSpec.model_validate_json((stream.metadata() or {})["network"])
@@ -173,4 +177,5 @@ def read_weights(path: str | Path) -> Network:
         network.load_state_dict(state)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValidationError) as error:
         raise UserError(f"{path} holds no network of ours ({error}); delete it and run again") from error
+    require_finite(state, path, "delete it, and run again at a lower learning rate")
     return network.eval()

@@ -1,18 +1,15 @@
 """The values of the study's templates: networks, recipes, numbers of images, tables."""
 
 import re
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 from paper2board.networks.spec import NetworkSpec
 from paper2board.new_study.dataset import StudyDataset
 from paper2board.new_study.networks import EXAMPLE, EXAMPLE_NETWORK, prunable, residual_network
+from paper2board.new_study.recipes import written_recipes
 from paper2board.new_study.rendering import layer_lines, yaml_scalar
 from paper2board.new_study.request import Request
-
-TRAINING_STEPS = 1000
-"""Least number of steps of the standard budget's longest trainings: few images need more epochs."""
 
 
 def study_context(request: Request, data: StudyDataset, network: NetworkSpec | None) -> dict[str, Any]:
@@ -58,38 +55,6 @@ def _training(request: Request, network: NetworkSpec, classes: int, images: int)
         origin = f"The network `{EXAMPLE_NETWORK}` of {EXAMPLE}."
     else:
         origin = "A small CNN to begin with. More channels give accuracy; fewer save time and memory."
-    batch = min(128, max(8, images // 10))
-    repeats = ceil(TRAINING_STEPS / (16 * ceil(images / batch)))
-    recipes = [
-        (
-            "teacher",
-            "The teacher's recipe: long, because it is trained only once.",
-            20,
-            120,
-            0.1,
-            0.0,
-            0.0005,
-        ),
-        ("scratch", "From random weights.", 16, 100, 0.1, 0.05, 0.0005),
-        (
-            "fine-tune",
-            "After pruning, or as further training: a lower learning rate.",
-            10,
-            60,
-            0.05,
-            0.0,
-            0.0005,
-        ),
-        (
-            "qat",
-            "Quantization-aware training starts from trained weights: short, with a low learning rate.",
-            4,
-            20,
-            0.01,
-            0.0,
-            0.0001,
-        ),
-    ]
     return {
         "student": "own",
         "networks": [
@@ -101,20 +66,7 @@ def _training(request: Request, network: NetworkSpec, classes: int, images: int)
             },
             {"name": "own", "comment": origin, "spec": network, "lines": layer_lines(network)},
         ],
-        "recipes": [
-            {
-                "name": name,
-                "comment": comment,
-                "standard": standard * repeats,
-                "full": full * repeats,
-                "learning_rate": rate,
-                "label_smoothing": smoothing,
-                "weight_decay": decay,
-            }
-            for name, comment, standard, full, rate, smoothing, decay in recipes
-        ],
-        "batch": batch,
-        "crop": max(1, min(16, min(network.input[1:]) // 8)),
+        "recipes": written_recipes(network, teacher, images),
     }
 
 

@@ -8,6 +8,7 @@ from paper2board.core.strict import StrictModel
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Budget = Literal["smoke", "standard", "full"]
+Initialisation = Literal["torch", "he"]
 
 
 class Recipe(StrictModel):
@@ -22,6 +23,11 @@ class Recipe(StrictModel):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     warm_up: float = Field(default=0.2, ge=0, lt=1)
     """Share of the steps during which the learning rate rises."""
+    gradient_clip: float | None = Field(default=None, gt=0)
+    """Largest norm of the gradient over all weights together; a longer one is shortened to it. None: as it is."""
+    initialisation: Initialisation = "torch"
+    """Weights that training from scratch starts from: PyTorch's own, or He et al. 2015's, under which signals keep
+    their size through many layers without batch normalisation."""
     crop_padding: int = Field(default=4, ge=0, le=16)
     """Pixels of padding before the random crop; 0 crops nothing."""
     flip: bool = True

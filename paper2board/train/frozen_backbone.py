@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, measured
 from paper2board.core.statistics import corrected_t_interval
+from paper2board.networks.finite import require_finite
 from paper2board.networks.network import Network
 from paper2board.networks.spec import NetworkSpec
 from paper2board.networks.tensors import to_float
@@ -47,7 +48,7 @@ class HeadTraining:
 
 def train_head(features: Tensor, labels: Tensor, how: HeadTraining, generator: torch.Generator) -> nn.Module:
     """Train the printed head (with its dropout) on frozen features of :func:`frozen_features` and int64 labels;
-    return it in evaluation mode."""
+    return it in evaluation mode. Raise :class:`UserError` if a weight comes out that is not finite."""
     _, _, channels, rows, columns = features.shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
@@ -67,6 +68,11 @@ def train_head(features: Tensor, labels: Tensor, how: HeadTraining, generator: t
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+    require_finite(
+        head.state_dict(),
+        f"cross-validation: the head trained at a learning rate of {how.learning_rate}",
+        "start from other pretrained weights, or remove cross_validation from the study",
+    )
     return head.eval()
 
 

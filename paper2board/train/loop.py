@@ -2,10 +2,14 @@
 
 Everything random in an epoch comes from a generator seeded by (seed, epoch), so training that was killed and
 goes on from its last checkpoint takes the same steps as training that was not.
+
+Training that diverges ends at the step where that shows (:class:`TrainingError`). The checkpoint is that of the
+epoch before, so no file holds a number that is not finite.
 """
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,8 +22,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from paper2board.core.errors import UserError
 from paper2board.core.files import atomic_path
+from paper2board.networks.finite import not_finite
 from paper2board.networks.inference import predict
+from paper2board.networks.network import Network
+from paper2board.networks.spec import Conv, Depthwise
 from paper2board.networks.tensors import to_float
 from paper2board.study.recipe import Recipe
 from paper2board.tasks.augmentation import Transforms, draw_transforms, transform_pixels
@@ -47,6 +55,10 @@ class Teacher:
     alpha: float
 
 
+class TrainingError(UserError):
+    """Training cannot go on: what is wrong, when it showed, and what to change in the recipe."""
+
+
 def checkpoint_path(output: str | Path) -> Path:
     """Return where the training that makes ``output`` keeps its checkpoint."""
     return Path("checkpoints") / Path(output).with_suffix(".checkpoint")
@@ -61,9 +73,13 @@ def one_cycle(step: int, total: int, warm_up: float) -> float:
     return 0.1 + 0.9 * done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
 
 
-def score(network: nn.Module, images: Images, task: TrainingTask) -> float:
-    """Return the share of correct outputs on ``images`` as they are."""
-    return _share([task.count_correct(predict(network, images.pixels), task.targets(images.labels))])
+def batch_sizes(examples: int, size: int, least: int = 1) -> list[int]:
+    """Return the sizes of an epoch's batches: ``size``, and the rest in the last one. A rest of fewer than
+    ``least`` joins the batch before it."""
+    whole, rest = divmod(examples, size)
+    if whole and 0 < rest < least:
+        return [*[size] * (whole - 1), size + rest]
+    return [size] * whole + [rest] * (rest > 0)
 
 
 def _share(counts: Iterable[tuple[float, float]]) -> float:
@@ -92,6 +108,9 @@ def train(
     ``checkpoint`` is written after each epoch and resumed from when it belongs to the same training: same
     network, images, recipe, seed, teacher, threads and ``code`` (digest of the training's program). It is for
     the caller to delete once the result is stored.
+
+    Raise :class:`TrainingError` if a loss, gradient, weight or output is not finite, or if a batch normalisation
+    would get one value a channel.
     """
     loop = _Loop(network, task, training, recipe, epochs, seed, teacher)
     identity = _identity(network, training, teacher, [recipe.model_dump(), epochs, seed, code])
@@ -104,12 +123,14 @@ def train(
         started = time.perf_counter()
         learning_rate = loop.descent.learning_rate
         loss, share = loop.epoch(epoch)
+        outputs = predict(network, validation.pixels)
+        loop.descent.check_epoch(outputs)
         row = {
             "epoch": epoch + 1,
             "learning_rate": learning_rate,
             "train_loss": loss,
             "train_score": share,
-            "validation_score": score(network, validation, task),
+            "validation_score": _share([task.count_correct(outputs, task.targets(validation.labels))]),
         }
         history.append(row)
         log(
@@ -121,20 +142,45 @@ def train(
     return pd.DataFrame(history)
 
 
-class Descent:
-    """One-cycle SGD on what of ``network`` is trained, over ``steps`` steps, and its checkpoint."""
+def _layer_of_one_pixel(network: nn.Module) -> str | None:
+    """Return the first layer of ``network`` whose batch normalisation gets one value a channel from one example, so
+    that there is no variance; None if there is none."""
+    if not isinstance(network, Network):
+        return None
+    shapes = network.spec.shapes()
+    normalised = (
+        layer for layer in network.spec.layers if isinstance(layer, Conv | Depthwise) and layer.batch_norm
+    )
+    return next((layer.name for layer in normalised if shapes[layer.name][1:] == (1, 1)), None)
 
-    def __init__(self, network: nn.Module, recipe: Recipe, steps: int) -> None:
-        self.network = network
+
+class Descent:
+    """One-cycle SGD on what of ``network`` is trained, ``epochs`` times over ``examples``, and its checkpoint."""
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, examples: int, epochs: int, one_pixel: str | None
+    ) -> None:
+        """``one_pixel``: what has a batch normalisation over one pixel, so that each batch needs two examples.
+        Raise :class:`TrainingError` if a batch would have one."""
+        self.network, self.recipe, self.epochs = network, recipe, epochs
+        least = 1 if one_pixel is None else 2
+        self.batch_sizes = batch_sizes(examples, recipe.batch_size, least)
+        if min(self.batch_sizes) < least:
+            raise TrainingError(
+                f"{one_pixel} has batch normalisation over one pixel, which finds no variance in a batch of one"
+                " example; take a batch_size above 1 and two training examples at least, or write batch_norm: false"
+            )
+        self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.steps = len(self.batch_sizes) * epochs
         self.optimizer = torch.optim.SGD(
-            [parameter for parameter in network.parameters() if parameter.requires_grad],
+            self.trained,
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             nesterov=recipe.momentum > 0,
         )
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, partial(one_cycle, total=steps, warm_up=recipe.warm_up)
+            self.optimizer, partial(one_cycle, total=self.steps, warm_up=recipe.warm_up)
         )
 
     @property
@@ -143,11 +189,50 @@ class Descent:
         return self.optimizer.param_groups[0]["lr"]
 
     def step(self, loss: torch.Tensor) -> None:
-        """Go one step down the gradient of ``loss``."""
+        """Go one step down the gradient of ``loss``; raise :class:`TrainingError` if one of them, or a weight after
+        the step, is not finite."""
+        step = self.scheduler.last_epoch
+        self._require(math.isfinite(loss.item()), f"the loss is {loss.item()}", step, at_start=step == 0)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        gradients = [parameter.grad for parameter in self.trained if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        finite = math.isfinite(norm.item())
+        self._require(finite, f"the gradient's norm is {norm.item()}", step, at_start=step == 0)
+        if self.recipe.gradient_clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.trained, self.recipe.gradient_clip, norm)
         self.optimizer.step()
+        size = torch.nn.utils.get_total_norm(self.trained).item()
+        self._require(math.isfinite(size), f"the weights' norm is {size}", step)
         self.scheduler.step()
+
+    def check_epoch(self, outputs: torch.Tensor) -> None:
+        """Raise :class:`TrainingError` if, after an epoch, a weight, a statistic of batch normalisation or one of
+        the validation ``outputs`` is not finite."""
+        last = self.scheduler.last_epoch - 1
+        name = not_finite(self.network.state_dict())
+        self._require(name is None, f"{name} is not finite", last)
+        finite = bool(torch.isfinite(outputs).all())
+        self._require(finite, "an output for the validation images is not finite", last)
+
+    def _require(self, finite: bool, fault: str, step: int, at_start: bool = False) -> None:
+        """Raise :class:`TrainingError` with the ``fault``, its place and the remedy unless all is ``finite``."""
+        if finite:
+            return
+        if at_start:
+            raise TrainingError(
+                f"{fault} before the first step; the weights that it starts from, or its teacher's, are too large:"
+                " train those again, at a lower learning_rate"
+            )
+        epoch, number = divmod(step, len(self.batch_sizes))
+        peak = self.recipe.learning_rate
+        rate = peak * one_cycle(step, self.steps, self.recipe.warm_up)
+        clip = "" if self.recipe.gradient_clip else " or add gradient_clip: 1"
+        raise TrainingError(
+            f"{fault} in epoch {epoch + 1} of {self.epochs}, step {number + 1} of {len(self.batch_sizes)}, at a"
+            f" learning rate of {rate:.3g}; nothing is stored; lower learning_rate from {peak:g} to"
+            f" {0.3 * peak:.1g}{clip}"
+        )
 
     def save(self, checkpoint: Path, identity: str, history: list[dict]) -> None:
         """Write the checkpoint, atomically."""
@@ -189,7 +274,7 @@ class _Loop:
         self.training, self.recipe, self.seed, self.teacher = training, recipe, seed, teacher
         self.task = task
         self.stored: torch.Tensor | None = None
-        self.descent = Descent(network, recipe, -(-len(training) // recipe.batch_size) * epochs)
+        self.descent = Descent(network, recipe, len(training), epochs, _layer_of_one_pixel(network))
 
     def epoch(self, epoch: int) -> tuple[float, float]:
         """Train one epoch; return the mean loss and the share of correct outputs."""
@@ -198,7 +283,7 @@ class _Loop:
         order = torch.randperm(len(self.training), generator=generator)
         self.network.train()
         loss_sum, counts = 0.0, []
-        for indices in _progress(order.split(self.recipe.batch_size), f"epoch {epoch + 1}"):
+        for indices in _progress(order.split(self.descent.batch_sizes), f"epoch {epoch + 1}"):
             pixels, labels = self.training.pixels[indices], self.training.labels[indices]
             transforms = draw_transforms(len(indices), self.recipe.crop_padding, self.recipe.flip, generator)
             if self.recipe.crop_padding or self.recipe.flip:

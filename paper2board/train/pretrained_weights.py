@@ -10,11 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from paper2board.core.errors import UserError
+from paper2board.networks.finite import require_finite
 
 
 def read_pretrained(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read weights that ``fetch_pretrained`` wrote: torchvision's name → float32 tensor."""
+    """Read weights that ``fetch_pretrained`` wrote: torchvision's name → float32 tensor, all finite."""
     try:
-        return load_file(path)
+        state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} holds no weights ({error}); delete it and run again") from error
+    require_finite(state, path, "delete it and run again, or name other weights in config/pretrained")
+    return state

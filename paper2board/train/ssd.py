@@ -75,9 +75,9 @@ def train_ssd(
 ) -> pd.DataFrame:
     """Train ``detector`` in place and return its history, one row an epoch; scores as fractions.
 
-    Checkpoint, resuming and ``code`` are those of :func:`paper2board.train.loop.train`. The validation score is
-    that of the detector's output on ``grid``. Raise :class:`UserError` if the images are of another size, or if
-    the recipe asks for what a training on stored features cannot do.
+    Checkpoint, resuming, ``code`` and errors are those of :func:`paper2board.train.loop.train`. The validation
+    score is that of the detector's output on ``grid``. Raise :class:`UserError` if the images are of another size,
+    or if the recipe asks for what a training on stored features cannot do.
     """
     _check(detector, recipe, training, validation)
     network = detector.as_grid(grid)
@@ -97,12 +97,14 @@ def train_ssd(
         started = time.perf_counter()
         learning_rate = loop.descent.learning_rate
         loss = loop.epoch(epoch)
+        outputs = _outputs(network, held_out, recipe)
+        loop.descent.check_epoch(outputs)
         row = {
             "epoch": epoch + 1,
             "learning_rate": learning_rate,
             "train_loss": loss,
             "train_score": float("nan"),  # the training images' outputs are never on the grid
-            "validation_score": _score(network, held_out, validation, recipe),
+            "validation_score": _score(network, outputs, validation),
         }
         history.append(row)
         log(
@@ -153,16 +155,21 @@ def _restored(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _score(network: SsdGrid, features: Tensor, truth: Annotated, recipe: Recipe) -> float:
-    """Return the share of correct cells (:func:`paper2board.tasks.detection.training.count_correct`)."""
+def _outputs(network: SsdGrid, features: Tensor, recipe: Recipe) -> Tensor:
+    """Return the detector's outputs on the grid from the frozen blocks' features."""
     network.eval()
     outputs = []
     for part in features.split(BATCH):
         with _autocast(recipe):
             raw = network.detector.after_stem(_restored(part))
         outputs.append(network.to_cells({name: value.float() for name, value in raw.items()}))
+    return torch.cat(outputs)
+
+
+def _score(network: SsdGrid, outputs: Tensor, truth: Annotated) -> float:
+    """Return the share of correct cells (:func:`paper2board.tasks.detection.training.count_correct`)."""
     targets = assign(network.grid, list(truth.boxes), list(truth.labels))
-    correct, total = count_correct(network.grid, torch.cat(outputs), targets)
+    correct, total = count_correct(network.grid, outputs, targets)
     return correct / max(1, total)
 
 
@@ -172,7 +179,7 @@ class _Loop:
     ) -> None:
         self.detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.training, self.recipe, self.seed = training, recipe, seed
-        self.descent = Descent(self.detector, recipe, -(-len(training) // recipe.batch_size) * epochs)
+        self.descent = Descent(self.detector, recipe, len(training), epochs, "the SSD")
 
     def compute_features(self) -> None:
         """Compute the frozen blocks' features of all images and, if the recipe flips, their mirror images."""
@@ -190,7 +197,7 @@ class _Loop:
         views = torch.randint(len(self.features), (len(order),), generator=generator)
         self.detector.train()
         total = 0.0
-        batches = order.split(self.recipe.batch_size)
+        batches = order.split(self.descent.batch_sizes)
         for indices in tqdm(batches, f"epoch {epoch + 1}", leave=False, unit="batch", disable=None):  # type: ignore[call-overload]
             places = list(zip(views[indices].tolist(), indices.tolist(), strict=True))
             inputs = _restored(torch.stack([self.features[view][index] for view, index in places]))

@@ -9,19 +9,19 @@ def training_threads(wildcards=None):
     return max(1, wanted * max(cores, CORES) // CORES)
 
 
+def recipe_name(wildcards):
+    """The name of a variant's recipe."""
+    return study(wildcards).variants[wildcards.variant].recipe
+
+
 def recipe(wildcards):
     """The recipe of a variant, plain."""
-    return (
-        study(wildcards)
-        .recipes[study(wildcards).variants[wildcards.variant].recipe]
-        .model_dump()
-    )
+    return study(wildcards).recipes[recipe_name(wildcards)].model_dump()
 
 
 def epochs(wildcards):
     """How many epochs the budget of a job gives its variant."""
-    name = study(wildcards).variants[wildcards.variant].recipe
-    return study(wildcards).recipes[name].epochs[wildcards.budget]
+    return study(wildcards).recipes[recipe_name(wildcards)].epochs[wildcards.budget]
 
 
 def pretrained_of(wildcards):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes
 from paper2board.core.strict import StrictModel
+from paper2board.networks.finite import require_finite
 from paper2board.networks.imagenet import DEVIATION, MEAN
 from paper2board.networks.pixels import PIXEL_SCALE
 from paper2board.networks.tensors import to_float
@@ -244,8 +245,10 @@ def count_macs(detector: SsdDetector) -> int:
 
 
 def write_ssd(detector: SsdDetector, path: str | Path) -> None:
-    """Write weights and settings as one safetensors file, atomically."""
+    """Write weights and settings as one safetensors file, atomically; raise :class:`UserError` if a weight is not
+    finite."""
     state = {name: value.contiguous() for name, value in detector.state_dict().items()}
+    require_finite(state, path, "it is not written; train the detector again at a lower learning rate")
     write_bytes(path, save(state, metadata={"ssd": detector.settings.model_dump_json()}))
 
 
@@ -259,7 +262,8 @@ def is_ssd(path: str | Path) -> bool:
 
 
 def read_ssd(path: str | Path) -> SsdDetector:
-    """Read a detector written by :func:`write_ssd`, in evaluation mode."""
+    """Read a detector written by :func:`write_ssd`, in evaluation mode; raise :class:`UserError` if the file is
+    none, or if a weight is not finite."""
     try:
         with safe_open(path, framework="pt") as stream:
             settings = SsdSettings.model_validate_json((stream.metadata() or {})["ssd"])
@@ -269,4 +273,5 @@ def read_ssd(path: str | Path) -> SsdDetector:
     except (OSError, SafetensorError, KeyError, RuntimeError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} holds no SSD detector ({reason}); delete it and run again") from error
+    require_finite(state, path, "delete it, and run again at a lower learning rate")
     return detector.eval()
