@@ -29,4 +29,5 @@ if __name__ == "__main__":
             log(f"{split}: {prepared[split].summary}")
         for reason in prepared.provenance.get("reasons", ()):
             log(f"not delivered by {reason}")
-        write_json(snakemake.output.provenance, prepared.provenance)
+        own = {"own_sha256": snakemake.params.content} if snakemake.params.content else {}
+        write_json(snakemake.output.provenance, prepared.provenance | own)

@@ -1,5 +1,6 @@
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,13 @@ def test_every_script_belongs_to_a_rule_of_its_name_that_depends_on_its_code(scr
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_every_rule_states_the_memory_that_it_takes(script):
     assert re.search(r"^        mem_mb=\d+,$", rule_of(script), re.MULTILINE)
+
+
+def test_a_clone_with_the_line_ends_of_windows_has_the_same_bytes(tmp_path):
+    for name, setting in (("linux", "false"), ("windows", "true")):
+        command = ["git", "clone", "-q", "-c", f"core.autocrlf={setting}", ".", str(tmp_path / name)]
+        subprocess.run(command, check=True)
+    files = [path for path in (tmp_path / "linux").rglob("*") if path.is_file() and ".git" not in path.parts]
+    assert len(files) > 100
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "windows" / path.relative_to(tmp_path / "linux")).read_bytes()

@@ -1,6 +1,7 @@
 """What every kind of data set has: classes, files, and what decides their content."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -23,6 +24,14 @@ STAND_IN = "stand-in:"
 """How the origin of data begins that stand in for others."""
 Parse = Callable[[Path], "Dataset"]
 """Reads another set's file, as it stands there."""
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the path of each file below ``folder``, as it is named from there with "/", and whole."""
+    for parent, _, names in os.walk(folder):
+        inner = Path(parent).relative_to(folder).as_posix()
+        for name in names:
+            yield name if inner == "." else f"{inner}/{name}", Path(parent, name)
 
 
 def parse_named(path: Path, key: str, name: str, parse: Parse) -> "Dataset":
@@ -95,12 +104,13 @@ class PreparedDataset(Dataset):
     """The module that decides the files' bytes, with all that it imports; None: the preparer. An edit of these
     modules prepares the set again."""
 
-    def own_files(self) -> list[Path]:
+    def own_files(self, mirror: str | None = None) -> dict[str, Path]:
         """Return the user's own files that decide the content: a changed, new or removed one is noticed.
 
-        Raise :class:`UserError` if there are too few.
+        Each has a name that is the same wherever the files lie. ``mirror`` is the configured mirror. Raise
+        :class:`UserError` if there are too few.
         """
-        return []
+        return {}
 
     def delivery(self, provenance: Mapping[str, Any], mirror: str | None) -> str | None:
         """Return what else must be the same for the prepared files to stay; None: nothing.

@@ -1,7 +1,7 @@
 """Kind ``folders``: a user's own images, a folder a class."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from paper2board.acquire.datasets.base import (
     Parse,
     Side,
     Split,
+    files_below,
 )
 from paper2board.core.errors import UserError
 
@@ -53,7 +54,7 @@ class FoldersDataset(ImageDataset):
         for label in self.classes:
             found[label] = sorted(
                 path
-                for path in (folder / label).rglob("*")
+                for _, path in files_below(folder / label)
                 if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
             )
             if not found[label]:
@@ -63,8 +64,14 @@ class FoldersDataset(ImageDataset):
                 )
         return found
 
-    def own_files(self) -> list[Path]:
-        return sorted({path for split in SPLITS for paths in self.images(split).values() for path in paths})
+    def own_files(self, mirror: str | None = None) -> dict[str, Path]:
+        splits = SPLITS if self.test_share is None else SPLITS[:1]
+        images = (path for split in splits for paths in self.images(split).values() for path in paths)
+        root = f"{self.root.as_posix()}/"
+        return {path.as_posix().removeprefix(root): path for path in images}
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"name", "path"})
 
     def completed(self, path: Path, parse: Parse) -> Self:
         if self.classes:

@@ -54,4 +54,4 @@ def _gather(dataset: FoldersDataset, images: dict[str, list[Path]]) -> SceneSet:
         image = decode(path)
         whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
         scenes.append(fit_scene(image, [whole], [label], *dataset.size_px, dataset.fit))
-    return gather(scenes, dataset.classes, f"folder {dataset.root.name}: {len(scenes)} images, {dataset.fit}")
+    return gather(scenes, dataset.classes, f"{dataset.name}: {len(scenes)} images, {dataset.fit}")
