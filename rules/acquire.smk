@@ -35,7 +35,6 @@ rule prepare_dataset:
     input:
         train=files_of_needed("train"),
         test=files_of_needed("test"),
-        own=own_files,
     output:
         train="data/{dataset}/train.safetensors",
         test="data/{dataset}/test.safetensors",
@@ -56,6 +55,7 @@ rule prepare_dataset:
     params:
         identity=dataset_identity,
         delivery=dataset_delivery,
+        content=own_content,
         code=preparation_code,
     message:
         "{wildcards.dataset}: preparing the data set"

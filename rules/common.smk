@@ -14,9 +14,11 @@ from snakemake.exceptions import WorkflowError
 from paper2board.acquire.datasets.registry import read_datasets
 from paper2board.core.closure import closure_digest
 from paper2board.core.configuration import Document, load_yaml
+from paper2board.core.digests import Digests
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
+from paper2board.core.reruns import let_content_decide
 from paper2board.study.schemes import SCHEMES, UNQUANTIZED, schemes_of
 from paper2board.firmware.idf import MISSING, find_idf
 from paper2board.study.checks import (
@@ -61,6 +63,8 @@ except UserError as error:
 
 BUDGETS = get_args(Budget)
 CORES = os.cpu_count() or 1
+DIGESTS = Digests(".snakemake/digests.json")
+let_content_decide(DIGESTS)
 
 
 def lock_folder():
@@ -146,6 +150,16 @@ def made(pattern, wildcards, **values):
 def code(name):
     """Digest of a script and all library modules it imports: an edited module re-runs what uses it."""
     return closure_digest(f"scripts/{name}.py")
+
+
+def content(files):
+    """Digest of a user's own files by name, whatever their dates and wherever they lie; None of no file."""
+    try:
+        return DIGESTS.of_files(files) if files else None
+    except OSError as error:
+        raise WorkflowError(
+            f"{error.filename} cannot be read ({error.strerror}); restore it, or name another"
+        )
 
 
 def task(wildcards):

@@ -29,12 +29,19 @@ rule time_host:
         "../scripts/time_host.py"
 
 
+def recording(wildcards):
+    """The files of a study's recorded trace, by their key in the study; empty if it has none."""
+    trace = study(wildcards).trace
+    files = (
+        trace.model_dump(include={"file", "log"}, exclude_none=True) if trace else {}
+    )
+    return {key: Path(path) for key, path in files.items()}
+
+
 rule model_energy:
     input:
         device=rules.summarise_device.output.metrics,
         model=of_device_model(rules.convert_tflite.input.model),
-        trace=lambda w: study(w).trace.file if study(w).trace else [],
-        serial_log=lambda w: (study(w).trace and study(w).trace.log) or [],
     output:
         metrics="results/{study}/{budget}/metrics/energy.json",
         trace="results/{study}/{budget}/current_trace.csv",
@@ -61,8 +68,13 @@ rule model_energy:
         ),
         period_s=lambda w: study(w).period_s,
         trace=lambda w: (
-            study(w).trace.model_dump(mode="json") if study(w).trace else None
+            study(w).trace.model_dump(mode="json", exclude={"file", "log"})
+            if study(w).trace
+            else None
         ),
+        recording=lambda w: content(recording(w)),
+        # A function of the input is not recorded: where the files lie decides nothing.
+        files=lambda w, input: {key: str(path) for key, path in recording(w).items()},
         code=code("model_energy"),
     message:
         "{wildcards.study} ({wildcards.budget}): computing power, energy and battery life"

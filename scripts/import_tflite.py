@@ -16,7 +16,7 @@ from paper2board.model.integer_model import classes_text, renamed
 
 if __name__ == "__main__":
     with running(snakemake) as log:
-        source, classes = snakemake.input.tflite, snakemake.params.classes
+        source, classes = snakemake.params.source, snakemake.params.classes
         model = read_tflite(source, snakemake.wildcards.variant)
         shape = model.tensors[model.input].shape
         if len(shape) != 3 or shape[2] not in (1, 3):

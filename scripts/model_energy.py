@@ -1,6 +1,7 @@
 """Power, energy per inference and by phases, memory energy and battery life of the board.
 
-Inputs: the device's metrics file, IntegerModel; the study's recorded trace and serial log, where it has them.
+Inputs: the device's metrics file, IntegerModel; in params.files the study's recorded trace and serial log, where it
+has them.
 Outputs: metrics file, current trace, battery life over duty cycle and over inferences per hour (CSV). Method: the
 formulas of the paper's slide deck (``paper2board.energy``), once with the latency that the paper claims
 (``claimed.…``), if it claims one, and once with our engine's. With a recorded trace, currents of inference and idle
@@ -34,7 +35,7 @@ if __name__ == "__main__":
             spread = stated["interval_s"], "range that the paper prints"
             claimed = measured(stated["value_s"], "s", stated["source"], Kind.CLAIMED, spread=spread)
         if params.trace:
-            recorded = MeasuredTrace.model_validate(params.trace)
+            recorded = MeasuredTrace.model_validate(params.trace | params.files)
             metrics, bench = recorded_metrics(board, ours, params.period_s, recorded, path)
         else:
             bench = board

@@ -32,5 +32,6 @@ if __name__ == "__main__":
             log(f"not delivered by {reason}")
         for line in prepared.findings.lines():
             log(line)
-        provenance = prepared.provenance | {"findings": prepared.findings.plain()}
+        own = {"own_sha256": snakemake.params.content} if snakemake.params.content else {}
+        provenance = prepared.provenance | {"findings": prepared.findings.plain()} | own
         write_json(snakemake.output.provenance, provenance)

@@ -34,9 +34,9 @@ class Checkout:
         result = self.run("snakemake", "--cores", "2", *arguments, check=check)
         return result.stdout + result.stderr
 
-    def planned(self) -> set[str]:
+    def planned(self, *arguments: str) -> set[str]:
         """Return the rules of which a plain re-run would run jobs (targets not counted)."""
-        output = self.snakemake("-n", "report")
+        output = self.snakemake("-n", "report", *arguments)
         stats = re.search(r"Job stats:\njob +count\n-+ +-+\n(.*?)\ntotal", output, re.DOTALL)
         rules = {line.split()[0] for line in stats[1].splitlines()} if stats else set()
         if not rules:

@@ -36,26 +36,37 @@ def files_of_needed(split):
     ]
 
 
-def own_files(wildcards):
-    """The user's own files that a data set is made of: a changed, new or removed one is noticed."""
-    try:
-        return [str(path) for path in DATASETS[wildcards.dataset].own_files()]
-    except UserError as error:
-        raise WorkflowError(str(error))
-
-
-def dataset_delivery(wildcards):
-    """What a data set's kind says of the files that are there: a stand-in gives way to a mirror."""
-    dataset = DATASETS[wildcards.dataset]
+def provenance_of(dataset):
+    """What stands beside a data set's files that are there; empty if there are none."""
     try:
         provenance = json.loads(
             Path(f"data/{dataset.name}/provenance.json").read_text()
         )
     except (OSError, ValueError):
-        provenance = {}
-    if not isinstance(provenance, dict):
-        provenance = {}
-    return dataset.delivery(provenance, CONFIG.mirror)
+        return {}
+    return provenance if isinstance(provenance, dict) else {}
+
+
+def own_content(wildcards):
+    """Digest of the user's own files that a data set is made of: a changed, new or removed one is noticed.
+
+    That of a mirror which is gone stays as it was: its loss makes nothing run again.
+    """
+    dataset = DATASETS[wildcards.dataset]
+    provenance = provenance_of(dataset)
+    try:
+        files = dataset.own_files(CONFIG.mirror)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    if not files or provenance.get("delivered_by") == "archives":
+        return provenance.get("own_sha256")
+    return content(files)
+
+
+def dataset_delivery(wildcards):
+    """What a data set's kind says of the files that are there: a stand-in gives way to a mirror."""
+    dataset = DATASETS[wildcards.dataset]
+    return dataset.delivery(provenance_of(dataset), CONFIG.mirror)
 
 
 def files_of_split(wildcards, split):

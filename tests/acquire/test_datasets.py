@@ -271,7 +271,7 @@ def test_what_a_network_can_be_trained_on_follows_from_the_kind(folder, tmp_path
     assert folder(SCENES).image_px == (160, 120)
 
 
-def test_own_images_are_inputs_of_their_preparation(folder, tmp_path):
+def test_own_images_decide_the_content(folder, tmp_path):
     dataset = folder({"name": "some", "kind": "folders", "path": str(tmp_path / "mine"), "test_share": 0.5})
     with pytest.raises(UserError, match="cat has no image"):
         dataset.own_files()
@@ -279,10 +279,20 @@ def test_own_images_are_inputs_of_their_preparation(folder, tmp_path):
         for name in ("1.png", "2.JPG", "._2.JPG"):
             (tmp_path / "mine" / label / name).write_bytes(b"")
         (tmp_path / "mine" / label / "notes.txt").write_bytes(b"")
-    assert dataset.own_files() == [
-        tmp_path / "mine" / label / name for label in ("cat", "dog") for name in ("1.png", "2.JPG")
-    ]
-    assert folder(SCENES).own_files() == []
+    names = "cat/1.png", "cat/2.JPG", "dog/1.png", "dog/2.JPG"
+    assert dataset.own_files() == {name: tmp_path / "mine" / name for name in names}
+    assert folder(SCENES).own_files() == {}
+
+
+def test_a_mirror_that_no_digest_describes_is_an_input(folder, tmp_path):
+    raw = BOXES | {"sources": [MIRROR | {"folder": "sub"}]}
+    place, found = f"{PART['images']}/1.jpg", tmp_path / "sub"
+    for name in (place, "elsewhere/2.jpg"):
+        (found / name).parent.mkdir(parents=True, exist_ok=True)
+        (found / name).touch()
+    assert folder(raw).own_files(str(tmp_path)) == {place: found / place}
+    assert folder(raw).own_files(None) == {}
+    assert folder(raw | {"digest": "0" * 64}).own_files(str(tmp_path)) == {}
 
 
 def test_a_set_made_of_itself_is_refused(folder):

@@ -59,7 +59,7 @@ def test_rows_are_drawn_for_testing_and_the_training_rows_standardise(configured
     assert train.target.mean == pytest.approx(train.targets.mean())
     expected = np.rint(32 * (humidity - humidity.mean()) / humidity.std()) + 128
     assert train.codes[:, 0].tolist() == expected.tolist()
-    assert "air.csv: 15 of 20 rows" in train.origin
+    assert "15 of 20 rows" in train.origin
     again = prepare(configured(), Inputs())
     for name, rows in (("one", train), ("two", again.train)):
         rows.write(tmp_path / name)
@@ -77,7 +77,7 @@ def test_a_code_ends_four_deviations_from_the_mean():
 def test_a_prepared_file_is_read_as_examples(configured, tmp_path):
     dataset = configured()
     assert (dataset.input_shape, dataset.image_px, dataset.classes) == ((1, 1, 1), None, ())
-    assert dataset.own_files() == [tmp_path / "air.csv"]
+    assert dataset.own_files() == {"": tmp_path / "air.csv"}
     rows = prepare(dataset, Inputs()).train
     rows.write(tmp_path / "train.safetensors")
     examples = load_examples([tmp_path / "train.safetensors"], 4)

@@ -1,7 +1,8 @@
 """What every kind of data set has: classes, files, and what decides their content."""
 
+import os
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -61,6 +62,14 @@ ClassName = Annotated[str, Field(min_length=1), AfterValidator(check_name)]
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is a program's own: of an editor, a system, a version control."""
     return name.startswith((".", "~$")) or name.lower() in _PROGRAMS_OWN
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the path of each file below ``folder``, as it is named from there with "/", and whole."""
+    for parent, _, names in os.walk(folder):
+        inner = Path(parent).relative_to(folder).as_posix()
+        for name in names:
+            yield name if inner == "." else f"{inner}/{name}", Path(parent, name)
 
 
 def parse_named(path: Path, key: str, name: str, parse: Parse) -> "Dataset":
@@ -133,12 +142,13 @@ class PreparedDataset(Dataset):
     """The module that decides the files' bytes, with all that it imports; None: the preparer. An edit of these
     modules prepares the set again."""
 
-    def own_files(self) -> list[Path]:
+    def own_files(self, mirror: str | None = None) -> dict[str, Path]:
         """Return the user's own files that decide the content: a changed, new or removed one is noticed.
 
-        Raise :class:`UserError` if there are too few.
+        Each has a name that is the same wherever the files lie. ``mirror`` is the configured mirror. Raise
+        :class:`UserError` if there are too few.
         """
-        return []
+        return {}
 
     def delivery(self, provenance: Mapping[str, Any], mirror: str | None) -> str | None:
         """Return what else must be the same for the prepared files to stay; None: nothing.

@@ -15,6 +15,7 @@ from paper2board.acquire.datasets.base import (
     LabelKind,
     Parse,
     SetName,
+    files_below,
     is_hidden,
     parse_named,
 )
@@ -162,6 +163,17 @@ class BoxesDataset(ImageDataset):
                 return True
         return False
 
+    def own_files(self, mirror: str | None = None) -> dict[str, Path]:
+        root = self._mirror(mirror)
+        if self.digest is not None or root is None:
+            return {}
+        return {name: path for name, path in files_below(root) if self.holds(PurePosixPath(name))}
+
+    def _mirror(self, mirror: str | None) -> Path | None:
+        """Return the first mirror that can be read."""
+        mirrors = [source.named(mirror) for source in self.sources if isinstance(source, TreeMirror)]
+        return next((folder for folder in mirrors if folder is not None and folder.is_dir()), None)
+
     def identity(self) -> dict[str, Any]:
         # Where it comes from only if no digest says what it is.
         return self.model_dump(exclude={"name"} | ({"sources"} if self.digest else set()))
@@ -193,6 +205,4 @@ class BoxesDataset(ImageDataset):
         """
         if (delivered_by := provenance.get("delivered_by")) in ("mirror", "archives"):
             return str(delivered_by)
-        mirrors = [source for source in self.sources if isinstance(source, TreeMirror)]
-        named = [folder for source in mirrors if (folder := source.named(mirror)) is not None]
-        return "mirror" if any(folder.is_dir() for folder in named) else "archives"
+        return "mirror" if self._mirror(mirror) else "archives"

@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -84,8 +84,14 @@ class FoldersDataset(ImageDataset):
                 )
         return found
 
-    def own_files(self) -> list[Path]:
-        return sorted({path for split in SPLITS for paths in self.images(split).values() for path in paths})
+    def own_files(self, mirror: str | None = None) -> dict[str, Path]:
+        splits = SPLITS if self.test_share is None else SPLITS[:1]
+        images = (path for split in splits for paths in self.images(split).values() for path in paths)
+        root = f"{self.root.as_posix()}/"
+        return {path.as_posix().removeprefix(root): path for path in images}
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"name", "path"})
 
     def completed(self, path: Path, parse: Parse) -> Self:
         if self.classes:

@@ -1,7 +1,7 @@
 """Kind ``table``: the rows of a CSV file, numbers from which another number is to be predicted."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -52,9 +52,12 @@ class TableDataset(PreparedDataset):
         """The CSV file."""
         return Path(self.path).expanduser()
 
-    def own_files(self) -> list[Path]:
+    def own_files(self, mirror: str | None = None) -> dict[str, Path]:
         if not self.file.is_file():
             raise UserError(
                 f"data set {self.name}: path: {self.file} is no file; put it there or correct path"
             )
-        return [self.file]
+        return {"": self.file}
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"name", "path"})

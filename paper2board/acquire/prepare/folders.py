@@ -137,4 +137,4 @@ def _images(scenes: Sequence[Scene]) -> NDArray[np.uint8]:
 
 
 def _gathered(dataset: FoldersDataset, scenes: list[Scene]) -> SceneSet:
-    return gather(scenes, dataset.classes, f"folder {dataset.root.name}: {len(scenes)} images, {dataset.fit}")
+    return gather(scenes, dataset.classes, f"{dataset.name}: {len(scenes)} images, {dataset.fit}")

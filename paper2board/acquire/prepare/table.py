@@ -42,7 +42,7 @@ def prepare(dataset: TableDataset, inputs: Inputs) -> Prepared[TableSet]:
             tuple(features),
             target,
             dataset.unit,
-            f"{dataset.file.name}: {len(parts[split])} of {len(table)} rows",
+            f"{dataset.name}: {len(parts[split])} of {len(table)} rows",
         )
         for split in SPLITS
     )
