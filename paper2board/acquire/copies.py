@@ -50,7 +50,7 @@ def near_pairs(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> list[tuple[
         wanted = _band(theirs, band, bits)
         places = (np.searchsorted(keys[order], wanted, side) for side in ("left", "right"))
         tables.append((order, *places))
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for index, value in enumerate(theirs):
         members = np.unique(np.concatenate([order[a[index] : b[index]] for order, a, b in tables]))
         close = members[np.bitwise_count(ours[members] ^ value) <= NEAR_BITS]

@@ -40,18 +40,19 @@ def read_folders(dataset: FoldersDataset, findings: Findings | None = None) -> d
     findings = findings or Findings()
     if dataset.test_share is None:
         files, scenes = zip(*(_read(dataset, split, findings) for split in SPLITS), strict=True)
-        parts = [range(len(paths)) for paths in files]
+        parts = [list(range(len(paths))) for paths in files]
         _refuse_equal(files, scenes)
     else:
         paths, read = _read(dataset, "train", findings)
         files, scenes = (paths, paths), (read, read)
-        parts = _drawn(paths, read, dataset, findings)
+        parts = [*_drawn(paths, read, dataset, findings)]
     chosen = {
         split: ([paths[i] for i in part], [read[i] for i in part])
         for split, paths, read, part in zip(SPLITS, files, scenes, parts, strict=True)
     }
     _tell_uneven(dataset, chosen["train"][1], findings)
-    tell_near(*((paths, _images(read)) for paths, read in chosen.values()), findings)
+    train, test = ((paths, _images(read)) for paths, read in chosen.values())
+    tell_near(train, test, findings)
     return {split: _gathered(dataset, read) for split, (_, read) in chosen.items()}
 
 
@@ -86,7 +87,8 @@ def _drawn(
     assert dataset.test_share is not None
     labels = [int(scene.classes[0]) for scene in scenes]
     digests = pixel_digests(_images(scenes))
-    copies, classes_of = Counter(digests), {}
+    copies = Counter(digests)
+    classes_of: dict[bytes, set[int]] = {}
     for digest, label in zip(digests, labels, strict=True):
         classes_of.setdefault(digest, set()).add(label)
     rng = np.random.default_rng(dataset.seed)

@@ -82,7 +82,8 @@ def trace(module: nn.Module, input: tuple[int, int, int], name: str) -> Traced:
     run = _TrialRun(executable, name)
     run.run(x)
     _require_one_tensor(module, x, name)
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     graph.output(graph.graph_copy(executable.graph, copies))
     _name_what_is_written(
         graph, {copies[node]: value for node, value in run.env.items() if node in copies}, name
