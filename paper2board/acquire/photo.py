@@ -95,7 +95,7 @@ def _flat(image: Image.Image, path: str | Path, findings: Findings) -> Image.Ima
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         opaque = image.convert("RGBA")
-        if opaque.getchannel("A").getextrema()[0] < 255:
+        if np.asarray(opaque)[..., 3].min() < 255:
             findings.add(
                 "pictures with transparent pixels",
                 "these were laid on white; flatten them yourself for another",
