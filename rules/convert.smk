@@ -51,6 +51,7 @@ rule import_tflite:
         mem_mb=200,
     params:
         classes=lambda w: DATASETS[study(w).dataset].classes,
+        fit=photo_fit,
         code=code("import_tflite"),
     message:
         "{wildcards.study}: importing {input.tflite} as {wildcards.variant}"

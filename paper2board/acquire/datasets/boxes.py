@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from paper2board.acquire.datasets.base import (
     IMAGE_SUFFIXES,
     ImageDataset,
-    ImageFit,
     LabelKind,
     Parse,
     SetName,
@@ -111,7 +110,6 @@ class BoxesDataset(ImageDataset):
     kind: Literal["boxes"]
     classes: tuple[str, ...] = Field(min_length=2, max_length=256)
     format: Literal["coco", "voc"]
-    fit: ImageFit = "letterbox"
     train: Part
     test: Part
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
