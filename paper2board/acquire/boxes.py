@@ -1,7 +1,7 @@
 """Foreign detection data, COCO's instances and Pascal VOC's XML files, as scenes of one size.
 
-Every image is brought to the scenes' size by the set's :class:`~paper2board.core.photo_fit.PhotoFit`, and its boxes with
-it. Both formats annotate the pixels as they are stored, so an EXIF orientation turns nothing here.
+Every image is brought to the scenes' size by the set's :class:`~paper2board.core.photo_fit.PhotoFit`, and its boxes
+with it. Both formats annotate the pixels as they are stored, so an EXIF orientation turns nothing here.
 
 What has no place in the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects
 marked difficult (VOC), classes not asked for, boxes under one pixel a side after resizing. The challenges' own

@@ -49,7 +49,8 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8) as the ``.tflite`` file has
     them, consecutively, as the deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key
     ``classes`` (comma separated) names the outputs; ``tflite_sha256`` is the digest that the C says it comes
-    from (default: of the model's own file); ``fit`` is for :func:`photo_fit`. Raise :class:`UserError` if the names are not as many as the outputs.
+    from (default: of the model's own file); ``fit`` is for :func:`photo_fit`.
+    Raise :class:`UserError` if the names are not as many as the outputs.
     """
     folder, model = Path(folder), engine.model
     _check_classes(model)
@@ -99,8 +100,8 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
 def photo_fit(model: IntegerModel) -> PhotoFit | None:
     """Return how a photo becomes an image that ``model`` takes; None if it takes no images.
 
-    Metadata key ``fit`` says it, or says ``none``. Without the key, an input of 1 or 3 channels is an image, and photos are
-    cropped to its size.
+    Metadata key ``fit`` says it, or says ``none``. Without the key, an input of 1 or 3 channels is an image, and
+    photos are cropped to its size.
     """
     height, width, channels = _input_shape(model)
     stated = model.metadata.get("fit", "crop")

@@ -1,7 +1,7 @@
 """How a photo of any size becomes an image of one size: by which method, and which of its pixels go where.
 
-The same integers as in ``firmware/app/p2b_fit.c``; :mod:`paper2board.networks.pixels` computes the pixels. Light: the
-configuration is read with it.
+The same integers as in ``firmware/app/p2b_fit.c``; :mod:`paper2board.networks.pixels` computes the pixels. It imports
+nothing, for the configuration is read with it.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Literal, get_args
 from paper2board.core.errors import UserError
 
 FitMethod = Literal["letterbox", "stretch", "crop"]
-"""``letterbox``: the whole photo, its aspect kept, centred on grey. ``stretch``: the whole photo, its aspect changed.
-``crop``: the largest part of the photo, around its centre, that has the image's aspect."""
+"""``letterbox``: the whole photo, its aspect kept, centred on grey. ``stretch``: the whole photo, its aspect
+changed. ``crop``: the largest part of the photo, around its centre, that has the image's aspect."""
 METHODS: tuple[FitMethod, ...] = get_args(FitMethod)
 BORDER = 114
 """Grey beside a letterboxed photo: the convention of the YOLO family."""
@@ -78,7 +78,7 @@ def parse_fit(text: str, width: int, height: int) -> PhotoFit:
     match = _TEXT.fullmatch(text)
     if match is None:
         raise UserError(
-            f"{text!r} is no fit of a photo; write {', '.join(METHODS)}, or with the size of the training images "
+            f"fit {text!r} is unknown; write {', '.join(METHODS)}, or with the size of the training images "
             "letterbox:160x120"
         )
     method: FitMethod = match[1]  # type: ignore[assignment]  # one of METHODS

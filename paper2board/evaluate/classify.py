@@ -14,8 +14,8 @@ from paper2board.firmware.host import HostModel
 def classify_image(image: str | Path, library: str | Path, top: int = 3) -> list[tuple[str, float]]:
     """Return the ``top`` most probable classes of an image with their probabilities, best first.
 
-    The image becomes an input as on the device, by the network's own fit and in C. It runs through the int8 engine, and the
-    dequantized logits go through a softmax. Equal probabilities keep the order of the classes. Raise
+    The image becomes an input as on the device, by the network's own fit and in C. It runs through the int8 engine,
+    and the dequantized logits go through a softmax. Equal probabilities keep the order of the classes. Raise
     :class:`UserError` for a file that is no image, or a library that takes no images.
     """
     model = HostModel(library)
@@ -24,7 +24,8 @@ def classify_image(image: str | Path, library: str | Path, top: int = 3) -> list
     pixels = decode(image)
     if max(pixels.shape) > MAX_PHOTO_SIDE_PX:
         raise UserError(
-            f"{image} is {pixels.shape[1]} x {pixels.shape[0]} pixels; crop it to {MAX_PHOTO_SIDE_PX} a side or less"
+            f"{image} is {pixels.shape[1]} x {pixels.shape[0]} pixels; crop it to {MAX_PHOTO_SIDE_PX} a side or"
+            " less"
         )
     logits = model.run(model.input_of(pixels)[np.newaxis])[0].astype(np.int64)
     probabilities = softmax(model.output_scale * (logits - model.output_zero_point))

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, FIT, WARNINGS, engine_flags, engine_sources
+from paper2board.convert.engine_sources import (
+    APPLICATION,
+    FIRMWARE,
+    FIT,
+    WARNINGS,
+    engine_flags,
+    engine_sources,
+)
 from paper2board.core.errors import UserError
 from paper2board.core.files import atomic_path
 from paper2board.core.photo_fit import MAX_PHOTO_SIDE_PX
@@ -41,9 +48,9 @@ class HostModel:
     """A host library made by :func:`build_host`, loaded into this process (one network, not reentrant).
 
     Attributes: ``name``; ``sha256`` of the integer model's file; ``input_shape`` (H, W, C); ``outputs``
-    (number of output values); ``fit`` (how a photo becomes the
-    input, as text; "" for inputs that are no images); ``output_scale`` and ``output_zero_point`` (real = scale · (q − zero point));
-    ``layer_names``; ``classes`` (one name an output; ``class 0`` … where the model names none).
+    (number of output values); ``fit`` (how a photo becomes the input, as text; "" for inputs that are
+    no images); ``output_scale`` and ``output_zero_point`` (real = scale ·
+    (q − zero point)); ``layer_names``; ``classes`` (one name an output; ``class 0`` … where the model names none).
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -1,8 +1,9 @@
 """What networks see of an image: its pixels fitted to the input, and as integers.
 
-There is one way to bring pixels to another size, the mean of the area: of w × h pixels that become W × H ones, source
-column j covers [j · W, (j + 1) · W) and target column i [i · w, (i + 1) · w), rows likewise; a byte is
-⌊(Σ overlap across · overlap down · byte + ⌊w · h / 2⌋) / (w · h)⌋. Devices compute the same (``firmware/app/p2b_fit.h``).
+There is one way to bring pixels to another size, the mean of the area: of w × h pixels that become W × H ones,
+source column j covers [j · W, (j + 1) · W) and target column i [i · w, (i + 1) · w), rows likewise; a byte is
+⌊(Σ overlap across · overlap down · byte + ⌊w · h / 2⌋) / (w · h)⌋. Devices compute the same
+(``firmware/app/p2b_fit.h``).
 """
 
 import numpy as np

@@ -121,9 +121,9 @@ class ImageDataset(PreparedDataset):
     size_px: tuple[Side, Side] = (160, 120)
     """Width, height."""
     fit: FitMethod = "letterbox"
-    """How a photo of another shape becomes one of them: letterbox keeps its aspect and adds a grey border, stretch fills
-    the size, crop cuts a centred part of the size's aspect out of it. The set's own photos and those that devices and
-    `classify` get go the same way."""
+    """How a photo of another shape becomes one of them: letterbox keeps its aspect and adds a grey border, stretch
+    fills the size, crop cuts a centred part of the size's aspect out of it. The set's own photos and those that
+    devices and `classify` get go the same way."""
 
     @property
     def image_px(self) -> tuple[int, int]:

@@ -157,15 +157,17 @@ def suppress_int8(tables: Tables, found: IntegerBoxes, limit: int = MAX_DETECTIO
 
 
 def photo_boxes(tables: Tables, found: IntegerBoxes, fit: PhotoFit, columns: int, rows: int) -> IntegerBoxes:
-    """Return boxes in whole pixels of the photo of ``columns`` × ``rows`` pixels that the input was made of by ``fit``.
+    """Return boxes in whole pixels of the photo, ``columns`` × ``rows``, that the input was made of by ``fit``.
 
-    Halves round up; a box is cut at what the network has seen of the photo, and left out if nothing is left of it. The
-    device does the same (``firmware/app/p2b_fit.h``).
+    Halves round up; a box is cut at what the network has seen of the photo, and left out if nothing is left of it.
+    The device does the same (``firmware/app/p2b_fit.h``).
     """
     place = fit.place(columns, rows)
     seen, filled = place.seen, place.filled
 
-    def back(at: np.ndarray, side: int, first: int, length: int, seen_first: int, seen_length: int) -> np.ndarray:
+    def back(
+        at: np.ndarray, side: int, first: int, length: int, seen_first: int, seen_length: int
+    ) -> np.ndarray:
         whole = length * side
         inside = np.clip(at - first * side, 0, whole)
         return seen_first + (2 * inside * seen_length + whole) // (2 * whole)
