@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fit",
         metavar="METHOD[:WxH]",
         help="how a photo becomes the input: letterbox, stretch or crop, as in training; with the width and "
-        "height of the training images if these are not the input's (default: crop; a .tflite file does not say it)",
+        "height of the training images if these are not the input's (default: crop; a .tflite file does not say)",
     )
     command.set_defaults(run=_compile)
 

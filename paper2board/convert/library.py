@@ -19,7 +19,8 @@ def write_library(engine: Engine, folder: str | Path) -> Manifest:
     """Write the engine of a network and everything it needs to be compiled into ``folder``.
 
     ``folder/engine`` holds the engine's headers and C files, copied, and for a network that takes images what makes
-    an input of a photo; CMakeLists.txt builds a static library, and inside an ESP-IDF project a component; LICENSE is the license of all. Nothing else is needed but a C11 compiler.
+    an input of a photo; CMakeLists.txt builds a static library, and inside an ESP-IDF project a
+    component; LICENSE is the license of all. Nothing else is needed but a C11 compiler.
     Raise :class:`UserError` for a folder that holds something else.
     """
     folder = Path(folder)

@@ -1,7 +1,7 @@
 """How a photo of any size becomes an image of one size: by which method, and which of its pixels go where.
 
-The same integers as in ``firmware/app/p2b_fit.c``; :mod:`paper2board.networks.pixels` computes the pixels. It imports
-nothing, for the configuration is read with it.
+The same integers as in ``firmware/app/p2b_fit.c``; :mod:`paper2board.networks.pixels` computes the pixels. It is
+light, for the configuration is read with it.
 """
 
 import re
