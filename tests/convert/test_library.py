@@ -176,7 +176,7 @@ def test_a_fit_for_a_network_without_images_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "rows.tflite"
-    path.write_bytes(write_flatbuffer(build("autoencoder")))
+    path.write_bytes(write_flatbuffer(build("oblong")))
     assert compile_library(path, "--fit", "crop") == 1
     assert "--fit" in (error := capsys.readouterr().err) and "leave it out" in error
     assert compile_library(path) == 0
