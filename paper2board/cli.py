@@ -80,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         "--sram", type=_positive, metavar="BYTES", help="limit of activations and working memory"
     )
     command.add_argument("--flash", type=_positive, metavar="BYTES", help="limit of the constants")
+    command.add_argument(
+        "--fit",
+        metavar="METHOD[:WxH]",
+        help="how a photo becomes the input: letterbox, stretch or crop, as in training; with the width and "
+        "height of the training images if these are not the input's (default: crop; a .tflite file does not say)",
+    )
     command.set_defaults(run=_compile)
 
     command = commands.add_parser(
@@ -268,6 +274,7 @@ def _compile(options: argparse.Namespace) -> int:
     from hashlib import sha256
 
     from paper2board.boards.board import load_board
+    from paper2board.convert.c_code import photo_fit
     from paper2board.convert.library import write_library
     from paper2board.convert.planner import Limits, board_limits, choose
     from paper2board.convert.tflite_import import read_bytes, read_tflite
@@ -277,7 +284,12 @@ def _compile(options: argparse.Namespace) -> int:
     limits = Limits(options.sram or board.sram_bytes, options.flash or board.flash_bytes)
     data = read_bytes(options.model)
     model = read_tflite(data, options.model.stem)
-    model = renamed(model, model.name, tflite_sha256=sha256(data).hexdigest())
+    metadata = {"tflite_sha256": sha256(data).hexdigest()}
+    if options.fit is not None:
+        metadata["fit"] = options.fit
+    model = renamed(model, model.name, **metadata)
+    if options.fit is not None and photo_fit(model) is None:
+        raise UserError(f"--fit: {options.model} takes no images of 1 or 3 channels; leave it out")
     engine = choose(model, options.backend, limits)
     try:
         print(write_library(engine, options.output).memory_map())

@@ -71,6 +71,7 @@ rule quantize_post_training:
         mem_mb=800,
     params:
         classes=class_names,
+        fit=photo_fit,
         digests=data_digests,
         code=code("quantize_post_training"),
     message:
@@ -117,6 +118,7 @@ rule train_quantization_aware:
             else None
         ),
         classes=class_names,
+        fit=photo_fit,
         threads=CONFIG.training_threads,
         digests=data_digests,
         code=part_code("train_quantization_aware", "training", "teacher"),

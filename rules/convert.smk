@@ -52,6 +52,7 @@ rule import_tflite:
         source=lambda w, input: study(w).variants[w.variant].tflite,
         content=lambda w: content({"": Path(study(w).variants[w.variant].tflite)}),
         classes=lambda w: DATASETS[study(w).dataset].classes,
+        fit=photo_fit,
         code=code("import_tflite"),
     message:
         "{wildcards.study} ({wildcards.budget}): importing {params.source} as {wildcards.variant}"

@@ -28,7 +28,8 @@ if __name__ == "__main__":
             raise UserError(
                 f"{source} has {outputs} outputs, the data set has {len(classes)} classes; use another"
             )
-        write(renamed(model, model.name, classes=classes_text(classes)), snakemake.output.model)
+        metadata = {"classes": classes_text(classes), "fit": snakemake.params.fit}
+        write(renamed(model, model.name, **metadata), snakemake.output.model)
         with atomic_path(snakemake.output.tflite) as temporary:
             shutil.copyfile(source, temporary)
         log(f"{len(model.ops)} operators, input {model.tensors[model.input].shape}")

@@ -8,7 +8,7 @@
 #include "link.h"
 #include "network.h"
 #include "p2b_arithmetic.h"
-#include "p2b_resize.h"
+#include "p2b_fit.h"
 #include "port.h"
 #include "sha256.h"
 
@@ -29,8 +29,11 @@ static int input_expected;
 static int has_results;
 static int framing_asked = -1; /* 1 or 0 once the host has asked for framing on or off */
 
-static p2b_resize_t resize;
+#ifdef P2B_FIT
+static p2b_fit_t photo;
 static uint32_t photo_row_bytes, photo_row_left, photo_rows_left;
+static int input_is_photo;
+#endif
 
 static void tagged(const char *tag, const char *text)
 {
@@ -125,8 +128,11 @@ static void forget_input(void)
 {
     input_expected = 0;
     input_loaded = 0;
-    photo_rows_left = 0;
     has_results = 0;
+#ifdef P2B_FIT
+    photo_rows_left = 0;
+    input_is_photo = 0;
+#endif
 }
 
 static void store_decoded(const uint8_t *bytes, uint32_t length, void (*store)(const uint8_t *, uint32_t))
@@ -164,6 +170,7 @@ static void command_db64(char *words)
     store_decoded((uint8_t *)word, codec_decode_base64(word), store_input);
 }
 
+#ifdef P2B_FIT
 static void command_photo(char *words)
 {
     uint32_t width, height;
@@ -173,10 +180,10 @@ static void command_photo(char *words)
         link_send("e-[A photo is 1 to 65535 pixels a side]");
         return;
     }
-    photo_row_bytes = width * P2B_INPUT_C;
+    photo_row_bytes = width * P2B_PHOTO_C;
     photo_row_left = photo_row_bytes;
     photo_rows_left = height;
-    p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
+    p2b_fit_begin(&photo, (uint16_t)width, (uint16_t)height, network_input);
     link_text("m-[Expecting ");
     link_number(height);
     link_text(" rows of ");
@@ -193,7 +200,7 @@ static void store_photo(const uint8_t *rgb, uint32_t length)
     while (length > 0 && photo_rows_left > 0) {
         const uint32_t part = length < photo_row_left ? length : photo_row_left;
 
-        p2b_resize_bytes(&resize, rgb, part);
+        p2b_fit_bytes(&photo, rgb, part);
         rgb += part;
         length -= part;
         photo_row_left -= part;
@@ -208,8 +215,8 @@ static void store_photo(const uint8_t *rgb, uint32_t length)
         return;
     }
     if (photo_rows_left == 0) {
-        p2b_resize_end(&resize, network_input);
         input_loaded = P2B_INPUT_BYTES;
+        input_is_photo = 1;
         link_send("m-load-done");
     }
 }
@@ -225,6 +232,7 @@ static void command_row64(char *words)
     char *word = next_word(&words);
     store_decoded((uint8_t *)word, codec_decode_base64(word), store_photo);
 }
+#endif
 
 /* Refuse a command that tells of an inference if there is none. */
 static int refused(void)
@@ -353,7 +361,7 @@ static void command_boxes(char *words)
 {
     (void)words;
     if (!refused())
-        network_send_boxes();
+        network_send_boxes(input_is_photo ? &photo : 0);
 }
 #endif
 
@@ -446,9 +454,11 @@ static const struct {
     {"timestamp", command_timestamp, "timestamp         microseconds since start"},
     {"db", command_db, "db load N, db HEX load the N bytes of the input, HEX by HEX"},
     {"db64", command_db64, "db64 BASE64       as db HEX"},
-    {"photo", command_photo, "photo W H         load a photo of W x H pixels instead, resized as it comes"},
+#ifdef P2B_FIT
+    {"photo", command_photo, "photo W H         load a photo of W x H pixels instead, fitted as it comes"},
     {"row", command_row, "row HEX           the photo's next bytes, row after row"},
     {"row64", command_row64, "row64 BASE64      as row HEX"},
+#endif
     {"infer", command_infer, "infer [N=1 W=10]  W warm-ups, then N inferences"},
     {"batch", command_batch, "batch AT BASE64   as db64, at byte AT; complete, infer, outputs and layers"},
     {"results", command_results, "results           probabilities for a benchmark, else the outputs"},

@@ -39,24 +39,40 @@ void network_infer(void)
 }
 
 #ifdef P2B_BOXES
-void network_send_boxes(void)
+/* x1, y1, x2, y2: in the photo's pixels, or in units without a photo. */
+static void box_sides(const p2b_box_t *box, const p2b_fit_t *photo, uint32_t sides[4])
+{
+    /* Cut at the image, so never negative. */
+    const uint32_t x1 = (uint32_t)box->x1, y1 = (uint32_t)box->y1, x2 = (uint32_t)box->x2, y2 = (uint32_t)box->y2;
+    const uint32_t width = p2b_box_tables.width, height = p2b_box_tables.height;
+
+    sides[0] = photo == 0 ? x1 : p2b_fit_photo_x(photo, x1, width);
+    sides[1] = photo == 0 ? y1 : p2b_fit_photo_y(photo, y1, height);
+    sides[2] = photo == 0 ? x2 : p2b_fit_photo_x(photo, x2, width);
+    sides[3] = photo == 0 ? y2 : p2b_fit_photo_y(photo, y2, height);
+}
+
+void network_send_boxes(const p2b_fit_t *photo)
 {
     static p2b_box_t boxes[P2B_BOX_CELLS];
-    uint32_t count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes);
+    uint32_t count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes), found = 0, sides[4];
 
     count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
-    link_send_number("m-boxes", count);
     for (uint32_t i = 0; i < count; ++i) {
-        /* Cut at the image, so never negative. */
-        const int16_t sides[] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
-
-        link_text("m-box-[");
+        box_sides(&boxes[i], photo, sides);
+        if (sides[2] > sides[0] && sides[3] > sides[1])
+            boxes[found++] = boxes[i];
+    }
+    link_send_number("m-boxes", found);
+    for (uint32_t i = 0; i < found; ++i) {
+        box_sides(&boxes[i], photo, sides);
+        link_text(photo == 0 ? "m-box-[" : "m-photo-box-[");
         link_number(boxes[i].kind);
         link_text(",");
         link_number(boxes[i].score);
         for (uint32_t side = 0; side < 4; ++side) {
             link_text(",");
-            link_number((uint32_t)sides[side]);
+            link_number(sides[side]);
         }
         link_send("]");
     }

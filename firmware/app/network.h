@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "model.h"
+#include "p2b_fit.h"
 
 extern int8_t network_input[P2B_INPUT_BYTES]; /* H x W x C */
 
@@ -16,8 +17,10 @@ extern uint32_t network_counts[P2B_LAYER_COUNT];
 void network_infer(void);
 
 #ifdef P2B_BOXES
-/* Send what a detector found in the last inference: m-boxes, and a line m-box for each. */
-void network_send_boxes(void);
+/* Send what a detector found in the last inference: m-boxes, and a line for each. If the input was a photo, that is
+ * m-photo-box with sides in the photo's pixels, and boxes that lie beside it are left out; else (0) it is m-box with sides
+ * in units of p2b_boxes.h. */
+void network_send_boxes(const p2b_fit_t *photo);
 #endif
 
 #endif

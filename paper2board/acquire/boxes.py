@@ -1,8 +1,7 @@
 """Foreign detection data, COCO's instances and Pascal VOC's XML files, as scenes of one size.
 
-Every image is brought to the scenes' size, and its boxes with it: ``letterbox`` keeps the aspect and centres
-the image on grey 114 (the convention of the YOLO family), ``stretch`` fills the size. Both formats annotate the
-pixels as they are stored, so an EXIF orientation turns nothing here.
+Every image is brought to the scenes' size by the set's :class:`~paper2board.core.photo_fit.PhotoFit`, and its boxes
+with it. Both formats annotate the pixels as they are stored, so an EXIF orientation turns nothing here.
 
 What has no place in the record form is left out and counted in the set's ``origin``: crowd regions (COCO), objects
 marked difficult (VOC), classes not asked for, boxes under one pixel a side after resizing, boxes that end before
@@ -28,18 +27,18 @@ from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from paper2board.acquire import foreign
 from paper2board.acquire.box_checks import Box, BoxChecks
-from paper2board.acquire.datasets.base import IMAGE_SUFFIXES, ImageFit, is_hidden
+from paper2board.acquire.datasets.base import IMAGE_SUFFIXES, is_hidden
 from paper2board.acquire.findings import Findings
 from paper2board.acquire.photo import decode
 from paper2board.acquire.scenes import HEIGHT, WIDTH, Scene, SceneSet, gather
 from paper2board.core.errors import UserError
+from paper2board.core.photo_fit import FitMethod, PhotoFit
+from paper2board.networks.pixels import fit_photo
 
-GREY = 114
 MAX_XML_BYTES = 1_000_000
 
 
@@ -49,28 +48,22 @@ def fit_scene(
     classes: Sequence[int],
     width: int = WIDTH,
     height: int = HEIGHT,
-    fit: ImageFit = "letterbox",
+    fit: FitMethod = "letterbox",
 ) -> Scene:
-    """Return ``image`` (uint8 (rows, columns, 3)) resized to ``width`` × ``height``, boxes mapped and clipped.
+    """Return ``image`` (uint8 (rows, columns, 3)) fitted to ``width`` × ``height``, boxes mapped and clipped.
 
     Boxes under one pixel a side after that are dropped.
     """
-    rows, columns = image.shape[:2]
-    inner = width, height
-    if fit == "letterbox":
-        scale = min(width / columns, height / rows)
-        inner = max(1, min(width, round(columns * scale))), max(1, min(height, round(rows * scale)))
-    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    fitted = np.full((height, width, 3), GREY, dtype=np.uint8)
-    resized = Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR)
-    fitted[top : top + inner[1], left : left + inner[0]] = np.asarray(resized)
-    corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    corners = np.clip(corners, 0, (columns, rows, columns, rows))
-    corners *= (inner[0] / columns, inner[1] / rows) * 2
-    corners += (left, top, left, top)
+    how = PhotoFit(fit, width, height)
+    place = how.place(image.shape[1], image.shape[0])
+    seen, filled = place.seen, place.filled
+    corners = np.array(boxes, dtype=np.float64).reshape(-1, 4) - (seen.left, seen.top) * 2
+    corners = np.clip(corners, 0, (seen.width, seen.height) * 2)
+    corners *= (filled.width / seen.width, filled.height / seen.height) * 2
+    corners += (filled.left, filled.top) * 2
     kept = (corners[:, 2:] - corners[:, :2] >= 1).all(axis=1)
     return Scene(
-        image=fitted,
+        image=fit_photo(image, how),
         boxes=corners[kept].astype(np.float32),
         classes=np.array(classes, dtype=np.int64)[kept],
         visible=np.full(int(kept.sum()), np.nan, dtype=np.float32),
@@ -83,7 +76,7 @@ def read_coco(
     names: Sequence[str] | None = None,
     width: int = WIDTH,
     height: int = HEIGHT,
-    fit: ImageFit = "letterbox",
+    fit: FitMethod = "letterbox",
     limit: int | None = None,
     findings: Findings | None = None,
 ) -> SceneSet:
@@ -146,7 +139,7 @@ def read_voc(
     names: Sequence[str] | None = None,
     width: int = WIDTH,
     height: int = HEIGHT,
-    fit: ImageFit = "letterbox",
+    fit: FitMethod = "letterbox",
     limit: int | None = None,
     listed: str | Path | None = None,
     findings: Findings | None = None,
@@ -198,7 +191,7 @@ def _scene(
     where: Path,
     width: int,
     height: int,
-    fit: ImageFit,
+    fit: FitMethod,
     checks: BoxChecks,
 ) -> Scene:
     """Return ``image`` with those of its boxes that are right."""
@@ -433,5 +426,5 @@ def _wanted(names: Sequence[str] | None, known: list[str], path: Path) -> list[s
     return wanted
 
 
-def _origin(what: str, images: int, fit: ImageFit, checks: BoxChecks) -> str:
+def _origin(what: str, images: int, fit: FitMethod, checks: BoxChecks) -> str:
     return f"{what}: {images} images, {fit}; left out: {checks.left_out or 'nothing'}{checks.repaired}"

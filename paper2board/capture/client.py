@@ -128,7 +128,7 @@ class Device:
         self._send_bytes("db64", pixels)
 
     def load_image(self, image: np.ndarray) -> None:
-        """Load an image of any size, uint8, height × width × C; the device resizes it to the network's input."""
+        """Load a photo of any size, uint8, height × width × 3, RGB; the device makes the network's input of it."""
         height, width = image.shape[:2]
         self._command(f"photo {width} {height}")
         self._send_bytes("row64", np.ascontiguousarray(image, np.uint8).tobytes())
@@ -143,7 +143,10 @@ class Device:
         return self._outputs(self._command("outputs"))
 
     def boxes(self) -> tuple[Box, ...]:
-        """Return a detector's boxes of the last inference, best first."""
+        """Return a detector's boxes of the last inference, best first: class, score in 1/32768, corners.
+
+        Corners are in pixels of the photo that was loaded, and in 1/16 pixel of an input that was loaded instead.
+        """
         return self._boxes(self._command("boxes"))
 
     def layers(self) -> LayerCounts:
@@ -172,7 +175,8 @@ class Device:
 
     def _boxes(self, reply: list[str]) -> tuple[Box, ...]:
         count = self._number(reply, r"m-boxes-(\d+)")
-        found = [text for text, _ in self._tagged(reply, "box")] if count else []
+        tag = "photo-box" if any(line.startswith("m-photo-box-") for line in reply) else "box"
+        found = [text for text, _ in self._tagged(reply, tag)] if count else []
         with _numbers(reply):
             boxes = [tuple(int(word) for word in text.split(",")) for text in found]
         if len(boxes) != count or any(len(box) != 6 for box in boxes):

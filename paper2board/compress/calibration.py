@@ -39,12 +39,12 @@ def calibrated(
 
 
 def origin(job: Any) -> dict[str, str]:
-    """Return the metadata of an integer model that a rule's ``job`` makes: where it is from, what its outputs are.
+    """Return the metadata of an integer model that a rule's ``job`` makes: its origin, inputs and outputs.
 
-    Parameter ``classes``: the classes' names if the outputs are classes, else None; a data set that stands in for
-    another has its own.
+    Parameter ``fit``: how a photo becomes one of the images that it is trained on. Parameter ``classes``: the
+    classes' names if the outputs are classes, else None; a data set that stands in for another has its own.
     """
-    metadata = {"weights_sha256": digest(job.input.weights)}
+    metadata = {"weights_sha256": digest(job.input.weights), "fit": job.params.fit}
     if job.params.classes is not None:
         metadata["classes"] = classes_text(load_examples(job.input.data, 1).names(job.params.classes))
     return metadata

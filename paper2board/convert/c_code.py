@@ -22,6 +22,7 @@ from paper2board.convert.lowering import storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.steps import Step, row_bytes, rows
 from paper2board.core.files import digest, write_bytes, write_json, write_text
+from paper2board.core.photo_fit import MAX_SIDE_PX, PhotoFit, parse_fit
 from paper2board.model.file import write
 from paper2board.model.integer_model import IntegerModel, class_names
 
@@ -47,8 +48,8 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     ``weights.bin`` holds every layer's bias (int32, little endian) and weights (int8) as the ``.tflite`` file has
     them, consecutively, as the deck does; ``weights.h`` is the deck's text form of the same arrays. Metadata key
     ``classes`` (:func:`~paper2board.model.integer_model.class_names`) names the outputs; ``tflite_sha256`` is
-    the digest that the C says it comes from (default: of the model's own file). Raise :class:`UserError` if the
-    names are not as many as the outputs.
+    the digest that the C says it comes from (default: of the model's own file); ``fit`` is for
+    :func:`photo_fit`. Raise :class:`UserError` if the names are not as many as the outputs.
     """
     folder, model = Path(folder), engine.model
     classes = class_names(model)
@@ -62,7 +63,8 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
         "model": model,
         "sha256": sha256,
         "input": model.tensors[model.input],
-        "input_shape": (1, 1, *model.tensors[model.input].shape)[-3:],
+        "input_shape": _input_shape(model),
+        "fit": photo_fit(model),
         "output": model.tensors[model.output],
         "classes": classes,
         "arrays": arrays,
@@ -92,6 +94,25 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     )
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     return manifest
+
+
+def photo_fit(model: IntegerModel) -> PhotoFit | None:
+    """Return how a photo becomes an image that ``model`` takes; None if it takes no images.
+
+    Metadata key ``fit`` says it, or says ``none``. Without the key, an input of 1 or 3 channels is an image, and
+    photos are cropped to its size.
+    """
+    height, width, channels = _input_shape(model)
+    stated = model.metadata.get("fit", "crop")
+    if stated == "none" or channels not in (1, 3) or max(height, width) > MAX_SIDE_PX:
+        return None
+    return parse_fit(stated, width, height)
+
+
+def _input_shape(model: IntegerModel) -> tuple[int, int, int]:
+    """Return height, width, channels; a vector has one row of one pixel."""
+    height, width, channels = (1, 1, *model.tensors[model.input].shape)[-3:]
+    return height, width, channels
 
 
 def _model_digest(model: IntegerModel) -> str:

@@ -7,6 +7,8 @@ FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 ENGINE = FIRMWARE / "engine"
 KERNELS = FIRMWARE / "kernels"
 APPLICATION = FIRMWARE / "app"
+FIT = APPLICATION / "p2b_fit.c"
+"""From a photo to the input, for a network whose inputs are images."""
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 
 # Kernels that the network does not use are left out of the link.

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from paper2board.boards.backends import Backend
-from paper2board.convert.c_code import environment, write_engine
+from paper2board.convert.c_code import environment, photo_fit, write_engine
 from paper2board.convert.engine import Engine
-from paper2board.convert.engine_sources import ENGINE, FIRMWARE, KERNELS, engine_sources
+from paper2board.convert.engine_sources import ENGINE, FIRMWARE, FIT, KERNELS, engine_sources
 from paper2board.convert.manifest import MANIFEST, Manifest
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
@@ -18,8 +18,9 @@ _LICENSE = FIRMWARE.parent / "LICENSE"
 def write_library(engine: Engine, folder: str | Path) -> Manifest:
     """Write the engine of a network and everything it needs to be compiled into ``folder``.
 
-    ``folder/engine`` holds the engine's headers and C files, copied; CMakeLists.txt builds a static library, and
-    inside an ESP-IDF project a component; LICENSE is the license of all. Nothing else is needed but a C11 compiler.
+    ``folder/engine`` holds the engine's headers and C files, copied, and for a network that takes images what makes
+    an input of a photo; CMakeLists.txt builds a static library, and inside an ESP-IDF project a
+    component; LICENSE is the license of all. Nothing else is needed but a C11 compiler.
     Raise :class:`UserError` for a folder that holds something else.
     """
     folder = Path(folder)
@@ -34,13 +35,23 @@ def write_library(engine: Engine, folder: str | Path) -> Manifest:
     headers = [*ENGINE.glob("*.h")]
     for kernels in {file.parent for file in sources} - {ENGINE}:
         headers += kernels.glob("*.h")
+    fit = photo_fit(engine.model)
+    if fit is not None:
+        sources.append(FIT)
+        headers.append(FIT.with_suffix(".h"))
     copied = [f"engine/{_place(file)}" for file in sources]
     for file in (*sources, *headers):
         target = folder / "engine" / _place(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     shutil.copyfile(_LICENSE, folder / _LICENSE.name)
-    context = {"manifest": manifest, "sources": copied, "mac16": engine.backend.needs_mac16}
+    context = {
+        "manifest": manifest,
+        "sources": copied,
+        "mac16": engine.backend.needs_mac16,
+        "fit": fit,
+        "stated": "fit" in engine.model.metadata,
+    }
     for name in _OWN_FILES:
         write_text(folder / name, environment().get_template(f"library/{name}.j2").render(context))
     return manifest
@@ -48,4 +59,4 @@ def write_library(engine: Engine, folder: str | Path) -> Manifest:
 
 def _place(file: Path) -> str:
     """Return where a source file goes below ``engine``: kernels in a folder for each back end."""
-    return file.name if file.parent == ENGINE else file.relative_to(KERNELS).as_posix()
+    return file.name if file.parent in (ENGINE, FIT.parent) else file.relative_to(KERNELS).as_posix()

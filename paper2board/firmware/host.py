@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, WARNINGS, engine_flags, engine_sources
+from paper2board.convert.engine_sources import (
+    APPLICATION,
+    FIRMWARE,
+    FIT,
+    WARNINGS,
+    engine_flags,
+    engine_sources,
+)
 from paper2board.core.errors import UserError
 from paper2board.core.files import atomic_path
+from paper2board.core.photo_fit import MAX_PHOTO_SIDE_PX
 
-RESIZE = APPLICATION / "p2b_resize.c"
 PORT = FIRMWARE / "ports" / "host" / "p2b_host.c"
-MAX_SIDE = 65535
-"""Largest width or height, in pixels, of an image that the C resize takes."""
 
 
 def build_host(folder: str | Path, output: str | Path, *, split: bool = True) -> None:
@@ -32,7 +37,7 @@ def build_host(folder: str | Path, output: str | Path, *, split: bool = True) ->
     with atomic_path(output) as temporary:
         command = [compiler, *engine_flags(split=split), f"-I{APPLICATION}", f"-I{folder}", *WARNINGS]
         command += ["-O2", "-fPIC", "-shared", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"]
-        sources = [*engine_sources(mac16=False), RESIZE, PORT, Path(folder) / "model.c"]
+        sources = [*engine_sources(mac16=False), FIT, PORT, Path(folder) / "model.c"]
         command += [*map(str, sources), "-o", str(temporary)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
@@ -43,15 +48,16 @@ class HostModel:
     """A host library made by :func:`build_host`, loaded into this process (one network, not reentrant).
 
     Attributes: ``name``; ``sha256`` of the integer model's file; ``input_shape`` (H, W, C); ``outputs``
-    (number of output values); ``output_scale`` and ``output_zero_point`` (real = scale · (q − zero point));
-    ``layer_names``; ``classes`` (one name an output; ``class 0`` … where the model names none).
+    (number of output values); ``fit`` (how a photo becomes the input, as text; "" for inputs that are
+    no images); ``output_scale`` and ``output_zero_point`` (real = scale ·
+    (q − zero point)); ``layer_names``; ``classes`` (one name an output; ``class 0`` … where the model names none).
     """
 
     def __init__(self, path: str | Path) -> None:
         try:
             library = ctypes.CDLL(str(Path(path).resolve()))
             library.p2b_host_output_scale.restype = ctypes.c_double
-            for function in ("layer_name", "class", "model_name", "model_sha256"):
+            for function in ("layer_name", "class", "fit_text", "model_name", "model_sha256"):
                 getattr(library, f"p2b_host_{function}").restype = ctypes.c_char_p
         except (OSError, AttributeError) as error:
             raise UserError(f"{path} is not a host library ({error}); build it again") from error
@@ -63,6 +69,7 @@ class HostModel:
             library.p2b_host_input_width(),
             library.p2b_host_input_channels(),
         )
+        self.fit: str = library.p2b_host_fit_text().decode()
         self.outputs: int = library.p2b_host_output_bytes()
         self.output_scale: float = library.p2b_host_output_scale()
         self.output_zero_point: int = library.p2b_host_output_zero_point()
@@ -82,22 +89,20 @@ class HostModel:
         self._library.p2b_host_run_batch(_pointer(inputs), _pointer(outputs), ctypes.c_int32(len(inputs)))
         return outputs
 
-    def resize(self, image: np.ndarray) -> np.ndarray:
-        """Return the network's input, int8 H × W × C, made from an image, uint8 height × width × C.
+    def input_of(self, photo: np.ndarray) -> np.ndarray:
+        """Return the network's input, int8 H × W × C, made from a photo, uint8 height × width × 3, by :attr:`fit`.
 
-        The code is the device's (``firmware/app/p2b_resize.h``). A side has 1 to 65,535 pixels.
+        The code is the device's (``firmware/app/p2b_fit.h``). A side has 1 to :data:`MAX_PHOTO_SIDE_PX` pixels.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != self.input_shape[2]:
-            raise ValueError(
-                f"image must be uint8, H x W x {self.input_shape[2]}, not {image.dtype} {image.shape}"
-            )
-        height, width = image.shape[:2]
-        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-            raise ValueError(f"image must be 1 to {MAX_SIDE} pixels a side, not {width} x {height}")
-        image = np.ascontiguousarray(image)
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+            raise ValueError(f"photo must be uint8, H x W x 3, not {photo.dtype} {photo.shape}")
+        height, width = photo.shape[:2]
+        if not self.fit or not (1 <= height <= MAX_PHOTO_SIDE_PX and 1 <= width <= MAX_PHOTO_SIDE_PX):
+            raise ValueError(f"{self.name} takes no photo of {width} x {height} pixels")
+        photo = np.ascontiguousarray(photo)
         result = np.empty(self.input_shape, np.int8)
-        self._library.p2b_host_resize(
-            _pointer(image), ctypes.c_int32(width), ctypes.c_int32(height), _pointer(result)
+        self._library.p2b_host_fit(
+            _pointer(photo), ctypes.c_int32(width), ctypes.c_int32(height), _pointer(result)
         )
         return result
 

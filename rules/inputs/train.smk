@@ -62,6 +62,11 @@ def ssd_shapes(wildcards):
     return student.input, student.output
 
 
+def photo_fit(wildcards):
+    """How a photo becomes one of the study's images, "none" if its examples are no images."""
+    return str(DATASETS[study(wildcards).dataset].photo_fit or "none")
+
+
 def class_names(wildcards):
     """The names of a variant's outputs, if these are classes."""
     if TASKS[task(wildcards)].outputs_are_classes:

@@ -16,8 +16,20 @@ from paper2board.capture.task_metrics import task_metrics
 from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence, Kind
+from paper2board.core.photo_fit import PhotoFit
 from paper2board.evaluate.outputs import integer_layout
 from paper2board.firmware.image import build_device_image
+from paper2board.model.integer_model import renamed
+from paper2board.model.simulate import simulate
+from paper2board.networks.pixels import fit_images, fit_photo, to_int8
+from paper2board.tasks.detection.grid import Grid
+from paper2board.tasks.detection.integer_decode import (
+    Quantization,
+    decode_int8,
+    int8_tables,
+    photo_boxes,
+    suppress_int8,
+)
 from paper2board.tasks.device import device_task
 
 IMAGES = 3
@@ -29,6 +41,7 @@ def detector(tmp_path_factory) -> tuple[Path, DeviceLog]:
     """The image of a detector with random weights, and a capture of its boxes for random images."""
     folder = tmp_path_factory.mktemp("detector")
     model = build("detector")
+    model = renamed(model, model.name, fit="letterbox:160x120")
     generate(model, folder, "portable")
     (folder / "boxes.h").write_text(device_task("detection").tables_header(integer_layout(model)))
     build_device_image(folder, folder / "device.elf", boxes=folder / "boxes.h")
@@ -59,6 +72,30 @@ def test_one_other_box_is_noticed(detector):
     records = tuple(changed if other is record else other for other in log.records)
     with pytest.raises(UserError, match=r"device\.mac16\.boxes-vs-python: 1 images differ"):
         metrics(replace(log, records=records))
+
+
+@pytest.mark.parametrize(("width", "height"), [(211, 97), (61, 190), (160, 120)])
+def test_boxes_of_a_photo_are_in_its_pixels(detector, width, height):
+    photo = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    fit = PhotoFit("letterbox", 160, 120)
+    network_input = to_int8(fit_images(fit_photo(photo, fit)[None], (3, 120, 160)))
+    model = build("detector")
+    output = model.tensors[model.output]
+    tables = int8_tables(Grid(), Quantization(output.scale, output.zero_point))
+    cells = np.asarray(simulate(model, network_input)).reshape(1, *output.shape)
+    found = suppress_int8(tables, decode_int8(tables, cells)[0], tables.rows * tables.columns)
+    expected = photo_boxes(tables, found, fit, width, height)
+    with emulated_link(detector[0] / "device.elf") as link:
+        device = Device(link)
+        device.load_image(photo)
+        device.infer()
+        boxes = np.array(device.boxes())
+        assert boxes.tolist() == np.column_stack([expected.labels, expected.scores, expected.boxes]).tolist()
+        assert len(boxes) and (boxes[:, 4:] <= (width, height)).all() and (boxes[:, 2:4] < boxes[:, 4:]).all()
+        # The same pixels as an input are no photo: units of 1/16 pixel of the input.
+        device.load(network_input[0])
+        device.infer()
+        assert np.array(device.boxes())[:, 2:].tolist() == found.boxes.tolist()
 
 
 def test_boxes_before_an_inference_are_refused(detector):

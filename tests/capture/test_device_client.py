@@ -169,7 +169,7 @@ def test_an_image_becomes_the_same_input_on_host_and_device(
 ) -> None:
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
     device.load_image(image)
-    assert np.array_equal(device.infer(), host.run(host.resize(image)[None])[0])
+    assert np.array_equal(device.infer(), host.run(host.input_of(image)[None])[0])
 
 
 def frame(number: int, command: str) -> bytes:

@@ -11,7 +11,9 @@ import pytest
 from paper2board import cli
 from paper2board.bench.networks import build
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
+from paper2board.core.photo_fit import parse_fit
 from paper2board.evaluate.tflite_micro import run
+from paper2board.networks.pixels import fit_images, fit_photo, to_int8
 
 BOARD = Path(__file__).parents[2] / "config/boards/esp32-wroom.yaml"
 
@@ -130,3 +132,75 @@ def test_nothing_of_a_paper_comes_along(
     for path in files:
         text = path.read_bytes().decode("latin-1")
         assert not re.search(r"(?i)cifar|\bdeck|airplane|esp32-wroom|test image", text), path
+
+
+PHOTO = """
+#include <stdio.h>
+#include "p2b_fit.h"
+int main(void)
+{
+    static p2b_fit_t photo;
+    static int8_t input[P2B_INPUT_BYTES];
+    int byte;
+    p2b_fit_begin(&photo, WIDTH, HEIGHT, input);
+    while ((byte = getchar()) != EOF) {
+        const uint8_t bytes[] = {(uint8_t)byte};
+        p2b_fit_bytes(&photo, bytes, 1);
+    }
+    fwrite(input, 1, sizeof input, stdout);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "fit"),
+    [
+        ((), "crop:32x32"),
+        (("--fit", "stretch"), "stretch:32x32"),
+        (("--fit", "letterbox:40x30"), "letterbox:40x30"),
+    ],
+)
+def test_the_library_makes_an_input_of_a_photo(tflite: Path, options: tuple[str, ...], fit: str) -> None:
+    assert compile_library(tflite, *options) == 0
+    folder = tflite.parent / "c"
+    header, readme = (folder / "model.h").read_text(), (folder / "README.md").read_text()
+    assert f'P2B_FIT_TEXT "{fit}"' in header and f"`{fit}`" in readme
+    assert ("the default" in header) == ("the default" in readme) == (not options)
+    (folder / "photo.c").write_text(PHOTO)
+    command = [
+        "gcc",
+        "-std=c11",
+        "-I.",
+        "-Iengine",
+        "-DWIDTH=61",
+        "-DHEIGHT=47",
+        "-fsanitize=address,undefined",
+    ]
+    subprocess.run([*command, "photo.c", "engine/p2b_fit.c", "-o", "photo"], cwd=folder, check=True)
+    photo = np.random.default_rng(3).integers(0, 256, (47, 61, 3), dtype=np.uint8)
+    output = subprocess.run(
+        ["./photo"], cwd=folder, input=photo.tobytes(), capture_output=True, check=True
+    ).stdout
+    image = fit_photo(photo, parse_fit(fit, 32, 32))
+    assert output == to_int8(fit_images(image[None], (3, 32, 32))).tobytes()
+
+
+@pytest.mark.parametrize("fit", ["squeeze", "crop:0x5", "crop:5000x5", "letterbox:160", ""])
+def test_an_unknown_fit_is_one_sentence(tflite: Path, fit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compile_library(tflite, "--fit", fit) == 1
+    error = capsys.readouterr().err
+    assert "fit" in error and error.count("\n") == 1 and ("letterbox" in error or "1 to 4096" in error)
+    assert not (tflite.parent / "c").exists()
+
+
+def test_a_fit_for_a_network_without_images_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.tflite"
+    path.write_bytes(write_flatbuffer(build("oblong")))
+    assert compile_library(path, "--fit", "crop") == 1
+    assert "--fit" in (error := capsys.readouterr().err) and "leave it out" in error
+    assert compile_library(path) == 0
+    assert "P2B_FIT" not in (tmp_path / "c/model.h").read_text()
+    assert not (tmp_path / "c/engine/p2b_fit.c").exists()

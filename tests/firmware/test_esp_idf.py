@@ -26,6 +26,7 @@ from paper2board.convert.engine_sources import APPLICATION, FIRMWARE, WARNINGS, 
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.two_cores import schedule_for_two_cores
 from paper2board.core.errors import DoesNotFitError, UserError
+from paper2board.core.photo_fit import parse_fit
 from paper2board.firmware.esp32 import BAUD
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.idf import IMAGE, MISSING, PROJECT, Mode, build_idf, find_idf
@@ -41,6 +42,7 @@ from paper2board.tasks.detection.integer_decode import (
     Quantization,
     decode_int8,
     int8_tables,
+    photo_boxes,
     suppress_int8,
     tables_header,
 )
@@ -169,9 +171,9 @@ def test_a_host_has_a_session_with_the_device(generated: Path, host: HostModel) 
                 pixels = random.integers(-128, 128, host.input_shape, dtype=np.int8)
                 device.load(pixels)
                 np.testing.assert_array_equal(device.infer(2, 1), host.run(pixels[None])[0])
-                image = random.integers(0, 256, (30, 41, host.input_shape[2]), dtype=np.uint8)
+                image = random.integers(0, 256, (30, 41, 3), dtype=np.uint8)
                 device.load_image(image)
-                np.testing.assert_array_equal(device.infer(), host.run(host.resize(image)[None])[0])
+                np.testing.assert_array_equal(device.infer(), host.run(host.input_of(image)[None])[0])
                 layers = device.layers()
                 assert (layers.unit, layers.names) == ("cycles", tuple(host.layer_names))
                 assert min(layers.counts) > 0
@@ -192,7 +194,7 @@ def test_the_camera_s_frames_get_the_host_s_labels(generated: Path, host: HostMo
     pixels = np.kron(blocks, np.ones((10, 10), np.int64))
     if host.input_shape[2] == 1:
         raw = (pixels & 255).astype(np.uint8)
-        images = raw[..., None]
+        images = raw[..., None].repeat(3, axis=-1)
     else:
         raw = pixels.astype(">u2")
         red, green, blue = pixels >> 11, pixels >> 5 & 63, pixels & 31
@@ -200,7 +202,7 @@ def test_the_camera_s_frames_get_the_host_s_labels(generated: Path, host: HostMo
         images = images.astype(np.uint8)
     (folder / "frames").write_bytes(raw.tobytes() + b"cut off")
 
-    outputs = host.run(np.stack([host.resize(image) for image in images]))
+    outputs = host.run(np.stack([host.input_of(image) for image in images]))
     labels = [f"m-label-[{host.classes[row.argmax()]}]-{int(row.max()) + 128}" for row in outputs]
     assert len({row.argmax() for row in outputs}) > 1
     lines = printed(folder)
@@ -221,10 +223,11 @@ def test_the_camera_s_frames_get_the_boxes_of_python(tmp_path: Path) -> None:
     frame = np.zeros((*FRAME, 3), np.uint8)
     (folder / "frames").write_bytes(frame[..., :2].tobytes())
     host = HostModel(tmp_path / "libhost.so")
-    cells = host.run(host.resize(frame)[None]).reshape(1, *output.shape)
+    cells = host.run(host.input_of(frame)[None]).reshape(1, *output.shape)
     kept = suppress_int8(tables, decode_int8(tables, cells)[0], tables.rows * tables.columns)
+    kept = photo_boxes(tables, kept, parse_fit(host.fit, 160, 120), *FRAME[::-1])
     found = np.column_stack([kept.labels, kept.scores, kept.boxes]).tolist()
-    boxes = [f"m-box-[{','.join(map(str, box))}]" for box in found]
+    boxes = [f"m-photo-box-[{','.join(map(str, box))}]" for box in found]
     assert boxes and printed(folder)[1:] == [f"m-boxes-{len(boxes)}", *boxes, "m-ready"]
 
 

@@ -17,6 +17,7 @@ from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import generate
 from paper2board.convert.engine_sources import APPLICATION, ENGINE, WARNINGS, engine_flags, engine_sources
 from paper2board.core.errors import UserError
+from paper2board.core.photo_fit import parse_fit
 from paper2board.firmware import host
 from paper2board.firmware.host import HostModel, build_host
 from paper2board.firmware.image import FLAGS
@@ -25,6 +26,7 @@ from paper2board.model.integer_model import IntegerModel, classes_text
 from paper2board.model.operators.weighted import Conv2D, FullyConnected
 from paper2board.model.simulate import simulate
 from paper2board.model.tensor import Tensor, quantize_multiplier
+from paper2board.networks.pixels import fit_images, fit_photo, to_int8
 
 _numbers = itertools.count()
 BACKENDS = [backend for backend in Backend if not backend.needs_mac16]
@@ -218,60 +220,118 @@ def test_clamp_never_overflows(arithmetic: ctypes.CDLL, x: int, offset: int, low
     assert arithmetic.clamp(x, offset, low, high) == min(max(x + offset, low), high)
 
 
-# --- resize -------------------------------------------------------------------------------------------
+# --- photos -------------------------------------------------------------------------------------------
+
+FITS = ("crop:6x8", "letterbox:6x8", "stretch:6x8", "letterbox:17x13", "crop:5x29", "stretch:16x16")
+"""By method, and by the size of the training images: that of the input (6 x 8), or another."""
 
 
-def overlaps(source: int, target: int) -> np.ndarray:
-    """Return target × source lengths of overlap, as p2b_resize.h defines them."""
-    t, s = np.arange(target)[:, None], np.arange(source)[None, :]
-    ends = np.minimum((s + 1) * target, (t + 1) * source)
-    return np.maximum(0, ends - np.maximum(s * target, t * source))
+def expected_input(photo: np.ndarray, fit: str, channels: int) -> np.ndarray:
+    """Return the input as training makes it: the photo prepared as its data set's, then fitted to the network."""
+    image = fit_photo(photo, parse_fit(fit, 6, 8))
+    return to_int8(fit_images(image[None], (channels, 8, 6))[0])
 
 
-def reference_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The definition in p2b_resize.h with numpy's int64."""
-    h, w = image.shape[:2]
-    if w * height > h * width:
-        crop_w, crop_h = max(1, h * width // height), h
-    else:
-        crop_w, crop_h = w, max(1, w * height // width)
-    top, left = (h - crop_h) // 2, (w - crop_w) // 2
-    crop = image[top : top + crop_h, left : left + crop_w].astype(np.int64)
-    sums = np.einsum("ij,jkc->ikc", overlaps(crop_h, height), crop)
-    sums = np.einsum("ikc,lk->ilc", sums, overlaps(crop_w, width))
-    area = crop_h * crop_w
-    return ((sums + area // 2) // area - 128).astype(np.int8)
+def by_definition(photo: np.ndarray, fit: str) -> np.ndarray:
+    """Return the image by the definition in p2b_fit.h: the photo enlarged to whole shares, then summed, in Python's
+    integers."""
+    place = parse_fit(fit, 6, 8).place(photo.shape[1], photo.shape[0])
+    seen, filled = place.seen, place.filled
+    part = photo[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width].astype(np.int64)
+    shares = part.repeat(filled.height, axis=0).repeat(filled.width, axis=1)
+    sums = shares.reshape(filled.height, seen.height, filled.width, seen.width, 3).sum(axis=(1, 3))
+    area = seen.width * seen.height
+    image = np.full((*map(int, reversed(fit.partition(":")[2].split("x"))), 3), 114, np.uint8)
+    rows, columns = (
+        slice(filled.top, filled.top + filled.height),
+        slice(filled.left, filled.left + filled.width),
+    )
+    image[rows, columns] = (sums + area // 2) // area
+    return image
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
-@example(1, 1, 0)
-@example(1, 40, 0)
-@example(40, 1, 0)
-@example(8, 6, 0)
-@settings(deadline=None)
-def test_resize_equals_its_definition(rgb_library: Path, height: int, width: int, seed: int) -> None:
-    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), reference_resize(image, 8, 6))
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], HostModel]:
+    """A network for each of :data:`FITS`, of three channels and of one."""
+    models = {}
+    for channels in (3, 1):
+        tensors = (Tensor("in", (8, 6, channels), 1 / 64, 0), Tensor("out", (2,), 1.0, 0))
+        weights = np.ones((2, 48 * channels), np.int8)
+        layer = FullyConnected("fc", (0,), 1, weights, np.zeros(2, np.int32), np.ones(1, np.float32))
+        for fit in FITS:
+            model = IntegerModel("photos", tensors, (layer,), 0, 1, {"fit": fit})
+            folder = tmp_path_factory.mktemp("fitted")
+            models[fit, channels] = build(model, folder, "portable", split=True)
+    return models
 
 
-@pytest.mark.parametrize(
-    ("height", "width"), [(480, 640), (1081, 1079), (5462, 4097), (3, 65535), (65535, 1)]
-)
-def test_resize_large_images(rgb_library: Path, height: int, width: int) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), reference_resize(image, 8, 6))
+SIDES = st.one_of(st.integers(1, 40), st.sampled_from([1, 6, 8, 13, 17, 97, 640, 1999, 2000]))
+
+
+@given(SIDES, SIDES, st.sampled_from(FITS), st.sampled_from([3, 1]), st.booleans(), st.integers(0, 2**32 - 1))
+@example(1, 1, "letterbox:6x8", 3, False, 0)
+@example(1, 2000, "letterbox:6x8", 3, False, 0)
+@example(2000, 1, "letterbox:17x13", 1, False, 0)
+@example(8, 6, "crop:6x8", 3, False, 0)
+@example(13, 17, "letterbox:17x13", 1, True, 0)
+@settings(deadline=None, max_examples=150)
+def test_a_photo_becomes_the_same_input_in_training_and_in_c(
+    fitted: dict[tuple[str, int], HostModel],
+    height: int,
+    width: int,
+    fit: str,
+    channels: int,
+    grey: bool,
+    seed: int,
+) -> None:
+    photo = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    if grey:
+        photo[:] = photo[..., :1]
+    model = fitted[fit, channels]
+    assert model.fit == fit
+    np.testing.assert_array_equal(model.input_of(photo), expected_input(photo, fit, channels))
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from(FITS), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=60)
+def test_an_image_is_the_mean_over_areas(height: int, width: int, fit: str, seed: int) -> None:
+    photo = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    np.testing.assert_array_equal(fit_photo(photo, parse_fit(fit, 6, 8)), by_definition(photo, fit))
+
+
+@pytest.mark.parametrize("fit", ["crop:6x8", "letterbox:17x13"])
+@pytest.mark.parametrize(("height", "width"), [(1081, 1079), (3000, 4099), (3, 65535), (65535, 1)])
+def test_large_photos(fitted: dict[tuple[str, int], HostModel], fit: str, height: int, width: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    np.testing.assert_array_equal(fitted[fit, 3].input_of(photo), expected_input(photo, fit, 3))
 
 
 @pytest.mark.parametrize("value", [0, 1, 254, 255])
-def test_resize_keeps_a_plain_colour(rgb_library: Path, value: int) -> None:
+def test_a_plain_colour_stays(fitted: dict[tuple[str, int], HostModel], value: int) -> None:
     """White at the largest sums: 6000 × 8000 pixels pass 32 bits."""
-    image = np.full((8000, 6000, 3), value, np.uint8)
-    assert np.all(HostModel(rgb_library).resize(image) == value - 128)
+    photo = np.full((8000, 6000, 3), value, np.uint8)
+    assert np.all(fitted["crop:6x8", 3].input_of(photo) == value - 128)
 
 
-def test_resize_leaves_pixels_of_the_right_size_alone(rgb_library: Path) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (8, 6, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(HostModel(rgb_library).resize(image), image.astype(np.int64) - 128)
+def test_a_photo_of_the_input_s_size_is_the_input(fitted: dict[tuple[str, int], HostModel]) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    for fit in ("crop:6x8", "letterbox:6x8", "stretch:6x8"):
+        np.testing.assert_array_equal(fitted[fit, 3].input_of(photo), to_int8(photo))
+
+
+def test_a_network_whose_file_says_nothing_crops(rgb_library: Path) -> None:
+    assert HostModel(rgb_library).fit == "crop:6x8"
+
+
+def test_a_network_that_takes_no_images_takes_no_photo(tmp_path: Path) -> None:
+    tensors = (Tensor("in", (1, 1, 3), 1.0, 0), Tensor("out", (3,), 1.0, 0))
+    weights, scale = np.eye(3, dtype=np.int8), np.ones(1, np.float32)
+    layer = FullyConnected("fc", (0,), 1, weights, np.zeros(3, np.int32), scale)
+    rows = IntegerModel("rows", tensors, (layer,), 0, 1, {"fit": "none"})
+    model = build(rows, tmp_path, "portable", split=True)
+    assert model.fit == ""
+    with pytest.raises(ValueError, match="takes no photo"):
+        model.input_of(np.zeros((8, 6, 3), np.uint8))
 
 
 # --- library ------------------------------------------------------------------------------------------
@@ -305,8 +365,8 @@ def test_run_takes_no_images_and_refuses_other_shapes(rgb_library: Path) -> None
     ):
         with pytest.raises(ValueError, match="inputs must be int8"):
             model.run(wrong)
-    with pytest.raises(ValueError, match="image must be uint8"):
-        model.resize(np.zeros((8, 6), np.uint8))
+    with pytest.raises(ValueError, match="photo must be uint8"):
+        model.input_of(np.zeros((8, 6), np.uint8))
 
 
 def test_build_is_deterministic(rgb_library: Path, tmp_path: Path) -> None:

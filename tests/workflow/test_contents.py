@@ -99,7 +99,7 @@ def test_dates_and_places_decide_nothing(copy):
         ("brought/mine.tflite", "import_tflite"),
         ("brought/current.csv", "model_energy"),
         ("brought/serial.log", "model_energy"),
-        ("firmware/app/p2b_resize.c", "build_host_library"),
+        ("firmware/app/p2b_fit.c", "build_host_library"),
         ("reports/report.css", "render_report"),
     ],
 )

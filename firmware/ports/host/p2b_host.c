@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "model.h"
-#include "p2b_resize.h"
+#include "p2b_fit.h"
 
 int32_t p2b_host_input_height(void);
 int32_t p2b_host_input_width(void);
@@ -18,7 +18,8 @@ const char *p2b_host_class(int32_t output);
 const char *p2b_host_model_name(void);
 const char *p2b_host_model_sha256(void);
 void p2b_host_run_batch(const int8_t *inputs, int8_t *outputs, int32_t n);
-void p2b_host_resize(const uint8_t *rgb, int32_t width, int32_t height, int8_t *input);
+const char *p2b_host_fit_text(void);
+void p2b_host_fit(const uint8_t *photo, int32_t width, int32_t height, int8_t *input);
 
 int32_t p2b_host_input_height(void)
 {
@@ -85,13 +86,33 @@ void p2b_host_run_batch(const int8_t *inputs, int8_t *outputs, int32_t n)
         memcpy(outputs, p2b_run(&p2b_model, inputs), P2B_OUTPUT_BYTES);
 }
 
-/* rgb: height x width x P2B_INPUT_C; input: P2B_INPUT_BYTES. 1 <= width, height <= 65535. */
-void p2b_host_resize(const uint8_t *rgb, int32_t width, int32_t height, int8_t *input)
+#ifdef P2B_FIT
+const char *p2b_host_fit_text(void)
 {
-    static p2b_resize_t resize;
-
-    p2b_resize_begin(&resize, (uint16_t)width, (uint16_t)height);
-    for (int32_t y = 0; y < height; ++y, rgb += (int64_t)width * P2B_INPUT_C)
-        p2b_resize_bytes(&resize, rgb, (uint32_t)width * P2B_INPUT_C);
-    p2b_resize_end(&resize, input);
+    return P2B_FIT_TEXT;
 }
+
+/* photo: height x width x P2B_PHOTO_C; input: P2B_INPUT_BYTES. 1 <= width, height <= 65535. */
+void p2b_host_fit(const uint8_t *photo, int32_t width, int32_t height, int8_t *input)
+{
+    static p2b_fit_t fit;
+    const uint32_t row_bytes = (uint32_t)width * P2B_PHOTO_C;
+
+    p2b_fit_begin(&fit, (uint16_t)width, (uint16_t)height, input);
+    for (int32_t y = 0; y < height; ++y, photo += row_bytes)
+        p2b_fit_bytes(&fit, photo, row_bytes);
+}
+#else
+const char *p2b_host_fit_text(void)
+{
+    return "";
+}
+
+void p2b_host_fit(const uint8_t *photo, int32_t width, int32_t height, int8_t *input)
+{
+    (void)photo;
+    (void)width;
+    (void)height;
+    (void)input;
+}
+#endif

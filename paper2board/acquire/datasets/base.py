@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from paper2board.core.errors import UserError
+from paper2board.core.photo_fit import FitMethod, PhotoFit
 from paper2board.core.strict import StrictModel
 
 Split = Literal["train", "test"]
@@ -18,8 +19,6 @@ LabelKind = Literal["classes", "boxes", "numbers"]
 SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Side = Annotated[int, Field(ge=16, le=2048)]
 """Pixels."""
-ImageFit = Literal["letterbox", "stretch"]
-"""How an image of another shape is brought to the set's size; see :func:`paper2board.acquire.boxes.fit_scene`."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Lower or upper case, the first of them preferred where one name has several."""
 _PROGRAMS_OWN = frozenset(
@@ -107,6 +106,11 @@ class Dataset(StrictModel):
         return None
 
     @property
+    def photo_fit(self) -> PhotoFit | None:
+        """How a photo of any size becomes one of the images; None where the examples are no images."""
+        return None
+
+    @property
     def input_shape(self) -> tuple[int, int, int] | None:
         """The only input that networks can have (channels, height, width); None: images, which are resized to
         any."""
@@ -164,7 +168,15 @@ class ImageDataset(PreparedDataset):
 
     size_px: tuple[Side, Side] = (160, 120)
     """Width, height."""
+    fit: FitMethod = "letterbox"
+    """How a photo of another shape becomes one of them: letterbox keeps its aspect and adds a grey border, stretch
+    fills the size, crop cuts a centred part of the size's aspect out of it. The set's own photos and those that
+    devices and `classify` get go the same way."""
 
     @property
     def image_px(self) -> tuple[int, int]:
         return self.size_px
+
+    @property
+    def photo_fit(self) -> PhotoFit:
+        return PhotoFit(self.fit, *self.size_px)

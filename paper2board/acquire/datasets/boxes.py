@@ -11,7 +11,6 @@ from paper2board.acquire.datasets.base import (
     IMAGE_SUFFIXES,
     ClassName,
     ImageDataset,
-    ImageFit,
     LabelKind,
     Parse,
     SetName,
@@ -114,7 +113,6 @@ class BoxesDataset(ImageDataset):
     kind: Literal["boxes"]
     classes: tuple[ClassName, ...] = Field(min_length=2, max_length=256)
     format: Literal["coco", "voc"]
-    fit: ImageFit = "letterbox"
     train: Part
     test: Part
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")

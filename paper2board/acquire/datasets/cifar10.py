@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from paper2board.acquire.datasets.base import ClassName, Dataset, Split
+from paper2board.core.photo_fit import FitMethod, PhotoFit
 from paper2board.core.strict import StrictModel
 
 SIDE_PX = 32
@@ -74,6 +75,8 @@ class Cifar10Dataset(Dataset):
     classes: tuple[ClassName, ...] = Field(min_length=2, max_length=256)
     files: tuple[DataFile, ...] = Field(min_length=1)
     sources: tuple[Source, ...] = Field(min_length=1)
+    fit: FitMethod = "crop"
+    """How a photo that a device or `classify` gets becomes such an image."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Cifar10Dataset":
@@ -84,6 +87,10 @@ class Cifar10Dataset(Dataset):
     @property
     def image_px(self) -> tuple[int, int]:
         return SIDE_PX, SIDE_PX
+
+    @property
+    def photo_fit(self) -> PhotoFit:
+        return PhotoFit(self.fit, *self.image_px)
 
     def files_of(self, split: Split) -> tuple[str, ...]:
         return tuple(f"data/{self.name}/{file.name}" for file in self.files if file.split == split)

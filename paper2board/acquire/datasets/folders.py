@@ -11,7 +11,6 @@ from paper2board.acquire.datasets.base import (
     IMAGE_SUFFIXES,
     SPLITS,
     ImageDataset,
-    ImageFit,
     Parse,
     Side,
     Split,
@@ -37,8 +36,6 @@ class FoldersDataset(ImageDataset):
     """From the working folder, or absolute; "~" is the home folder."""
     size_px: tuple[Side, Side] = (96, 96)
     """Width, height."""
-    fit: ImageFit = "letterbox"
-    """How images of another shape get there: letterbox keeps the aspect, stretch fills the size."""
     test_share: float | None = Field(default=None, gt=0, lt=1)
     """Share of each class that is drawn for testing; without it, path holds train/ and test/."""
     seed: int = Field(default=0, ge=0)

@@ -1,13 +1,14 @@
 """Kind ``scenes``: composed of another set's images; see :mod:`paper2board.acquire.scenes`."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from paper2board.acquire.datasets.base import ImageDataset, LabelKind, Parse, SetName, parse_named
 from paper2board.acquire.scene_recipe import SceneRecipe
 from paper2board.core.errors import UserError
+from paper2board.core.photo_fit import FitMethod
 
 
 class ScenesDataset(ImageDataset):
@@ -25,6 +26,8 @@ class ScenesDataset(ImageDataset):
     """Scenes made of test images."""
     seed: int = Field(default=0, ge=0)
     """Draws everything."""
+    fit: FitMethod = "crop"
+    """How a photo that a device or `classify` gets becomes such an image; scenes are made of none."""
     recipe: SceneRecipe = SceneRecipe()
     """What is drawn."""
 
@@ -36,6 +39,9 @@ class ScenesDataset(ImageDataset):
         if self.recipe.side_px[1] > min(self.size_px):
             raise ValueError(f"recipe.side_px must be at most {min(self.size_px)}, the scene's smaller side")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"name", "fit"})
 
     @property
     def needs(self) -> tuple[str, ...]:

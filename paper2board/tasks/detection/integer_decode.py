@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paper2board.core.errors import UserError
+from paper2board.core.photo_fit import PhotoFit
 from paper2board.tasks.detection.boxes import (
     MAX_DETECTIONS,
     Boxes,
@@ -153,3 +154,27 @@ def suppress_int8(tables: Tables, found: IntegerBoxes, limit: int = MAX_DETECTIO
     rivals = (128 * shared > tables.iou_threshold * union) & (found.labels[:, None] == found.labels)
     kept = keep_greedily(np.argsort(-found.scores, kind="stable"), rivals, limit)
     return IntegerBoxes(found.boxes[kept], found.labels[kept], found.scores[kept])
+
+
+def photo_boxes(tables: Tables, found: IntegerBoxes, fit: PhotoFit, columns: int, rows: int) -> IntegerBoxes:
+    """Return boxes in whole pixels of the photo, ``columns`` × ``rows``, that the input was made of by ``fit``.
+
+    Halves round up; a box is cut at what the network has seen of the photo, and left out if nothing is left of it.
+    The device does the same (``firmware/app/p2b_fit.h``).
+    """
+    place = fit.place(columns, rows)
+    seen, filled = place.seen, place.filled
+
+    def back(
+        at: np.ndarray, side: int, first: int, length: int, seen_first: int, seen_length: int
+    ) -> np.ndarray:
+        whole = length * side
+        inside = np.clip(at - first * side, 0, whole)
+        return seen_first + (2 * inside * seen_length + whole) // (2 * whole)
+
+    x, y = found.boxes[:, 0::2] * fit.width, found.boxes[:, 1::2] * fit.height
+    x = back(x, tables.width, filled.left, filled.width, seen.left, seen.width)
+    y = back(y, tables.height, filled.top, filled.height, seen.top, seen.height)
+    boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], -1)
+    kept = (boxes[:, 2:] > boxes[:, :2]).all(-1)
+    return IntegerBoxes(boxes[kept], found.labels[kept], found.scores[kept])

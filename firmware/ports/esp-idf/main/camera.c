@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Live mode of an ESP32-CAM: frame, resize, inference, result, in an endless loop.
+/* Live mode of an ESP32-CAM: frame, fit, inference, result, in an endless loop.
  *
  * Frames are small enough for internal memory: with PSRAM, gcc works around the first ESP32s' cache in all code, and
  * inline assembly would not. Their formats need no decoder: RGB565 for networks that see colours, else grey. */
@@ -9,7 +9,7 @@
 #include "esp_idf.h"
 #include "link.h"
 #include "network.h"
-#include "p2b_resize.h"
+#include "p2b_fit.h"
 #include "port.h"
 
 #if P2B_INPUT_C == 3
@@ -50,24 +50,23 @@ static const camera_config_t config = {
     .grab_mode = CAMERA_GRAB_WHEN_EMPTY,
 };
 
-static p2b_resize_t resize;
+static p2b_fit_t photo;
 
-/* One row of a frame. */
-static void resize_row(const uint8_t *row, uint32_t width)
+/* Give one row of a frame to the photo. */
+static void take_row(const uint8_t *row, uint32_t width)
 {
-#if P2B_INPUT_C == 1
-    p2b_resize_bytes(&resize, row, width);
-#else
     for (const uint8_t *const end = row + width * PIXEL_BYTES; row < end; row += PIXEL_BYTES) {
+#if P2B_INPUT_C == 1
+        const uint8_t rgb[] = {*row, *row, *row};
+#else
         /* The high byte comes first (esp32-camera, conversions/to_bmp.c). */
         const uint32_t pixel = (uint32_t)row[0] << 8 | row[1];
         const uint32_t red = pixel >> 11, green = pixel >> 5 & 63u, blue = pixel & 31u;
         const uint8_t rgb[] = {(uint8_t)(red << 3 | red >> 2), (uint8_t)(green << 2 | green >> 4),
                                (uint8_t)(blue << 3 | blue >> 2)};
-
-        p2b_resize_bytes(&resize, rgb, sizeof rgb);
-    }
 #endif
+        p2b_fit_bytes(&photo, rgb, sizeof rgb);
+    }
 }
 
 #ifndef P2B_BOXES
@@ -97,10 +96,9 @@ static int take_frame(void)
     const int whole = frame != NULL && frame->len >= frame->width * frame->height * PIXEL_BYTES;
 
     if (whole) {
-        p2b_resize_begin(&resize, (uint16_t)frame->width, (uint16_t)frame->height);
+        p2b_fit_begin(&photo, (uint16_t)frame->width, (uint16_t)frame->height, network_input);
         for (size_t y = 0; y < frame->height; ++y)
-            resize_row(frame->buf + y * frame->width * PIXEL_BYTES, (uint32_t)frame->width);
-        p2b_resize_end(&resize, network_input);
+            take_row(frame->buf + y * frame->width * PIXEL_BYTES, (uint32_t)frame->width);
     }
     if (frame != NULL)
         esp_camera_fb_return(frame);
@@ -127,7 +125,7 @@ void camera_run(void)
         network_infer();
         link_send_number("m-infer-us", port_elapsed(start, port_counter()) / port_counts_per_us());
 #ifdef P2B_BOXES
-        network_send_boxes();
+        network_send_boxes(&photo);
 #else
         send_label(p2b_output(&p2b_model));
 #endif
