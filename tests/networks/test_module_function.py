@@ -275,7 +275,10 @@ REFUSED = {
     "recursion": (Endless, ["Endless", "RecursionError", "correct it"]),
     "two inputs": (TwoInputs, ["TwoInputs", "several inputs", "forward(self, x)"]),
     "dict": (lambda: Code(lambda s, x: {"out": s.conv1(x)}), ["dict", "return one tensor"]),
-    "NaN": (lambda: changed(Code(plain), lambda c: c.weight.data.fill_(torch.nan)), ["finite", "correct"]),
+    "NaN": (
+        lambda: changed(Code(plain), lambda c: c.weight.data.fill_(torch.nan)),
+        ["finite", "train it again"],
+    ),
     "subclass": (lambda: Code(plain, conv1=Own(3, 4, 3, padding=1)), ["Code.conv2d", "nn.Conv2d"]),
     "all at once": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 4, 1, groups=2), nn.SiLU()),

@@ -277,7 +277,6 @@ class Code(nn.Module):
             Code(lambda self, x: (y := self.conv(x)) + self.bn(y), bn=nn.BatchNorm2d(4)),
             "also read without it",
         ),
-        (Code(lambda self, x: (y := self.conv(x)).add_(x) + y), "in place"),
         (Code(lambda self, x: F.relu(self.conv(x).mean((2, 3)))), "an activation after mean"),
         (Code(lambda self, x: self.conv(x).mean(1)), "rows and columns"),
         (Code(lambda self, x: torch.cat([self.conv(x), x], 2)), "along channels"),

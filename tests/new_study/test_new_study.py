@@ -86,7 +86,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def draw_images(where, count, classes=("apple", "banana", "cherry")):
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(len(classes))
     for name in classes:
         (Path(where) / name).mkdir(parents=True)
         for number in range(count):
@@ -346,7 +346,7 @@ def test_add_leaves_a_file_alone_that_it_does_not_understand(folder, capsys):
         (["x", "--images", "one"], ["--images", "1 class folders", "add some"]),
         (["x", "--images", "half"], ["--images", "half", "train", "test", "add it"]),
         (["x", "--images", "few"], ["--images", "test images", "add"]),
-        (["x", "--images", "single"], ["--images", "class b", "too few", "add"]),
+        (["x", "--images", "single"], ["single/b", "one image alone", "add"]),
         (["x", "--images", "empty"], ["empty/b", "add"]),
         (["x", "--module", "nets/net.py"], ["--module", "nets/net.py", "write", "net.py:Net"]),
         (["x", "--module", "nowhere.py:Net"], ["--module", "nowhere.py", "correct the path"]),

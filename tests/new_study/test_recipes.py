@@ -27,8 +27,8 @@ from paper2board.tasks.training import training_task
 from paper2board.train.initial_weights import new_network
 from paper2board.train.loop import Images, Teacher, train
 
-STEPS = 60
-"""Steps of a training here: a twentieth of what the recipes ask for, with the same cycle of the rate."""
+STEPS = 120
+"""Steps of a training here: a tenth of what the recipes ask for, with the same cycle of the rate."""
 
 
 def pictures(count: int, shape: tuple[int, int, int], seed: int) -> Images:

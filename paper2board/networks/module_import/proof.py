@@ -8,6 +8,7 @@ from torch import nn
 
 from paper2board.core.errors import UserError
 from paper2board.core.foreign_code import reason
+from paper2board.networks.finite import require_finite
 from paper2board.networks.module_import.draft import Draft
 from paper2board.networks.module_import.layers import Layers
 from paper2board.networks.module_import.trace import Traced
@@ -42,6 +43,7 @@ def prove(module: nn.Module, traced: Traced, layers: Layers) -> Network:
             if not wanted.isfinite().all():
                 if not own:
                     continue
+                require_finite(module.state_dict(), traced.name, "train it again at a lower learning rate")
                 raise UserError(
                     f"{traced.name}: with its own weights it gives values that are not finite; correct its weights"
                 )
