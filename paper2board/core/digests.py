@@ -99,7 +99,8 @@ class Digests:
 
 
 def _is_there(key: str) -> bool:
-    return Path(key.partition(" ")[2]).exists()
+    # Not Path.exists, which raises where a folder may not be entered.
+    return os.path.exists(key.partition(" ")[2])
 
 
 def _stamp(path: Path) -> Stamp:

@@ -77,7 +77,7 @@ def find_lost(current_mA: Floats, voltage_V: Floats | None, active: Mask | None,
         if voltage_V is not None:
             found |= _markers(voltage_V[here], 1.0)
         if active is not None:
-            found |= (current_mA[here] == 0) & active[here] & (np.median(current_mA[here][active[here]]) > 0)
+            found |= (current_mA[here] == 0) & active[here] & _draws_well(current_mA[here], active[here])
         markers[here] = found
         zeros = int((current_mA[here][~found] == 0).sum())
         if zeros:
@@ -124,6 +124,12 @@ def _markers(values: Floats, unit: float) -> Mask:
         value for value, count in zip(candidates, counts, strict=True) if stands_for_none(value, count)
     ]
     return found & np.isin(values, markers)
+
+
+def _draws_well(current_mA: Floats, active: Mask) -> bool:
+    """Return whether what the board draws while it infers is far above a step of the file."""
+    drawn = current_mA[active & (current_mA != 0)]
+    return bool(len(drawn) and np.median(drawn) > _FAR * _step(current_mA))
 
 
 def _mantissa(value: float) -> float:

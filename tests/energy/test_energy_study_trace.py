@@ -55,7 +55,8 @@ def run(
         "engine": "winograd",
         "memory_energy": False,
         "period_s": 60.0,
-        "trace": trace and trace.model_dump(mode="json"),
+        "trace": trace and trace.model_dump(mode="json", exclude={"file", "log"}),
+        "files": trace.model_dump(include={"file", "log"}, exclude_none=True) if trace else {},
     }
     snakemake = SimpleNamespace(
         rule="model_energy",

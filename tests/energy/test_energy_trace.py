@@ -99,7 +99,7 @@ def test_a_synthetic_trace_says_so_and_repeats_for_a_seed(tmp_path: Path) -> Non
         ([*GOOD[:50], "nan,36.4", *GOOD[51:]], "1 without a number"),
         ([*GOOD[:50], "0.05,1e999", *GOOD[51:]], "without a number; the first is sample 51"),
         ([*GOOD[:50], GOOD[49], *GOOD[51:]], "does not increase at sample 51"),
-        ([*GOOD[:50], *GOOD[52:]], "1 missing.* or with a finer clock"),
+        ([*GOOD[:50], *GOOD[52:]], "2 missing.* or with a finer clock"),
         ([*GOOD[:50], "0.05", *GOOD[51:]], "sample 51 has 1 columns, the header 2"),
         ([*GOOD[:50], "0.05,n/a", *GOOD[51:]], "without a number"),
         ([line.replace(".", ",") for line in GOOD[1:]], "has 4 columns"),

@@ -95,7 +95,7 @@ def test_c_equals_the_simulation(
     inputs = inputs_for(model, 12)
     expected = simulate(model, inputs).reshape(len(inputs), -1)
     command = ["gcc", *engine_flags(), f"-I{APPLICATION}", f"-I{folder}", "-fPIC", "-shared"]
-    sources = [folder / "model.c", host.RESIZE, host.PORT, *kernels[split].glob("*.o")]
+    sources = [folder / "model.c", host.FIT, host.PORT, *kernels[split].glob("*.o")]
     subprocess.run([*command, *map(str, sources), "-o", str(folder / "libhost.so")], check=True)
     np.testing.assert_array_equal(run_c(HostModel(folder / "libhost.so"), inputs), expected)
 

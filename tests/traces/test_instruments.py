@@ -148,7 +148,11 @@ def test_a_clock_gap_is_noted_carried_to_the_evidence_and_costs_its_window(tmp_p
     present = np.ones(len(trace.time_s), bool)
     present[5100:5120] = False
     trace = _read(tmp_path, FORMATS["PPK2"], keep(trace, present))
-    assert trace.notes == ("recorded by Nordic PPK2", "clock gaps: 1, the longest 21 ms at 5.099 s")
+    assert trace.notes == (
+        "recorded by Nordic PPK2",
+        "samples missing or lost: 20 missing",
+        "clock gaps: 1, the longest 21 ms at 5.099 s",
+    )
     metrics = trace_metrics(trace, BOARD, {"trace": "d" * 64})
     assert metrics["energy.trace.windows"].value == 2
     assert "recorded pin" in metrics["energy.trace.windows"].method

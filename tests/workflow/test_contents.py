@@ -6,6 +6,7 @@ empty and `snakemake --touch` has written the records. So a test costs a dry run
 
 import base64
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -165,7 +166,8 @@ def test_a_run_changes_nothing_in_dvcs_cache(done, place, kind, account):
     if account == "nobody":
         if os.getuid():
             pytest.skip("only root can run as another account")
-        if subprocess.run(as_nobody(sys.executable, "-c", "import snakemake"), check=False).returncode:
+        trial = f"{shlex.quote(sys.executable)} -c 'import snakemake'"  # by a shell, as jobs are started
+        if subprocess.run(as_nobody("bash", "-c", trial), check=False).returncode:
             pytest.skip("another account cannot run this environment's Python")
     checkout, cache = Checkout(place / "checkout"), place / "cache"
     shutil.copytree(done.folder, checkout.folder, symlinks=True, copy_function=shutil.copyfile)
