@@ -6,6 +6,7 @@ import io
 import math
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,32 @@ def test_what_is_written_is_read(rows, quoted):
     assert read_columns(stream.getvalue().encode("utf-8-sig"), "air.csv", NAMES).tolist() == list(
         map(list, rows)
     )
+
+
+COLUMNS = (
+    "Pepper,_bell",
+    "{wildcard}",
+    "<b>&amp;",
+    'it\'s "quoted"',
+    "yes",
+    "1e3",
+    "ñandú",
+    "名前",
+    "*/ x",
+    "%s",
+    "$HOME",
+)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_any_name_of_a_column_is_data(configured, tmp_path, name):
+    stream = io.StringIO(newline="")
+    rows = [(unicodedata.normalize("NFD", name), f"{name}?"), *ROWS]
+    csv.writer(stream).writerows(rows)
+    dataset = configured(stream.getvalue(), features=[name], target=f"{name}?")
+    prepare(dataset, Inputs()).train.write(tmp_path / "train.safetensors")
+    rows = load_examples([tmp_path / "train.safetensors"]).required_table()
+    assert ([column.name for column in rows.features], rows.target.name) == ([name], f"{name}?")
 
 
 @given(

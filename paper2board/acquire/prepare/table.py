@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import re
+import unicodedata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def read_columns(content: bytes, path: str, names: tuple[str, ...]) -> NDArray[n
         raise UserError(f"{path}:{line}: is not UTF-8; save it as UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = next(reader, [])
+        header = [unicodedata.normalize("NFC", cell.strip()) for cell in next(reader, [])]
         places = [_place(header, name, path) for name in names]
         rows = []
         for row in reader:
@@ -104,9 +105,9 @@ def _content(dataset: TableDataset) -> bytes:
 
 
 def _place(header: list[str], name: str, path: str) -> int:
-    named = [place for place, other in enumerate(header) if other.strip() == name]
+    named = [place for place, other in enumerate(header) if other == name]
     if not named:
-        there = ", ".join(cell.strip() for cell in header[:20]) or "none"
+        there = ", ".join(header[:20]) or "none"
         raise UserError(
             f"{path}:1: no column is called {' '.join(name.split())}; there are {' '.join(there.split())}"
         )
