@@ -3,12 +3,13 @@
 import zlib
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
 from messages import naming
 from PIL import Image
 
-from paper2board.acquire.copies import equal_pairs, near_pairs
+from paper2board.acquire.copies import NEAR_BITS, NEAR_DN, equal_pairs, near_pairs
 from paper2board.acquire.datasets.folders import FoldersDataset
 from paper2board.acquire.findings import Findings
 from paper2board.acquire.photo import decode
@@ -152,6 +153,38 @@ def test_different_pictures_are_not_called_nearly_equal(kind):
         pictures = np.stack([scene(number, (32, 32)) for number in range(200)])
     pictures = pictures.astype(np.uint8)
     assert near_pairs(pictures[::2], pictures[1::2]) == []
+
+
+def compared(train, test):
+    """near_pairs by its definition, picture by picture."""
+
+    def hashed(picture):
+        return imagehash.phash(Image.fromarray(picture))
+
+    def small(picture):
+        return np.asarray(Image.fromarray(picture).resize((16, 16), Image.Resampling.BOX)).astype(float)
+
+    pairs = []
+    for index, other in enumerate(test):
+        if not any(np.array_equal(one, other) for one in train):
+            alike = [np.abs(small(one) - small(other)).mean() <= NEAR_DN for one in train]
+            hashes = [hashed(one) - hashed(other) <= NEAR_BITS for one in train]
+            pairs += [(i, index) for i in range(len(train)) if alike[i] and hashes[i]][:1]
+    return pairs
+
+
+@pytest.mark.parametrize("kind", ["flat", "dark", "scenes"])
+def test_near_pairs_are_those_of_a_comparison_of_all_with_all(kind):
+    rng = np.random.default_rng(1)
+    if kind == "flat":
+        pictures = rng.integers(0, 40, (60, 1, 1, 3)) + np.zeros((32, 32, 3), int)
+    elif kind == "dark":
+        pictures = scene(0, (32, 32)) // 16 + rng.integers(0, 3, (60, 32, 32, 3))
+    else:
+        pictures = np.stack([scene(n % 40, (32, 32)).astype(int) // 2 + n // 10 for n in range(60)])
+    pictures = np.concatenate([pictures, pictures[:5]]).astype(np.uint8)
+    expected = compared(pictures[:45], pictures[45:])
+    assert expected and near_pairs(pictures[:45], pictures[45:]) == expected
 
 
 @pytest.mark.parametrize("name", ["srat_neg.jpg", "str_tag.jpg"])
