@@ -6,11 +6,13 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pytest
+import yaml
 from messages import naming
 from PIL import Image
 
 from paper2board.acquire.copies import NEAR_BITS, NEAR_DN, equal_pairs, near_pairs
 from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.findings import Findings
 from paper2board.acquire.photo import decode
 from paper2board.acquire.preparation import Inputs
@@ -54,6 +56,20 @@ def test_hidden_copies_at_any_level_are_left_out_and_counted(root, hidden):
     result = prepared(root)
     assert len(result.train) + len(result.test) == 20
     assert result.findings.count("hidden files and folders") == 1
+
+
+def test_hidden_folders_beside_the_classes_are_no_classes(root, tmp_path_factory):
+    for hidden in (".cache", "@eaDir", "__MACOSX"):
+        save(root / hidden / "1.png", noise("cat1"))
+    (root / "Thumbs.db").write_bytes(b"x")
+    raw = {"name": "mine", "kind": "folders", "path": str(root), "size_px": [20, 20], "test_share": 0.3}
+    path = tmp_path_factory.mktemp("sets") / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    dataset = read_dataset(path)
+    assert dataset.classes == ("cat", "dog")
+    result = prepare(dataset, Inputs())
+    assert result.findings.count("hidden files and folders") == 4
+    assert len(result.findings.lines()) == 1
 
 
 def test_what_is_no_image_of_a_class_is_counted_with_its_remedy(root):
@@ -110,6 +126,16 @@ def test_equal_images_in_folders_train_and_test_are_refused(root, tmp_path):
     save(tmp_path / "two/test/dog/again.png", noise("dog1"))
     with pytest.raises(UserError, match=naming("1 of 3 test images", "again.png", "dog/1.png", "remove")):
         prepared(tmp_path / "two", test_share=None)
+
+
+def test_nearly_equal_images_are_told_with_both_names(tmp_path):
+    for label in ("cat", "dog"):
+        for number in range(3):
+            save(tmp_path / "train" / label / f"{number}.png", scene(100 * ord(label[0]) + number))
+        save(tmp_path / "test" / label / "9.png", scene(ord(label[0])))
+    Image.open(tmp_path / "train/cat/1.png").save(tmp_path / "test/dog/near.jpg", quality=90)
+    (line,) = prepared(tmp_path, test_share=None, size_px=[96, 96]).findings.lines()
+    assert "1 test pictures that are nearly equal" in line and "near.jpg as " in line and "cat/1.png" in line
 
 
 def test_one_image_alone_is_refused_at_the_door(root):
