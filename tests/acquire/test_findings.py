@@ -1,5 +1,6 @@
 """What lies in a folder of images beside them, and what is converted, is counted; copies stay on one side."""
 
+import struct
 import zlib
 from pathlib import Path
 
@@ -219,6 +220,17 @@ def test_odd_exif_tags_do_not_matter(name):
     assert decode(Path(__file__).parent / "photos" / name, upright=False).shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0no tags", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_whose_tags_cannot_be_read_is_used_as_it_is(tmp_path, exif, kind):
+    Image.new("RGB", (64, 48), (200, 0, 0)).save(tmp_path / "x.jpg", kind, exif=exif)
+    findings = Findings()
+    assert decode(tmp_path / "x.jpg", findings=findings).shape == (48, 64, 3)
+    if b"no tags" in exif:
+        (line,) = findings.lines()
+        assert "EXIF tags that cannot be read" in line and "x.jpg" in line and "not turned" in line
+
+
 @pytest.mark.parametrize(
     ("write", "what"),
     [
@@ -239,6 +251,27 @@ def test_a_conversion_with_loss_is_told(tmp_path, write, what):
     decode(tmp_path / "x.png", findings=findings)
     (line,) = findings.lines()
     assert what in line and "x.png" in line
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_of_any_png_are_told_and_the_high_byte_taken(tmp_path, colour, channels):
+    """Pillow writes no colour of 16 bits, but reads it as 8."""
+    values = np.full((4, 4, channels), 40_000, ">u2")
+    values[..., 3 if channels == 4 else 1 :] = 65_535  # opaque
+
+    def chunk(kind, content):
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", 4, 4, 16, colour, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    findings = Findings()
+    pixels = decode(tmp_path / "x.png", findings=findings)
+    assert pixels[0, 0, 0] == 40_000 >> 8
+    assert findings.count("pictures of 16 bits a value") == 1
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
