@@ -14,6 +14,7 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
+from paper2board.acquire.cifar10 import read_records
 from paper2board.acquire.datasets.cifar10 import Cifar10Dataset, DataFile
 from paper2board.acquire.errors import SourceError
 from paper2board.acquire.sources import fetch
@@ -33,7 +34,7 @@ def acquire(
     names); ``cache`` the cache's folder (default: environment variable ``PAPER2BOARD_CACHE``, else the
     user's cache folder). A file is accepted by its sha1 alone. ``provenance.json`` holds the data set's
     name, the source, and each file's size in bytes, sha1 and sha256. Raise :class:`UserError` that lists
-    every source and its failure if none delivers, or if a folder cannot be written.
+    every source and its failure if none delivers, if a label has no class, or if a folder cannot be written.
     """
     cache = cache or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("paper2board"))
     home = cache / dataset.name
@@ -42,6 +43,7 @@ def acquire(
         with FileLock(home / "lock"):
             if not _complete(home / "files", dataset):
                 _fill(home, dataset, mirror)
+            _check_labels(home / "files", dataset)
             _deliver(home / "files", destination, dataset)
     except OSError as error:
         raise UserError(
@@ -92,6 +94,21 @@ def _fill(home: Path, dataset: Cifar10Dataset, mirror: Path | None) -> None:
         f"data set {dataset.name}: no source delivered it ({'; '.join(reasons)}); put "
         f"{', '.join(file.name for file in dataset.files)} in a folder and name it as the mirror"
     )
+
+
+def _check_labels(files: Path, dataset: Cifar10Dataset) -> None:
+    for file in dataset.files:
+        records = read_records(files / file.name)
+        if len(records) != file.images:
+            raise UserError(
+                f"data set {dataset.name}: files: {file.name} holds {len(records)} images; correct images, now "
+                f"{file.images}"
+            )
+        if (highest := int(records[:, 0].max())) >= len(dataset.classes):
+            raise UserError(
+                f"data set {dataset.name}: {file.name} has the label {highest}, but classes names "
+                f"{len(dataset.classes)}, of the labels 0 … {len(dataset.classes) - 1}; name them all"
+            )
 
 
 def _provenance(files: Path, dataset: Cifar10Dataset, source: str) -> dict[str, Any]:

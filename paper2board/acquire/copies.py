@@ -8,6 +8,7 @@ recompressed or lit a little differently are found; turned, mirrored or cut ones
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import imagehash
@@ -21,8 +22,8 @@ NEAR_BITS = 4
 NEAR_DN = 6.0
 """Of 255."""
 THUMBNAIL_PX = 16
-_BANDS = NEAR_BITS + 1
-"""Hashes that differ in fewer bits than there are bands are the same in one of them."""
+_BLOCK = 256
+"""Thumbnails that are compared at a time."""
 
 
 def pixel_digests(images: NDArray[np.uint8]) -> list[bytes]:
@@ -37,26 +38,47 @@ def equal_pairs(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> list[tuple
 
 
 def near_pairs(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Return the same for test pictures that are nearly but not quite a training picture.
-
-    Only pictures whose hashes agree in one of the bands are compared, so that tens of thousands take seconds.
-    """
-    ours, theirs = _hashes(train), _hashes(test)
-    bits = 64 // _BANDS
-    tables = []
-    for band in range(_BANDS):
-        keys = _band(ours, band, bits)
-        order = np.argsort(keys, kind="stable")
-        wanted = _band(theirs, band, bits)
-        places = (np.searchsorted(keys[order], wanted, side) for side in ("left", "right"))
-        tables.append((order, *places))
-    pairs: list[tuple[int, int]] = []
-    for index, value in enumerate(theirs):
-        members = np.unique(np.concatenate([order[a[index] : b[index]] for order, a, b in tables]))
-        close = members[np.bitwise_count(ours[members] ^ value) <= NEAR_BITS]
-        alike = (i for i in close.tolist() if 0 < _difference(train[i], test[index]) <= NEAR_DN)
-        pairs.extend((i, index) for i in list(alike)[:1])
+    """Return the same for test pictures that are nearly but not quite a training picture; the first one of each."""
+    equal = {index for _, index in equal_pairs(train, test)}
+    ours, theirs = _Looks.of(train), _Looks.of(test)
+    pairs = []
+    for index in sorted(set(range(len(test))) - equal):
+        # The cheapest comparison first: a set of flat or dark pictures has many whose hashes agree.
+        close = np.flatnonzero(np.bitwise_count(ours.hashes ^ theirs.hashes[index]) <= NEAR_BITS)
+        close = close[_distance(ours.colours[close], theirs.colours[index]) <= NEAR_DN]
+        for start in range(0, len(close), _BLOCK):
+            block = close[start : start + _BLOCK]
+            near = block[_distance(ours.thumbnails[block], theirs.thumbnails[index]) <= NEAR_DN]
+            if len(near):
+                pairs.append((int(near[0]), index))
+                break
     return pairs
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """What pictures look like."""
+
+    hashes: NDArray[np.uint64]
+    thumbnails: NDArray[np.int16]
+    """(n, values)."""
+    colours: NDArray[np.float64]
+    """(n, channels): means of the thumbnails; they differ by no more than these do."""
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8]) -> "_Looks":
+        hashes, thumbnails = [], []
+        for image in map(Image.fromarray, images):
+            hashes.append(np.packbits(imagehash.phash(image).hash).view(">u8")[0])
+            thumbnails.append(np.asarray(image.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)))
+        small = np.stack(thumbnails)
+        flat = small.reshape(len(small), -1).astype(np.int16)
+        return cls(np.array(hashes, np.uint64), flat, small.mean(axis=(1, 2)))
+
+
+def _distance(many: NDArray[Any], one: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean absolute difference of each row from ``one``."""
+    return np.abs(many - one).mean(axis=1)
 
 
 Pictures = tuple[Sequence[Any], NDArray[np.uint8]]
@@ -86,23 +108,3 @@ def _tell(
     remedy = "scores over them are too good; look at them, and keep what shows the same on one side"
     for ours, theirs in pairs:
         findings.add(what, remedy, f"{test[0][theirs]} as {train[0][ours]}")
-
-
-def _band(hashes: NDArray[np.uint64], band: int, bits: int) -> NDArray[np.uint64]:
-    return (hashes >> np.uint64(band * bits)) & np.uint64((1 << bits) - 1)
-
-
-def _hashes(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint64]:
-    packed = [np.packbits(imagehash.phash(Image.fromarray(image)).hash) for image in images]
-    return np.stack(packed).view(">u8")[:, 0].astype(np.uint64)
-
-
-def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Return the mean difference of thumbnails, and 0 of equal pictures alone."""
-    if np.array_equal(one, other):
-        return 0.0
-    size = (THUMBNAIL_PX, THUMBNAIL_PX)
-    small = [
-        np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BOX), np.float32) for i in (one, other)
-    ]
-    return max(float(np.abs(small[0] - small[1]).mean()), 1e-6)

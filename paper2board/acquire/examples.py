@@ -53,7 +53,7 @@ class Examples:
 
 
 def load_examples(files: Sequence[str | Path], limit: int | None = None) -> Examples:
-    """Read one split's prepared files: ``.bin`` (CIFAR-10) in order, or one ``.safetensors`` of a format in
+    """Read one split's prepared files: ``.bin`` (kind ``cifar10``) in order, or one ``.safetensors`` of a format in
     :data:`READERS`.
 
     ``limit`` keeps the first examples. Raise :class:`UserError` if a file is missing or damaged, or if the files
@@ -62,7 +62,7 @@ def load_examples(files: Sequence[str | Path], limit: int | None = None) -> Exam
     paths = [Path(file) for file in files]
     if paths and all(path.suffix == ".bin" for path in paths):
         images, labels = load_files(paths, limit)
-        return Examples(images, labels, None, "CIFAR-10")
+        return Examples(images, labels, None, paths[0].parent.name)
     if len(paths) != 1 or paths[0].suffix != ".safetensors":
         raise UserError(
             f"{', '.join(map(str, paths)) or 'no file'}: give CIFAR-10's .bin files, or one .safetensors file"

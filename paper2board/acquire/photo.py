@@ -62,6 +62,8 @@ def decode(path: str | Path, upright: bool = True, findings: Findings | None = N
 def _turn(image: Image.Image, path: str | Path, findings: Findings) -> Image.Transpose | None:
     """Return what turns ``image`` upright. Only the orientation is read: the other tags may be wrong."""
     try:
+        if raw := image.info.get("exif"):
+            Image.Exif().load(raw)  # of a JPEG, Pillow has passed over what it could not read
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # as of a decoder; the pixels may be good
         remedy = "they were not turned; save them anew if they lie on their side"

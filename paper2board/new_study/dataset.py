@@ -1,11 +1,12 @@
 """The new study's data set: CIFAR-10, or the user's folder of images; and the numbers of its images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from paper2board.acquire.datasets.base import Dataset
 from paper2board.acquire.datasets.cifar10 import Cifar10Dataset
-from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.datasets.folders import UNEVEN, FoldersDataset
 from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_text
@@ -15,6 +16,8 @@ from paper2board.new_study.request import Request, Shape
 TEST_SHARE = 0.2
 MIN_TEST_IMAGES = 10
 """Test images that the device needs (:attr:`paper2board.study.schema.DataBudget.device_images`)."""
+SHOWN = 5
+"""Classes that a note on uneven ones names beside the largest."""
 SMALLEST_SIDE_PX = 16
 """Smallest side of a stored image."""
 
@@ -23,15 +26,36 @@ SMALLEST_SIDE_PX = 16
 class StudyDataset:
     """A data set, its name and its numbers of images.
 
-    ``train``: images to train and validate on; ``smallest_class``: those of the class with the fewest; ``test``:
-    images to test on.
+    ``per_class``: images of each class to train and validate on; ``test``: images to test on.
     """
 
     name: str
     dataset: Dataset
-    train: int
-    smallest_class: int
+    per_class: Mapping[str, int]
     test: int
+
+    @property
+    def train(self) -> int:
+        """Images to train and validate on."""
+        return sum(self.per_class.values())
+
+    @property
+    def smallest_class(self) -> int:
+        """Those of the class with the fewest."""
+        return min(self.per_class.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """A note with the counts if the classes are uneven."""
+        ordered = sorted(self.per_class.items(), key=lambda item: item[1])
+        if ordered[-1][1] <= UNEVEN * ordered[0][1]:
+            return []
+        counts = [f"{label} {count:,}" for label, count in ordered]
+        shown = [*counts[:SHOWN], "…", counts[-1]] if len(counts) > SHOWN + 1 else counts
+        return [
+            f"the classes have very different numbers of training images ({', '.join(shown)}): a network may never"
+            " answer with the smallest; add images of them"
+        ]
 
 
 def choose_dataset(request: Request, shape: Shape, target: Path | None) -> StudyDataset:
@@ -71,8 +95,8 @@ def _cifar10() -> StudyDataset:
     dataset = read_dataset("config/datasets/cifar10.yaml")
     assert isinstance(dataset, Cifar10Dataset)  # its kind
     images = {split: sum(f.images for f in dataset.files if f.split == split) for split in ("train", "test")}
-    smallest_class = images["train"] // len(dataset.classes)
-    return StudyDataset("cifar10", dataset, images["train"], smallest_class, images["test"])
+    per_class = dict.fromkeys(dataset.classes, images["train"] // len(dataset.classes))
+    return StudyDataset("cifar10", dataset, per_class, images["test"])
 
 
 def _folders(name: str, dataset: FoldersDataset) -> StudyDataset:
@@ -96,4 +120,4 @@ def _folders(name: str, dataset: FoldersDataset) -> StudyDataset:
             f"--images: {test} test images are too few to judge anything; add images until there are"
             f" {MIN_TEST_IMAGES}, better hundreds"
         )
-    return StudyDataset(name, dataset, sum(train.values()), min(train.values()), test)
+    return StudyDataset(name, dataset, train, test)

@@ -123,7 +123,7 @@ def _message(
             f" {sum(macs(network).values()):,} multiply-accumulates"
         )
     lines.append(f"images: {data.train:,} to train and validate on, {data.test:,} to test on")
-    lines += [f"note: {note}" for note in notes]
+    lines += [f"note: {note}" for note in (*data.notes, *notes)]
     if request.add:
         lines.append(f"added {request.name} to studies in {CONFIG}")
     else:

@@ -14,7 +14,16 @@ from paper2board.core.errors import UserError
 from paper2board.core.evidence import Evidence
 from paper2board.core.strict import StrictModel
 from paper2board.report.claims import Claim
-from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
+from paper2board.report.drawing import (
+    NAMES_AS_TEXT,
+    OUR_COLOUR,
+    PAPER_COLOUR,
+    STYLE,
+    Drawing,
+    literal,
+    svg_text,
+    whiskers,
+)
 from paper2board.tasks.detection.average_precision import RECALLS
 
 SCENARIOS = (
@@ -66,7 +75,7 @@ def precision_recall(path: Path) -> Drawing:
         raise UserError(
             f"{path} holds no precision-recall curves ({' '.join(str(error).split())}); run its rule again"
         ) from error
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(NAMES_AS_TEXT):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         _lines(left, curves.released())
@@ -82,17 +91,20 @@ def precision_recall(path: Path) -> Drawing:
 
 def _lines(axes: Axes, curves: Mapping[str, tuple[float, ...]]) -> None:
     colours = len(STYLE["axes.prop_cycle"])
-    for index, (name, curve) in enumerate(curves.items()):
-        axes.plot(
+    lines = []
+    for index, curve in enumerate(curves.values()):
+        lines += axes.plot(
             100 * RECALLS,
             100 * np.array(curve),
             color=f"C{index % colours}",
             linestyle=LINES[index // colours % len(LINES)],
             linewidth=1.2,
-            label=name,
         )
     axes.set(xlabel="recall (%)", xlim=(0, 100), ylim=(0, 100))
-    axes.legend(fontsize=7, ncols=2)
+    legend = axes.legend(lines, ["" for _ in lines], fontsize=7, ncols=2)
+    # Names afterwards: a legend leaves out those that begin with "_".
+    for text, name in zip(legend.get_texts(), curves, strict=True):
+        text.set_text(literal(name))
 
 
 def scenario_bars(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim]) -> Drawing | None:

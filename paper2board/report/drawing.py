@@ -1,5 +1,6 @@
 """What all figures share: their style, and the SVG text that is the same bytes for the same numbers."""
 
+import warnings
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -41,6 +42,15 @@ class Drawing:
     svg: str
 
 
+NAMES_AS_TEXT: Any = STYLE | {"svg.fonttype": "none"}
+"""The style where a user's names are drawn: as text, for the font of the figures lacks most scripts."""
+
+
+def literal(name: str) -> str:
+    """Return a label that is drawn as ``name`` is: matplotlib sets what stands between two "$" as mathematics."""
+    return name.replace("$", r"\$")
+
+
 def whiskers(item: Evidence) -> list[list[float]]:
     """Return the lengths of an error bar below and above the value."""
     low, high = item.interval or (item.value, item.value)
@@ -50,5 +60,8 @@ def whiskers(item: Evidence) -> list[list[float]]:
 def svg_text(figure: Figure) -> str:
     """Return ``figure`` as SVG without anything that changes from run to run."""
     stream = StringIO()
-    figure.savefig(stream, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks is text in the file, and drawn in the reader's font.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font")
+        figure.savefig(stream, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
     return stream.getvalue()

@@ -18,7 +18,16 @@ from paper2board.energy.battery import YEAR_h
 from paper2board.report.claims import Claim
 from paper2board.report.csv_file import read_csv
 from paper2board.report.detection_figures import precision_recall, scenario_bars
-from paper2board.report.drawing import OUR_COLOUR, PAPER_COLOUR, STYLE, Drawing, svg_text, whiskers
+from paper2board.report.drawing import (
+    NAMES_AS_TEXT,
+    OUR_COLOUR,
+    PAPER_COLOUR,
+    STYLE,
+    Drawing,
+    literal,
+    svg_text,
+    whiskers,
+)
 from paper2board.report.survey_figures import latency_against_flash
 from paper2board.tasks.registry import TASKS
 
@@ -259,14 +268,14 @@ def confusion_matrix(path: Path) -> Drawing:
         ) from error
     matrix = np.array(confusion.matrix, dtype=float)
     shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(NAMES_AS_TEXT):
         figure = Figure(figsize=(5.8, 5.0), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
         axes.grid(visible=False)
-        ticks = range(len(confusion.classes))
-        axes.set_xticks(ticks, confusion.classes, rotation=45, ha="right")
-        axes.set_yticks(ticks, confusion.classes)
+        ticks, names = range(len(confusion.classes)), [literal(name) for name in confusion.classes]
+        axes.set_xticks(ticks, names, rotation=45, ha="right")
+        axes.set_yticks(ticks, names)
         axes.set(xlabel="predicted", ylabel="true")
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 55 else "#333333"

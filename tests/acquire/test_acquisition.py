@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from messages import naming
 from tarballs import tar
 
 from paper2board.acquire.acquisition import acquire
@@ -99,6 +100,16 @@ def test_archive_of_wrong_contents_is_passed_over(configure, server, archive, ca
     acquire(configure(first, second), destination, cache=cache)
     assert delivered(destination) == (contents, f"archive {second['url']}")
     assert list((cache / "tiny/parts").iterdir()) == []
+
+
+def test_another_number_of_images_than_stated_is_told(configure, server, archive, cache, destination):
+    dataset = configure(server.source(archive))
+    first, *others = dataset.files
+    wrong = dataset.model_copy(update={"files": (first.model_copy(update={"images": 13}), *others)})
+    for _ in range(2):  # from the archive, then from the cache
+        with pytest.raises(UserError, match=naming("tiny", first.name, "12 images", "correct images", "13")):
+            acquire(wrong, destination, cache=cache)
+    assert not destination.exists()
 
 
 def test_all_fail_in_one_sentence(configure, server, archive, cache, destination, monkeypatch):

@@ -1,21 +1,28 @@
+"""Files in CIFAR-10's format: any number of files, of images in each and of classes."""
+
+import hashlib
+
 import numpy as np
 import pytest
+from messages import naming
 
-from paper2board.acquire import cifar10
-from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
+from paper2board.acquire.acquisition import acquire
+from paper2board.acquire.cifar10 import load_files
+from paper2board.acquire.datasets.cifar10 import RECORD_BYTES, Cifar10Dataset
+from paper2board.acquire.examples import load_examples
 from paper2board.core.errors import UserError
 
-IMAGES = 3
+IMAGES = (3, 1, 4)
+"""Of each file."""
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Six files of three records; pixel bytes of record k of file f are f, k, plane, row and column mixed."""
-    monkeypatch.setattr(cifar10, "IMAGES_PER_FILE", IMAGES)
-    names = [*cifar10.FILES["train"], *cifar10.FILES["test"]]
-    for number, name in enumerate(names):
-        (tmp_path / name).write_bytes(b"".join(record(number, image) for image in range(IMAGES)))
-    return tmp_path
+def paths(tmp_path):
+    """Three files; pixel bytes of record k of file f are f, k, plane, row and column mixed."""
+    paths = [tmp_path / f"part_{number}.bin" for number in range(len(IMAGES))]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"".join(record(number, image) for image in range(IMAGES[number])))
+    return paths
 
 
 def pixel(file, image, plane, row, column):
@@ -24,40 +31,75 @@ def pixel(file, image, plane, row, column):
 
 def record(file, image):
     pixels = [pixel(file, image, p, r, c) for p in range(3) for r in range(32) for c in range(32)]
-    return bytes([(3 * file + image) % 10, *pixels])
+    return bytes([3 * file + image, *pixels])
 
 
-def test_arrays(folder):
-    data = cifar10.load(folder)
-    assert data.train_images.shape == (15, 32, 32, 3)
-    assert data.test_images.shape == (3, 32, 32, 3)
-    assert data.train_images.dtype == np.uint8
-    assert data.train_labels.dtype == np.int64
-    assert data.train_labels.tolist() == [(3 * file + image) % 10 for file in range(5) for image in range(3)]
-    assert data.test_labels.tolist() == [5, 6, 7]
-    for file, image, row, column, plane in [(0, 0, 0, 0, 0), (1, 2, 31, 0, 2), (4, 1, 5, 30, 1)]:
-        found = data.train_images[IMAGES * file + image, row, column, plane]
-        assert found == pixel(file, image, plane, row, column)
-    assert data.test_images[2, 9, 8, 2] == pixel(5, 2, 2, 9, 8)
+def test_arrays(paths):
+    images, labels = load_files(paths)
+    assert images.shape == (8, 32, 32, 3) and images.dtype == np.uint8
+    assert labels.tolist() == [0, 1, 2, 3, 6, 7, 8, 9] and labels.dtype == np.int64
+    for place, file, image in [(0, 0, 0), (2, 0, 2), (3, 1, 0), (7, 2, 3)]:
+        for row, column, plane in [(0, 0, 0), (31, 0, 2), (5, 30, 1)]:
+            assert images[place, row, column, plane] == pixel(file, image, plane, row, column)
 
 
-def test_full_size_is_ten_thousand_a_file(folder, monkeypatch):
-    monkeypatch.undo()
-    with pytest.raises(UserError, match=r"data_batch_1\.bin has 9219 bytes instead of 30730000"):
-        cifar10.load(folder)
+@pytest.mark.parametrize("limit", range(1, 9))
+def test_a_limit_reads_no_file_beyond_it(paths, limit):
+    needed = next(n for n in range(1, 4) if sum(IMAGES[:n]) >= limit)
+    for path in paths[needed:]:
+        path.unlink()
+    assert load_files(paths, limit)[1].tolist() == [0, 1, 2, 3, 6, 7, 8, 9][:limit]
 
 
-def test_label_beyond_the_classes(folder):
-    path = folder / "test_batch.bin"
-    content = bytearray(path.read_bytes())
-    content[RECORD_BYTES] = 10
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"test_batch\.bin has label 10"):
-        cifar10.load(folder)
-    cifar10.load_split(folder, "train")
+@pytest.mark.parametrize("size", [0, 1, RECORD_BYTES - 1, RECORD_BYTES + 1])
+def test_a_file_of_no_whole_images_is_refused(paths, size):
+    paths[1].write_bytes(bytes(size))
+    with pytest.raises(UserError, match=naming("part_1.bin", f"{size} bytes", "3073", "remove")):
+        load_files(paths)
 
 
-def test_missing_file(folder):
-    (folder / "data_batch_3.bin").unlink()
-    with pytest.raises(UserError, match=r"data_batch_3\.bin cannot be read .*; remove"):
-        cifar10.load(folder)
+def test_missing_file(paths):
+    paths[2].unlink()
+    with pytest.raises(UserError, match=r"part_2\.bin cannot be read .*; remove"):
+        load_files(paths)
+
+
+def dataset(paths, **changes):
+    """A set of three files and twelve classes of other names than CIFAR-10's."""
+    files = [
+        {
+            "name": path.name,
+            "split": split,
+            "images": images,
+            "sha1": hashlib.sha1(path.read_bytes()).hexdigest(),
+        }
+        for path, split, images in zip(paths, ("train", "train", "test"), IMAGES, strict=True)
+    ]
+    raw = {"name": "shapes", "kind": "cifar10", "classes": [f"shape {n}" for n in range(12)], "files": files}
+    sources = [{"kind": "mirror", "environment": "SHAPES"}]
+    return Cifar10Dataset.model_validate(raw | {"sources": sources} | changes)
+
+
+def test_another_set_in_the_format_is_delivered_and_read(paths, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHAPES", str(tmp_path))
+    acquire(dataset(paths), tmp_path / "data/shapes", cache=tmp_path / "cache")
+    examples = load_examples([tmp_path / "data/shapes/part_0.bin", tmp_path / "data/shapes/part_1.bin"])
+    assert examples.labels.tolist() == [0, 1, 2, 3]
+    assert examples.origin == "shapes"
+    assert dataset(paths).files_of("test") == ("data/shapes/part_2.bin",)
+
+
+def test_a_label_without_a_class_is_refused_before_it_is_used(paths, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHAPES", str(tmp_path))
+    few = dataset(paths, classes=[f"shape {n}" for n in range(9)])
+    with pytest.raises(
+        UserError, match=naming("shapes", "part_2.bin", "label 9", "classes names 9", "name them")
+    ):
+        acquire(few, tmp_path / "data/shapes", cache=tmp_path / "cache")
+    assert few.identity() != dataset(paths).identity(), "a changed list is looked at again"
+
+
+def test_a_set_without_test_files_is_refused(paths):
+    files = [file.model_dump() | {"split": "train"} for file in dataset(paths).files]
+    with pytest.raises(ValueError, match="files: none has split: test; add one"):
+        dataset(paths, files=files)

@@ -162,8 +162,18 @@ def test_boxes(folder):
         "a/x.jpg": False,
         "q/d/x.png": True,
         "x.jpg": False,
+        "p/._x.jpg": False,
+        "p/@eaDir/x.jpg": False,
+        "p/d/.cache/x.jpg": False,
+        "a/.ipynb_checkpoints/x.xml": False,
     }
     assert {path: dataset.holds(PurePosixPath(path)) for path in held} == held
+
+
+def test_a_hidden_folder_counts_only_where_the_set_names_it(folder):
+    for images, held in ((".", False), (".git", True), (".git/..x", False)):
+        dataset = folder(BOXES | {"train": {"images": images, "annotations": "a"}})
+        assert dataset.holds(PurePosixPath(".git/x.jpg")) == held
 
 
 def test_sources_matter_only_without_a_digest(folder):

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paper2board.acquire import cifar10
 from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 from paper2board.acquire.examples import load_examples
 from paper2board.acquire.scenes import Scene, gather
@@ -65,8 +64,7 @@ def test_scene_without_object_has_no_class(written):
 
 
 @pytest.fixture
-def batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(cifar10, "IMAGES_PER_FILE", 3)
+def batches(tmp_path):
     paths = [tmp_path / f"b{number}.bin" for number in (1, 2)]
     for number, path in enumerate(paths):
         path.write_bytes(b"".join(bytes([3 * number + i]) + bytes(RECORD_BYTES - 1) for i in range(3)))

@@ -1,15 +1,19 @@
 """What lies in a folder of images beside them, and what is converted, is counted; copies stay on one side."""
 
+import struct
 import zlib
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
+import yaml
 from messages import naming
 from PIL import Image
 
-from paper2board.acquire.copies import equal_pairs, near_pairs
+from paper2board.acquire.copies import NEAR_BITS, NEAR_DN, equal_pairs, near_pairs
 from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.findings import Findings
 from paper2board.acquire.photo import decode
 from paper2board.acquire.preparation import Inputs
@@ -53,6 +57,20 @@ def test_hidden_copies_at_any_level_are_left_out_and_counted(root, hidden):
     result = prepared(root)
     assert len(result.train) + len(result.test) == 20
     assert result.findings.count("hidden files and folders") == 1
+
+
+def test_hidden_folders_beside_the_classes_are_no_classes(root, tmp_path_factory):
+    for hidden in (".cache", "@eaDir", "__MACOSX"):
+        save(root / hidden / "1.png", noise("cat1"))
+    (root / "Thumbs.db").write_bytes(b"x")
+    raw = {"name": "mine", "kind": "folders", "path": str(root), "size_px": [20, 20], "test_share": 0.3}
+    path = tmp_path_factory.mktemp("sets") / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    dataset = read_dataset(path)
+    assert dataset.classes == ("cat", "dog")
+    result = prepare(dataset, Inputs())
+    assert result.findings.count("hidden files and folders") == 4
+    assert len(result.findings.lines()) == 1
 
 
 def test_what_is_no_image_of_a_class_is_counted_with_its_remedy(root):
@@ -111,6 +129,16 @@ def test_equal_images_in_folders_train_and_test_are_refused(root, tmp_path):
         prepared(tmp_path / "two", test_share=None)
 
 
+def test_nearly_equal_images_are_told_with_both_names(tmp_path):
+    for label in ("cat", "dog"):
+        for number in range(3):
+            save(tmp_path / "train" / label / f"{number}.png", scene(100 * ord(label[0]) + number))
+        save(tmp_path / "test" / label / "9.png", scene(ord(label[0])))
+    Image.open(tmp_path / "train/cat/1.png").save(tmp_path / "test/dog/near.jpg", quality=90)
+    (line,) = prepared(tmp_path, test_share=None, size_px=[96, 96]).findings.lines()
+    assert "1 test pictures that are nearly equal" in line and "near.jpg as " in line and "cat/1.png" in line
+
+
 def test_one_image_alone_is_refused_at_the_door(root):
     save(root / "eel/1.png", noise("eel"))
     with pytest.raises(UserError, match=naming("eel", "one image alone", "add some")):
@@ -154,10 +182,53 @@ def test_different_pictures_are_not_called_nearly_equal(kind):
     assert near_pairs(pictures[::2], pictures[1::2]) == []
 
 
+def compared(train, test):
+    """near_pairs by its definition, picture by picture."""
+
+    def hashed(picture):
+        return imagehash.phash(Image.fromarray(picture))
+
+    def small(picture):
+        return np.asarray(Image.fromarray(picture).resize((16, 16), Image.Resampling.BOX)).astype(float)
+
+    pairs = []
+    for index, other in enumerate(test):
+        if not any(np.array_equal(one, other) for one in train):
+            alike = [np.abs(small(one) - small(other)).mean() <= NEAR_DN for one in train]
+            hashes = [hashed(one) - hashed(other) <= NEAR_BITS for one in train]
+            pairs += [(i, index) for i in range(len(train)) if alike[i] and hashes[i]][:1]
+    return pairs
+
+
+@pytest.mark.parametrize("kind", ["flat", "dark", "scenes"])
+def test_near_pairs_are_those_of_a_comparison_of_all_with_all(kind):
+    rng = np.random.default_rng(1)
+    if kind == "flat":
+        pictures = rng.integers(0, 40, (60, 1, 1, 3)) + np.zeros((32, 32, 3), int)
+    elif kind == "dark":
+        pictures = scene(0, (32, 32)) // 16 + rng.integers(0, 3, (60, 32, 32, 3))
+    else:
+        pictures = np.stack([scene(n % 40, (32, 32)).astype(int) // 2 + n // 10 for n in range(60)])
+    pictures = np.concatenate([pictures, pictures[:5]]).astype(np.uint8)
+    expected = compared(pictures[:45], pictures[45:])
+    assert expected and near_pairs(pictures[:45], pictures[45:]) == expected
+
+
 @pytest.mark.parametrize("name", ["srat_neg.jpg", "str_tag.jpg"])
 def test_odd_exif_tags_do_not_matter(name):
     assert decode(Path(__file__).parent / "photos" / name).shape == (64, 48, 3)
     assert decode(Path(__file__).parent / "photos" / name, upright=False).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0no tags", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_whose_tags_cannot_be_read_is_used_as_it_is(tmp_path, exif, kind):
+    Image.new("RGB", (64, 48), (200, 0, 0)).save(tmp_path / "x.jpg", kind, exif=exif)
+    findings = Findings()
+    assert decode(tmp_path / "x.jpg", findings=findings).shape == (48, 64, 3)
+    if b"no tags" in exif:
+        (line,) = findings.lines()
+        assert "EXIF tags that cannot be read" in line and "x.jpg" in line and "not turned" in line
 
 
 @pytest.mark.parametrize(
@@ -180,6 +251,27 @@ def test_a_conversion_with_loss_is_told(tmp_path, write, what):
     decode(tmp_path / "x.png", findings=findings)
     (line,) = findings.lines()
     assert what in line and "x.png" in line
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_of_any_png_are_told_and_the_high_byte_taken(tmp_path, colour, channels):
+    """Pillow writes no colour of 16 bits, but reads it as 8."""
+    values = np.full((4, 4, channels), 40_000, ">u2")
+    values[..., 3 if channels == 4 else 1 :] = 65_535  # opaque
+
+    def chunk(kind, content):
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", 4, 4, 16, colour, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    findings = Findings()
+    pixels = decode(tmp_path / "x.png", findings=findings)
+    assert pixels[0, 0, 0] == 40_000 >> 8
+    assert findings.count("pictures of 16 bits a value") == 1
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

@@ -52,6 +52,20 @@ def test_neither_crowd_nor_none(coco, flag):
         coco(GOOD, box={"iscrowd": flag})
 
 
+@pytest.mark.parametrize(("right", "wrong"), [(1, 1), (3, 2), (9, 1), (50, 50)])
+def test_half_of_the_boxes_may_be_wrong_and_are_left_out(coco, right, wrong):
+    findings = Findings()
+    assert len(coco(*[GOOD] * right, *[(1000, 1000, 5, 5)] * wrong, findings=findings).classes) == right
+    assert findings.count("boxes outside their picture") == wrong
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(0, 1), (1, 2), (49, 51)])
+def test_more_than_half_of_the_boxes_wrong_is_refused(coco, right, wrong):
+    parts = naming("a.json", f"{wrong} of {right + wrong} boxes are wrong", "1000")
+    with pytest.raises(UserError, match=parts):
+        coco(*[GOOD] * right, *[(1000, 1000, 5, 5)] * wrong)
+
+
 @pytest.mark.parametrize("width", [160, "160", " 160 ", 160.0, "160.0", -1, "-1", 0, None, ""])
 def test_size_of_a_picture_whatever_its_type(coco, width):
     findings = Findings()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from messages import naming
 from PIL import Image
 
 from paper2board.acquire.datasets.boxes import BoxesDataset
@@ -164,6 +165,33 @@ def test_damaged_tree_in_the_cache_is_fetched_again(archive, digest, cache):
     (changed,) = cache.rglob("one.png")
     changed.write_bytes(b"x")
     check(prepare_boxes(dataset), "archives")
+
+
+EQUAL = "test pictures that are equal to training pictures"
+
+
+def with_a_copy():
+    """The files of the set, a training picture among the test pictures."""
+    files = voc_files()
+    return files | {"test/five.png": files["train/one.png"], "test/five.xml": files["test/four.xml"]}
+
+
+def test_equal_pictures_in_a_folder_of_the_user_s_are_refused(mirror):
+    assert prepare_boxes(configure(MIRROR), mirror=mirror).findings.count(EQUAL) == 0
+    write_files(mirror / "tiny", with_a_copy())
+    with pytest.raises(UserError, match=naming("tiny", "1 of 2 test images", "remove", "digest")):
+        prepare_boxes(configure(MIRROR), mirror=mirror)
+
+
+def test_equal_pictures_in_a_published_set_are_told(mirror, archive):
+    write_files(mirror / "tiny", with_a_copy())
+    published = configure(MIRROR, digest=tree_digest(mirror / "tiny", configure(MIRROR)))
+    for prepared in (
+        prepare_boxes(published, mirror=mirror),
+        prepare_boxes(configure(archive(with_a_copy()))),
+    ):
+        assert prepared.findings.count(EQUAL) == 1 and len(prepared.test) == 2
+        assert any("keep what shows the same on one side" in line for line in prepared.findings.lines())
 
 
 def test_several_archives_are_one_tree(server):

@@ -6,6 +6,7 @@ import io
 import math
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,72 @@ def test_what_is_written_is_read(rows, quoted):
     assert read_columns(stream.getvalue().encode("utf-8-sig"), "air.csv", NAMES).tolist() == list(
         map(list, rows)
     )
+
+
+def told(dataset):
+    return {finding["what"]: finding for finding in prepare(dataset, Inputs()).findings.plain()}
+
+
+def test_what_is_left_out_is_told_by_name(configured):
+    found = told(configured(text() + "\n\n"))
+    assert found["columns that the data set does not name"]["first"] == ["note"]
+    assert found["empty lines"]["count"] == 2
+    assert len(found) == 2
+    assert told(configured(text().replace(",x,", ",").replace(",note,", ","))) == {}
+
+
+def test_clipped_values_are_told_by_feature(configured):
+    rows = [(float(i % 7), float(i)) for i in range(200)]
+    found = told(configured(text([*rows, (1e6, 1.0), (-1e6, 2.0)])))
+    assert found["values beyond four deviations of their feature"]["count"] == 2
+    assert set(found["values beyond four deviations of their feature"]["first"]) == {"humidity"}
+
+
+def test_test_rows_that_are_training_rows_are_told(configured):
+    found = told(configured(text([*ROWS, *ROWS])))["test rows that are equal to training rows"]
+    train, test = (prepare(configured(text([*ROWS, *ROWS])), Inputs())[split] for split in ("train", "test"))
+    assert found["count"] == np.isin(test.targets, train.targets).sum() > 0
+    assert "remove" in found["remedy"]
+
+
+@pytest.mark.parametrize(("place", "name"), [(0, "humidity"), (1, "gas")])
+@pytest.mark.parametrize("mark", [-999.0, 65535.0])
+def test_a_value_that_may_stand_for_a_gap_is_told(configured, place, name, mark):
+    gaps = [tuple(mark if i == place else float(n) for i in range(2)) for n in range(3)]
+    found = told(configured(text([*ROWS, *gaps])))["rows with a value far from all others"]
+    assert (found["count"], found["first"]) == (3, [f"{name}: {mark:g}"])
+
+
+def test_a_column_that_hardly_changes_is_told(configured):
+    rows = [(1.0 if i % 30 else 2.0, float(i)) for i in range(90)]
+    found = told(configured(text(rows)))
+    assert found["columns with one value in nearly all rows"]["first"] == ["humidity: 1"]
+
+
+COLUMNS = (
+    "Pepper,_bell",
+    "{wildcard}",
+    "<b>&amp;",
+    'it\'s "quoted"',
+    "yes",
+    "1e3",
+    "ñandú",
+    "名前",
+    "*/ x",
+    "%s",
+    "$HOME",
+)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_any_name_of_a_column_is_data(configured, tmp_path, name):
+    stream = io.StringIO(newline="")
+    rows = [(unicodedata.normalize("NFD", name), f"{name}?"), *ROWS]
+    csv.writer(stream).writerows(rows)
+    dataset = configured(stream.getvalue(), features=[name], target=f"{name}?")
+    prepare(dataset, Inputs()).train.write(tmp_path / "train.safetensors")
+    rows = load_examples([tmp_path / "train.safetensors"]).required_table()
+    assert ([column.name for column in rows.features], rows.target.name) == ([name], f"{name}?")
 
 
 @given(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from messages import naming
 
 from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.boards.board import load_platform
@@ -115,6 +116,31 @@ def test_a_file_that_is_none_is_named(tmp_path, name):
     path = tmp_path / name
     with pytest.raises(UserError, match=rf"^{re.escape(str(path))} cannot be read \(.*\); "):
         read_yaml(path)
+
+
+@pytest.mark.parametrize("original", SMALLEST, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("place", ["top", "inner"])
+def test_a_key_twice_is_refused_in_every_kind_of_file_with_both_lines(original, place, tmp_path):
+    """YAML's own readers keep the last: what stands above it would be lost without a word."""
+    lines = original.read_text().splitlines()
+    keys = [
+        index for index, line in enumerate(lines) if KEY.match(line) and not line.startswith((" ", "-", "#"))
+    ]
+    first, added = keys[0], "{key}: 1"
+    if place == "inner":
+        lines += ["extra:", "  inner: 1", "  other: 2"]
+        first, added = len(lines) - 2, "  {key}: 3"
+    key = lines[first].partition(":")[0].strip()
+    (tmp_path / original.name).write_text("\n".join([*lines, added.format(key=key)]))
+    shown = key if place == "top" else f"extra.{key}"
+    parts = (
+        f"{original.name}:{len(lines) + 1}",
+        shown,
+        f"lines {first + 1} and {len(lines) + 1}",
+        "remove one",
+    )
+    with pytest.raises(UserError, match=naming(*parts)):
+        LOADERS[original.parent.relative_to(ROOT).as_posix()](tmp_path / original.name)
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path):

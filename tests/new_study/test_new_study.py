@@ -187,6 +187,32 @@ def test_counts_of_a_drawn_split_are_the_preparation_s(folder, capsys):
     assert f"images: {len(drawn['train'])} to train and validate on, {len(drawn['test'])} to test on" in text
 
 
+def test_uneven_classes_are_told_with_their_counts(folder, capsys):
+    draw_images("fruit", 10)
+    draw_images("fruit", 50, ["date"])
+    assert "note" not in run(capsys, "even", "--images", "fruit")[1]
+    draw_images("fruit", 52, ["elder"])
+    (line,) = [line for line in run(capsys, "uneven", "--images", "fruit")[1].splitlines() if "note:" in line]
+    assert "(apple 8, banana 8, cherry 8, date 40, elder 42)" in line and "add images" in line
+    for label in "fghijk":
+        draw_images("fruit", 11, [label])
+    assert (
+        "(apple 8, banana 8, cherry 8, f 9, g 9, …, elder 42)" in run(capsys, "many", "--images", "fruit")[1]
+    )
+
+
+@pytest.mark.parametrize("layout", ["fruit", "fruit/train"])
+def test_one_image_of_a_class_is_refused_and_nothing_written(folder, capsys, layout):
+    draw_images(layout, 20)
+    draw_images(layout, 1, ["date"])
+    if layout != "fruit":
+        draw_images("fruit/test", 4, ["apple", "banana", "cherry", "date"])
+    before = written()
+    status, text = run(capsys, "mine", "--images", "fruit")
+    assert status and re.search(naming(f"{layout}/date", "one image alone", "add some"), text)
+    assert written() == before and "Traceback" not in text
+
+
 def test_the_example_s_network_with_other_classes(folder, capsys):
     draw_images("fruit", 20)
     status, _ = run(capsys, "small", "--images", "fruit", "--network-from-example", "--input", "3x48x32")

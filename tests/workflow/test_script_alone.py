@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from checkout import Checkout, copy_sources
 
-from paper2board.acquire.cifar10 import IMAGES_PER_FILE
 from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
 
 STUDY = "study=esp32-wroom-cifar10"
@@ -16,8 +15,8 @@ STUDY = "study=esp32-wroom-cifar10"
 def checkout(tmp_path_factory) -> Checkout:
     """A checkout with five files of the same blank images."""
     checkout = copy_sources(tmp_path_factory.mktemp("alone"))
-    records = np.zeros((IMAGES_PER_FILE, RECORD_BYTES), np.uint8)
-    records[:, 0] = np.arange(IMAGES_PER_FILE) % 10
+    records = np.zeros((10_000, RECORD_BYTES), np.uint8)
+    records[:, 0] = np.arange(10_000) % 10
     file = checkout.folder / "data/cifar10/data_batch_1.bin"
     file.parent.mkdir(parents=True)
     file.write_bytes(records.tobytes())

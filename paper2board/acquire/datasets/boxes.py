@@ -144,15 +144,13 @@ class BoxesDataset(ImageDataset):
 
     def holds(self, path: PurePosixPath) -> bool:
         """Whether a file, by its path below a source's root, is part of the set."""
-        if any(is_hidden(name) for name in path.parts[1:]) or is_hidden(path.name):
-            return False
         for part in (self.train, self.test):
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_relative_to(part.images):
+            if path.suffix.lower() in IMAGE_SUFFIXES and _lies_openly_in(path, part.images):
                 return True
             if (
                 self.format == "voc"
                 and path.suffix.lower() == ".xml"
-                and path.is_relative_to(part.annotations)
+                and _lies_openly_in(path, part.annotations)
             ):
                 return True
             if self.format == "coco" and path == PurePosixPath(part.annotations):
@@ -204,3 +202,8 @@ class BoxesDataset(ImageDataset):
         if (delivered_by := provenance.get("delivered_by")) in ("mirror", "archives"):
             return str(delivered_by)
         return "mirror" if self._mirror(mirror) else "archives"
+
+
+def _lies_openly_in(path: PurePosixPath, folder: str) -> bool:
+    """Whether a file lies in a folder, and not in a hidden one in it."""
+    return path.is_relative_to(folder) and not any(is_hidden(name) for name in path.relative_to(folder).parts)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from paper2board.acquire.datasets.base import ClassName, Dataset, Split
+from paper2board.acquire.datasets.base import SPLITS, ClassName, Dataset, Split
 from paper2board.core.photo_fit import FitMethod, PhotoFit
 from paper2board.core.strict import StrictModel
 
@@ -73,6 +73,7 @@ class Cifar10Dataset(Dataset):
 
     kind: Literal["cifar10"]
     classes: tuple[ClassName, ...] = Field(min_length=2, max_length=256)
+    """In the order of the label byte."""
     files: tuple[DataFile, ...] = Field(min_length=1)
     sources: tuple[Source, ...] = Field(min_length=1)
     fit: FitMethod = "crop"
@@ -82,6 +83,13 @@ class Cifar10Dataset(Dataset):
     def _names_are_unique(self) -> "Cifar10Dataset":
         if len({file.name for file in self.files}) < len(self.files):
             raise ValueError("two files have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _both_splits(self) -> "Cifar10Dataset":
+        for split in SPLITS:
+            if not self.files_of(split):
+                raise ValueError(f"files: none has split: {split}; add one")
         return self
 
     @property
@@ -96,4 +104,5 @@ class Cifar10Dataset(Dataset):
         return tuple(f"data/{self.name}/{file.name}" for file in self.files if file.split == split)
 
     def identity(self) -> dict[str, Any]:  # not where it comes from
-        return {"kind": self.kind, "files": [file.sha1 for file in self.files]}
+        files = [file.sha1 for file in self.files]
+        return {"kind": self.kind, "files": files, "classes": len(self.classes)}

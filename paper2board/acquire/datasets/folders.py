@@ -22,6 +22,8 @@ from paper2board.core.errors import UserError
 
 LEAST_IMAGES = 2
 """Of a class to train on: one to learn from, one to validate or to test with."""
+UNEVEN = 5
+"""Images of the largest class for one of the smallest, beyond which that is told."""
 
 
 class FoldersDataset(ImageDataset):

@@ -11,15 +11,12 @@ from tqdm import tqdm
 from paper2board.acquire.boxes import fit_scene
 from paper2board.acquire.copies import equal_pairs, pixel_digests, tell_near
 from paper2board.acquire.datasets.base import SPLITS, Split
-from paper2board.acquire.datasets.folders import FoldersDataset
+from paper2board.acquire.datasets.folders import UNEVEN, FoldersDataset
 from paper2board.acquire.findings import Findings
 from paper2board.acquire.photo import decode
 from paper2board.acquire.preparation import Inputs, Prepared
 from paper2board.acquire.scenes import Scene, SceneSet, gather
 from paper2board.core.errors import UserError
-
-UNEVEN = 5
-"""Images of the largest class for one of the smallest, beyond which that is told."""
 
 
 def prepare(dataset: FoldersDataset, inputs: Inputs) -> Prepared[SceneSet]:
