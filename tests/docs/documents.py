@@ -74,7 +74,7 @@ def tables(document: Path) -> list[list[list[str]]]:
         if line.startswith("|"):
             if not inside:
                 found.append([])
-            cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+            cells = [cell.strip() for cell in line[1:-1].split(" |")]
             if not set(line) <= set("|- :"):
                 found[-1].append(cells)
         inside = line.startswith("|")
