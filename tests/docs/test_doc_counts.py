@@ -3,6 +3,8 @@
 import csv
 import inspect
 import re
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from itertools import pairwise
@@ -181,3 +183,29 @@ def test_the_emulated_cores_are_those_that_are_said() -> None:
     )
     assert FAMILIES["esp32"].cores == Cores(*cores)
     assert [name for name, family in FAMILIES.items() if family.cores] == ["esp32"]
+
+
+# --- how the workflow is built -----------------------------------------------------------------------------------
+
+
+def test_no_rule_that_trains_prunes_or_quantizes_reads_the_test_data() -> None:
+    """Said by README.md, docs/datasets.md and docs/new-study.md."""
+    readers = {
+        path.stem for path in (ROOT / "rules").glob("*.smk") if re.search(r"\btest_data\b", path.read_text())
+    }
+    assert "evaluate" in readers and not readers & {"train", "compress"}
+    named = {path.stem for path in (ROOT / "rules").rglob("*.smk") if "test.safetensors" in path.read_text()}
+    assert named == {"acquire"}
+
+
+def test_what_the_workflow_imports_at_its_start_is_light() -> None:
+    """Said by CONTRIBUTING.md."""
+    files = [ROOT / "Snakefile", *(ROOT / "rules").rglob("*.smk")]
+    imports = re.findall(r"(?m)^from (paper2board\S+) import", "\n".join(path.read_text() for path in files))
+    assert len(imports) > 5
+    heavy = "{'torch', 'tensorflow', 'pandas'}"
+    program = f"import sys, {', '.join(sorted(set(imports)))}; print({heavy} & sys.modules.keys())"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "set()\n"
