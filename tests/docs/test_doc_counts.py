@@ -15,7 +15,7 @@ from documents import ROOT, table
 from paper2board.acquire.datasets.boxes import TreeArchives
 from paper2board.bench.networks import NETWORKS
 from paper2board.boards.families import FAMILIES, Cores
-from paper2board.capture import capture, client, mlperf
+from paper2board.capture import capture, client, log, mlperf
 from paper2board.cli import _parser
 from paper2board.convert.engine_sources import WARNINGS
 from paper2board.core.photo_fit import MAX_PHOTO_SIDE_PX
@@ -209,3 +209,21 @@ def test_what_the_workflow_imports_at_its_start_is_light() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout == "set()\n"
+
+
+def test_every_dependency_has_its_purpose() -> None:
+    """Said by CONTRIBUTING.md of ``pyproject.toml``; each stands there once. Tools of their own name need none."""
+    text = (ROOT / "pyproject.toml").read_text()
+    needed, _, more = text.partition("\ndependencies = [")[2].partition("[project.optional-dependencies]")
+    rows = re.findall(r'(?m)^ +"([^"]+)",( +#.+)?$', needed + more.partition("]")[0])
+    assert len({name for name, _ in rows}) == len(rows)
+    assert {name for name, purpose in rows if not purpose} <= {"pytest", "ruff", "mypy", "snakefmt"}
+
+
+def test_the_lines_of_a_captures_log_have_the_keys_that_are_said() -> None:
+    text = (ROOT / "docs/protocol.md").read_text()
+    lines = re.findall(r"(?m)^    (\{\"\w+\":.*\})$", text)
+    for line, model in zip(lines, (log.Header, log.Record, log.Footer), strict=True):
+        keys = re.findall(r'"(\w+)":', re.sub(r"(?<=.)\{.*?\}", "", line))
+        needed = {name for name, field in model.model_fields.items() if field.is_required()}
+        assert needed <= set(keys) <= set(model.model_fields), line
