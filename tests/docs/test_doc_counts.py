@@ -238,12 +238,13 @@ def test_the_limits_of_traces_are_those_of_the_code() -> None:
     assert number(said("docs/power-traces.md", r"fewer than (\d+) samples")[0]) == trace.MIN_SAMPLES
     (percent,) = said("docs/power-traces.md", r"more than ([\d.]+) % of the samples lost")
     assert float(percent) / 100 == trace.MAX_DROPPED
-    assert number(
-        said("docs/power-traces.md", r"a gap of more than (\d+) intervals")[0]
-    ) == trace.GAP_INTERVALS
-    assert number(
-        said("docs/power-traces.md", r"a window of fewer than (\d+)")[0]
-    ) == trace_metrics.MIN_WINDOW_SAMPLES
+    assert (
+        number(said("docs/power-traces.md", r"a gap of more than (\d+) intervals")[0]) == trace.GAP_INTERVALS
+    )
+    assert (
+        number(said("docs/power-traces.md", r"a window of fewer than (\d+)")[0])
+        == trace_metrics.MIN_WINDOW_SAMPLES
+    )
     (least,) = said("docs/power-traces.md", r"Each window needs at least (\d+) samples")
     assert number(least) == trace_metrics.MIN_WINDOW_SAMPLES
     assert number(said("docs/boards.md", r"a life of one year \(([\d,]+) h\)")[0]) == YEAR_h
