@@ -53,3 +53,16 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
         paths = [link.partition("#")[0] for link in LINK.findall(prose(document)) if ":" not in link]
         waiting += [(document.parent / path).resolve() for path in paths if path]
     assert {*DOCUMENTS, CHANGELOG} <= reached
+
+
+def test_the_index_has_every_decision_record_by_its_number_and_each_has_the_same_headings() -> None:
+    records = sorted((ROOT / "docs/decisions").glob("0*.md"))
+    assert [path.name[:4] for path in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+    index = re.findall(r"\| \[(\d{4})\]\((\S+)\) \|", (ROOT / "docs/decisions/README.md").read_text())
+    assert index == [(path.name[:4], path.name) for path in records]
+    for path in records:
+        text = path.read_text()
+        assert text.startswith(f"# {path.name[:4]}"), path
+        assert re.findall(r"(?m)^## (.*)$", text) == ["Context", "Decision", "Consequences", "Where it is"], (
+            path
+        )
