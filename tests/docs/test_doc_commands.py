@@ -150,3 +150,18 @@ def test_a_command_of_pytest_chooses_tests(arguments: list[str]) -> None:
         assert chosen(names, expression)
         for word in set(re.findall(r"\w+", expression)) - {"and", "or", "not"}:
             assert chosen(names, word), f"{word}: no test's name has it"
+
+
+OTHERS = {"--config", "--wrap"}
+"""Options of Snakemake and of the linker."""
+
+
+def test_an_option_named_alone_is_one_of_ours_and_every_command_of_ours_is_documented() -> None:
+    known: set[str] = set()
+    documented = {command.split(" ")[1] for command in ALL if command.startswith("paper2board ")}
+    (commands_of_ours,) = _parser()._subparsers._group_actions
+    for name, parser in commands_of_ours.choices.items():
+        known |= set(parser._option_string_actions)
+        assert name in documented or f"make {name}" in ALL, f"no document prints paper2board {name}"
+    named = {option for path in PROMISING for option in re.findall(r"`(--[\w-]+)[^`]*`", prose(path))}
+    assert named <= known | OTHERS
