@@ -164,13 +164,6 @@ def test_dvcs_stage_is_what_the_document_says() -> None:
     assert stage["cmd"] in (ROOT / "docs/sharing.md").read_text()
 
 
-def test_every_rule_has_one_script_of_its_name() -> None:
-    rules = re.findall(
-        r"(?m)^rule (\w+):", "\n".join(path.read_text() for path in ROOT.glob("rules/**/*.smk"))
-    )
-    assert {path.stem for path in (ROOT / "scripts").glob("*.py")} <= set(rules)
-
-
 def test_the_hooks_before_a_commit_fetch_nothing() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert {repository["repo"] for repository in hooks} == {"local"}

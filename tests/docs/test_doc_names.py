@@ -33,7 +33,7 @@ CODE = {
 }
 EXAMPLES = {
     *("my-board.yaml", "my-fruit.yaml", "NAME.yaml", "net.py"),
-    *("esp32-c3.yaml", "array.py", "test_array.py", "int8-ptq-minmax", "stem_1"),
+    *("esp32-c3.yaml", "array.py", "test_array.py", "int8-ptq-minmax", "stem_1", "MY_FOLDER"),
 }
 """What is the reader's own, and what the worked examples add."""
 FOREIGN = {
