@@ -96,5 +96,5 @@ def training_data(wildcards):
 
 
 def test_data(wildcards):
-    """The verified test files of a study's data set: inputs of evaluation rules only."""
+    """The verified test files of a study's data set: no rule that trains, prunes or quantizes has them as inputs."""
     return files_of_split(wildcards, "test")

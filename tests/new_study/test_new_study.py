@@ -13,6 +13,7 @@ from PIL import Image
 from paper2board import cli
 from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.prepare.folders import read_folders
+from paper2board.core.errors import UserError
 from paper2board.networks.spec import NetworkSpec
 from paper2board.new_study.networks import prunable, residual_network, small_network
 from paper2board.report.catalogue import read_catalogue
@@ -462,3 +463,41 @@ def test_the_document_s_ledger_and_table_can_be_read(folder, capsys):
     assert float(ledger.derived["size"].nominal) == pytest.approx(15.116)
     (found,) = read_tables("tables.yaml", ledger, read_catalogue("reports/metrics"))
     assert found.id == "table-2"
+
+
+LENET = """
+from torch import nn
+
+class LeNet(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5, padding=2), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16 * 7 * 7, 10),
+        )
+
+class Swish(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+        )
+"""
+
+
+def test_the_document_s_refused_modules_are_refused_in_its_words(folder, capsys):
+    Path("lenet.py").write_text(LENET)
+    (printed,) = [text for text in blocks("console") if "lenet.py" in text]
+    for command, wanted in zip(*[iter(printed.splitlines())] * 2, strict=True):
+        status, text = run(capsys, *command.removeprefix("$ paper2board new-study ").split())
+        assert status == 1 and text.strip() == wanted
+
+
+def test_the_document_s_mistake_in_a_layer_s_name_is_reported_in_its_words(folder, capsys):
+    Path("net.py").write_text(blocks("python")[0])
+    draw_images("fruit", 30)
+    options = ("--images", "fruit", "--module", "net.py:Net", "--input", "3x48x64")
+    assert run(capsys, "my-fruit", *options)[0] == 0
+    path = Path("config/studies/my-fruit.yaml")
+    path.write_text(re.sub(r"prune: \{.*?\}", "prune: {stem_1: 0.2}", path.read_text(), count=1))
+    with pytest.raises(UserError) as error:
+        load_study(path)
+    assert str(error.value) in (ROOT / "docs/new-study.md").read_text().splitlines()

@@ -88,6 +88,15 @@ def test_the_rate_follows_the_batch_normalisation():
         assert (scratch.learning_rate, scratch.gradient_clip, scratch.initialisation) == expected, form
 
 
+@pytest.mark.parametrize("form", ["vgg", "mobilenet"])
+def test_fine_tuning_takes_half_of_the_rate_and_quantization_aware_training_a_tenth(form):
+    made = recipes(FORMS[form], 300)
+    rate = made["scratch"].learning_rate
+    assert made["fine-tune"].learning_rate == pytest.approx(rate / 2)
+    (qat,) = [recipe for name, recipe in made.items() if "qat" in name]
+    assert (qat.learning_rate, qat.gradient_clip) == (pytest.approx(rate / 10), 1)
+
+
 MODULE = """
 from torch import nn
 

@@ -54,6 +54,20 @@ def test_another_battery_constant_runs_energy_and_report_only(copy):
     assert copy.planned() == {"model_energy", "render_report"}
 
 
+@pytest.mark.parametrize("name", ["claims", "tables"])
+def test_another_claim_or_table_runs_the_report_only(copy, name):
+    folder = {"claims": "config/claims", "tables": "reports/tables"}[name]
+    copy.edit(f"{folder}/esp32-wroom-cifar10.yaml", "\n\n", "\n# an edit\n\n")
+    assert copy.planned() == {"render_report"}
+
+
+def test_an_edit_of_the_firmware_builds_and_captures_again_and_trains_nothing(copy):
+    copy.edit("firmware/app/app.c", "\n\n", "\n/* an edit */\n\n")
+    planned = copy.planned()
+    assert {"build_device_image", "capture_device", "render_report"} <= planned
+    assert not planned & (TRAINING | {"convert_tflite", "evaluate_integer", "split_dataset"})
+
+
 def test_a_library_edit_runs_only_rules_that_import_it(copy):
     with (copy.folder / "paper2board/energy/battery.py").open("a") as stream:
         stream.write("\n# an edit\n")
