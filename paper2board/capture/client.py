@@ -24,8 +24,13 @@ _DAMAGED = "~e-[Damaged frame]"
 _FRAME = re.compile(r"~([0-9a-f]{4}):([0-9a-f]{2}):(.*):([0-9a-f]{8})$")
 """Sequence number, line number, text, CRC-32. Noise may precede a frame."""
 _TAG = re.compile(r"m-([a-z0-9-]+)-\[(.*?)\](?:-(\d+))?")
-_STARTED = re.compile(r"(m-init-done|e-\[Unknown command: ~.*|rst:0x[0-9a-f]+ \(.*)$")
-"""Text that only a device without framing sends, or its ROM: it has just started."""
+_STARTED = re.compile(
+    r"(?:(?P<rom>rst:0x[0-9a-f]+ \(.*)|(?P<application>m-init-done)|e-\[Unknown command: ~.*)$"
+)
+"""Text that only a device without framing sends, or its ROM: it has just started.
+
+A boot has one line of each group.
+"""
 
 
 class DeviceError(UserError):
@@ -33,7 +38,14 @@ class DeviceError(UserError):
 
 
 class RestartError(LinkError):
-    """The device has restarted: the input sent so far is lost."""
+    """The device has restarted: the input sent so far is lost.
+
+    ``sign``: the group of ``_STARTED`` that tells so, if any.
+    """
+
+    def __init__(self, message: str, sign: str | None = None) -> None:
+        super().__init__(message)
+        self.sign = sign
 
 
 @dataclass(frozen=True)
@@ -223,14 +235,24 @@ class Device:
     # --- frames ---------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        """Turn framing on, whatever state the device is in."""
-        for _ in range(self._attempts):
+        """Turn framing on, whatever state the device is in.
+
+        Most boards start when the port is opened: the signs of one boot are no failed attempts.
+        """
+        expected = {"rom", "application"}
+        failures = 0
+        while failures < self._attempts:
             self._link.write(b"%crc on%")
-            # A device that is just starting may not have received that.
-            with contextlib.suppress(RestartError):
+            try:
                 # Only a framed reply shows that it worked. Replies to an earlier host come before it.
                 if self._exchange("name", self._timeout_s) == ["m-name-dut-[paper2board]"]:
                     return
+            except RestartError as restart:
+                # The device may not have received the command.
+                if restart.sign in expected:
+                    expected.remove(restart.sign)
+                    continue
+            failures += 1
         raise LinkError(f"the device on {self._link.port} does not reply: {self._symptom()}")
 
     def _command(self, command: str, timeout_s: float | None = None) -> list[str]:
@@ -265,9 +287,11 @@ class Device:
                     f"the device's program failed: {printable(text.encode('latin-1'))}; report this with the image"
                 )
             frame = _FRAME.search(text)
-            if frame is None and _STARTED.search(text):
+            if frame is None and (started := _STARTED.search(text)):
                 reason = cause(self._heard) or "its power or its reset pin was touched; check both"
-                raise RestartError(f"the device on {self._link.port} has restarted: {reason}")
+                raise RestartError(
+                    f"the device on {self._link.port} has restarted: {reason}", started.lastgroup
+                )
             if frame is None or int(frame[4], 16) != zlib.crc32(frame[0][1:-9].encode("latin-1")):
                 continue
             if int(frame[1], 16) != self._sequence:

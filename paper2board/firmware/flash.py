@@ -35,6 +35,8 @@ BAUD = 460_800
 """Rate of the first attempt, as of ESP-IDF's ``idf.py flash``. Later attempts use the ROM's 115200 baud."""
 _REPLY_TIMEOUT_S = 3.0
 _BABBLE_S = 1.0
+_RESTART_S = 0.2
+"""Until a board that restarts has printed the reason."""
 _SILENT = "Failed to connect to Espressif device: "
 
 _LINK_ERRORS: tuple[type[Exception], ...] = (
@@ -93,6 +95,7 @@ def flash(
     content = read_flash_image(image)
     flashing = _Flashing(port, content, progress)
     lost: Exception | None = None
+    not_kept: list[_NotKeptError] = []
     with _silent_esptool():
         for attempt in range(attempts):
             if attempt:
@@ -105,9 +108,9 @@ def flash(
                     raise
                 reason = str(error).partition("; ")[0]
             except _LINK_ERRORS as error:
-                reason = _first_line(error)
-                # A link that fails afterwards is no news about a flash that keeps nothing.
-                lost = lost if isinstance(lost, _NotKeptError) else error
+                reason, lost = _first_line(error), error
+                if isinstance(error, _NotKeptError):
+                    not_kept.append(error)
             if progress:
                 tqdm.write(f"attempt {attempt + 1} of {attempts}: {reason}", file=sys.stderr)
     state = "its flash is half-written" if flashing.begun else "nothing was written"
@@ -115,12 +118,13 @@ def flash(
         raise UserError(
             f"the board on {port} cannot be flashed, and {state}: {known}, and run again"
         ) from lost
-    if isinstance(lost, _NotKeptError):
+    # A link that fails in another attempt is no news about a flash that keeps nothing.
+    if not_kept:
         raise UserError(
-            f"the flash of the board on {port} does not keep what is written: in {attempts} attempts every block"
-            f" was acknowledged, and {_first_line(lost)}; {state}: give the board a stronger supply and run"
-            " again, or use another board"
-        ) from lost
+            f"the flash of the board on {port} does not keep what is written: in {len(not_kept)} of {attempts}"
+            f" attempts every block was acknowledged, and {_first_line(not_kept[-1])}; {state}: give the board a"
+            " stronger supply, take what is wired to GPIO 6 to 12 off, and run again, or use another board"
+        ) from not_kept[-1]
     raise UserError(
         f"the link to the board on {port} failed {attempts} times ({reason}); {state}: check cable and power, and"
         f" run again{' to repair it' if flashing.begun else ''}"
@@ -184,6 +188,12 @@ class _Flashing:
                 described = str(chip.get_chip_description())
                 self._program(chip, fast)
                 return described, mac
+            except _LINK_ERRORS:
+                # esptool does not read what comes in place of a reply: the reason, if the board has restarted.
+                with contextlib.suppress(*_LINK_ERRORS):
+                    time.sleep(_RESTART_S)
+                    link.reset_input_buffer()
+                raise
             finally:
                 # Also after a refusal: the board starts the program that it has.
                 with contextlib.suppress(*_LINK_ERRORS):
@@ -252,8 +262,12 @@ def _open(port: str, heard: bytearray) -> Any:
 
 
 def _overheard(link: Any, heard: bytearray) -> Any:
-    """Return ``link`` with reads that also append to ``heard``, which keeps :data:`REMEMBERED_BYTES`."""
-    read = link.read
+    """Return ``link`` that appends what comes to ``heard``, which keeps :data:`REMEMBERED_BYTES`.
+
+    That includes what esptool discards unread, which is most of a message: it gives up reading at the first byte
+    that is no boot loader's.
+    """
+    read, reset = link.read, link.reset_input_buffer
 
     def remembered(size: int = 1) -> bytes:
         content: bytes = read(size)
@@ -261,7 +275,15 @@ def _overheard(link: Any, heard: bytearray) -> Any:
         del heard[:-REMEMBERED_BYTES]
         return content
 
-    link.read = remembered
+    def remembering_reset() -> None:
+        # A socket never says how much is waiting. A device that sends without end is no reason to stay here.
+        for _ in range(REMEMBERED_BYTES):
+            if not (waiting := link.in_waiting):
+                break
+            remembered(waiting)
+        reset()
+
+    link.read, link.reset_input_buffer = remembered, remembering_reset
     return link
 
 

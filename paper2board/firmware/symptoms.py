@@ -2,8 +2,20 @@
 
 What was heard is searched for the text that names the cause. Its end, in most cases the greeting of the ROM, says
 nothing. The texts are those of the ROM and of ESP-IDF (which Arduino's core and MicroPython are built on), for the
-ESP32 and its successors, whose words differ: ``esp_rom``'s ``rtc.h`` (resets), ``esp_system``'s ``panic.c``,
-``brownout.c`` and ``task_wdt.c``, ``freertos``'s ``port.c``, ``bootloader_support``'s ``esp_image_format.c``.
+ESP32 and its successors, whose words differ. They were compared with these public sources, not with a board:
+
+resets
+    ESP-IDF's ``components/esp_rom/<chip>/include/<chip>/rom/rtc.h`` of the ESP32, S3, C3 and C6
+brownout, panics, watchdogs, stacks, heap, assertions
+    ESP-IDF's guide ``fatal-errors.rst``; ``esp_system``'s ``panic.c``, ``panic_arch.c``, ``stack_check.c``,
+    ``task_wdt.c`` and ``brownout.c``; ``freertos``'s ``port.c``; ``newlib``'s ``assert.c``
+the boot loader of ESP-IDF
+    ``bootloader_support``'s ``esp_image_format.c`` and ``bootloader_utility.c``
+the ROM
+    esptool's documents ``boot-mode-selection.rst`` and ``troubleshooting.rst``. ROMs have no public source, so for
+    the rest reports and Espressif's answers to them: espressif/esp-idf #1778, #113 (flash read err), #13302,
+    #10948 (invalid header), #4717 (csum err), #743 (secure boot check fail), esp-rs/esp-idf-template #27
+    (Checksum failure, C3), esp8266/Arduino #435 (ESP8266)
 """
 
 import re
@@ -45,7 +57,7 @@ RESET_REASONS = {
     23: "a glitch of the voltage",
     24: "the debugger",
 }
-"""In words, by the number that the ROM prints (``rst:0xc``). The ESP32's successors have the same numbers."""
+"""In words, by the number that the ROM of ESP32, S3, C3 and C6 prints (``rst:0xc``)."""
 _HARMLESS_RESETS = {1, 3, 5, 14, 21, 22, 24}
 _RESET = re.compile(rb"rst:0x([0-9a-fA-F]{1,2}) \(([\w ]*)\)")
 _NO_TEXT = re.compile(rb"[^ -~\r\n\t\x1b]")
@@ -72,8 +84,10 @@ class Symptom:
 SYMPTOMS = (
     # The first that is found decides: a cause stands before what follows from it.
     Symptom(
-        rb"(?i)brown-?out detector was|rst:0xf \(",
-        "its voltage breaks down and it resets (Brownout detector was triggered)",
+        # Where the voltage falls fast, the text ends before its end, and the ROM's greeting follows.
+        rb"(?P<line>Brownout detector was triggered|Brownout [a-z ]{0,21}(?=[^ -~]{0,8}(?:ets [A-Z]|ESP-ROM))|"
+        rb"rst:0xf \([\w ]*\))",
+        "its voltage breaks down and it resets (brownout: {line})",
         _SUPPLY,
         flashing=True,
     ),
@@ -132,40 +146,51 @@ SYMPTOMS = (
     ),
     Symptom(rb"(?P<line>e-\[Fault[ -~]{0,60})", "its program failed ({line})", "report this with the image"),
     Symptom(
-        rb"ets Jan  8 2013|rst cause:\d",
+        rb"ets Jan  8 201[34],|rst cause:? ?\d",
         "it is an ESP8266",
         "connect a board with an ESP32",
     ),
     Symptom(
-        rb"invalid header: 0xffffffff",
+        rb"(?i)invalid header: 0xffffffff",
         "no program is in its flash (invalid header: 0xffffffff)",
         "flash paper2board's image (`paper2board flash`)",
     ),
     Symptom(
-        rb"(?P<line>invalid header: 0x[0-9a-fA-F]{8})",
+        rb"(?P<line>(?i:invalid header): 0x[0-9a-fA-F]{8})",
         "what is in its flash is no program ({line})",
         _DAMAGED_IMAGE,
     ),
     Symptom(
+        # The older ROMs of the ESP32 also say so of an empty flash.
         rb"(?P<line>flash read err[ -~]{0,20})(?:\s+ets_main\.c \d+)?",
-        "its flash cannot be read ({line})",
-        "take what is wired to GPIO 12 and to the flash's pins (GPIO 6 to 11) off, then flash again; else use"
-        " another board",
-        flashing=True,
+        "its flash is empty or cannot be read ({line})",
+        "flash paper2board's image (`paper2board flash`); if it stays, take what is wired to GPIO 12 and to the"
+        " flash's pins (GPIO 6 to 11) off, then flash again; else use another board",
     ),
     Symptom(
-        rb"(?P<line>csum err:[ -~]{1,20}|ets_main\.c \d+|Checksum failed[ -~]{0,60}|invalid (?:magic byte|segment"
-        rb" length)[ -~]{0,40}|hash (?:check )?(?:failed|mismatch)|[Ss]ecure boot[ -~]{0,20}fail[ -~]{0,20})",
+        rb"(?P<line>secure boot check fail|Secure boot signature verification failed)(?:\s+ets_main\.c \d+)?",
+        "it accepts only signed programs ({line})",
+        "use another board",
+    ),
+    Symptom(
+        rb"(?P<line>csum err:[ -~]{1,20}|Checksum fail(?:ed|ure)\.[ -~]{0,60}|invalid (?:magic byte|segment length)"
+        rb"[ -~]{0,40}|Image hash failed[ -~]{0,40})(?:\s+ets_main\.c \d+)?",
         "the program in its flash is damaged ({line})",
         _DAMAGED_IMAGE,
     ),
     Symptom(
-        rb"(?P<line>No bootable app partitions[ -~]{0,40}|[Ff]actory app partition is not bootable)",
+        rb"(?P<line>ets_main\.c \d+)",
+        "its ROM cannot start the program in its flash ({line})",
+        _DAMAGED_IMAGE,
+    ),
+    Symptom(
+        rb"(?P<line>No bootable app partitions[ -~]{0,40}|(?:Factory|OTA) app partition[ -~]{0,10} is not"
+        rb" bootable|Failed to verify partition table)",
         "its boot loader finds no program ({line})",
         _DAMAGED_IMAGE,
     ),
     Symptom(
-        rb"(?i)waiting for download|\(DOWNLOAD",
+        rb"waiting for download|\(DOWNLOAD",
         "it waits in its boot loader (waiting for download): its BOOT pin is low",
         _PRESS,
     ),
@@ -239,13 +264,19 @@ def _resets(heard: bytes) -> str | None:
     if not resets:
         return None
     # Of a loop with several reasons the one that is no mere start says most.
-    number, name = max(resets, key=lambda key: (key[0] not in _HARMLESS_RESETS, resets[key]))
-    reason = f"{RESET_REASONS.get(number, 'unknown reason')}: {name}" if name else f"reason {number:#x}"
+    number, name = max(resets, key=lambda key: (not _harmless(*key), resets[key]))
+    words = "its USB port" if "USB" in name else RESET_REASONS.get(number, "unknown reason")
+    reason = f"{words}: {name}" if name else f"reason {number:#x}"
     if resets.total() >= _SEVERAL:
         return (
             f"it restarts again and again ({resets.total()} times; {reason}); check its power, take what is wired"
             " to its EN pin off, and flash paper2board's image"
         )
-    if number not in _HARMLESS_RESETS:
+    if not _harmless(number, name):
         return f"it was reset ({reason}); flash paper2board's image, and report this if it stays"
     return None
+
+
+def _harmless(number: int, name: str) -> bool:
+    """Return whether a reset is no sign of trouble. Newer chips have other numbers for resets by USB."""
+    return number in _HARMLESS_RESETS or "USB" in name

@@ -172,7 +172,9 @@ class MockBoard:
         return bytes(value for value in content if value is not None), False
 
     def _boot_loader(self, link: socket.socket, stop: threading.Event) -> None:
-        handle_client(BootloaderConnection(sock=link), stop, self._chip, flash=self.flash)
+        # Without this argument it ends three seconds after the flash was written, even amid a command.
+        connection = BootloaderConnection(sock=link)
+        handle_client(connection, stop, self._chip, flash=self.flash, exit_on_disconnect=True)
 
 
 def sending(text: bytes, pause_s: float = 0.005) -> Firmware:

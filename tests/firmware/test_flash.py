@@ -1,11 +1,13 @@
 """Flashing a simulated board over TCP, a pty and RFC 2217, over good links and bad ones."""
 
+import contextlib
 import errno
 import functools
 import grp
 import os
 import random
 import socket
+import struct
 import sys
 import threading
 import time
@@ -22,6 +24,8 @@ from esp_rfc2217_server.redirector import Redirector
 from esptool.bin_image import ELFSection, ESP32FirmwareImage, ESP32S3FirmwareImage
 from esptool.cmds import detect_chip
 from esptool.reset import ResetStrategy, UnixTightReset
+from hypothesis import given
+from hypothesis import strategies as st
 from messages import naming
 from mock_board import Fault, MockBoard, sending
 
@@ -344,20 +348,53 @@ def test_wrong_boot_mode(
         flash(board.port, image)
 
 
-@pytest.mark.parametrize(
-    "text", [b"\r\nBrownout detector was triggered\r\n\r\n", b"rst:0xf (BROWN_OUT_RST)\r\n"]
-)
+BROWNOUTS = [
+    b"\r\nBrownout detector was triggered\r\n\r\n",
+    b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0xf (RTCWDT_BROWN_OUT_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n",
+    b"ESP-ROM:esp32c3-api1-20210207\r\nBuild:Feb  7 2021\r\nrst:0xf (BROWNOUT_RST),boot:0xc (SPI_FAST_FLASH_"
+    b"BOOT)\r\n",
+]
+
+
+@pytest.mark.parametrize("text", BROWNOUTS)
 def test_a_board_whose_voltage_breaks_down_is_not_told_to_hold_boot(
-    image: Path, text: bytes, hasty: None, easily_discouraged: None
+    pty_name: Path | None, image: Path, text: bytes, hasty: None, easily_discouraged: None
 ) -> None:
+    """esptool reads one byte of the text and discards the rest; over a pty it reads and discards all of it."""
     with (
-        MockBoard(firmware=sending(text)) as board,
+        MockBoard(pty_name, firmware=sending(text)) as board,
         pytest.raises(
-            UserError, match=naming(board.port, "voltage", "Brownout", "stronger supply")
+            UserError, match=naming(board.port, "voltage", "brownout", "stronger supply")
         ) as caught,
     ):
         flash(board.port, image)
     assert "BOOT" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", BROWNOUTS)
+def test_a_board_whose_voltage_breaks_down_while_it_is_written_is_told_so(
+    image: Path, text: bytes, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(link: socket.socket, stop: threading.Event) -> None:
+        with contextlib.suppress(BrownoutError):
+            board._boot_loader(link.dup(), stop)
+        sending(text)(link, stop)
+
+    def write(self: server.FlashImage, payload: bytes) -> None:
+        raise BrownoutError
+
+    class BrownoutError(Exception):
+        pass
+
+    monkeypatch.setattr(server.FlashImage, "write_plain_block", write)
+    with (
+        MockBoard(firmware=break_down) as board,
+        pytest.raises(
+            UserError, match=naming(board.port, "half-written", "voltage", "stronger supply", "run again")
+        ) as caught,
+    ):
+        flash(board.port, image, attempts=2, pause_s=0.05)
+    assert "cable and power" not in str(caught.value)
 
 
 def test_flash_that_is_too_small(image: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,10 +421,9 @@ def test_a_chip_for_signed_programs_is_refused(image: Path, monkeypatch: pytest.
         assert set(board.flash.data) == {0xFF}
 
 
-def test_flash_that_forgets(
-    pty_name: Path | None, image: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worn flash: every write is acknowledged, but one bit keeps its old value."""
+@pytest.fixture
+def forgetful(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wear the flash out: every write is acknowledged, but one bit keeps its old value."""
 
     def write(self: server.FlashImage, payload: bytes) -> None:
         kept(self, payload)
@@ -395,14 +431,140 @@ def test_flash_that_forgets(
 
     kept = server.FlashImage.write_plain_block
     monkeypatch.setattr(server.FlashImage, "write_plain_block", write)
-    with (
-        MockBoard(pty_name) as board,
-        pytest.raises(
-            UserError,
-            match=naming(board.port, "2 attempts", "does not keep", "MD5", "half-written", "another board"),
-        ),
-    ):
+
+
+def test_flash_that_forgets(pty_name: Path | None, image: Path, forgetful: None) -> None:
+    parts = ("2 of 2 attempts", "does not keep", "MD5", "half-written", "stronger supply", "another board")
+    with MockBoard(pty_name) as board, pytest.raises(UserError, match=naming(board.port, *parts)):
         flash(board.port, image, attempts=2, pause_s=0.05)
+
+
+@pytest.mark.parametrize("cut_at", [WRITING // 2, TRAFFIC["board"] + WRITING // 2])
+def test_a_lost_link_is_not_counted_as_a_flash_that_forgets(
+    pty_name: Path | None, image: Path, forgetful: None, cut_at: int
+) -> None:
+    """The link is lost in the first attempt or in the second."""
+    with (
+        MockBoard(pty_name, [Fault("cut", "board", cut_at)]) as board,
+        pytest.raises(UserError, match=naming(board.port, "1 of 2 attempts", "does not keep", "MD5")),
+    ):
+        flash(board.port, image, attempts=2, pause_s=0.2)
+    assert board.happened
+
+
+# --- any bytes --------------------------------------------------------------------------------------------
+
+
+class Played:
+    """A port that answers each command with the next of ``replies``: bytes as they are, or a boot loader's reply
+    with a value and data. The last one is repeated ``repeated`` times; then the port is silent."""
+
+    port = name = "played"
+    is_open, timeout, write_timeout, baudrate, dtr, rts = True, 1.0, 1.0, 115200, False, False
+
+    def __init__(self, replies: list[bytes | tuple[int, bytes]], repeated: int) -> None:
+        self._replies = [*replies, *(replies[-1:] * repeated)][::-1]
+        self._waiting = b""
+
+    def __enter__(self) -> "Played":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, packet: bytes) -> int:
+        # SLIP: a delimiter, the direction, the command. A long command comes in one piece.
+        if packet[:2] == b"\xc0\x00" and self._replies:
+            reply = self._replies.pop()
+            if isinstance(reply, tuple):
+                value, data = reply
+                head = struct.pack("<BBHI", 1, packet[2], len(data), value)
+                reply = (
+                    b"\xc0"
+                    + (head + data).replace(b"\xdb", b"\xdb\xdd").replace(b"\xc0", b"\xdb\xdc")
+                    + b"\xc0"
+                )
+            self._waiting += reply
+        return len(packet)
+
+    def read(self, size: int = 1) -> bytes:
+        head, self._waiting = self._waiting[:size], self._waiting[size:]
+        return head
+
+    def isOpen(self) -> bool:  # pyserial's older names, which esptool uses
+        return True
+
+    @property
+    def in_waiting(self) -> int:
+        return len(self._waiting)
+
+    def inWaiting(self) -> int:
+        return self.in_waiting
+
+    def reset_input_buffer(self) -> None:
+        self._waiting = b""
+
+    def flushInput(self) -> None:
+        self.reset_input_buffer()
+
+    def flushOutput(self) -> None:
+        pass
+
+    flush = close = flushOutput
+
+    def setDTR(self, value: bool) -> None:
+        pass
+
+    setRTS = setDTR
+
+
+chip_values = st.sampled_from([0x00F01D83, 0x6921506F, 0x00000009, 0xFFF0C101, 0, 5, 9])
+"""Magic numbers and identifiers of chips: past them esptool reads fuses and more."""
+statuses = st.sampled_from([b"\0\0\0\0", b"\0\0", b"\1\5", b""])
+loader_replies = st.tuples(
+    chip_values | st.integers(0, 2**32 - 1), st.builds(bytes.__add__, st.binary(max_size=24), statuses)
+)
+texts = st.sampled_from(
+    [
+        *BROWNOUTS,
+        b"m-ready\r\n",
+        b"\xc0",
+        b"\xc0\xdb\0",
+        b"OHAI",
+        b"Guru Meditation Error: Core  0 panic'ed (\xff).",
+    ]
+)
+
+
+@pytest.mark.fuzz_doors
+@given(
+    st.lists(
+        st.binary(max_size=80) | texts | loader_replies | st.just((0x00F01D83, b"\0\0\0\0")), max_size=12
+    ),
+    st.sampled_from([0, 60]),
+)
+def test_any_bytes_from_the_port_give_one_sentence(
+    flashable: Path, replies: list[bytes | tuple[int, bytes]], repeated: int
+) -> None:
+    started = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", lambda _: None)
+        patch.setattr(UnixTightReset, "reset", lambda _: None)
+        patch.setattr(flash_module, "detect_chip", functools.partial(detect_chip, connect_attempts=1))
+        patch.setattr(serial, "serial_for_url", lambda *_, **__: Played(replies, repeated))
+        with pytest.raises(UserError) as caught:
+            flash("played", flashable, attempts=2)
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 900, message
+    assert "played" in message
+    assert time.monotonic() - started < 10
+
+
+@pytest.fixture(scope="session")
+def flashable(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("flash") / "program.bin"
+    path.write_bytes(content)
+    return path
 
 
 # --- ports that cannot be opened --------------------------------------------------------------------------

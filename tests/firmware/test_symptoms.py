@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from messages import naming
 from mock_board import MockBoard, sending
 
-from paper2board.capture.client import Device, DeviceError
+from paper2board.capture.client import Device, DeviceError, RestartError
 from paper2board.capture.link import LinkError, serial_link
 from paper2board.capture.mlperf import DeviceUnderTest
 from paper2board.core.errors import UserError
@@ -35,6 +36,10 @@ HEARD = {
     "brownout that only the ROM tells": (
         ROM.replace(b"0xc (SW_CPU_RESET)", b"0xf (RTCWDT_BROWN_OUT_RESET)"),
         ("voltage", "stronger supply"),
+    ),
+    "brownout whose text breaks off": (
+        b"\r\nBrownout detector was tr\xff\x00" + ROM,
+        ("brownout: Brownout detector was tr)", "stronger supply"),
     ),
     "panic": (
         GURU % (0, b"LoadProhibited")
@@ -87,9 +92,26 @@ HEARD = {
         ("waiting for download", "BOOT", "EN"),
     ),
     "download of a C3": (ROM_S3 % (1, b"POWERON", 4, b"DOWNLOAD(USB/UART0/1)"), ("BOOT", "EN")),
+    "header of a C3": (
+        b"invalid header: 0xffffff7f\r\n" * 9,
+        ("no program (invalid header: 0xffffff7f)", "flash"),
+    ),
     "flash that cannot be read": (
         ROM[:70] + b"flash read err, 1000\r\nets_main.c 371 \r\n",
-        ("flash read err, 1000", "GPIO 12"),
+        ("empty or cannot be read (flash read err, 1000)", "paper2board flash", "GPIO 12"),
+    ),
+    "damaged image of a C3": (
+        b"Checksum failure. Calculated 0x18 stored 0x00\r\nets_main.c 333 \r\n",
+        ("damaged (Checksum failure. Calculated 0x18 stored 0x00)", "paper2board flash"),
+    ),
+    "fuses for signed programs": (
+        b"secure boot check fail\r\nets_main.c 371 \r\n",
+        ("signed programs (secure boot check fail)", "another board"),
+    ),
+    "ROM that gives up": (b"ets_main.c 371 \r\n", ("cannot start", "ets_main.c 371", "flash")),
+    "USB reset of a P4": (
+        ROM_S3 % (0x17, b"CHIP_USB_UART_RESET", 0x5F, b"SPI_FAST_FLASH_BOOT") * 3,
+        ("again", "its USB port: CHIP_USB_UART_RESET"),
     ),
     "damaged image": (b"csum err:0x99!=0x5f\r\nets_main.c 384 \r\n", ("csum err:0x99!=0x5f", "flash")),
     "ESP-IDF's boot loader": (
@@ -165,6 +187,59 @@ def test_any_bytes_from_the_port_give_one_sentence(heard: bytes) -> None:
         message = str(caught.value)
         assert message.isprintable() and message.isascii() and len(message) < 900, message
         assert "played" in message or "the device's program failed" in message
+
+
+class Booting(Played):
+    """A device that starts when its port is opened, ``boots`` times, and then replies to frames."""
+
+    def __init__(self, boots: int, then: bytes = b"") -> None:
+        super().__init__(b"")
+        # What is sent during the boot is lost.
+        self._says = [ROM, b"m-timestamp-mode-performance\r\nm-init-done\r\nm-ready\r\n"] * boots
+        self._then = then
+        self.greetings = 0
+
+    def write(self, content: object) -> int:
+        command = bytes(content)  # type: ignore[call-overload]
+        self.greetings += command == b"%crc on%"
+        if command.startswith(b"~"):
+            if self._says:
+                self._left += self._says.pop(0)
+            elif b":name:" in command:
+                self._left += reply_to(command, "m-name-dut-[paper2board]", "m-ready")
+            else:
+                self._left += self._then
+        return len(command)
+
+
+def reply_to(command: bytes, *lines: str) -> bytes:
+    bodies = [f"{command[1:5].decode()}:{number:02x}:{line}" for number, line in enumerate(lines)]
+    return b"".join(f"~{body}:{zlib.crc32(body.encode()):08x}\r\n".encode() for body in bodies)
+
+
+def test_the_boot_that_opening_the_port_causes_is_no_failed_attempt() -> None:
+    link = Booting(1)
+    Device(link, timeout_s=0.05, attempts=1)  # type: ignore[arg-type]
+    assert link.greetings == 3  # lost in the ROM, lost in the application's start, received
+
+
+def test_a_second_boot_is_a_failed_attempt() -> None:
+    with pytest.raises(LinkError, match=naming("played", "does not reply")):
+        Device(Booting(2), timeout_s=0.05, attempts=1)  # type: ignore[arg-type]
+    Device(Booting(2), timeout_s=0.05, attempts=3)  # type: ignore[arg-type]
+
+
+def test_a_boot_loop_ends_after_the_attempts() -> None:
+    link = Booting(1000)
+    with pytest.raises(LinkError, match=naming("played", "again and again", "SW_CPU_RESET")):
+        Device(link, timeout_s=0.05, attempts=8)  # type: ignore[arg-type]
+    assert link.greetings == 8 + 2
+
+
+def test_a_boot_amid_a_command_is_a_restart() -> None:
+    device = Device(Booting(1, ROM), timeout_s=0.05, attempts=3)  # type: ignore[arg-type]
+    with pytest.raises(RestartError, match=naming("played", "has restarted", "SW_CPU_RESET")):
+        device.timestamp_us()
 
 
 @contextlib.contextmanager
