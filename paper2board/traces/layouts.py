@@ -62,7 +62,7 @@ CLOCK_KEYS = (("time", "timestamp"), ("millis", "currentmillis", "micros"))
 """Names of one clock each, which loggers write in two units."""
 _STEMS = {*CURRENT_KEYS, *VOLTAGE_KEYS, *CLOCK_KEYS[0], "t", "elapsed", "supply", "shunt"}
 _STEMS |= {"power", "energy", "charge", "vcc", "vdd", "battery", "bus", "load", "zeit", "strom", "spannung"}
-"""What a unit of one letter may follow where nothing else marks it: ``ch_a`` is channel a, no ampere."""
+"""What a unit of one letter but V may follow where nothing else marks it: ``ch_a`` is channel a, no ampere."""
 _IMPLIED_UNITS = {"millis": "ms", "currentmillis": "ms", "micros": "us", "busvoltage": "V"}
 """Of names that loggers take from the Arduino and Adafruit libraries, by :func:`key`."""
 _CHANNEL = re.compile(r"D\d+")
@@ -242,7 +242,8 @@ def _split(name: str) -> tuple[str, str]:
     match = _BRACKETED.fullmatch(name) or _WORDED.fullmatch(name)
     if match is None or match[2].casefold() not in UNITS:
         match = _ATTACHED.fullmatch(name)
-        if match and len(match[2]) == 1 and re.split("[_ ]", match[1].casefold())[-1] not in _STEMS:
+        is_letter = match and len(match[2]) == 1 and match[2] != "V"
+        if match and is_letter and re.split("[_ ]", match[1].casefold())[-1] not in _STEMS:
             return name, ""
     return (match[1], match[2]) if match and match[2].casefold() in UNITS else (name, "")
 

@@ -128,13 +128,13 @@ def test_a_file_that_is_gone_is_named(copy):
 
 def test_another_branch_and_back_leaves_nothing_to_do(copy):
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
-    script = copy.folder / "scripts/prepare_dataset.py"
+    script = copy.folder / "scripts/model_energy.py"
     copy.run("git", "init", "-q", "-b", "one")
     for command in (("add", "-A"), ("commit", "-q", "-m", "one"), ("switch", "-q", "-c", "two")):
         copy.run(*git, *command)
     script.write_text(script.read_text() + "# an edit\n")
     copy.run(*git, "commit", "-q", "-a", "-m", "two")
-    assert "prepare_dataset" in copy.planned()
+    assert "model_energy" in copy.planned()
     copy.run("git", "switch", "-q", "one")
     assert copy.planned() == set()
 
