@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from messages import naming
 
-from paper2board import cli, doctor
+from paper2board import cli, doctor, evaluate
 from paper2board.core.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,7 @@ def use_classifier(monkeypatch: pytest.MonkeyPatch, classify_image: object) -> N
     module = ModuleType("paper2board.evaluate.classify")
     module.__dict__["classify_image"] = classify_image
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(evaluate, "classify", module, raising=False)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

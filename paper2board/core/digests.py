@@ -99,8 +99,10 @@ class Digests:
 
 
 def _is_there(key: str) -> bool:
-    # Not Path.exists, which raises where a folder may not be entered.
-    return os.path.exists(key.partition(" ")[2])
+    try:
+        return Path(key.partition(" ")[2]).exists()
+    except OSError:  # in a folder that may not be entered
+        return False
 
 
 def _stamp(path: Path) -> Stamp:

@@ -69,7 +69,7 @@ def checkout(tmp_path):
             "config/config.yaml",
             "budget: smoke",
             "budget: smoke\nmirror: elsewhere",
-            "mirror stands twice, in lines 4 and 10; remove one",
+            "mirror stands twice, in lines 5 and 11; remove one",
         ),
         (
             "config/datasets/cifar10.yaml",
