@@ -1,6 +1,9 @@
 # Host CPU timing; power, energy per inference, memory energy and battery life of the board.
 
 
+include: "inputs/energy.smk"
+
+
 rule time_host:
     input:
         data=training_data,
@@ -27,15 +30,6 @@ rule time_host:
         "{wildcards.study} ({wildcards.budget}): timing one-shot inference on this host"
     script:
         "../scripts/time_host.py"
-
-
-def recording(wildcards):
-    """The files of a study's recorded trace, by their key in the study; empty if it has none."""
-    trace = study(wildcards).trace
-    files = (
-        trace.model_dump(include={"file", "log"}, exclude_none=True) if trace else {}
-    )
-    return {key: Path(path) for key, path in files.items()}
 
 
 rule model_energy:
