@@ -134,7 +134,9 @@ SAME_NAMES: list[tuple[str, str, int, set[str]]] = [
 
 
 @pytest.mark.parametrize(
-    ("document", "head", "number", "known"), SAME_NAMES, ids=lambda value: str(value)[:30]
+    ("document", "head", "number", "known"),
+    SAME_NAMES,
+    ids=[f"{place}, {head}, {n}" for place, head, n, _ in SAME_NAMES],
 )
 def test_a_table_lists_all_that_there_is_and_no_more(
     document: str, head: str, number: int, known: set[str]
