@@ -317,7 +317,7 @@ def test_refusals_and_silence_are_reported(application: Path) -> None:
             device.load(b"12345")
         with pytest.raises(DeviceError, match=naming("'infer 1 0'", "No complete input")):
             device.infer(1)
-    with serial_link("loop://") as link, pytest.raises(DeviceError, match=naming("loop://", "check cable")):
+    with serial_link("loop://") as link, pytest.raises(DeviceError, match=naming("loop://", "undo the loop")):
         mlperf.DeviceUnderTest(link, timeout_s=0.02)
 
 

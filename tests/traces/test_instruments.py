@@ -41,17 +41,27 @@ def _read_text(folder: Path, text: str | bytes, stated: TraceColumns = UNSTATED)
 @every_format
 @in_one_folder
 @given(
-    currents=st.lists(st.floats(1, 900), min_size=120, max_size=200),  # a zero among others is a lost sample
+    # No two alike, and none is zero: repeated samples and zeros are lost ones.
+    currents=st.lists(st.integers(1, 900), min_size=120, max_size=200, unique=True),
+    offset_mA=st.floats(0, 0.5),
     rate_Hz=st.sampled_from([50.0, 500.0, 1000.0]),
     edges=st.lists(st.integers(1, 118), min_size=2, max_size=2, unique=True).map(sorted),
     volts=st.floats(2, 6),
 )
 def test_a_recording_reads_back_to_its_resolution(
-    tmp_path: Path, name: str, currents: list[float], rate_Hz: float, edges: list[int], volts: float
+    tmp_path: Path,
+    name: str,
+    currents: list[int],
+    offset_mA: float,
+    rate_Hz: float,
+    edges: list[int],
+    volts: float,
 ) -> None:
     of = FORMATS[name]
     trace = record([], len(currents) / rate_Hz, rate_Hz=rate_Hz)
-    current_mA = np.array(currents) + 1e-3 * np.arange(len(currents))  # no plateau is taken for a ceiling
+    current_mA = (
+        np.array(currents) + offset_mA + 1e-3 * np.arange(len(currents))
+    )  # no plateau is taken for a ceiling
     active = (edges[0] <= np.arange(len(currents))) & (np.arange(len(currents)) < edges[1])
     trace = replace(trace, current_mA=current_mA, voltage_V=np.full(len(currents), volts), active=active)
     again = _read(tmp_path, of, trace)
