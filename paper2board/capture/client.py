@@ -15,7 +15,7 @@ import serial
 from paper2board.capture.link import LinkError
 from paper2board.capture.log import Box
 from paper2board.core.errors import UserError
-from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, printable
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, said
 
 PROTOCOL = 2
 _CHUNK_BYTES = 768
@@ -283,9 +283,8 @@ class Device:
             if text.endswith(_DAMAGED):
                 return None
             if "e-[Fault" in text:
-                raise DeviceError(
-                    f"the device's program failed: {printable(text.encode('latin-1'))}; report this with the image"
-                )
+                fault = said(text.encode("latin-1"), 200)
+                raise DeviceError(f"the device's program failed: {fault}; report this with the image")
             frame = _FRAME.search(text)
             if frame is None and (started := _STARTED.search(text)):
                 reason = cause(self._heard) or "its power or its reset pin was touched; check both"
