@@ -37,12 +37,16 @@ def equal_pairs(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> list[tuple
     return [(known[d], index) for index, d in enumerate(pixel_digests(test)) if d in known]
 
 
-def near_pairs(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Return the same for test pictures that are nearly but not quite a training picture; the first one of each."""
-    equal = {index for _, index in equal_pairs(train, test)}
+def near_pairs(
+    train: NDArray[np.uint8], test: NDArray[np.uint8], equal: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return the same for test pictures that are nearly but not quite a training picture; the first one of each.
+
+    ``equal``: their :func:`equal_pairs`.
+    """
     ours, theirs = _Looks.of(train), _Looks.of(test)
     pairs = []
-    for index in sorted(set(range(len(test))) - equal):
+    for index in sorted(set(range(len(test))) - {index for _, index in equal}):
         # The cheapest comparison first: a set of flat or dark pictures has many whose hashes agree.
         close = np.flatnonzero(np.bitwise_count(ours.hashes ^ theirs.hashes[index]) <= NEAR_BITS)
         close = close[_distance(ours.colours[close], theirs.colours[index]) <= NEAR_DN]
@@ -85,26 +89,12 @@ Pictures = tuple[Sequence[Any], NDArray[np.uint8]]
 """Names and pixels."""
 
 
-def tell_equal(train: Pictures, test: Pictures, findings: Findings) -> None:
-    """Count test pictures that are equal to training pictures."""
-    _tell(
-        "test pictures that are equal to training pictures",
-        equal_pairs(train[1], test[1]),
-        train,
-        test,
-        findings,
-    )
-
-
-def tell_near(train: Pictures, test: Pictures, findings: Findings) -> None:
-    """Count test pictures that are nearly equal to training pictures."""
-    what = "test pictures that are nearly equal to training pictures"
-    _tell(what, near_pairs(train[1], test[1]), train, test, findings)
-
-
-def _tell(
-    what: str, pairs: list[tuple[int, int]], train: Pictures, test: Pictures, findings: Findings
+def tell_copies(
+    train: Pictures, test: Pictures, equal: Sequence[tuple[int, int]], findings: Findings
 ) -> None:
+    """Count test pictures that are ``equal`` or nearly equal to training pictures."""
     remedy = "scores over them are too good; look at them, and keep what shows the same on one side"
-    for ours, theirs in pairs:
-        findings.add(what, remedy, f"{test[0][theirs]} as {train[0][ours]}")
+    for likeness, pairs in (("equal", equal), ("nearly equal", near_pairs(train[1], test[1], equal))):
+        for ours, theirs in pairs:
+            what = f"test pictures that are {likeness} to training pictures"
+            findings.add(what, remedy, f"{test[0][theirs]} as {train[0][ours]}")

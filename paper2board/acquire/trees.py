@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import platformdirs
 from filelock import FileLock
@@ -23,7 +23,7 @@ from paper2board.acquire.download import download, download_unverified
 from paper2board.acquire.errors import SourceError
 from paper2board.acquire.extraction import extract
 from paper2board.core.errors import UserError
-from paper2board.core.files import digest
+from paper2board.core.files import digest, listing_digest
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,12 @@ def find_tree(dataset: BoxesDataset, *, mirror: Path | None = None, cache: Path 
 
 
 def tree_digest(root: Path, dataset: BoxesDataset) -> str:
-    """Return the sha256 that identifies the set's files below ``root``, whatever else lies there.
+    """Return the :func:`paper2board.core.files.listing_digest` of the set's files below ``root``.
 
-    It is taken over a line ``<sha256 of the file>  <path below root>`` a file, sorted by path, as ``sha256sum``
-    prints them.
+    Whatever else lies there does not count.
     """
-    lines = [f"{digest(root / path)}  {path}\n" for path in sorted(_files(root, dataset), key=str)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _files(root: Path, dataset: BoxesDataset) -> list[PurePosixPath]:
-    paths = (PurePosixPath(path.relative_to(root).as_posix()) for path in root.rglob("*") if path.is_file())
-    return [path for path in paths if dataset.holds(path)]
+    files = {name: path for name, path in dataset.files_in(root).items() if path.is_file()}
+    return listing_digest({name: digest(path) for name, path in files.items()})
 
 
 def _mirrored(source: TreeMirror, dataset: BoxesDataset, mirror: Path | None) -> Path:

@@ -15,7 +15,7 @@ import serial
 from paper2board.capture.link import LinkError
 from paper2board.capture.log import Box
 from paper2board.core.errors import UserError
-from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, said
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, diagnose, restart_cause, said
 
 PROTOCOL = 2
 _CHUNK_BYTES = 768
@@ -287,9 +287,9 @@ class Device:
                 raise DeviceError(f"the device's program failed: {fault}; report this with the image")
             frame = _FRAME.search(text)
             if frame is None and (started := _STARTED.search(text)):
-                reason = cause(self._heard) or "its power or its reset pin was touched; check both"
                 raise RestartError(
-                    f"the device on {self._link.port} has restarted: {reason}", started.lastgroup
+                    f"the device on {self._link.port} has restarted: {restart_cause(self._heard)}",
+                    started.lastgroup,
                 )
             if frame is None or int(frame[4], 16) != zlib.crc32(frame[0][1:-9].encode("latin-1")):
                 continue

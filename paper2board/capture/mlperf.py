@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 from paper2board.capture.client import DeviceError, pixel_bytes
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes, write_text
-from paper2board.firmware.symptoms import REMEMBERED_BYTES, cause, diagnose, printable
+from paper2board.firmware.symptoms import REMEMBERED_BYTES, diagnose, printable, restart_cause
 
 WINDOWS = 5
 WINDOW_S = 10.0
@@ -137,8 +137,9 @@ class DeviceUnderTest:
         deadline = time.monotonic() + timeout_s
         while (text := self._read_line(deadline)) != "m-ready":
             if text == "m-init-done" or _ROM.match(text):
-                reason = cause(self._heard) or "its power or its reset pin was touched; check both"
-                raise DeviceError(f"the device on {self._link.port} has restarted: {reason}")
+                raise DeviceError(
+                    f"the device on {self._link.port} has restarted: {restart_cause(self._heard)}"
+                )
             # Only a line of a reply gives more time: what else a device prints may never end.
             if text.startswith(("m-", "e-[")):
                 reply.append(text)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from paper2board.core.files import digest, write_bytes
+from paper2board.core.files import digest, listing_digest, write_bytes
 
 SETTLED_NS = 2_000_000_000
 """So long after a change, another one has another time."""
@@ -50,11 +50,7 @@ class Digests:
         return self._remember(key, stamp, digest(path), _is_settled(stamp, now))
 
     def of_files(self, files: Mapping[str, Path]) -> str:
-        """Return the sha256 that identifies files and their names, wherever they lie.
-
-        It is taken over a line ``<sha256 of the file>  <name>`` a file, sorted by name, as ``sha256sum`` prints
-        them.
-        """
+        """Return the :func:`paper2board.core.files.listing_digest` of files by name."""
         now = time.time_ns()
         names = sorted(files)
         stamps = [_stamp(files[name]) for name in names]
@@ -63,10 +59,8 @@ class Digests:
         key = f"files {os.path.commonpath([files[name].absolute() for name in (names[0], names[-1])])}"
         if (known := self._known.get(key)) and known[0] == whole:
             return known[1]
-        lines = hashlib.sha256()
-        for name in names:
-            lines.update(f"{digest(files[name])}  {name}\n".encode(errors="surrogateescape"))
-        return self._remember(key, whole, lines.hexdigest(), all(_is_settled(s, now) for s in stamps))
+        value = listing_digest({name: digest(files[name]) for name in names})
+        return self._remember(key, whole, value, all(_is_settled(s, now) for s in stamps))
 
     def _remember(self, key: str, stamp: Stamp | str, value: str, settled: bool) -> str:
         if settled:

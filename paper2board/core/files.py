@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,3 +51,12 @@ def digest(path: str | Path, algorithm: str = "sha256") -> str:
     """Return the hexadecimal digest of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def listing_digest(digests: Mapping[str, str]) -> str:
+    """Return the sha256 that identifies files by their names and sha256, wherever they lie.
+
+    It is taken over a line ``<sha256 of the file>  <name>`` a file, sorted by name, as ``sha256sum`` prints them.
+    """
+    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()

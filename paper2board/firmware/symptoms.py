@@ -219,6 +219,11 @@ def cause(heard: bytes, *, flashing: bool = False) -> str | None:
     return f"{what}{f'; also {others[0][1]}' if others else ''}; {remedy}"
 
 
+def restart_cause(heard: bytes) -> str:
+    """Return why a board has restarted while it was spoken to, and the remedy."""
+    return cause(heard) or "its power or its reset pin was touched; check both"
+
+
 def diagnose(heard: bytes, baud: int) -> str:
     """Return what happened and what to do, from what came in place of a reply at ``baud``.
 

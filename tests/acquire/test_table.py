@@ -15,6 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from messages import naming
+from odd_names import ODD_NAMES
 
 from paper2board.acquire.datasets.registry import read_dataset
 from paper2board.acquire.examples import Examples, load_examples
@@ -201,13 +202,7 @@ def test_a_column_that_hardly_changes_is_told(configured):
 
 COLUMNS = (
     "Pepper,_bell",
-    "{wildcard}",
-    "<b>&amp;",
-    'it\'s "quoted"',
-    "yes",
-    "1e3",
-    "ñandú",
-    "名前",
+    *ODD_NAMES,
     "*/ x",
     "%s",
     "$HOME",

@@ -63,24 +63,23 @@ def test_a_file_is_read_once_until_it_may_have_changed(tmp_path, later, read):
     assert len(read) > 2
 
 
-def test_a_file_that_has_just_changed_is_read_again(tmp_path, read):
+def assert_read_every_time(tmp_path, read):
     path = tmp_path / "a"
     path.write_bytes(b"one")
     digests = Digests(tmp_path / "store")
     for number in (1, 2):
         digests.of_file(path)
         assert len(read) == number
+
+
+def test_a_file_that_has_just_changed_is_read_again(tmp_path, read):
+    assert_read_every_time(tmp_path, read)
 
 
 def test_coarse_times_are_no_hint(tmp_path, later, read, monkeypatch):
     stamp = module._stamp
     monkeypatch.setattr(module, "_stamp", lambda path: [n // 10**9 * 10**9 for n in stamp(path)])
-    path = tmp_path / "a"
-    path.write_bytes(b"one")
-    digests = Digests(tmp_path / "store")
-    for number in (1, 2):
-        digests.of_file(path)
-        assert len(read) == number
+    assert_read_every_time(tmp_path, read)
 
 
 def test_the_place_and_the_order_of_files_decide_nothing(tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import yaml
 from checkout import copy_sources
+from odd_names import ODD_NAMES
 from PIL import Image
 
 from paper2board.acquire.datasets.cifar10 import RECORD_BYTES
@@ -23,13 +24,7 @@ from paper2board.study.schema import Config
 
 NAMES = (
     "Pepper,_bell___healthy",
-    "{wildcard}",
-    "<b>&amp;",
-    'it\'s "quoted"',
-    "yes",
-    "1e3",
-    "ñandú",
-    "名前",
+    *ODD_NAMES,
     "??'",
     "\\n $HOME %s $x$",
 )

@@ -163,6 +163,10 @@ class BoxesDataset(ImageDataset):
         root = self._mirror(mirror)
         if self.digest is not None or root is None:
             return {}
+        return self.files_in(root)
+
+    def files_in(self, root: Path) -> dict[str, Path]:
+        """Return the set's files below a source's root, by their paths from there."""
         return {name: path for name, path in files_below(root) if self.holds(PurePosixPath(name))}
 
     def _mirror(self, mirror: str | None) -> Path | None:

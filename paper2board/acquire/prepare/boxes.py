@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from paper2board.acquire.boxes import read_coco, read_voc, without_empty
-from paper2board.acquire.copies import equal_pairs, tell_equal, tell_near
+from paper2board.acquire.copies import equal_pairs, tell_copies
 from paper2board.acquire.datasets.base import SPLITS, STAND_IN, Split
 from paper2board.acquire.datasets.boxes import BoxesDataset, Part
 from paper2board.acquire.findings import Findings
@@ -79,7 +79,6 @@ def _judge_equal(
     dataset: BoxesDataset, tree: Tree, train: SceneSet, test: SceneSet, findings: Findings
 ) -> None:
     """Tell of equal pictures in a published set, whose split is not ours to change; refuse them in another."""
-    pictures = [(range(len(scenes)), scenes.images) for scenes in (train, test)]
     pairs = equal_pairs(train.images, test.images)
     if pairs and dataset.digest is None and tree.delivered_by == "mirror":
         raise UserError(
@@ -87,8 +86,8 @@ def _judge_equal(
             f"first is number {pairs[0][1]} of the test images and {pairs[0][0]} of the training images, from 0); "
             "remove them from one of the two, or state the set's digest: it then counts as published, as it is"
         )
-    tell_equal(pictures[0], pictures[1], findings)
-    tell_near(pictures[0], pictures[1], findings)
+    pictures = [(range(len(scenes)), scenes.images) for scenes in (train, test)]
+    tell_copies(pictures[0], pictures[1], pairs, findings)
 
 
 def _renamed(scenes: SceneSet, why: str) -> SceneSet:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from paper2board.acquire.boxes import fit_scene
-from paper2board.acquire.copies import equal_pairs, pixel_digests, tell_near
+from paper2board.acquire.copies import equal_pairs, pixel_digests, tell_copies
 from paper2board.acquire.datasets.base import SPLITS, Split
 from paper2board.acquire.datasets.folders import UNEVEN, FoldersDataset
 from paper2board.acquire.findings import Findings
@@ -49,7 +49,8 @@ def read_folders(dataset: FoldersDataset, findings: Findings | None = None) -> d
     }
     _tell_uneven(dataset, chosen["train"][1], findings)
     train, test = ((paths, _images(read)) for paths, read in chosen.values())
-    tell_near(train, test, findings)
+    # No picture is in both: those were refused, or drawn to one side.
+    tell_copies(train, test, [], findings)
     return {split: _gathered(dataset, read) for split, (_, read) in chosen.items()}
 
 
