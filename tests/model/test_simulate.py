@@ -118,6 +118,23 @@ def test_convolution_same_padding(size, kernel, stride, per_channel, activation,
     assert len(np.unique(outputs)) > 5
 
 
+@pytest.mark.parametrize("stride", [(1, 2), (1, 3), (1, 5), (3, 1)])
+@pytest.mark.parametrize(("size", "kernel"), [((4, 3), (1, 2)), ((7, 4), (3, 3)), ((14, 7), (3, 6))])
+def test_convolution_of_one_channel_with_two_strides(size, kernel, stride):
+    """Shapes over which torch's float32 convolution is wrong on processors with AVX-512."""
+    out = tuple(pad_before(size[i], kernel[i], stride[i], "SAME")[1] for i in (0, 1))
+    model = one_op(
+        Conv2D,
+        (*size, 1),
+        Tensor("op1", (*out, 8), 0.05, 0),
+        weights=RNG.integers(-127, 128, (8, *kernel, 1)).astype(np.int8),
+        bias=np.zeros(8, np.int32),
+        weight_scales=np.full(8, 0.004, np.float32),
+        stride=stride,
+    )
+    assert_identical(model, inputs_for(model, 12))
+
+
 @pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("zero_point", [-128, -40, 0, 127])

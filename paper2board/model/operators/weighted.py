@@ -138,6 +138,10 @@ class Convolution(Weighted, Windowed):
         from torch.nn import functional
 
         image = self.padded(tensors, centred.permute(0, 3, 1, 2), 0.0)
+        if self.stride[0] != self.stride[1]:
+            # torch 2.13 sums float32 wrongly here where strides are (1, above 1) with one channel, on processors
+            # with AVX-512; its float64 does not go through that library (oneDNN).
+            image, weights = image.double(), weights.double()
         sums = functional.conv2d(image, weights, stride=self.stride, groups=groups)
         return self.requantized(tensors, sums.permute(0, 2, 3, 1))
 
