@@ -18,7 +18,7 @@ report: setup ## the whole journey, from data set to report; what is up to date 
 	@snakemake --cores $(JOBS) report
 
 test: lint ## lint, then all tests
-	@OMP_NUM_THREADS=1 pytest --numprocesses $(TEST_WORKERS) --dist loadfile
+	@OMP_NUM_THREADS=1 pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## style, types and the workflow's own linter
 	@ruff check .
