@@ -59,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "compile",
         help="make a C library from any int8 .tflite file",
-        description="Compile an int8 .tflite file to C for CMake, ESP-IDF and Arduino; print what each layer costs, "
-        "modelled for the board, and the memory map. The C code gives TFLite Micro's outputs bit for bit. No study is "
-        "needed.",
+        description="Compile an int8 .tflite file to C for CMake, ESP-IDF and Arduino. Print what each layer "
+        "costs, modelled for the board, and the memory map. The C code gives TFLite Micro's outputs bit for "
+        "bit. No study is needed.",
     )
     command.add_argument("model", type=Path, metavar="MODEL.tflite")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")

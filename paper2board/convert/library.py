@@ -17,8 +17,6 @@ from paper2board.core.files import write_text
 Arena = Literal["static", "caller"]
 """Who gives the memory of activations: the library, or its caller."""
 _LICENSE = FIRMWARE.parent / "LICENSE"
-_ENGINE_NAMES = "p2b"
-"""What the engine's own names begin with."""
 
 
 def library_name(stem: str) -> str:
@@ -31,24 +29,21 @@ def check_name(name: str) -> None:
     """Raise :class:`UserError` unless all global names of a library can begin with ``name``."""
     if not re.fullmatch(r"(?!p2b)[a-z]\w*", name, flags=re.ASCII | re.IGNORECASE):
         raise UserError(
-            f"--name {name}: it must be a C identifier that begins with a letter, and not with {_ENGINE_NAMES}, as the"
-            " engine's names do; give another name"
+            f"--name {name}: it must be a C identifier that begins with a letter, but not with p2b as the engine's"
+            " names do; give another name"
         )
 
 
-def write_library(
-    engine: Engine, folder: str | Path, name: str | None = None, *, arena: Arena = "static"
-) -> Manifest:
+def write_library(engine: Engine, folder: str | Path, name: str, *, arena: Arena = "static") -> Manifest:
     """Write the engine of a network and everything it needs to be compiled into ``folder``.
 
-    All global names begin with ``name`` (default: :func:`library_name` of the model's name). The layout is Arduino's:
-    ``src/<name>.h`` is the interface, beside it the engine's files, copied, and for a network that takes images what
-    makes an input of a photo. CMakeLists.txt builds a static library, and inside an ESP-IDF project a component;
-    LICENSE is the license of all. Nothing else is needed but a C11 compiler. Raise :class:`UserError` for a folder
-    that holds something else.
+    All global names begin with ``name``, for which see :func:`check_name`. The layout is Arduino's:
+    ``src/<name>.h`` is the interface, beside it are the engine's files, copied, and for a network that takes
+    images what makes an input of a photo. CMakeLists.txt builds a static library, and inside an ESP-IDF project
+    a component; LICENSE is the license of all. Nothing else is needed but a C11 compiler. Raise
+    :class:`UserError` for a folder that holds something else.
     """
     folder = Path(folder)
-    name = name or library_name(engine.model.name)
     check_name(name)
     if folder.exists() and not (folder / MANIFEST).exists() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and was not written by this command; give another folder")

@@ -128,17 +128,15 @@ class Manifest(StrictModel):
         width = max(len(layer.kernel) for layer in self.layers)
 
         def row(kernel: str, count: int | None, flash_bytes: int, name: str) -> str:
-            numbers = (
-                f"{count:>14,}{count * cpi / clock_MHz / 1e3:>10.3f}"
-                if count is not None
-                else f"{'–':>14}{'–':>10}"
+            shown, ms = (
+                ("–", "–") if count is None else (f"{count:,}", f"{count * cpi / clock_MHz / 1e3:.3f}")
             )
-            return f"  {kernel:<{width}}{numbers}{flash_bytes:>12,}  {name}"
+            return f"  {kernel:<{width}}{shown:>14}{ms:>10}{flash_bytes:>13,}  {name}"
 
         counts = [layer.modelled_instructions for layer in self.layers]
         lines = [
-            f"one inference, modelled by the kernels' cost table; {cpi:g} cycles per instruction, {clock_MHz:g} MHz",
-            f"  {'kernel':<{width}}{'instructions':>14}{'ms':>10}{'flash bytes':>12}  layer",
+            f"one inference, modelled: the kernels' cost table, {cpi:g} cycles per instruction, {clock_MHz:g} MHz",
+            f"  {'kernel':<{width}}{'instructions':>14}{'ms':>10}{'flash bytes':>13}  layer",
             *(
                 row(layer.kernel, layer.modelled_instructions, layer.weight_bytes, layer.name)
                 for layer in self.layers

@@ -38,8 +38,8 @@ class Comparison:
 def compare(tflite: bytes, engine: Engine, folder: str | Path, name: str, inputs: int) -> Comparison:
     """Compare the library called ``name`` in ``folder``, which ``engine`` was written into, with TFLite Micro.
 
-    The library is built for this host and called. MAC16 kernels do not run on a host: these run on the emulated core.
-    Raise :class:`UserError` without the compiler or the emulator.
+    The library is built for this host and called. MAC16 kernels do not run on a host: for these the same engine
+    runs on the emulated core. Raise :class:`UserError` without the compiler or the emulator.
     """
     model = engine.model
     shape = model.tensors[model.input].shape

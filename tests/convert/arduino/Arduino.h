@@ -15,7 +15,7 @@ struct HardwareSerial {
     void println(double number, int digits) { printf("%.*f\n", digits, number); }
 };
 
-static HardwareSerial Serial;
+extern HardwareSerial Serial;
 
 inline unsigned long micros()
 {

@@ -3,6 +3,8 @@
 #include <Arduino.h>
 #include <esp_camera.h>
 
+HardwareSerial Serial;
+
 static uint8_t pixels[160 * 120 * 2];
 static camera_fb_t frame = {pixels, 0, 160, 120, PIXFORMAT_RGB565};
 
