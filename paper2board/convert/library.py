@@ -17,21 +17,32 @@ from paper2board.core.files import write_text
 Arena = Literal["static", "caller"]
 """Who gives the memory of activations: the library, or its caller."""
 _LICENSE = FIRMWARE.parent / "LICENSE"
+_HEADERS = re.compile(
+    "assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|stdalign|stdarg"
+    "|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|tgmath|threads|time|uchar|wchar|wctype"
+    "|winograd|arduino|esp_camera"
+)
+"""Headers that a library's sources or examples include; its own must not stand before them."""
 
 
 def library_name(stem: str) -> str:
     """Return the C identifier closest to a file's name, in lower case."""
     name = re.sub(r"_+", "_", re.sub(r"\W", "_", stem, flags=re.ASCII)).strip("_").lower()
-    return name if re.match(r"(?!p2b)[a-z]", name) else f"model_{name}".rstrip("_")
+    return name if _is_name(name) else f"model_{name}".rstrip("_")
 
 
 def check_name(name: str) -> None:
     """Raise :class:`UserError` unless all global names of a library can begin with ``name``."""
-    if not re.fullmatch(r"(?!p2b)[a-z]\w*", name, flags=re.ASCII | re.IGNORECASE):
+    if not _is_name(name):
         raise UserError(
             f"--name {name}: it must be a C identifier that begins with a letter, but not with p2b as the engine's"
-            " names do; give another name"
+            " names do, and no name of a header of C's library; give another name"
         )
+
+
+def _is_name(name: str) -> bool:
+    identifier = re.fullmatch(r"(?!p2b)[a-z]\w*", name, flags=re.ASCII | re.IGNORECASE)
+    return identifier is not None and not _HEADERS.fullmatch(name.lower())
 
 
 def write_library(engine: Engine, folder: str | Path, name: str, *, arena: Arena = "static") -> Manifest:

@@ -307,6 +307,7 @@ def test_every_global_name_begins_with_the_given_one(tflite: Path, labels: Path)
         ("käse", "k_se"),
         ("猫", "model"),
         ("p2b", "model_p2b"),
+        ("time", "model_time"),
     ],
 )
 def test_a_library_is_called_like_its_file(stem: str, name: str) -> None:
@@ -320,7 +321,9 @@ def test_any_file_s_name_gives_a_c_identifier(stem: str) -> None:
     check_name(library_name(stem))
 
 
-@pytest.mark.parametrize("name", ["", "2eyes", "_eye", "my-eye", "eye;", "käse", "p2b", "P2B_eye", "eye\n"])
+@pytest.mark.parametrize(
+    "name", ["", "2eyes", "_eye", "my-eye", "eye;", "käse", "p2b", "P2B_eye", "eye\n", "string"]
+)
 def test_a_name_that_c_or_the_engine_cannot_have_is_one_sentence(name: str) -> None:
     with pytest.raises(UserError, match=naming("--name", name, "give another name")):
         check_name(name)
