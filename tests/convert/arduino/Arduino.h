@@ -22,7 +22,9 @@ inline unsigned long micros()
     return 0;
 }
 
-inline void delay(unsigned long) {}
+inline void delay(unsigned long)
+{
+}
 
 void setup();
 void loop();

@@ -21,7 +21,9 @@ extern "C" camera_fb_t *esp_camera_fb_get(void)
     return &frame;
 }
 
-extern "C" void esp_camera_fb_return(camera_fb_t *) {}
+extern "C" void esp_camera_fb_return(camera_fb_t *)
+{
+}
 
 int main()
 {
