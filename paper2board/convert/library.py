@@ -124,9 +124,9 @@ def _copy_engine(engine: Engine, folder: Path, name: str) -> list[str]:
         shutil.copyfile(file, folder / place)
     result = [places[file] for file in sources]
     if photo_fit(engine.model) is not None:
-        for file in (FIT, FIT.with_suffix(".h")):
-            write_text(folder / "src" / file.name.replace("p2b", name), _with_prefix(file.read_text(), name))
         result.append(f"src/{name}_fit.c")
+        for file, place in ((FIT, result[-1]), (FIT.with_suffix(".h"), f"src/{name}_fit.h")):
+            write_text(folder / place, _with_prefix(file.read_text(), name))
     return result
 
 
