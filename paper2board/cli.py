@@ -11,6 +11,8 @@ from paper2board.boards.backends import Backend
 from paper2board.core.errors import UserError
 
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "config/boards/esp32-wroom.yaml"
+COMPARED = 100
+"""Inputs that ``compile --compare`` runs."""
 TOP = 3
 """Number of classes that ``classify`` prints, as in the demonstration of the deck."""
 
@@ -57,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "compile",
         help="make a C library from any int8 .tflite file",
-        description="Compile an int8 .tflite file to C and print its memory map. The C code gives TFLite Micro's "
-        "outputs bit for bit and uses static memory only. No study is needed.",
+        description="Compile an int8 .tflite file to C for CMake, ESP-IDF and Arduino. Print what each layer "
+        "costs, modelled for the board, and the memory map. The C code gives TFLite Micro's outputs bit for "
+        "bit. No study is needed.",
     )
     command.add_argument("model", type=Path, metavar="MODEL.tflite")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
@@ -85,6 +88,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar="METHOD[:WxH]",
         help="how a photo becomes the input: letterbox, stretch or crop, as in training; with the width and "
         "height of the training images if these are not the input's (default: crop; a .tflite file does not say)",
+    )
+    command.add_argument(
+        "--name",
+        metavar="NAME",
+        help="a C identifier that all global names of the library begin with (default: made of the file's name)",
+    )
+    command.add_argument(
+        "--arena",
+        choices=["static", "caller"],
+        default="static",
+        help="who gives the memory of activations: the library, or its caller (default: %(default)s)",
+    )
+    command.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="names of the outputs, one a line (a .tflite file has none)",
+    )
+    command.add_argument(
+        "--compare",
+        type=_positive,
+        nargs="?",
+        const=COMPARED,
+        metavar="N",
+        help="also run N random inputs through the library and through TFLite Micro and count the values that "
+        "differ; exit status 1 if any does (N if not given: %(const)s). MAC16 kernels run on the emulator",
     )
     command.set_defaults(run=_compile)
 
@@ -275,29 +304,52 @@ def _compile(options: argparse.Namespace) -> int:
 
     from paper2board.boards.board import load_board
     from paper2board.convert.c_code import photo_fit
-    from paper2board.convert.library import write_library
+    from paper2board.convert.library import check_name, library_name, write_library
     from paper2board.convert.planner import Limits, board_limits, choose
     from paper2board.convert.tflite_import import read_bytes, read_tflite
-    from paper2board.model.integer_model import renamed
+    from paper2board.model.integer_model import class_names, classes_text, renamed
 
-    board = board_limits(load_board(options.board).memory)
-    limits = Limits(options.sram or board.sram_bytes, options.flash or board.flash_bytes)
+    name = options.name or library_name(options.model.stem)
+    check_name(name)
+    board = load_board(options.board)
+    memory = board_limits(board.memory)
+    limits = Limits(options.sram or memory.sram_bytes, options.flash or memory.flash_bytes)
     data = read_bytes(options.model)
     model = read_tflite(data, options.model.stem)
     metadata = {"tflite_sha256": sha256(data).hexdigest()}
     if options.fit is not None:
         metadata["fit"] = options.fit
+    if options.labels is not None:
+        metadata["classes"] = classes_text(_lines(options.labels))
     model = renamed(model, model.name, **metadata)
+    class_names(model)
     if options.fit is not None and photo_fit(model) is None:
         raise UserError(f"--fit: {options.model} takes no images of 1 or 3 channels; leave it out")
     engine = choose(model, options.backend, limits)
     try:
-        print(write_library(engine, options.output).memory_map())
+        manifest = write_library(engine, options.output, name, arena=options.arena)
     except OSError as error:
         raise UserError(
             f"{options.output} cannot be written ({error.strerror}); give another folder"
         ) from error
-    return 0
+    print(manifest.layer_table(board.cpu), manifest.memory_map(), sep="\n\n")
+    if options.compare is None:
+        return 0
+    from paper2board.evaluate.compare_library import compare  # with TFLite Micro: not for every call
+
+    comparison = compare(data, engine, options.output, name, options.compare)
+    print(f"\n{comparison}")
+    return 1 if comparison.differing else 0
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text file that are not empty."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--labels: {path} cannot be read as UTF-8 text ({error}); give a text file"
+        ) from error
 
 
 def _ports(_: argparse.Namespace) -> int:

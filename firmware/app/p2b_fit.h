@@ -32,6 +32,10 @@
 
 #include "model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Values of P2B_FIT, which a network has whose inputs are images. */
 #define P2B_FIT_STRETCH 0
 #define P2B_FIT_CROP 1
@@ -92,4 +96,9 @@ uint32_t p2b_fit_photo_x(const p2b_fit_t *fit, uint32_t x, uint32_t side);
 uint32_t p2b_fit_photo_y(const p2b_fit_t *fit, uint32_t y, uint32_t side);
 
 #endif
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

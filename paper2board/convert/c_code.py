@@ -4,10 +4,13 @@ The C is tables: steps, the schedule of their calls, where tensors lie in one st
 constants (``firmware/engine/p2b_engine.h``). The same model gives the same bytes everywhere.
 """
 
+import math
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
 from paper2board.convert.engine import Engine, plan_engine
+from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.lowering import storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.steps import Step, row_bytes, rows
@@ -52,39 +56,50 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     :func:`photo_fit`. Raise :class:`UserError` if the names are not as many as the outputs.
     """
     folder, model = Path(folder), engine.model
-    classes = class_names(model)
     steps = engine.steps[1:]
-    sha256 = model.metadata.get("tflite_sha256") or _model_digest(model)
-    names = _identifiers(steps)
-    layers = [c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[1:], strict=True)]
-    arrays = dict(_arrays(model, steps, names))
-
-    context = _tables(engine, names, layers) | {
-        "model": model,
-        "sha256": sha256,
-        "input": model.tensors[model.input],
-        "input_shape": _input_shape(model),
-        "fit": photo_fit(model),
-        "output": model.tensors[model.output],
-        "classes": classes,
-        "arrays": arrays,
-        "c_types": _C_TYPES,
-    }
+    arrays = dict(_arrays(model, steps, _identifiers(steps)))
+    context = c_context(engine, "p2b") | {"arrays": arrays}
     for name in ("model.h", "model.c", "weights.h"):
         write_text(folder / name, environment().get_template(f"{name}.j2").render(context))
     write_bytes(folder / "weights.bin", b"".join(_bytes(array) for array in arrays.values()))
+    return write_manifest(engine, folder, _FILES, tuple(_sections(arrays)))
 
+
+def c_context(engine: Engine, name: str) -> dict[str, Any]:
+    """Return what the templates of an engine's C are rendered with; every global name begins with ``name``."""
+    model = engine.model
+    steps = engine.steps[1:]
+    layers = [c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[1:], strict=True)]
+    inputs, outputs = c_ports(model)
+    return _tables(engine, _identifiers(steps), layers) | {
+        "name": name,
+        "prefix": name.upper(),
+        "model": model,
+        "sha256": _sha256(model),
+        "inputs": inputs,
+        "outputs": outputs,
+        "fit": photo_fit(model),
+        "classes": class_names(model),
+        "c_types": _C_TYPES,
+    }
+
+
+def write_manifest(
+    engine: Engine, folder: Path, files: Sequence[str], sections: tuple[Section, ...] = ()
+) -> Manifest:
+    """Write manifest.json for ``files`` of ``folder``, which are written already."""
+    model = engine.model
     manifest = Manifest(
         model=model.name,
-        model_sha256=sha256,
+        model_sha256=_sha256(model),
         backend=engine.backend,
         streaming=engine.streaming,
         files={
-            name: File(bytes=(folder / name).stat().st_size, sha256=digest(folder / name)) for name in _FILES
+            name: File(bytes=(folder / name).stat().st_size, sha256=digest(folder / name)) for name in files
         },
-        sections=tuple(_sections(arrays)),
-        layers=tuple(_layers(engine, layers)),
-        input_bytes=model.tensors[model.input].size,
+        sections=sections,
+        layers=(layers := tuple(_layers(engine))),
+        input_bytes=sum(port.bytes for port in c_ports(model)[0]),
         arena_bytes=engine.plan.bytes,
         activation_bytes=engine.plan.activation_bytes,
         scratch_bytes=engine.plan.scratch_bytes,
@@ -115,8 +130,68 @@ def _input_shape(model: IntegerModel) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def _model_digest(model: IntegerModel) -> str:
-    """Return the sha256 of the model's own file."""
+@dataclass(frozen=True)
+class CPort:
+    """An input or output as the C shows it. Shapes have no batch axis.
+
+    ``id`` is its C identifier, the name of a parameter. ``suffix`` ends the names of what belongs to it, ``_<id>``
+    where the model has several. ``image``: height, width, channels of an input; the rows of it arrive one by one.
+    """
+
+    what: str
+    name: str
+    id: str
+    suffix: str
+    c_type: str
+    shape: tuple[int, ...]
+    bytes: int
+    scale: float
+    zero_point: int
+    image: tuple[int, int, int] | None
+
+    @property
+    def macro(self) -> str:
+        """Middle of its macros' names."""
+        return f"{self.what}{self.suffix}".upper()
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+def c_ports(model: IntegerModel) -> tuple[tuple[CPort, ...], tuple[CPort, ...]]:
+    """Return the inputs and the outputs of the model's C. All that the C knows about them comes from here."""
+
+    def ports(what: str, numbers: tuple[int, ...], *, images: bool) -> tuple[CPort, ...]:
+        tensors = [model.tensors[number] for number in numbers]
+        alone = len(tensors) == 1
+        ids = (
+            [what] if alone else [f"{what}_{name}" for name in distinct_identifiers(t.name for t in tensors)]
+        )
+        return tuple(
+            CPort(
+                what,
+                tensor.name,
+                name,
+                "" if alone else name.removeprefix(what),
+                "int8_t",
+                tensor.shape,
+                tensor.size,
+                tensor.scale,
+                tensor.zero_point,
+                _input_shape(model) if images else None,
+            )
+            for name, tensor in zip(ids, tensors, strict=True)
+        )
+
+    return ports("input", (model.input,), images=True), ports("output", (model.output,), images=False)
+
+
+def _sha256(model: IntegerModel) -> str:
+    """Return the sha256 of the file that the model comes from: metadata, or the model's own file."""
+    if stated := model.metadata.get("tflite_sha256"):
+        return stated
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         write(model, path)
@@ -138,9 +213,9 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
     tensors = []
     for tensor in numbers:
         item = placement.tensors[owner[tensor]]
-        count = rows(model, tensor)
-        capacity = item.capacity if tensor in placement.tensors else count
-        tensors.append((item.offset, count, capacity, row_bytes(model, tensor), model.tensors[tensor].name))
+        height = rows(model, tensor)
+        capacity = item.capacity if tensor in placement.tensors else height
+        tensors.append((item.offset, height, capacity, row_bytes(model, tensor), model.tensors[tensor].name))
     largest_in = max(
         (
             sum(
@@ -193,12 +268,17 @@ def _rows_a_call(engine: Engine, index: int) -> int:
 
 def _identifiers(steps: tuple[Step, ...]) -> list[str]:
     """Return a distinct C identifier a layer, close to its name. They are used with suffixes only."""
+    return distinct_identifiers((step.name for step in steps), "layer_")
+
+
+def distinct_identifiers(names: Iterable[str], letter: str = "n_") -> list[str]:
+    """Return a distinct C identifier a name, close to it; ``letter`` goes before what begins with none."""
     result: list[str] = []
-    for step in steps:
-        base = re.sub(r"\W", "_", step.name, flags=re.ASCII)
-        base = base if re.match(r"[A-Za-z]", base) else f"layer_{base}"
-        tries = (base, *(f"{base}_{i}" for i in range(2, len(steps) + 2)))
-        result.append(next(name for name in tries if name not in result))
+    for name in names:
+        base = re.sub(r"\W", "_", name, flags=re.ASCII)
+        base = base if re.match(r"[A-Za-z]", base) else f"{letter}{base}"
+        tries = chain((base,), (f"{base}_{i}" for i in count(2)))
+        result.append(next(tried for tried in tries if tried not in result))
     return result
 
 
@@ -226,9 +306,10 @@ def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
         offset += array.nbytes
 
 
-def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
+def _layers(engine: Engine) -> Iterator[Layer]:
     model = engine.model
-    for step, packed, layer in zip(engine.steps[1:], engine.packed[1:], layers, strict=True):
+    for step, packed in zip(engine.steps[1:], engine.packed[1:], strict=True):
+        layer, weighted = c_layer(model, step, packed), weighted_layer(model, step)
         yield Layer(
             name=step.name,
             ops=tuple(op.type for op in step.fused),
@@ -239,6 +320,9 @@ def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
             output_bytes=model.tensors[step.output].size,
             weight_bytes=layer.weight_bytes,
             scratch_bytes=packed.scratch_bytes if packed else 0,
+            modelled_instructions=round(instructions(packed.function, features(weighted, packed)))
+            if packed and weighted
+            else None,
         )
 
 

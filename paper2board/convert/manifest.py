@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from paper2board.boards.backends import Backend
+from paper2board.boards.board import Cpu
 from paper2board.core.errors import UserError
 from paper2board.core.strict import StrictModel
 
@@ -29,7 +31,10 @@ class Section(StrictModel):
 
 class Layer(StrictModel):
     """A layer as the C runs it: the ops in it, its kernel, its multiply-accumulates, the bytes of its kernel's
-    constants in flash and of its working memory."""
+    constants in flash and of its working memory.
+
+    ``modelled_instructions``: those of one inference by the cost table (``convert/kernels/cost.py``); None for a
+    layer without weights, which the table does not have."""
 
     name: str
     ops: tuple[str, ...]
@@ -40,6 +45,7 @@ class Layer(StrictModel):
     output_bytes: int
     weight_bytes: int
     scratch_bytes: int
+    modelled_instructions: int | None
 
 
 class ArenaBlock(StrictModel):
@@ -111,6 +117,37 @@ class Manifest(StrictModel):
                 f"{place.offset:>9,}{place.bytes:>9,}  {held:<9}{place.name}"
             )
         return "\n".join(lines)
+
+    def layer_table(self, cpu: Cpu) -> str:
+        """Return the layers as text: name, kernel, modelled instructions and time of one inference, flash bytes.
+
+        Time is instructions × cycles per instruction ÷ clock of ``cpu``, both of the board's file.
+        """
+        mac16 = Backend(self.backend).needs_mac16
+        cpi, clock_MHz = cpu.cpi(mac16=mac16).value, cpu.clock_MHz.value
+        width = max(len(layer.kernel) for layer in self.layers)
+
+        def row(kernel: str, count: int | None, flash_bytes: int, name: str) -> str:
+            shown, ms = (
+                ("–", "–") if count is None else (f"{count:,}", f"{count * cpi / clock_MHz / 1e3:.3f}")
+            )
+            return f"  {kernel:<{width}}{shown:>14}{ms:>10}{flash_bytes:>13,}  {name}"
+
+        counts = [layer.modelled_instructions for layer in self.layers]
+        lines = [
+            f"one inference, modelled: the kernels' cost table, {cpi:g} cycles per instruction, {clock_MHz:g} MHz",
+            f"  {'kernel':<{width}}{'instructions':>14}{'ms':>10}{'flash bytes':>13}  layer",
+            *(
+                row(layer.kernel, layer.modelled_instructions, layer.weight_bytes, layer.name)
+                for layer in self.layers
+            ),
+            row("total", sum(count or 0 for count in counts), self.weight_flash_bytes, ""),
+        ]
+        if without := counts.count(None):
+            lines.append(
+                f"not in the total: {without} layers without weights (–), which the table does not have"
+            )
+        return "\n".join(line.rstrip() for line in lines)
 
     def _alive(self, segment: int) -> list[ArenaBlock]:
         return [place for place in self.places if place.first <= segment <= place.last]
