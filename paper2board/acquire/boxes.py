@@ -122,6 +122,11 @@ def read_coco(
     for image_id, found in tqdm(objects.items(), desc=annotations.name, unit=" images", disable=None):
         entry = images[image_id]
         path = _inside(folder, entry.get("file_name"), annotations)
+        if not _is_there(path):
+            raise UserError(
+                f"{annotations}: the file {path.name!r} is not in {path.parent}; copy it there, or take its"
+                " entry out"
+            )
         used.add(path.resolve())
         image = decode(path, False, findings)
         size = _sides((entry.get("width"), entry.get("height")), f"{annotations}: the size of {path.name}")
@@ -368,6 +373,13 @@ def _inside(folder: Path, name: Any, source: Path) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{source}: the file {name!r} lies outside {folder}; correct the file")
     return path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long
+        return False
 
 
 def _id(entry: dict[str, Any], key: str, path: Path, where: str) -> int:

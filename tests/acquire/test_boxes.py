@@ -120,7 +120,7 @@ def _set(*keys, to):
             _set("images", 0, "width", to=161),
             r"b\.png is 160 × 60 pixels as it is stored, but .* says 161 × 60",
         ),
-        (_set("images", 0, "file_name", to="none.png"), r"none\.png cannot be used as a photo"),
+        (_set("images", 0, "file_name", to="none.png"), r"the file 'none\.png' is not in"),
         (_set("images", 0, "file_name", to="../b.png"), "lies outside"),
         (_set("images", 0, "file_name", to="/etc/passwd"), "lies outside"),
         (_set("images", 0, "file_name", to=None), "no file name"),
