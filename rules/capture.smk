@@ -47,7 +47,7 @@ rule summarise_device:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=300,
+        mem_mb=500,
     params:
         engines=lambda w: list(study(w).engines),
         main=lambda w: (

@@ -68,7 +68,7 @@ rule quantize_post_training:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=800,
+        mem_mb=1900,
     params:
         classes=class_names,
         fit=photo_fit,
@@ -104,7 +104,7 @@ rule train_quantization_aware:
         "../envs/paper2board.yaml"
     threads: training_threads
     resources:
-        mem_mb=1300,
+        mem_mb=4100,
     params:
         task=task,
         recipe=lambda w: study(w).recipes[study(w).quantization.qat_recipe].model_dump(),

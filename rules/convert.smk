@@ -19,7 +19,7 @@ rule export_onnx:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=900,
+        mem_mb=2000,
     params:
         limit=lambda w: budget(w).parity_images,
         digests=data_digests,
@@ -77,7 +77,7 @@ rule convert_tflite:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=900,
+        mem_mb=2900,
     params:
         code=code("convert_tflite"),
     message:

@@ -21,7 +21,7 @@ rule time_host:
     # All cores: nothing else may run while it times.
     threads: lambda w: workflow.cores or 1
     resources:
-        mem_mb=500,
+        mem_mb=1600,
     params:
         inferences=lambda w: budget(w).host_inferences,
         digests=data_digests,

@@ -24,7 +24,7 @@ rule evaluate_float:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=1400,
+        mem_mb=2900,
     params:
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
@@ -77,7 +77,7 @@ rule evaluate_integer:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
     params:
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
@@ -102,7 +102,7 @@ rule run_tflm:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=200,
+        mem_mb=300,
     params:
         limit=parity_limit,
         digests=data_digests,
@@ -127,7 +127,7 @@ rule run_engine:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=200,
+        mem_mb=300,
     params:
         limit=lambda w: budget(w).test_images,
         digests=data_digests,
@@ -156,7 +156,7 @@ rule run_emulated:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=300,
+        mem_mb=2000,
     params:
         names=released_names,
         # Enough to see a difference; the device's model runs on many more.
@@ -218,7 +218,7 @@ rule summarise_scores:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=600,
     params:
         networks=lambda w: study(w).scores(w.task),
         # The output of a network that is no network in the study format.
@@ -251,7 +251,7 @@ rule evaluate_scenarios:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=700,
     params:
         scenarios=lambda w: list(study(w).scenarios),
         seed=lambda w: first_seed(w),
@@ -279,7 +279,7 @@ rule cross_validate:
         "../envs/paper2board.yaml"
     threads: training_threads
     resources:
-        mem_mb=600,
+        mem_mb=900,
     params:
         variant=lambda w: study(w).cross_validation.variant,
         network=lambda w: (
@@ -313,7 +313,7 @@ rule compare_detectors:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=200,
+        mem_mb=600,
     params:
         names=released_names,
         without_int8=lambda w: [
@@ -342,7 +342,7 @@ rule measure_arena:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=200,
+        mem_mb=400,
     params:
         names=released_names,
         code=code("measure_arena"),
@@ -398,7 +398,7 @@ rule compare_magnitude_pruning:
         "../envs/paper2board.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=600,
     params:
         names=lambda w: [f"{name}.{percent}" for name, percent in magnitude_models(w)],
         tasks=magnitude_tasks,

@@ -25,7 +25,7 @@ rule train_network:
         "../envs/paper2board.yaml"
     threads: training_threads
     resources:
-        mem_mb=1400,
+        mem_mb=3800,
     params:
         network=network_of,
         task=task,
@@ -97,7 +97,7 @@ rule fine_tune:
         "../envs/paper2board.yaml"
     threads: training_threads
     resources:
-        mem_mb=3600,
+        mem_mb=3700,
     params:
         task=task,
         recipe=recipe,
@@ -190,7 +190,7 @@ rule train_ssd:
         "../envs/paper2board.yaml"
     threads: training_threads
     resources:
-        mem_mb=5200,
+        mem_mb=5400,
     params:
         shapes=ssd_shapes,
         recipe=recipe,
