@@ -360,7 +360,7 @@ def _voc_image(path: Path, root: ElementTree.Element, folder: Path, stored: dict
     if path.stem in stored:
         return stored[path.stem]
     image = _inside(folder, (root.findtext("filename") or "").strip() or path.stem, path)
-    if not image.is_file():
+    if not _is_there(image):
         raise UserError(f"{folder} has no image for {path}; add {path.stem}.jpg or remove the XML file")
     return image
 

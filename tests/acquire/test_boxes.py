@@ -121,6 +121,7 @@ def _set(*keys, to):
             r"b\.png is 160 × 60 pixels as it is stored, but .* says 161 × 60",
         ),
         (_set("images", 0, "file_name", to="none.png"), r"the file 'none\.png' is not in"),
+        (_set("images", 0, "file_name", to=300 * "x"), "x' is not in"),
         (_set("images", 0, "file_name", to="../b.png"), "lies outside"),
         (_set("images", 0, "file_name", to="/etc/passwd"), "lies outside"),
         (_set("images", 0, "file_name", to=None), "no file name"),
@@ -237,7 +238,10 @@ def test_wrong_voc(voc, one, reason):
         voc(one)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("gone.png", "has no image for"), ("../x", "lies outside")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("gone.png", "has no image for"), (300 * "x", "has no image for"), ("../x", "lies outside")],
+)
 def test_voc_without_its_image(tmp_path, name, reason):
     (tmp_path / "b.xml").write_text(f"<annotation><filename>{name}</filename></annotation>")
     with pytest.raises(UserError, match=reason):
