@@ -78,6 +78,8 @@ def _findings() -> Iterator[Finding]:
     yield _tool("xtensa-lx106-elf-gcc", "device images", required=True)
     yield _headers("C library (xtensa)", "xtensa-lx106-elf-gcc", "device images")
     yield _emulator()
+    for tool in ("g++", "cmake"):
+        yield _tool(tool, "tests of what `paper2board compile` writes")
     yield _tool("git", "dvc, which works in a git repository")
     yield _tool(
         "npm", "the data set from its npm package; a mirror folder or the official archive still work"

@@ -30,6 +30,8 @@ find_python() {
 missing_packages() {
     local c_program='#include <string.h>'
     command -v gcc >/dev/null || echo gcc
+    command -v g++ >/dev/null || echo g++
+    command -v cmake >/dev/null || echo cmake
     command -v npm >/dev/null || echo npm
     gcc -E -xc - <<<"$c_program" >/dev/null 2>&1 || echo libc6-dev
     command -v xtensa-lx106-elf-gcc >/dev/null || echo gcc-xtensa-lx106

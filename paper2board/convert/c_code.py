@@ -24,6 +24,7 @@ from paper2board.convert.engine import Engine, plan_engine
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.lowering import storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
+from paper2board.convert.memory_plan import ALIGNMENT
 from paper2board.convert.steps import Step, row_bytes, rows
 from paper2board.core.files import digest, write_bytes, write_json, write_text
 from paper2board.core.photo_fit import MAX_SIDE_PX, PhotoFit, parse_fit
@@ -62,7 +63,7 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     for name in ("model.h", "model.c", "weights.h"):
         write_text(folder / name, environment().get_template(f"{name}.j2").render(context))
     write_bytes(folder / "weights.bin", b"".join(_bytes(array) for array in arrays.values()))
-    return write_manifest(engine, folder, _FILES, tuple(_sections(arrays)))
+    return write_manifest(engine, context, folder, _FILES, tuple(_sections(arrays)))
 
 
 def c_context(engine: Engine, name: str) -> dict[str, Any]:
@@ -81,25 +82,30 @@ def c_context(engine: Engine, name: str) -> dict[str, Any]:
         "fit": photo_fit(model),
         "classes": class_names(model),
         "c_types": _C_TYPES,
+        "alignment": ALIGNMENT,
     }
 
 
 def write_manifest(
-    engine: Engine, folder: Path, files: Sequence[str], sections: tuple[Section, ...] = ()
+    engine: Engine,
+    context: dict[str, Any],
+    folder: Path,
+    files: Sequence[str],
+    sections: tuple[Section, ...] = (),
 ) -> Manifest:
-    """Write manifest.json for ``files`` of ``folder``, which are written already."""
-    model = engine.model
+    """Write manifest.json for ``files`` of ``folder``, which were rendered with ``context``."""
+    layers = tuple(_layers(engine, [layer["c"] for layer in context["layers"]]))
     manifest = Manifest(
-        model=model.name,
-        model_sha256=_sha256(model),
+        model=engine.model.name,
+        model_sha256=context["sha256"],
         backend=engine.backend,
         streaming=engine.streaming,
         files={
             name: File(bytes=(folder / name).stat().st_size, sha256=digest(folder / name)) for name in files
         },
         sections=sections,
-        layers=(layers := tuple(_layers(engine))),
-        input_bytes=sum(port.bytes for port in c_ports(model)[0]),
+        layers=layers,
+        input_bytes=sum(port.bytes for port in context["inputs"]),
         arena_bytes=engine.plan.bytes,
         activation_bytes=engine.plan.activation_bytes,
         scratch_bytes=engine.plan.scratch_bytes,
@@ -306,10 +312,10 @@ def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
         offset += array.nbytes
 
 
-def _layers(engine: Engine) -> Iterator[Layer]:
+def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
     model = engine.model
-    for step, packed in zip(engine.steps[1:], engine.packed[1:], strict=True):
-        layer, weighted = c_layer(model, step, packed), weighted_layer(model, step)
+    for step, packed, layer in zip(engine.steps[1:], engine.packed[1:], layers, strict=True):
+        weighted = weighted_layer(model, step)
         yield Layer(
             name=step.name,
             ops=tuple(op.type for op in step.fused),

@@ -75,7 +75,8 @@ def write_library(engine: Engine, folder: str | Path, name: str, *, arena: Arena
     for part in ("src", "examples", "extras"):
         shutil.rmtree(folder / part, ignore_errors=True)
     _render(folder, {f"src/{name}.h": "api.h", f"src/{name}.c": "api.c"}, context)
-    context["manifest"] = manifest = write_manifest(engine, folder, (f"src/{name}.h", f"src/{name}.c"))
+    manifest = write_manifest(engine, context, folder, (f"src/{name}.h", f"src/{name}.c"))
+    context["manifest"] = manifest
     context["sources"] = [f"src/{name}.c", *_copy_engine(engine, folder, name)]
     shutil.copyfile(_LICENSE, folder / _LICENSE.name)
     files = {

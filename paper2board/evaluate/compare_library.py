@@ -12,6 +12,7 @@ import numpy as np
 from paper2board.convert.c_code import c_ports, write_engine
 from paper2board.convert.engine import Engine
 from paper2board.convert.engine_sources import WARNINGS
+from paper2board.convert.memory_plan import ALIGNMENT
 from paper2board.core.errors import UserError
 from paper2board.evaluate import tflite_micro
 from paper2board.firmware import runner
@@ -70,10 +71,9 @@ def _run_here(engine: Engine, folder: Path, name: str, data: np.ndarray, scratch
     if done.returncode:
         raise RuntimeError(f"gcc failed on {folder}:\n{done.stderr}")
     library = ctypes.CDLL(str(program))
-    alignment = 16
-    memory = np.zeros(engine.plan.bytes + alignment, np.int8)
+    memory = np.zeros(engine.plan.bytes + ALIGNMENT, np.int8)
     if hasattr(library, f"{name}_set_arena"):
-        start = ctypes.c_void_p(memory.ctypes.data + -memory.ctypes.data % alignment)
+        start = ctypes.c_void_p(memory.ctypes.data + -memory.ctypes.data % ALIGNMENT)
         assert getattr(library, f"{name}_set_arena")(start, ctypes.c_size_t(engine.plan.bytes)) == 0
     outputs = np.empty((len(data), sum(port.bytes for port in c_ports(engine.model)[1])), np.int8)
     for one, output in zip(data, outputs, strict=True):

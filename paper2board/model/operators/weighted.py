@@ -101,15 +101,17 @@ class Weighted(Activated):
     ) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return inputs without zero point, and weights, in the narrowest float that holds every sum exactly.
 
-        That is float32 where no sum of magnitudes exceeds 2^24, else float64, which holds every int8 × int8
-        accumulation.
+        That is float32 where :meth:`float32_is_exact`, else float64, which holds every int8 × int8 accumulation.
         """
         import torch
 
         tensor = tensors[self.inputs[0]]
-        largest = int(weight_sums(self.weights).max()) * tensor.largest
-        exact = torch.float32 if largest <= 2**24 else torch.float64
+        exact = torch.float32 if self.float32_is_exact(tensor) else torch.float64
         return (source - tensor.zero_point).to(exact), torch.from_numpy(self.weights).to(exact)
+
+    def float32_is_exact(self, source: Tensor) -> bool:
+        """Return whether torch's float32 holds every sum over values of ``source`` exactly."""
+        return int(weight_sums(self.weights).max()) * source.largest <= 2**24
 
     def requantized(self, tensors: Sequence[Tensor], sums: "torch.Tensor") -> "torch.Tensor":
         """Return the outputs of ``sums`` of products, channels last."""
@@ -123,6 +125,11 @@ class Weighted(Activated):
 
 class Convolution(Weighted, Windowed):
     """What both convolutions have in common."""
+
+    def float32_is_exact(self, source: Tensor) -> bool:
+        # On processors with AVX-512, torch 2.13 (oneDNN) sums wrongly where strides are (1, above 1) with one
+        # channel. Its float64 goes another way.
+        return self.stride[0] == self.stride[1] and super().float32_is_exact(source)
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
@@ -138,10 +145,6 @@ class Convolution(Weighted, Windowed):
         from torch.nn import functional
 
         image = self.padded(tensors, centred.permute(0, 3, 1, 2), 0.0)
-        if self.stride[0] != self.stride[1]:
-            # torch 2.13 sums float32 wrongly here where strides are (1, above 1) with one channel, on processors
-            # with AVX-512; its float64 does not go through that library (oneDNN).
-            image, weights = image.double(), weights.double()
         sums = functional.conv2d(image, weights, stride=self.stride, groups=groups)
         return self.requantized(tensors, sums.permute(0, 2, 3, 1))
 
