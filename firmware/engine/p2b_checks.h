@@ -65,14 +65,12 @@ static inline bool p2b_check_output(const p2b_output_t *output, int32_t n)
     for (int32_t i = 0; i < n; ++i) {
         const p2b_channel_t *const channel = &output->channels[i];
 
-        P2B_ASSERT(channel->multiplier == 0 || channel->multiplier >= 1 << 30);
-        if (output->mode == P2B_REQUANT_EXACT) {
+        P2B_ASSERT(channel->multiplier >= 0);
+        if (output->mode == P2B_REQUANT_EXACT)
             P2B_ASSERT(channel->shift >= -31 && channel->shift <= 31 && p2b_is_int8(channel->rounding));
-        } else {
-            P2B_ASSERT(channel->shift >= 1 && channel->shift <= 31);
-            /* The accumulator 0 gives the zero point. */
-            P2B_ASSERT(output->mode != P2B_REQUANT_FAST || channel->rounding >> channel->shift <= output->low);
-        }
+        else
+            P2B_ASSERT(channel->shift >= 1 && channel->shift <= 31 &&
+                       channel->rounding >> channel->shift >= output->low);
     }
     return true;
 }

@@ -38,7 +38,6 @@ from paper2board.firmware import runner
 from paper2board.firmware.emulator import EMULATOR
 from paper2board.firmware.image import COMPILER
 from paper2board.firmware.runner import Target
-from paper2board.model.integer_model import IntegerModel
 
 BOARD = Path(__file__).resolve().parents[2] / "config" / "boards" / "esp32-wroom.yaml"
 INPUTS = 3
@@ -173,7 +172,7 @@ def measure(
                 paper_ratio=paper[name] / result.instructions,
                 differing=int(np.count_nonzero(result.outputs != golden[name])),
             )
-            yield row, _samples(model, engine, result.layers)
+            yield row, _samples(engine, result.layers)
 
 
 def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
@@ -188,11 +187,11 @@ def _target(backend: Backend) -> Target:
     return Target(FAMILIES["esp32"].core(needs_mac16=backend.needs_mac16))
 
 
-def _samples(model: IntegerModel, engine: Engine, counts: dict[str, int]) -> list[_Sample]:
+def _samples(engine: Engine, counts: dict[str, int]) -> list[_Sample]:
     """Return kernel, features and instructions of the layers with weights."""
     found = []
     for step, packed in zip(engine.steps, engine.packed, strict=True):
-        layer = weighted_layer(model, step) if packed else None
+        layer = weighted_layer(engine.model, step) if packed else None
         if packed and layer:
             found.append((packed.function, cost.features(layer, packed), counts[step.name]))
     return found

@@ -65,9 +65,13 @@ CASES = {
         broken(CONV, {"output.channels": RECORDS * np.int32([1, 1, 1, 0])}),
         "channel->shift >= 1",
     ),
-    "outputs below the zero point in FAST": (
-        broken(CONV, {"output.channels": RECORDS + np.int32([0, 0, 1 << 30, 0])}),
-        "channel->rounding >> channel->shift <= output->low",
+    "a negative multiplier": (
+        broken(CONV, {"output.channels": RECORDS * np.int32([1, -1, 1, 1])}),
+        "channel->multiplier >= 0",
+    ),
+    "outputs below the clamp": (
+        broken(CONV, {"output.channels": RECORDS - np.int32([0, 0, 1 << 30, 0])}),
+        "channel->rounding >> channel->shift >= output->low",
     ),
     # A row of 20 bytes instead of 21, which lies at an odd address.
     "a row of words at an odd address": (

@@ -9,11 +9,10 @@ import numpy as np
 from kernel_calls import Call
 
 from paper2board.convert.kernels import mac16, paper, portable, winograd
-from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
-from paper2board.convert.kernels.requantization import channels
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed, accumulator_range
+from paper2board.convert.kernels.requantization import Requantization, exact, fastest
 from paper2board.convert.operators.window import WINDOW
 from paper2board.firmware.runner import Target
-from paper2board.model.operators.weighted import largest_accumulators
 
 CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
     "p2b_conv2d_paper": paper.conv2d,
@@ -25,7 +24,9 @@ CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
 DEPTHWISE_CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
     "p2b_depthwise_conv2d_paper": paper.depthwise_conv2d,
     "p2b_depthwise_conv2d_portable": portable.depthwise_conv2d,
+    "p2b_depthwise_conv2d_3x3_mac16": mac16.depthwise_conv2d_3x3,
     "p2b_depthwise_conv2d_mac16": mac16.depthwise_conv2d,
+    "p2b_depthwise_conv2d_rows_mac16": mac16.depthwise_conv2d_rows,
 }
 FULLY_CONNECTED: dict[str, Callable[[FullyConnectedWeights], Packed | None]] = {
     "p2b_fully_connected_paper": paper.fully_connected,
@@ -67,18 +68,18 @@ class Quantization:
         """Return int8 outputs."""
         return definitions.output(sums, self.pairs, self.zero_point, self.low, self.high)
 
+    def fastest(self, weights: np.ndarray, bias: np.ndarray, input_zero_point: int) -> Requantization:
+        """Return the requantization of a layer with these constants."""
+        limits = accumulator_range(weights, bias, input_zero_point)
+        return fastest(self.pairs, *limits, self.zero_point, self.low, self.high)
+
     def fields(self, layer: Convolution | FullyConnectedWeights, packed: Packed) -> dict[str, Any]:
         """Return ``p2b_output_t``."""
-        largest = largest_accumulators(layer.weights, layer.bias, layer.input_zero_point)
-        mode, records = channels(
-            self.pairs,
-            packed.bias,
-            largest,
-            self.zero_point,
-            self.low,
-            requires_tflite_rounding=packed.requires_tflite_rounding,
-        )
-        return {"mode": mode, "low": self.low, "high": self.high, "channels": records}
+        found = self.fastest(layer.weights, layer.bias, layer.input_zero_point)
+        if packed.requires_tflite_rounding:
+            found = exact(self.pairs, self.zero_point)
+        records = found.records(packed.bias)
+        return {"mode": found.mode, "low": self.low, "high": self.high, "channels": records}
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class ConvolutionTest:
             zero_point,
             weights,
             bias,
+            quantization.fastest(weights, bias, zero_point).offsets,
         )
         return cls(layer, quantization, x, expected.astype(np.int8))
 
@@ -221,9 +223,9 @@ class ProductTest:
         sums = weights.astype(np.int64) @ (x.astype(np.int64) - zero_point) + bias
         # One input tells nothing about the spread of a channel.
         quantization = Quantization.draw(rng, np.full_like(sums, np.abs(sums).max()), clamp, gain)
-        return cls(
-            FullyConnectedWeights(zero_point, weights, bias), quantization, x, quantization.apply(sums)
-        )
+        offsets = quantization.fastest(weights, bias, zero_point).offsets
+        layer = FullyConnectedWeights(zero_point, weights, bias, offsets)
+        return cls(layer, quantization, x, quantization.apply(sums))
 
     def calls(self, packed: Packed) -> Iterator[Call]:
         """Yield the one call."""

@@ -88,7 +88,7 @@ static void transform_tile(const uint8_t *const pixels[36], int32_t in_c, word_t
     }
 }
 
-/* p2b_output_value(x / 64) in mode P2B_REQUANT_FAST. There low is not below the zero point, so x <= 0 gives low. */
+/* p2b_output_value(x / 64) in mode P2B_REQUANT_FAST. */
 static inline int8_t fast_value(int32_t x, const p2b_channel_t *channel, const p2b_output_t *output)
 {
     int32_t y;
@@ -96,7 +96,7 @@ static inline int8_t fast_value(int32_t x, const p2b_channel_t *channel, const p
     if (x <= 0)
         return (int8_t)output->low;
     y = (p2b_high(x, channel->multiplier) + channel->rounding) >> channel->shift;
-    return (int8_t)(y < output->low ? output->low : y > output->high ? output->high : y);
+    return (int8_t)(y > output->high ? output->high : y);
 }
 
 static inline uint32_t larger(uint32_t a, uint32_t b)
