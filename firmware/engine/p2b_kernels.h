@@ -40,7 +40,11 @@ enum {
     /* p2b_requantize(acc, multiplier, shift) + zero point: TFLite's, for any accumulator and shift. rounding is
      * the zero point. */
     P2B_REQUANT_EXACT,
+    /* Channels whose shift is P2B_EXACT_SHIFT + TFLite's as P2B_REQUANT_EXACT, the others as P2B_REQUANT_FAST_SIGNED. */
+    P2B_REQUANT_MIXED,
 };
+
+enum { P2B_EXACT_SHIFT = 96 };
 
 /* One output channel. bias includes whatever the kernel's own zero-point handling adds to it, and what moves the
  * accumulators to where a fast form gives TFLite's outputs. */
@@ -48,12 +52,12 @@ typedef struct {
     int32_t bias;
     int32_t multiplier; /* 0 .. 2^31 - 1 */
     int32_t rounding;
-    int32_t shift; /* FAST, FAST_SIGNED: to the right, 1 .. 31; EXACT: TFLite's, -31 .. 31, positive to the left */
+    int32_t shift; /* fast: to the right, 1 .. 31; exact: TFLite's, -31 .. 31, positive to the left */
 } p2b_channel_t;
 
 /* The end of every layer with weights. */
 typedef struct {
-    int32_t mode; /* P2B_REQUANT_*, the same for all channels */
+    int32_t mode; /* P2B_REQUANT_* */
     int32_t low, high;
     const p2b_channel_t *channels;
 } p2b_output_t;

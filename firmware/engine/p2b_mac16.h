@@ -39,6 +39,7 @@
 #include <stdint.h>
 
 #include "p2b_kernels.h"
+#include "p2b_output.h"
 
 #ifdef P2B_REAL_MNEMONICS
 
@@ -132,7 +133,20 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     return start;
 }
 
-/* Requantization in assembly, for P2B_REQUANT_FAST and P2B_REQUANT_FAST_SIGNED: first, the channel's constants.
+/* Of `outputs` channels from `first`, how many in a row are requantized exactly, or not, as the first one. */
+static inline int32_t p2b_mac16_alike(const p2b_output_t *output, int32_t first, int32_t outputs)
+{
+    int32_t n = 1;
+
+    if (output->mode != P2B_REQUANT_MIXED)
+        return outputs;
+    while (n < outputs &&
+           p2b_is_exact(output, output->channels + first + n) == p2b_is_exact(output, output->channels + first))
+        ++n;
+    return n;
+}
+
+/* Requantization in assembly, for channels that are not requantized exactly: first, the channel's constants.
  * Operands: [channel]; [multiplier]; [upper], the multiplier's high half; [rounding]; [y] becomes the bias. SAR becomes
  * the shift. */
 #define P2B_MAC16_CHANNEL \
@@ -144,7 +158,7 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     " l32i %[y], %[channel], 0\n"
 
 /* Then, for each output: [y] is the accumulator and becomes the output. Operands also: the constants, of [upper] only
- * the low half; [low], [high]; [mode] in memory; temporaries [t1] and [t2]. t2 changes off the common path only, where
+ * the low half; [high]; [low] and [mode] in memory; temporaries [t1] and [t2]. t2 changes off the common path only, where
  * `restore` can load it again. `next` stores [y] and goes on to the next output, or falls through. */
 #define P2B_MAC16_OUTPUT(name, restore, next) \
     P2B_MAC16_HIGH_COMMON(name) \
@@ -161,7 +175,7 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     ".L" name "_negative%=:\n" \
     " l32i %[t1], %[mode]\n" \
     " bnez %[t1], .L" name "_signed%=\n" \
-    " mov %[y], %[low]\n" \
+    " l32i %[y], %[low]\n" \
     " j .L" name "_store%=\n" \
     ".L" name "_signed%=:\n" \
     P2B_MAC16_HIGH_NEGATIVE \
@@ -172,7 +186,8 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     " add %[y], %[y], %[t1]\n" \
     " add %[y], %[y], %[rounding]\n" \
     " sra %[y], %[y]\n" \
-    " p2b_max %[y], %[y], %[low]\n" \
+    " l32i %[t1], %[low]\n" \
+    " p2b_max %[y], %[y], %[t1]\n" \
     " p2b_min %[y], %[y], %[high]\n" \
     " j .L" name "_store%=\n" \
     ".L" name "_done%=:\n"

@@ -66,10 +66,10 @@ def chain(padding: Padding, constant: int) -> IntegerModel:
     as training leaves channels: tiny weights' scales and a huge bias."""
     rng = np.random.default_rng(1)
     scales = np.full(12, 0.002, np.float32)
-    scales[:5] = 1e-9
+    scales[:5] = 1e-7
     bias = rng.integers(-500, 500, 12).astype(np.int32)
     # The output's zero point is −128: a real number is (constant + 128) · SCALE.
-    bias[:5] = round((constant + 128) * SCALE / (SCALE * 1e-9)) if constant > -128 else -(1 << 29)
+    bias[:5] = round((constant + 128) * SCALE / (SCALE * 1e-7)) if constant > -128 else -(1 << 29)
     tensors = [
         Tensor("image", (8, 8, 4), SCALE, 0),
         *(Tensor(name, (8, 8, 12), SCALE, -128) for name in ("first", "depthwise")),

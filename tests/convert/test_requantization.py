@@ -252,11 +252,14 @@ def test_one_channel_out_of_range_does_not_make_the_layer_exact(
     assert agrees(program, output, found, 0) is (Mode.FAST if low == 3 else Mode.FAST_SIGNED)
 
 
-def test_accumulators_that_spread_too_far_make_the_layer_exact() -> None:
-    output = Output([FITS, FITS], [(-100, 100), (-LIMIT, LIMIT)], 3, -128, 127)
+@pytest.mark.parametrize("low", [-128, 3])
+def test_only_a_channel_whose_accumulators_spread_too_far_is_exact(program: Path, low: int) -> None:
+    output = Output([FITS, FITS], [(-100, 100), (-LIMIT, LIMIT)], 3, low, 127)
     found = output.fastest
-    assert found.mode is Mode.EXACT
-    assert found.records(np.array([5, -6])).tolist() == [[5, FITS[0], 3, FITS[1]], [-6, FITS[0], 3, FITS[1]]]
+    assert agrees(program, output, found, 0) is Mode.MIXED
+    fast, exact_one = found.records(np.array([5, -6])).tolist()
+    assert fast == [5, FITS[0], 16 + (1 << 11) + (3 << 12), 12]
+    assert exact_one == [-6, FITS[0], 3, FITS[1] + 96]
 
 
 def test_limits_that_still_fit() -> None:

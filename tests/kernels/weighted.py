@@ -51,13 +51,18 @@ class Quantization:
     high: int
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, sums: np.ndarray, clamp: str, gain: float) -> "Quantization":
+    def draw(
+        cls, rng: np.random.Generator, sums: np.ndarray, clamp: str, gain: float, *, odd: bool = False
+    ) -> "Quantization":
         """Return one that spreads accumulators (…, channels) over int8 at ``gain`` 1, and saturates above.
 
-        ``clamp``: ``none``, ``relu``, or ``both``, which leaves a few values.
+        ``clamp``: ``none``, ``relu``, or ``both``, which leaves a few values. ``odd``: channels 1 and 2, 5 and 6
+        and so on need exact requantization.
         """
         spread = np.abs(sums).reshape(-1, sums.shape[-1]).max(0).clip(1)
         reals = gain * 150 / spread * rng.uniform(0.7, 1.5, len(spread))
+        if odd:
+            reals *= np.where(np.isin(np.arange(len(reals)) % 4, (1, 2)), 1e6, 1.0)
         # The zero point of a ReLU is where its range begins, in most networks.
         zero_point = int(rng.choice([-128, -128, 0, 127, int(rng.integers(-128, 128))]))
         low = -128 if clamp == "none" else zero_point
@@ -75,8 +80,8 @@ class Quantization:
 
     def fields(self, layer: Convolution | FullyConnectedWeights, packed: Packed) -> dict[str, Any]:
         """Return ``p2b_output_t``."""
-        found = self.fastest(layer.weights, layer.bias, layer.input_zero_point)
-        if packed.requires_tflite_rounding:
+        found = layer.requantization
+        if packed.requires_tflite_rounding or found is None:
             found = exact(self.pairs, self.zero_point)
         records = found.records(packed.bias)
         return {"mode": found.mode, "low": self.low, "high": self.high, "channels": records}
@@ -97,6 +102,7 @@ class Shape:
     pool_stride: tuple[int, int] = (1, 1)
     clamp: str = "none"
     gain: float = 1.0
+    odd: bool = False
     extreme: bool = False
     """Weights and inputs at the ends of their range only."""
 
@@ -138,7 +144,7 @@ class ConvolutionTest:
         zero_point = int(rng.choice([-128, 0, 127, int(rng.integers(-128, 128))]))
         define = definitions.depthwise_conv2d if depthwise else definitions.conv2d
         sums = define(x, zero_point, weights, bias, shape.stride, shape.before, shape.convolved)
-        quantization = Quantization.draw(rng, sums, shape.clamp, shape.gain)
+        quantization = Quantization.draw(rng, sums, shape.clamp, shape.gain, odd=shape.odd)
         outputs = quantization.apply(sums)
         expected = definitions.max_pool(outputs, shape.pool, shape.pool_stride, (0, 0), shape.pooled)
         layer = Convolution(
@@ -148,7 +154,7 @@ class ConvolutionTest:
             zero_point,
             weights,
             bias,
-            quantization.fastest(weights, bias, zero_point).offsets,
+            quantization.fastest(weights, bias, zero_point),
         )
         return cls(layer, quantization, x, expected.astype(np.int8))
 
@@ -223,8 +229,8 @@ class ProductTest:
         sums = weights.astype(np.int64) @ (x.astype(np.int64) - zero_point) + bias
         # One input tells nothing about the spread of a channel.
         quantization = Quantization.draw(rng, np.full_like(sums, np.abs(sums).max()), clamp, gain)
-        offsets = quantization.fastest(weights, bias, zero_point).offsets
-        layer = FullyConnectedWeights(zero_point, weights, bias, offsets)
+        found = quantization.fastest(weights, bias, zero_point)
+        layer = FullyConnectedWeights(zero_point, weights, bias, found)
         return cls(layer, quantization, x, quantization.apply(sums))
 
     def calls(self, packed: Packed) -> Iterator[Call]:

@@ -52,7 +52,8 @@ typedef void channel_rows_t(const p2b_conv2d_t *layer, const uint8_t *values, in
 static void channel_rows_3x3(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,
                          int32_t channels, int8_t *out)
 {
-    const int32_t mode = layer->output.mode, columns = layer->window.out_w, step = 12 * layer->window.stride_w;
+    const int32_t mode = layer->output.mode, low = layer->output.low;
+    const int32_t columns = layer->window.out_w, step = 12 * layer->window.stride_w;
     const int32_t width = columns * step - lane, size = columns * layer->out_c - 1;
     const p2b_channel_t *channel = layer->output.channels + first, *const last = channel + channels;
     const int16_t *weights = (const int16_t *)layer->weights + WEIGHTS_3X3 * first - 2;
@@ -65,7 +66,7 @@ static void channel_rows_3x3(const p2b_conv2d_t *layer, const uint8_t *values, i
         ".Lchannel%=:\n"
         P2B_MAC16_CHANNEL
         " addi %[t2], %[t2], 16\n"
-        " s32i %[y], %[bias]\n"
+        " mov %[bias], %[y]\n"
         " s32i %[t2], %[next]\n"
         " l32i %[t1], %[weights]\n"
         " p2b_ldinc m0, %[t1]\n"
@@ -79,11 +80,10 @@ static void channel_rows_3x3(const p2b_conv2d_t *layer, const uint8_t *values, i
         " or %[upper], %[upper], %[y]\n"
         " l32i %[t3], %[columns]\n"
         " p2b_loop %[t3], .Lcolumns%=\n"
-        " l32i %[t3], %[bias]\n"
         " l8ui %[y], %[values], 0\n"
         " l8ui %[t1], %[values], 4\n"
         " l8ui %[t2], %[values], 8\n"
-        " p2b_wsr_acclo %[t3]\n"
+        " p2b_wsr_acclo %[bias]\n"
         " l8ui %[t3], %[values], 12\n"
         " p2b_mula_da ll, m0, %[y]\n"
         " l8ui %[y], %[values], 16\n"
@@ -114,10 +114,10 @@ static void channel_rows_3x3(const p2b_conv2d_t *layer, const uint8_t *values, i
                          " sub %[t1], %[t1], %[t2]\n"
                          " bnez %[t1], .Lchannel%=\n")
         : [values] "+&r"(values), [to] "+&r"(to), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3),
-          [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=m"(bias),
+          [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=&r"(bias),
           [weights] "+m"(weights), [next] "=m"(channel)
-        : [channel] "[t2]"(channel), [low] "r"(layer->output.low), [high] "r"(layer->output.high), [step] "r"(step),
-          [depth] "r"(layer->out_c), [columns] "m"(columns), [width] "m"(width), [size] "m"(size), [last] "m"(last),
+        : [channel] "[t2]"(channel), [high] "r"(layer->output.high), [step] "r"(step), [depth] "r"(layer->out_c),
+          [columns] "m"(columns), [width] "m"(width), [size] "m"(size), [last] "m"(last), [low] "m"(low),
           [mode] "m"(mode)
         : "memory");
 }
@@ -127,7 +127,8 @@ static void channel_rows_any(const p2b_conv2d_t *layer, const uint8_t *values, i
                              int32_t channels, int8_t *out)
 {
     const p2b_window_t *const window = &layer->window;
-    const int32_t mode = layer->output.mode, columns = window->out_w, step = 4 * window->kernel_h * window->stride_w;
+    const int32_t mode = layer->output.mode, low = layer->output.low;
+    const int32_t columns = window->out_w, step = 4 * window->kernel_h * window->stride_w;
     const int32_t pairs = (window->kernel_h * window->kernel_w + 1) / 2, jump = step - 8 * pairs;
     const int32_t width = columns * step - lane, size = columns * layer->out_c - 1;
     const p2b_channel_t *channel = layer->output.channels + first, *const last = channel + channels;
@@ -139,17 +140,16 @@ static void channel_rows_any(const p2b_conv2d_t *layer, const uint8_t *values, i
         ".Lchannel%=:\n"
         P2B_MAC16_CHANNEL
         " addi %[t2], %[t2], 16\n"
-        " s32i %[y], %[bias]\n"
+        " mov %[bias], %[y]\n"
         " s32i %[t2], %[next]\n"
         " l32i %[t1], %[size]\n"
         " addi %[end], %[t1], 1\n"
         " add %[end], %[end], %[to]\n"
-        " p2b_place_loop 18\n"
+        " p2b_place_loop 15\n"
         ".Lcolumn%=:\n"
-        " _l32i %[t1], %[bias]\n"
-        " _l32i %[t2], %[pairs]\n"
-        " p2b_wsr_acclo %[t1]\n"
         " _l32i %[t1], %[weights]\n"
+        " _l32i %[t2], %[pairs]\n"
+        " p2b_wsr_acclo %[bias]\n"
         " p2b_ldinc m0, %[t1]\n"
         " _l8ui %[y], %[values], 0\n"
         " p2b_loop_placed %[t2], .Ltaps%=\n"
@@ -178,17 +178,17 @@ static void channel_rows_any(const p2b_conv2d_t *layer, const uint8_t *values, i
                          " sub %[t1], %[t1], %[t2]\n"
                          " bnez %[t1], .Lchannel%=\n")
         : [values] "+&r"(values), [to] "+&r"(to), [end] "=&r"(end), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2),
-          [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=m"(bias),
+          [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=&r"(bias),
           [weights] "+m"(weights), [next] "=m"(channel)
-        : [channel] "[t2]"(channel), [low] "r"(layer->output.low), [high] "r"(layer->output.high), [jump] "r"(jump),
-          [depth] "r"(layer->out_c), [pairs] "m"(pairs), [width] "m"(width), [size] "m"(size), [last] "m"(last),
+        : [channel] "[t2]"(channel), [high] "r"(layer->output.high), [jump] "r"(jump), [depth] "r"(layer->out_c),
+          [pairs] "m"(pairs), [width] "m"(width), [size] "m"(size), [last] "m"(last), [low] "m"(low),
           [mode] "m"(mode)
         : "memory");
 }
 
 /* clang-format on */
 
-/* The same in any mode. */
+/* The same with any requantization. */
 static void channel_rows_exactly(const p2b_conv2d_t *layer, const uint8_t *values, int32_t lane, int32_t first,
                                  int32_t channels, int8_t *out)
 {
@@ -248,9 +248,16 @@ static void strips(const p2b_conv2d_t *layer, const int8_t *const *in, int8_t *o
         for (int32_t y = 0; y < kernel_h; ++y)
             if (in[y] && inside > 0)
                 widen(in[y] + c, values + kernel_h * left + y, inside, window->in_c, 4 * kernel_h);
-        for (int32_t i = 0; i < lanes; i += together)
-            (layer->output.mode == P2B_REQUANT_EXACT ? channel_rows_exactly : rows)(
-                layer, scratch + i, together > 1, (c + i) * each, together * each, out);
+        for (int32_t i = 0; i < lanes; i += together) {
+            const int32_t step = together > 1, end = (c + i + together) * each;
+            const uint8_t *from = scratch + i;
+
+            for (int32_t first = (c + i) * each, n; first < end; first += n, from += step * n) {
+                n = p2b_mac16_alike(&layer->output, first, end - first);
+                (p2b_is_exact(&layer->output, layer->output.channels + first) ? channel_rows_exactly
+                                                                              : rows)(layer, from, step, first, n, out);
+            }
+        }
     }
 }
 

@@ -64,9 +64,7 @@ def fully_connected(layer: FullyConnectedWeights) -> Packed:
 def _convolution(layer: Convolution, function: str, weights: np.ndarray, bias: np.ndarray) -> Packed:
     """A layer whose outputs are dot products with ``weights``, (out, kernel_h, kernel_w, inputs)."""
     by_column = weights.transpose(0, 2, 1, 3).reshape(layer.out_c, layer.kernel_w, -1)
-    if layer.stride_w % 2 or layer.pool_h > 1:  # else every patch starts at a whole word anyhow
-        by_column = _padded(by_column, 2)
-    by_column = by_column.astype(np.int16)
+    by_column = _padded(by_column, _column_multiple(layer))
     return Packed(
         function,
         _flat(_padded(by_column.reshape(layer.out_c, -1), 4)),
@@ -75,6 +73,24 @@ def _convolution(layer: Convolution, function: str, weights: np.ndarray, bias: n
         + 4 * -(-layer.pool_h * layer.columns * by_column.shape[-1] // 2)
         + _SLACK,
     )
+
+
+def products(function: str, layer: Convolution | FullyConnectedWeights) -> int:
+    """Return the multiply-accumulates of one output, those of the zeros that weights are padded with included."""
+    if isinstance(layer, FullyConnectedWeights):
+        return -(-layer.weights.shape[1] // 4) * 4
+    taps = layer.kernel_h * layer.kernel_w
+    if function in ("p2b_depthwise_conv2d_3x3_mac16", "p2b_depthwise_conv2d_mac16"):
+        return -(-taps // 2) * 2
+    inputs = 1 if layer.weights.ndim == 3 else layer.in_c
+    multiple = _column_multiple(layer)
+    pitch = -(-layer.kernel_h * inputs // multiple) * multiple
+    return -(-layer.kernel_w * pitch // 4) * 4
+
+
+def _column_multiple(layer: Convolution) -> int:
+    """Return what a column's number of values is padded to a multiple of, so that every patch starts at a word."""
+    return 2 if layer.stride_w % 2 or layer.pool_h > 1 else 1
 
 
 def _interleaved(weights: np.ndarray) -> np.ndarray:

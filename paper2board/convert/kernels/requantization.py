@@ -13,7 +13,7 @@ That holds for accumulators below :data:`LIMIT` and shifts of 1 to 18. Trained n
 weights are next to nothing and their bias is huge, so their outputs are a constant or take a few values. Such a
 channel gets other constants. Both forms are staircases that never fall as the accumulator grows, so they are equal
 if each of their steps, 255 at most, is at the same accumulator. :func:`_fitted` makes constants for which that is
-so. A channel that has none makes its layer ``EXACT``.
+so. A channel that has none makes its layer ``MIXED``.
 """
 
 from dataclasses import dataclass
@@ -34,12 +34,17 @@ _OFFSETS = 4096
 """What a channel's accumulators may be moved by beyond what they must, to find constants that fit."""
 
 
+_EXACT_SHIFT = 96
+"""``P2B_EXACT_SHIFT``."""
+
+
 class Mode(IntEnum):
-    """``P2B_REQUANT_FAST``, ``P2B_REQUANT_FAST_SIGNED``, ``P2B_REQUANT_EXACT`` of p2b_kernels.h."""
+    """``P2B_REQUANT_FAST`` and so on of p2b_kernels.h."""
 
     FAST = 0
     FAST_SIGNED = 1
     EXACT = 2
+    MIXED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +79,7 @@ def fastest(
     low: int,
     high: int,
 ) -> Requantization:
-    """Return the same outputs by the fast form, if all channels have one.
+    """Return the same outputs by the fast form for all channels that have one.
 
     ``lowest``, ``highest``: int64 (out,), what each channel's accumulators can be; ``low``, ``high``: the output's
     clamp.
@@ -85,9 +90,14 @@ def fastest(
         row = _known(*pair, least, most, zero_point, low) or _fitted(
             *pair, least, most, zero_point, low, high, mode
         )
-        if row is None:
-            return exact(pairs, zero_point)
         rows.append(row)
+    if None in rows:
+        # Constants for FAST do for FAST_SIGNED: it lowers what negative accumulators give, which is below low.
+        mode = Mode.MIXED
+        rows = [
+            row or (0, multiplier, zero_point, shift + _EXACT_SHIFT)
+            for row, (multiplier, shift) in zip(rows, pairs, strict=True)
+        ]
     table = np.array(rows, np.int64)
     return Requantization(mode, table[:, 0], table[:, 1:])
 

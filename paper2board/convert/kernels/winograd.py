@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, accumulator_range, byte_bias
+from paper2board.convert.kernels.layer import Convolution, Packed, accumulator_range, byte_bias, offsets
 from paper2board.convert.kernels.requantization import LIMIT
 
 G = np.array([[6, 0, 0], [4, 4, 4], [4, -4, 4], [-1, -2, -4], [1, -2, 4], [0, 0, 12]])
@@ -38,8 +38,8 @@ def _pack(layer: Convolution, function: str, block: int) -> Packed | None:
         (layer.kernel_h, layer.kernel_w, layer.stride_h, layer.stride_w) != (3, 3, 1, 1)
         or pool not in ((1, 1, 1, 1), (2, 2, 2, 2))
         or layer.in_c < 2
-        or (lowest + layer.offsets).min() <= -LIMIT
-        or (highest + layer.offsets).max() >= LIMIT
+        or (lowest + offsets(layer)).min() <= -LIMIT
+        or (highest + offsets(layer)).max() >= LIMIT
     ):
         return None
     u = np.einsum("iy,jx,oyxc->oijc", G, G, weights)

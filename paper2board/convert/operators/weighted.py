@@ -243,15 +243,15 @@ def _convolution(model: IntegerModel, step: Step) -> Convolution:
         input_zero_point=source.zero_point,
         weights=op.weights,
         bias=op.bias,
-        offsets=_requantization(model, step).offsets,
+        requantization=_requantization(model, step),
     )
 
 
 def _fully_connected(model: IntegerModel, step: Step) -> FullyConnectedWeights:
     op = step.op
     assert isinstance(op, FullyConnected)
-    offsets = _requantization(model, step).offsets
-    return FullyConnectedWeights(model.tensors[op.inputs[0]].zero_point, op.weights, op.bias, offsets)
+    zero_point = model.tensors[op.inputs[0]].zero_point
+    return FullyConnectedWeights(zero_point, op.weights, op.bias, _requantization(model, step))
 
 
 def _requantization(model: IntegerModel, step: Step, packed: Packed | None = None) -> Requantization:
