@@ -126,6 +126,7 @@ def fit(function: str, samples: Iterable[tuple[Features, int]]) -> Cost:
     counts = np.array([count for _, count in different], float)
     shares = np.array([astuple(sample) for sample, _ in different], float) / counts[:, None]
     norms = np.linalg.norm(shares, axis=0)
+    norms[norms == 0] = 1  # what no layer has
     coefficients = nnls(shares / norms, np.ones(len(counts)))[0] / norms
     errors = np.abs(shares @ coefficients - 1)
     rms, largest = float(np.sqrt(np.mean(errors**2))), float(errors.max())
