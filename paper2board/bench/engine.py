@@ -30,6 +30,7 @@ from paper2board.convert.engine import Engine, assemble, plan_engine
 from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
 from paper2board.convert.kernels.catalogue import candidates
+from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, counted
@@ -192,7 +193,9 @@ def every_kernel(
             inputs = random_inputs(model.tensors[model.input].shape, 1, seed=1)
             engine = plan_engine(model, backend)
             layers = [weighted_layer(engine.model, step) for step in engine.steps]
-            kernels = [list(candidates(backend, layer)) if layer else [None] for layer in layers]
+            kernels: list[list[Packed | None]] = [
+                [*candidates(backend, layer)] if layer else [None] for layer in layers
+            ]
             for number in range(max(map(len, kernels))):
                 packed = tuple(found[min(number, len(found) - 1)] for found in kernels)
                 engine = assemble(engine.model, backend, engine.steps, packed, streaming=True)

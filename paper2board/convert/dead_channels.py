@@ -52,14 +52,17 @@ def without_dead_channels(model: IntegerModel) -> IntegerModel:
 
 def _makes_channels(model: IntegerModel, op: Op) -> bool:
     """Return whether each output channel reads all input channels, so that it can be left out."""
-    depthwise_of_one = isinstance(op, DepthwiseConv2D) and model.tensors[op.inputs[0]].shape[-1] == 1
-    return isinstance(op, Conv2D | FullyConnected) or depthwise_of_one
+    if not isinstance(op, Weighted):
+        return False
+    return isinstance(op, Conv2D | FullyConnected) or model.tensors[op.inputs[0]].shape[-1] == 1
 
 
 def _factor(model: IntegerModel, op: Op) -> int | None:
     """Return the number of output channels that an op makes of each input channel alone, None if it mixes them."""
-    source, target = (model.tensors[index].shape for index in (op.inputs[0], op.output))
-    if not source or not target or _makes_channels(model, op):
+    if len(op.inputs) != 1 or _makes_channels(model, op):
+        return None
+    source, target = model.tensors[op.inputs[0]].shape, model.tensors[op.output].shape
+    if not source or not target:
         return None
     if isinstance(op, Reshape):
         flat = target[-1] == model.tensors[op.output].size
@@ -80,7 +83,7 @@ class _Network:
     def __init__(self, model: IntegerModel) -> None:
         self.model, self.tensors = model, model.tensors
         self.readers: dict[int, list[Op]] = {index: [] for index in range(len(model.tensors))}
-        self.bounds: dict[int, _Bounds] = {model.input: _any_values(model.tensors[model.input])}
+        self.bounds = {index: _any_values(tensor) for index, tensor in enumerate(model.tensors)}
         for op in model.ops:
             for index in set(op.inputs):
                 self.readers[index].append(op)
@@ -88,9 +91,7 @@ class _Network:
         self.removable = cache(self._removable)
 
     def _bounds(self, op: Op) -> _Bounds:
-        source, target = self.tensors[op.inputs[0]], self.tensors[op.output]
-        low, high = self.bounds[op.inputs[0]]
-        factor = _factor(self.model, op)
+        target, factor = self.tensors[op.output], _factor(self.model, op)
         if isinstance(op, Weighted):
             lowest, highest = op.output_range(self.tensors)
             multipliers, shifts = np.array(op.output_multipliers(self.tensors), np.int64).T
@@ -103,6 +104,7 @@ class _Network:
             return limits[0], limits[1]
         if factor is None:
             return _any_values(target)
+        source, (low, high) = self.tensors[op.inputs[0]], self.bounds[op.inputs[0]]
         if isinstance(op, Pad):
             low, high = np.minimum(low, source.zero_point), np.maximum(high, source.zero_point)
         if isinstance(op, Pool2D):
@@ -155,7 +157,7 @@ class _Network:
             # Where there is padding, a constant is none unless it is the padding's.
             return (low == high) & ((low == self.tensors[source].zero_point) | (not self._pads(op)))
         factor = _factor(self.model, op)
-        if factor is None or len(op.inputs) > 1:
+        if factor is None:
             return np.zeros(channels, bool)
         parts = self.removable(op.output)
         return (

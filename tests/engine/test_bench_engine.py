@@ -156,6 +156,12 @@ def test_the_table_covers_every_kernel_with_weights():
         assert [row["function"] for row in csv.DictReader(stream)] == sorted(set(declared))
 
 
+def test_the_default_back_ends_costs_are_right_within_an_eighth():
+    """Of any layer that the table was fitted to; so the planner knows which kernel is cheaper."""
+    errors = {name: row.max_error for name, row in cost._table().items() if name.endswith("_mac16")}
+    assert len(errors) == 6 and max(errors.values()) < 0.125
+
+
 def test_the_table_agrees_with_this_compiler(measured):
     """Within the largest error that the table states for the kernel, and some for a kernel improved since."""
     for _, samples in measured:
