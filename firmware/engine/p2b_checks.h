@@ -12,6 +12,7 @@
 
 #include "p2b_assert.h"
 #include "p2b_kernels.h"
+#include "p2b_output.h"
 
 static inline bool p2b_is_aligned(const void *pointer, uintptr_t bytes)
 {
@@ -59,20 +60,18 @@ static inline bool p2b_check_range(int32_t low, int32_t high)
 static inline bool p2b_check_output(const p2b_output_t *output, int32_t n)
 {
     P2B_ASSERT(p2b_check_range(output->low, output->high));
-    P2B_ASSERT(output->mode == P2B_REQUANT_FAST || output->mode == P2B_REQUANT_FAST_SIGNED ||
-               output->mode == P2B_REQUANT_EXACT);
+    P2B_ASSERT(output->mode >= P2B_REQUANT_FAST && output->mode <= P2B_REQUANT_MIXED);
     P2B_ASSERT(n >= 1 && output->channels != NULL);
     for (int32_t i = 0; i < n; ++i) {
         const p2b_channel_t *const channel = &output->channels[i];
+        const int32_t shift = channel->shift - (output->mode == P2B_REQUANT_MIXED ? P2B_EXACT_SHIFT : 0);
 
-        P2B_ASSERT(channel->multiplier == 0 || channel->multiplier >= 1 << 30);
-        if (output->mode == P2B_REQUANT_EXACT) {
-            P2B_ASSERT(channel->shift >= -31 && channel->shift <= 31 && p2b_is_int8(channel->rounding));
-        } else {
-            P2B_ASSERT(channel->shift >= 1 && channel->shift <= 31);
-            /* The accumulator 0 gives the zero point. */
-            P2B_ASSERT(output->mode != P2B_REQUANT_FAST || channel->rounding >> channel->shift <= output->low);
-        }
+        P2B_ASSERT(channel->multiplier >= 0);
+        if (p2b_is_exact(output, channel))
+            P2B_ASSERT(shift >= -31 && shift <= 31 && p2b_is_int8(channel->rounding));
+        else
+            P2B_ASSERT(channel->shift >= 1 && channel->shift <= 31 &&
+                       channel->rounding >> channel->shift >= output->low);
     }
     return true;
 }

@@ -31,28 +31,33 @@ typedef void p2b_kernel_t(const void *op, const int8_t *const *in, int8_t *const
 
 /* How an accumulator becomes an output value, before the clamp. */
 enum {
-    /* (high(acc << 6, multiplier) + rounding) >> shift, high being the upper word of the signed 64-bit product.
-     * Exact for |acc| < 2^25 and right shifts, if low is not below the zero point. The zero point is in
-     * rounding. */
+    /* (high(acc << 6, multiplier) + rounding) >> shift, high being the upper word of the signed 64-bit product, for
+     * |acc| < 2^25. The zero point is in rounding. That is `low` or more if acc >= 0; the output of acc <= 0 is `low`,
+     * whatever this gives. */
     P2B_REQUANT_FAST,
-    /* As P2B_REQUANT_FAST, with 32 taken from high where high + 16 is negative: exact whatever low is. */
+    /* As P2B_REQUANT_FAST for acc >= 0. Below, 32 are taken from high where high + 16 is negative. */
     P2B_REQUANT_FAST_SIGNED,
     /* p2b_requantize(acc, multiplier, shift) + zero point: TFLite's, for any accumulator and shift. rounding is
      * the zero point. */
     P2B_REQUANT_EXACT,
+    /* Channels whose shift is P2B_EXACT_SHIFT + TFLite's as P2B_REQUANT_EXACT, the others as P2B_REQUANT_FAST_SIGNED. */
+    P2B_REQUANT_MIXED,
 };
 
-/* One output channel. bias includes whatever the kernel's own zero-point handling adds to it. */
+enum { P2B_EXACT_SHIFT = 96 };
+
+/* One output channel. bias includes whatever the kernel's own zero-point handling adds to it, and what moves the
+ * accumulators to where a fast form gives TFLite's outputs. */
 typedef struct {
     int32_t bias;
-    int32_t multiplier; /* 0 or 2^30 .. 2^31 - 1 */
+    int32_t multiplier; /* 0 .. 2^31 - 1 */
     int32_t rounding;
-    int32_t shift; /* FAST, FAST_SIGNED: to the right, 1 .. 31; EXACT: TFLite's, -31 .. 31, positive to the left */
+    int32_t shift; /* fast: to the right, 1 .. 31; exact: TFLite's, -31 .. 31, positive to the left */
 } p2b_channel_t;
 
 /* The end of every layer with weights. */
 typedef struct {
-    int32_t mode; /* P2B_REQUANT_*, the same for all channels */
+    int32_t mode; /* P2B_REQUANT_* */
     int32_t low, high;
     const p2b_channel_t *channels;
 } p2b_output_t;
@@ -160,8 +165,10 @@ p2b_kernel_t p2b_conv2d_paper, p2b_depthwise_conv2d_paper, p2b_fully_connected_p
 /* `portable`: blocked C for any 32-bit processor. Layouts: p2b_portable.h. */
 p2b_kernel_t p2b_conv2d_portable, p2b_depthwise_conv2d_portable, p2b_fully_connected_portable;
 
-/* `mac16`: the Xtensa MAC16 option (ESP32's LX6). Layouts: p2b_mac16.h. */
-p2b_kernel_t p2b_conv2d_mac16, p2b_depthwise_conv2d_mac16, p2b_fully_connected_mac16;
+/* `mac16`: the Xtensa MAC16 option (ESP32's LX6). Layouts: p2b_mac16.h. Depthwise: one kernel for 3 x 3, one for any
+ * window, both without pooling, and one for any, for windows of many taps over many columns. */
+p2b_kernel_t p2b_conv2d_mac16, p2b_fully_connected_mac16;
+p2b_kernel_t p2b_depthwise_conv2d_3x3_mac16, p2b_depthwise_conv2d_mac16, p2b_depthwise_conv2d_rows_mac16;
 
 /* Winograd F(4x4, 3x3), with dot products in C or by MAC16. Layouts: p2b_winograd.h. */
 p2b_kernel_t p2b_conv2d_winograd_portable, p2b_conv2d_winograd_mac16;

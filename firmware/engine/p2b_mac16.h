@@ -20,23 +20,26 @@
  *   not). Rotate loads as p2b_mac16_dot() does.
  *
  * Layouts
- * Input values are widened to int16 (uint8 in a 3x3 depthwise convolution) as q + 128, so that the channels' biases
- * include -(zero point + 128) * sum(weights). Where a pixel's channels (a vector's values) are a multiple of 4, each
- * four of them are in the order 0, 2, 1, 3, in the weights as well. All starts are multiples of 4 bytes.
+ * Input values are widened to int16 (uint8 in a depthwise convolution without pooling) as q + 128, so that the
+ * channels' biases include -(zero point + 128) * sum(weights). Where a pixel's channels (a vector's values) are a
+ * multiple of 4, each four of them are in the order 0, 2, 1, 3, in the weights as well. All starts are multiples of 4
+ * bytes.
  * - Fully connected: int16 out_n x in_n (rounded up to a multiple of 4, zeros added), then two values that are read
  *   and not used.
- * - Convolution: int16 out_c x (kernel_w x pitch, rounded up to a multiple of 4), where pitch is kernel_h x in_c
- *   rounded up to even, zeros added; then two values that are read and not used. A convolution row is [column][pitch]
- *   in scratch, so that a patch is one run of kernel_w * pitch values.
- * - Depthwise, 3x3 without pooling: int16 out_c x 10, the weights by columns and a zero. Of a convolution row, four
- *   channels (one if their number is no multiple of 4) are [column][3][4] bytes in scratch.
- * - Depthwise, any other: as a convolution of one input channel. */
+ * - Convolution: int16 out_c x (kernel_w x pitch, rounded up to a multiple of 4), zeros added; then two values that are
+ *   read and not used. pitch is kernel_h x in_c, rounded up to even unless stride_w is even and pool_h is 1. A
+ *   convolution row is [column][pitch] in scratch, so that a patch is one run of kernel_w * pitch values.
+ * - Depthwise without pooling: int16 out_c x (kernel_w x kernel_h, rounded up to even, a zero added), the weights by
+ *   columns; then two values that are read and not used. Of a convolution row, four channels (one if their number is no
+ *   multiple of 4) are [column][kernel_h][4] bytes in scratch, with 8 bytes behind them that are read and not used.
+ * - Depthwise by rows: as a convolution of one input channel. */
 #ifndef P2B_MAC16_H
 #define P2B_MAC16_H
 
 #include <stdint.h>
 
 #include "p2b_kernels.h"
+#include "p2b_output.h"
 
 #ifdef P2B_REAL_MNEMONICS
 
@@ -45,6 +48,7 @@ __asm__(".macro p2b_mula_dd half, mx, my\n mula.dd.\\half \\mx, \\my\n.endm\n"
         ".macro p2b_mula_ad half, as, my\n mula.ad.\\half \\as, \\my\n.endm\n"
         ".macro p2b_mula_aa half, as, at\n mula.aa.\\half \\as, \\at\n.endm\n"
         ".macro p2b_mula_dd_ldinc half, mw, as, mx, my\n mula.dd.\\half\\().ldinc \\mw, \\as, \\mx, \\my\n.endm\n"
+        ".macro p2b_mula_da_ldinc half, mw, as, mx, at\n mula.da.\\half\\().ldinc \\mw, \\as, \\mx, \\at\n.endm\n"
         ".macro p2b_ldinc mw, as\n ldinc \\mw, \\as\n.endm\n"
         ".macro p2b_wsr_acclo at\n wsr.acclo \\at\n.endm\n"
         ".macro p2b_rsr_acclo at\n rsr.acclo \\at\n.endm\n"
@@ -75,6 +79,9 @@ __asm__(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n .set .Lp2b_a\\n, \\n\n.
         ".macro p2b_mula_dd_ldinc half, mw, as, mx, my\n"
         " p2b_word 0x080004 + .Lp2b_\\half + (.Lp2b_\\mw << 12) + (.Lp2b_\\as << 8) + (.Lp2b_\\mx << 14)"
         " + ((.Lp2b_\\my - 2) << 6)\n.endm\n"
+        ".macro p2b_mula_da_ldinc half, mw, as, mx, at\n"
+        " p2b_word 0x480004 + .Lp2b_\\half + (.Lp2b_\\mw << 12) + (.Lp2b_\\as << 8) + (.Lp2b_\\mx << 14)"
+        " + (.Lp2b_\\at << 4)\n.endm\n"
         ".macro p2b_ldinc mw, as\n p2b_word 0x800004 + (.Lp2b_\\mw << 12) + (.Lp2b_\\as << 8)\n.endm\n"
         ".macro p2b_wsr_acclo at\n p2b_word 0x131000 + (.Lp2b_\\at << 4)\n.endm\n"
         ".macro p2b_rsr_acclo at\n p2b_word 0x031000 + (.Lp2b_\\at << 4)\n.endm\n"
@@ -126,7 +133,20 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     return start;
 }
 
-/* Requantization in assembly, for P2B_REQUANT_FAST and P2B_REQUANT_FAST_SIGNED: first, the channel's constants.
+/* Of `outputs` channels from `first`, how many in a row are requantized exactly, or not, as the first one. */
+static inline int32_t p2b_mac16_alike(const p2b_output_t *output, int32_t first, int32_t outputs)
+{
+    int32_t n = 1;
+
+    if (output->mode != P2B_REQUANT_MIXED)
+        return outputs;
+    while (n < outputs &&
+           p2b_is_exact(output, output->channels + first + n) == p2b_is_exact(output, output->channels + first))
+        ++n;
+    return n;
+}
+
+/* Requantization in assembly, for channels that are not requantized exactly: first, the channel's constants.
  * Operands: [channel]; [multiplier]; [upper], the multiplier's high half; [rounding]; [y] becomes the bias. SAR becomes
  * the shift. */
 #define P2B_MAC16_CHANNEL \
@@ -138,25 +158,24 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     " l32i %[y], %[channel], 0\n"
 
 /* Then, for each output: [y] is the accumulator and becomes the output. Operands also: the constants, of [upper] only
- * the low half; [low], [high]; [mode] in memory; temporaries [t1] and [t2]. t2 changes off the common path only, where
+ * the low half; [high]; [low] and [mode] in memory; temporaries [t1] and [t2]. t2 changes off the common path only, where
  * `restore` can load it again. `next` stores [y] and goes on to the next output, or falls through. */
 #define P2B_MAC16_OUTPUT(name, restore, next) \
     P2B_MAC16_HIGH_COMMON(name) \
     ".L" name "_round%=:\n" \
     " add %[y], %[y], %[rounding]\n" \
     " sra %[y], %[y]\n" \
-    " p2b_max %[y], %[y], %[low]\n" \
     " p2b_min %[y], %[y], %[high]\n" \
     ".L" name "_store%=:\n" \
     next \
     " j .L" name "_done%=\n" \
     P2B_MAC16_HIGH_GREAT(name, restore) \
-    /* The output of a negative accumulator is the zero point or less: `low` in P2B_REQUANT_FAST. Only such \
-     * accumulators need what P2B_REQUANT_FAST_SIGNED adds. */ \
+    /* The output of a negative accumulator is `low` in P2B_REQUANT_FAST. Only such accumulators need what \
+     * P2B_REQUANT_FAST_SIGNED adds, and only they can give less than `low`. */ \
     ".L" name "_negative%=:\n" \
     " l32i %[t1], %[mode]\n" \
     " bnez %[t1], .L" name "_signed%=\n" \
-    " mov %[y], %[low]\n" \
+    " l32i %[y], %[low]\n" \
     " j .L" name "_store%=\n" \
     ".L" name "_signed%=:\n" \
     P2B_MAC16_HIGH_NEGATIVE \
@@ -165,7 +184,12 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
     " srai %[t1], %[t1], 31\n" \
     " slli %[t1], %[t1], 5\n" \
     " add %[y], %[y], %[t1]\n" \
-    " j .L" name "_round%=\n" \
+    " add %[y], %[y], %[rounding]\n" \
+    " sra %[y], %[y]\n" \
+    " l32i %[t1], %[low]\n" \
+    " p2b_max %[y], %[y], %[t1]\n" \
+    " p2b_min %[y], %[y], %[high]\n" \
+    " j .L" name "_store%=\n" \
     ".L" name "_done%=:\n"
 
 /* y = p2b_high(y << 6, multiplier), or a jump to where that is done for such a y. */
@@ -181,8 +205,7 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
  * Common: yh = 0. Else, with m = m1 * 2^10 + m0, it is yh * m1 + floor((yh * m0 + t) / 2^10): |yh| <= 2^9, so
  * |yh * m0| < 2^19, and the sum is a uint32_t if yh is positive and an int32_t if it is negative. */
 #define P2B_MAC16_HIGH_COMMON(name) \
-    " extui %[t1], %[y], 16, 16\n" \
-    " bnez %[t1], .L" name "_great%=\n" \
+    " bgeui %[y], 65536, .L" name "_great%=\n" \
     " mul16u %[t1], %[y], %[multiplier]\n" \
     " mul16u %[y], %[y], %[upper]\n" \
     " extui %[t1], %[t1], 16, 16\n" \
@@ -191,6 +214,7 @@ static inline int32_t p2b_mac16_dot(const int16_t *a, const int16_t *w, int32_t 
 #define P2B_MAC16_HIGH_GREAT(name, restore) \
     ".L" name "_great%=:\n" \
     " bltz %[y], .L" name "_negative%=\n" \
+    " extui %[t1], %[y], 16, 16\n" \
     P2B_MAC16_HIGH_ANY("srli") \
     restore \
     " j .L" name "_round%=\n"

@@ -26,9 +26,11 @@ from paper2board.boards.families import FAMILIES
 from paper2board.boards.latency import latency
 from paper2board.convert.c_code import write_engine
 from paper2board.convert.c_layers import weighted_layer
-from paper2board.convert.engine import Engine, plan_engine
+from paper2board.convert.engine import Engine, assemble, plan_engine
 from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
+from paper2board.convert.kernels.catalogue import candidates
+from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, counted
@@ -38,7 +40,6 @@ from paper2board.firmware import runner
 from paper2board.firmware.emulator import EMULATOR
 from paper2board.firmware.image import COMPILER
 from paper2board.firmware.runner import Target
-from paper2board.model.integer_model import IntegerModel
 
 BOARD = Path(__file__).resolve().parents[2] / "config" / "boards" / "esp32-wroom.yaml"
 INPUTS = 3
@@ -104,9 +105,12 @@ def report(
         raise UserError("the cost table is fitted to all networks: leave out --networks")
     rows: list[Row] = []
     samples: list[_Sample] = []
-    measured = [*names, *(SHAPES if fit_costs else ())]
-    for row, found in measure(measured, lambda runs: tqdm(runs, unit="run", leave=False, disable=None)):
-        rows += [row] if row.network in names else []
+
+    def progress(runs: Sequence[Any]) -> Iterable[Any]:
+        return tqdm(runs, unit="run", leave=False, disable=None)
+
+    for row, found in measure(names, progress):
+        rows.append(row)
         samples += found
     if output:
         write_text(output, csv_text(rows))
@@ -116,7 +120,7 @@ def report(
         print(header(), table(rows), *([layer_table(rows)] if layers else []), sep="\n\n")
         print("", acceptance_table(rows), sep="\n")
     if fit_costs:
-        costs = fitted(samples)
+        costs = fitted([*samples, *every_kernel(tuple(SHAPES), progress)])
         cost.write_table(costs)
         if not as_json:
             print("", cost_table(costs), sep="\n")
@@ -173,7 +177,31 @@ def measure(
                 paper_ratio=paper[name] / result.instructions,
                 differing=int(np.count_nonzero(result.outputs != golden[name])),
             )
-            yield row, _samples(model, engine, result.layers)
+            yield row, _samples(engine, result.layers)
+
+
+def every_kernel(
+    names: Sequence[str], progress: Callable[[Sequence[Any]], Iterable[Any]] = iter
+) -> Iterator[_Sample]:
+    """Yield kernel, features and instructions of each layer with weights, for every kernel that does it."""
+    runs = [(name, backend) for name in names for backend in (Backend.PAPER, *_PORTABLE, *_MAC16)]
+    with tempfile.TemporaryDirectory(prefix="paper2board-bench-") as name_of_folder:
+        folder = Path(name_of_folder)
+        libraries = {target: runner.kernel_library(target, folder) for target in set(map(_target, Backend))}
+        for name, backend in progress(runs):
+            model, target = build(name), _target(backend)
+            inputs = random_inputs(model.tensors[model.input].shape, 1, seed=1)
+            engine = plan_engine(model, backend)
+            layers = [weighted_layer(engine.model, step) for step in engine.steps]
+            kernels: list[list[Packed | None]] = [
+                [*candidates(backend, layer)] if layer else [None] for layer in layers
+            ]
+            for number in range(max(map(len, kernels))):
+                packed = tuple(found[min(number, len(found) - 1)] for found in kernels)
+                engine = assemble(engine.model, backend, engine.steps, packed, streaming=True)
+                write_engine(engine, folder / "model")
+                [result] = runner.run([(folder / "model", inputs)], target, libraries[target], folder / "run")
+                yield from _samples(engine, result.layers)
 
 
 def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
@@ -188,11 +216,11 @@ def _target(backend: Backend) -> Target:
     return Target(FAMILIES["esp32"].core(needs_mac16=backend.needs_mac16))
 
 
-def _samples(model: IntegerModel, engine: Engine, counts: dict[str, int]) -> list[_Sample]:
+def _samples(engine: Engine, counts: dict[str, int]) -> list[_Sample]:
     """Return kernel, features and instructions of the layers with weights."""
     found = []
     for step, packed in zip(engine.steps, engine.packed, strict=True):
-        layer = weighted_layer(model, step) if packed else None
+        layer = weighted_layer(engine.model, step) if packed else None
         if packed and layer:
             found.append((packed.function, cost.features(layer, packed), counts[step.name]))
     return found
@@ -319,7 +347,9 @@ _COST_COLUMNS: _Columns = (
     ("a MAC", lambda item: f"{item.per_mac:.3f}"),
     ("a dot", lambda item: f"{item.per_dot:.2f}"),
     ("an output", lambda item: f"{item.per_output:.2f}"),
-    ("an input", lambda item: f"{item.per_input:.3f}"),
+    ("signed", lambda item: f"{item.per_signed:.2f}"),
+    ("a load", lambda item: f"{item.per_load:.2f}"),
+    ("a run", lambda item: f"{item.per_run:.1f}"),
     ("a line", lambda item: f"{item.per_line:.1f}"),
     ("a call", lambda item: f"{item.per_call:.0f}"),
     ("layers", lambda item: str(item.layers)),

@@ -156,6 +156,33 @@ def _oblong(net: "_Network") -> None:
     net.fully_connected("fc", net.reshape("flatten", x), 200)
 
 
+def _series(net: "_Network") -> None:
+    """A series of vectors: windows along time alone, as streaming keyword spotting has them."""
+    x = net.depthwise("depthwise3", net.input, kernel=(3, 1))
+    x = net.conv("wide", x, 128, kernel=1)
+    x = net.depthwise("depthwise5", x, kernel=(5, 1))
+    x = net.conv("linear", x, 64, kernel=1, activation="NONE")
+    x = net.depthwise("depthwise10", x, kernel=(10, 1), stride=2)
+    x = net.conv("conv5", x, 24, kernel=(5, 1))
+    x = net.depthwise("depthwise21", net.conv("narrow", x, 18, kernel=1), kernel=(21, 1))
+    net.fully_connected("fc", net.reshape("flatten", x), 30, "RELU")
+
+
+def _spectrum(net: "_Network") -> None:
+    """One channel, oblong windows, few inputs to many outputs and back."""
+    x = net.conv("conv10x4", net.input, 8, kernel=(10, 4), stride=2)
+    x = net.conv("expand8", x, 48, kernel=1, activation="RELU6")
+    x = net.depthwise("depthwise3", x)
+    x = net.conv("project48", x, 8, kernel=1, activation="NONE")
+    x = net.depthwise("depthwise1x7", net.conv("expand", x, 36, kernel=1), kernel=(1, 7))
+    x = net.conv("project36", x, 12, kernel=1, activation="NONE")
+    x = net.depthwise("depthwise9x2", x, kernel=(9, 2))
+    x = net.conv("grow", x, 96, kernel=1, activation="NONE")
+    x = net.conv("shrink", x, 16, kernel=1, activation="NONE")
+    x = net.max_pool("pool", net.depthwise("depthwise5", x, kernel=5))
+    net.fully_connected("fc", net.reshape("flatten", x), 12)
+
+
 _Architecture = tuple[tuple[int, int, int], Callable[["_Network"], None]]
 NETWORKS: dict[str, _Architecture] = {
     "original": ((32, 32, 3), _deck(32, 64, pooled=False, hidden=128)),
@@ -167,7 +194,12 @@ NETWORKS: dict[str, _Architecture] = {
     "fomo": ((96, 96, 3), _fomo),
 }
 """Input shape (H, W, C) and layers of each network."""
-SHAPES: dict[str, _Architecture] = {"square": ((24, 24, 8), _square), "oblong": ((20, 60, 2), _oblong)}
+SHAPES: dict[str, _Architecture] = {
+    "square": ((24, 24, 8), _square),
+    "oblong": ((20, 60, 2), _oblong),
+    "series": ((40, 1, 40), _series),
+    "spectrum": ((49, 40, 1), _spectrum),
+}
 """Layers with shapes that :data:`NETWORKS` lack, for the kernels' cost table: windows other than 3 × 3, many
 channels in a large image, few channels in a small image, more outputs than inputs, fewer outputs than inputs."""
 
@@ -210,13 +242,13 @@ class _Network:
         source: int,
         channels: int,
         *,
-        kernel: int = 3,
+        kernel: int | tuple[int, int] = 3,
         stride: int = 1,
         activation: Activation = "RELU",
         chosen: QuantizationParameters | None = None,
     ) -> int:
         """A convolution; ``chosen`` overrides the calibrated output quantization."""
-        weights = self._weights((channels, kernel, kernel, self.channels(source)))
+        weights = self._weights((channels, *_pair(kernel), self.channels(source)))
         image, padding = self._image(source, kernel, stride)
         filters = torch.from_numpy(weights).double().permute(0, 3, 1, 2)
         sums = F.conv2d(image, filters, stride=stride).permute(0, 2, 3, 1)
@@ -235,10 +267,16 @@ class _Network:
         return self._add(op, values, chosen or _range(values, activation))
 
     def depthwise(
-        self, name: str, source: int, *, kernel: int = 3, multiplier: int = 1, stride: int = 1
+        self,
+        name: str,
+        source: int,
+        *,
+        kernel: int | tuple[int, int] = 3,
+        multiplier: int = 1,
+        stride: int = 1,
     ) -> int:
         """A depthwise convolution with ReLU6."""
-        weights = self._weights((kernel, kernel, multiplier * self.channels(source)), channel_axis=2)
+        weights = self._weights((*_pair(kernel), multiplier * self.channels(source)), channel_axis=2)
         image, padding = self._image(source, kernel, stride)
         filters = torch.from_numpy(weights).double().permute(2, 0, 1).unsqueeze(1)
         sums = F.conv2d(image, filters, stride=stride, groups=self.channels(source)).permute(0, 2, 3, 1)
@@ -313,14 +351,14 @@ class _Network:
         axes = tuple(axis for axis in range(len(shape)) if axis != channel_axis)
         return np.round(127 * drawn / np.abs(drawn).max(axes, keepdims=True)).astype(np.int8)
 
-    def _image(self, source: int, kernel: int, stride: int) -> tuple[torch.Tensor, Padding]:
+    def _image(self, source: int, kernel: int | tuple[int, int], stride: int) -> tuple[torch.Tensor, Padding]:
         """Return a tensor's values as N × C × H × W with padding, and the name of the padding."""
         image = self.values[source].permute(0, 3, 1, 2)
         padding: Padding = "VALID" if kernel == 1 or isinstance(self._writer(source), Pad) else "SAME"
         amounts: list[int] = []
-        for size in reversed(image.shape[2:]):
-            before, out = pad_before(size, kernel, stride, padding)
-            amounts += [before, max((out - 1) * stride + kernel - size - before, 0)]
+        for size, window in zip(reversed(image.shape[2:]), reversed(_pair(kernel)), strict=True):
+            before, out = pad_before(size, window, stride, padding)
+            amounts += [before, max((out - 1) * stride + window - size - before, 0)]
         return F.pad(image, amounts), padding
 
     def _writer(self, index: int) -> Op | None:
@@ -357,6 +395,10 @@ class _Network:
         self.tensors.append(Tensor(name, tuple(values.shape[1:]), chosen.scale, chosen.zero_point))
         self.values.append(fake_quantize(values, chosen))
         return len(self.tensors) - 1
+
+
+def _pair(kernel: int | tuple[int, int]) -> tuple[int, int]:
+    return (kernel, kernel) if isinstance(kernel, int) else kernel
 
 
 def _range(values: torch.Tensor, activation: Activation) -> QuantizationParameters:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import weighted_layer
+from paper2board.convert.dead_channels import without_dead_channels
 from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.lowering import lower
@@ -24,6 +25,7 @@ MAX_CALLS = 100_000
 class Engine:
     """A network made ready for C: its steps, each with its kernel, and their memory plan.
 
+    ``model``: the network that is run, which has the outputs of the one given (:func:`compact`).
     ``packed``: for each step what its kernel takes, None where only plain C does the layer.
     """
 
@@ -40,17 +42,24 @@ def plan_engine(
 ) -> Engine:
     """Return ``model`` with the first kernel of ``backend`` that does each layer.
 
-    ``streaming`` fuses layers and lets rows flow; without, every op runs by itself, as in TFLite Micro. Raise
-    :class:`UserError` for a model with nothing to compute, or too much.
+    ``streaming`` fuses layers, leaves out dead channels and lets rows flow; without, every op runs by itself, as in
+    TFLite Micro. Raise :class:`UserError` for a model with nothing to compute, or too much.
     """
     backend = Backend(backend)
     check_size(model)
+    if streaming:
+        model = compact(model, backend)
     steps = lower(model, fuse=streaming)
     packed = []
     for step in steps:
         layer = weighted_layer(model, step)
         packed.append(next(candidates(backend, layer)) if layer else None)
     return assemble(model, backend, steps, tuple(packed), streaming=streaming)
+
+
+def compact(model: IntegerModel, backend: Backend) -> IntegerModel:
+    """Return what ``backend`` runs for a model: the deck's kernels all of it, the others no dead channels."""
+    return model if backend is Backend.PAPER else without_dead_channels(model)
 
 
 def assemble(

@@ -12,7 +12,7 @@ from itertools import product
 from paper2board.boards.backends import Backend
 from paper2board.boards.board import Memory
 from paper2board.convert.c_layers import c_layer, weighted_layer
-from paper2board.convert.engine import Engine, assemble, check_size
+from paper2board.convert.engine import Engine, assemble, check_size, compact
 from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.cost import features, instructions
 from paper2board.convert.kernels.layer import Packed
@@ -59,6 +59,7 @@ def choose(model: IntegerModel, backend: Backend | str, limits: Limits) -> Engin
     """
     backend = Backend(backend)
     check_size(model)
+    model = compact(model, backend)
     steps = lower(model, fuse=True)
     options = [_options(model, backend, step) for step in steps]
     _refuse_flash(model, steps, options, limits)

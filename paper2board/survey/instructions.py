@@ -20,7 +20,8 @@ def layer_instructions(layer: Layer) -> float:
     if isinstance(weighted, FullyConnectedWeights):
         function = "p2b_fully_connected_mac16"
     elif weighted.weights.ndim == 3:
-        function = "p2b_depthwise_conv2d_mac16"
+        three = weighted.kernel_h == weighted.kernel_w == 3
+        function = "p2b_depthwise_conv2d_3x3_mac16" if three else "p2b_depthwise_conv2d_mac16"
     else:
         function = "p2b_conv2d_mac16"
     packed = Packed(function, weighted.weights, weighted.bias)

@@ -60,14 +60,18 @@ CASES = {
     "an interior that has padding": (broken(CONV, {"left": 0, "right": 8}), "op->left * window->stride_w"),
     "a range that is empty": (broken(CONV, {"output.high": CONV.fields["output"]["low"] - 1}), "low <= high"),
     "a range beyond int8": (broken(CONV, {"output.high": 128}), "p2b_is_int8(high)"),
-    "an unknown mode": (broken(CONV, {"output.mode": 3}), "P2B_REQUANT_EXACT"),
+    "an unknown mode": (broken(CONV, {"output.mode": 4}), "P2B_REQUANT_MIXED"),
     "a shift by nothing": (
         broken(CONV, {"output.channels": RECORDS * np.int32([1, 1, 1, 0])}),
         "channel->shift >= 1",
     ),
-    "outputs below the zero point in FAST": (
-        broken(CONV, {"output.channels": RECORDS + np.int32([0, 0, 1 << 30, 0])}),
-        "channel->rounding >> channel->shift <= output->low",
+    "a negative multiplier": (
+        broken(CONV, {"output.channels": RECORDS * np.int32([1, -1, 1, 1])}),
+        "channel->multiplier >= 0",
+    ),
+    "outputs below the clamp": (
+        broken(CONV, {"output.channels": RECORDS - np.int32([0, 0, 1 << 30, 0])}),
+        "channel->rounding >> channel->shift >= output->low",
     ),
     # A row of 20 bytes instead of 21, which lies at an odd address.
     "a row of words at an odd address": (

@@ -9,11 +9,10 @@ import numpy as np
 from kernel_calls import Call
 
 from paper2board.convert.kernels import mac16, paper, portable, winograd
-from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
-from paper2board.convert.kernels.requantization import channels
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed, accumulator_range
+from paper2board.convert.kernels.requantization import Requantization, exact, fastest
 from paper2board.convert.operators.window import WINDOW
 from paper2board.firmware.runner import Target
-from paper2board.model.operators.weighted import largest_accumulators
 
 CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
     "p2b_conv2d_paper": paper.conv2d,
@@ -25,7 +24,9 @@ CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
 DEPTHWISE_CONV2D: dict[str, Callable[[Convolution], Packed | None]] = {
     "p2b_depthwise_conv2d_paper": paper.depthwise_conv2d,
     "p2b_depthwise_conv2d_portable": portable.depthwise_conv2d,
+    "p2b_depthwise_conv2d_3x3_mac16": mac16.depthwise_conv2d_3x3,
     "p2b_depthwise_conv2d_mac16": mac16.depthwise_conv2d,
+    "p2b_depthwise_conv2d_rows_mac16": mac16.depthwise_conv2d_rows,
 }
 FULLY_CONNECTED: dict[str, Callable[[FullyConnectedWeights], Packed | None]] = {
     "p2b_fully_connected_paper": paper.fully_connected,
@@ -50,13 +51,18 @@ class Quantization:
     high: int
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, sums: np.ndarray, clamp: str, gain: float) -> "Quantization":
+    def draw(
+        cls, rng: np.random.Generator, sums: np.ndarray, clamp: str, gain: float, *, odd: bool = False
+    ) -> "Quantization":
         """Return one that spreads accumulators (…, channels) over int8 at ``gain`` 1, and saturates above.
 
-        ``clamp``: ``none``, ``relu``, or ``both``, which leaves a few values.
+        ``clamp``: ``none``, ``relu``, or ``both``, which leaves a few values. ``odd``: channels 1 and 2, 5 and 6
+        and so on need exact requantization.
         """
         spread = np.abs(sums).reshape(-1, sums.shape[-1]).max(0).clip(1)
         reals = gain * 150 / spread * rng.uniform(0.7, 1.5, len(spread))
+        if odd:
+            reals *= np.where(np.isin(np.arange(len(reals)) % 4, (1, 2)), 1e6, 1.0)
         # The zero point of a ReLU is where its range begins, in most networks.
         zero_point = int(rng.choice([-128, -128, 0, 127, int(rng.integers(-128, 128))]))
         low = -128 if clamp == "none" else zero_point
@@ -67,18 +73,18 @@ class Quantization:
         """Return int8 outputs."""
         return definitions.output(sums, self.pairs, self.zero_point, self.low, self.high)
 
+    def fastest(self, weights: np.ndarray, bias: np.ndarray, input_zero_point: int) -> Requantization:
+        """Return the requantization of a layer with these constants."""
+        limits = accumulator_range(weights, bias, input_zero_point)
+        return fastest(self.pairs, *limits, self.zero_point, self.low, self.high)
+
     def fields(self, layer: Convolution | FullyConnectedWeights, packed: Packed) -> dict[str, Any]:
         """Return ``p2b_output_t``."""
-        largest = largest_accumulators(layer.weights, layer.bias, layer.input_zero_point)
-        mode, records = channels(
-            self.pairs,
-            packed.bias,
-            largest,
-            self.zero_point,
-            self.low,
-            requires_tflite_rounding=packed.requires_tflite_rounding,
-        )
-        return {"mode": mode, "low": self.low, "high": self.high, "channels": records}
+        found = layer.requantization
+        if packed.requires_tflite_rounding or found is None:
+            found = exact(self.pairs, self.zero_point)
+        records = found.records(packed.bias)
+        return {"mode": found.mode, "low": self.low, "high": self.high, "channels": records}
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Shape:
     pool_stride: tuple[int, int] = (1, 1)
     clamp: str = "none"
     gain: float = 1.0
+    odd: bool = False
     extreme: bool = False
     """Weights and inputs at the ends of their range only."""
 
@@ -137,7 +144,7 @@ class ConvolutionTest:
         zero_point = int(rng.choice([-128, 0, 127, int(rng.integers(-128, 128))]))
         define = definitions.depthwise_conv2d if depthwise else definitions.conv2d
         sums = define(x, zero_point, weights, bias, shape.stride, shape.before, shape.convolved)
-        quantization = Quantization.draw(rng, sums, shape.clamp, shape.gain)
+        quantization = Quantization.draw(rng, sums, shape.clamp, shape.gain, odd=shape.odd)
         outputs = quantization.apply(sums)
         expected = definitions.max_pool(outputs, shape.pool, shape.pool_stride, (0, 0), shape.pooled)
         layer = Convolution(
@@ -147,6 +154,7 @@ class ConvolutionTest:
             zero_point,
             weights,
             bias,
+            quantization.fastest(weights, bias, zero_point),
         )
         return cls(layer, quantization, x, expected.astype(np.int8))
 
@@ -221,9 +229,9 @@ class ProductTest:
         sums = weights.astype(np.int64) @ (x.astype(np.int64) - zero_point) + bias
         # One input tells nothing about the spread of a channel.
         quantization = Quantization.draw(rng, np.full_like(sums, np.abs(sums).max()), clamp, gain)
-        return cls(
-            FullyConnectedWeights(zero_point, weights, bias), quantization, x, quantization.apply(sums)
-        )
+        found = quantization.fastest(weights, bias, zero_point)
+        layer = FullyConnectedWeights(zero_point, weights, bias, found)
+        return cls(layer, quantization, x, quantization.apply(sums))
 
     def calls(self, packed: Packed) -> Iterator[Call]:
         """Yield the one call."""

@@ -32,7 +32,8 @@ void p2b_mac16_convolve(const p2b_conv2d_t *layer, const int8_t *const *in, int8
                         int32_t first, int32_t outputs, void *scratch)
 {
     const p2b_window_t *const window = &layer->window;
-    const int32_t pitch = (window->kernel_h * inputs + 1) & ~1;
+    const int32_t odd = window->kernel_h * inputs & 1 && (window->stride_w & 1 || layer->pool_h > 1);
+    const int32_t pitch = window->kernel_h * inputs + odd;
     const int32_t columns = (window->out_w - 1) * window->stride_w + window->kernel_w;
     const int32_t vectors = layer->pool_h * layer->pool_w, groups = (window->kernel_w * pitch + 3) / 4;
     int32_t *const jumps = scratch, *jump = jumps;

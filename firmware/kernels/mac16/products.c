@@ -19,7 +19,8 @@
  * well. */
 static void following_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    const int32_t mode = row->output->mode, count = row->groups, size = row->pixels * row->depth;
+    const int32_t mode = row->output->mode, low = row->output->low;
+    const int32_t count = row->groups, size = row->pixels * row->depth;
     const p2b_channel_t *channel = row->output->channels + first, *const last = channel + outputs;
     const int16_t *start = row->weights + 4 * count * first - 2, *const values = row->values - 2, *a;
     int8_t *to = out + first, *end = to + size;
@@ -55,16 +56,16 @@ static void following_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t
         : [a] "=&r"(a), [to] "+&r"(to), [end] "+&r"(end), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2),
           [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=&r"(bias),
           [start] "+m"(start), [next] "=m"(channel)
-        : [channel] "[t1]"(channel), [groups] "[t2]"(count), [low] "r"(row->output->low),
-          [high] "r"(row->output->high), [depth] "r"(row->depth), [values] "m"(values), [size] "m"(size),
-          [last] "m"(last), [count] "m"(count), [mode] "m"(mode)
+        : [channel] "[t1]"(channel), [groups] "[t2]"(count), [high] "r"(row->output->high), [depth] "r"(row->depth),
+          [values] "m"(values), [size] "m"(size), [last] "m"(last), [count] "m"(count), [low] "m"(low),
+          [mode] "m"(mode)
         : "memory");
 }
 
 /* Pixels of one vector each, at any distance. */
 static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    const int32_t mode = row->output->mode, count = row->groups;
+    const int32_t mode = row->output->mode, low = row->output->low, count = row->groups;
     const int16_t *start = row->weights + 4 * count * first - 2;
 
     for (int32_t i = first; i < first + outputs; ++i, start += 4 * count) {
@@ -74,26 +75,24 @@ static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t output
 
         __asm__ volatile(
             P2B_MAC16_CHANNEL
-            " s32i %[y], %[bias]\n"
+            " mov %[bias], %[y]\n"
             " sub %[a], %[a], %[jump]\n"
-            " p2b_place_loop 21\n"
+            " p2b_place_loop 18\n"
             ".Lone%=:\n"
-            " _l32i %[y], %[bias]\n"
             " _l32i %[t1], %[start]\n"
             " _add %[a], %[a], %[jump]\n"
             " p2b_ldinc m0, %[a]\n"
             " p2b_ldinc m2, %[t1]\n"
             " p2b_ldinc m1, %[a]\n"
-            " p2b_wsr_acclo %[y]\n"
+            " p2b_wsr_acclo %[bias]\n"
             P2B_MAC16_DOT("one")
             " p2b_rsr_acclo %[y]\n"
             OUTPUT("one", "")
             : [a] "+&r"(a), [to] "+&r"(to), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2),
-              [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=m"(bias)
+              [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=&r"(bias)
             : [channel] "[t1]"(&row->output->channels[i]), [groups] "[t2]"(count), [jump] "r"(row->jumps[0]),
-              [low] "r"(row->output->low), [high] "r"(row->output->high), [depth] "r"(row->depth),
-              [end] "r"(to + row->pixels * row->depth), [start] "m"(start), [count] "m"(count),
-              [mode] "m"(mode)
+              [high] "r"(row->output->high), [depth] "r"(row->depth), [end] "r"(to + row->pixels * row->depth),
+              [start] "m"(start), [count] "m"(count), [low] "m"(low), [mode] "m"(mode)
             : "memory");
     }
 }
@@ -101,7 +100,7 @@ static void one_vector(const p2b_mac16_row_t *row, int32_t first, int32_t output
 /* Pixels of several vectors each. */
 static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    const int32_t mode = row->output->mode, count = row->groups;
+    const int32_t mode = row->output->mode, low = row->output->low, count = row->groups;
     const int32_t least = INT32_MIN, *const jumps = row->jumps, *const jumps_end = jumps + row->vectors;
     const int16_t *start = row->weights + 4 * count * first - 2;
 
@@ -113,16 +112,15 @@ static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32
 
         __asm__ volatile(
             P2B_MAC16_CHANNEL
-            " s32i %[y], %[bias]\n"
-            " p2b_place_loop 24\n"
+            " mov %[bias], %[y]\n"
+            " p2b_place_loop 21\n"
             ".Lmany%=:\n"
             " _l32i %[jump], %[jumps]\n"
             " _l32i %[y], %[least]\n"
             ".Lmany_vector%=:\n"
-            " _l32i %[t1], %[bias]\n"
             " p2b_ldinc m0, %[a]\n"
             " p2b_ldinc m1, %[a]\n"
-            " p2b_wsr_acclo %[t1]\n"
+            " p2b_wsr_acclo %[bias]\n"
             " _l32i %[t1], %[start]\n"
             " p2b_ldinc m2, %[t1]\n"
             P2B_MAC16_DOT("many")
@@ -135,18 +133,18 @@ static void greatest_of_vectors(const p2b_mac16_row_t *row, int32_t first, int32
             " bne %[jump], %[t1], .Lmany_vector%=\n"
             OUTPUT("many", "")
             : [a] "+&r"(a), [jump] "=&r"(jump), [to] "+&r"(to), [y] "=&r"(y), [t1] "=&r"(t1), [t2] "=&r"(t2),
-              [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=m"(bias)
+              [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding), [bias] "=&r"(bias)
             : [channel] "[t1]"(&row->output->channels[i]), [groups] "[t2]"(count),
-              [low] "r"(row->output->low), [high] "r"(row->output->high), [depth] "r"(row->depth),
-              [end] "r"(to + row->pixels * row->depth), [start] "m"(start), [count] "m"(count),
-              [least] "m"(least), [jumps] "m"(jumps), [jumps_end] "m"(jumps_end), [mode] "m"(mode)
+              [high] "r"(row->output->high), [depth] "r"(row->depth), [end] "r"(to + row->pixels * row->depth),
+              [start] "m"(start), [count] "m"(count), [least] "m"(least), [jumps] "m"(jumps),
+              [jumps_end] "m"(jumps_end), [low] "m"(low), [mode] "m"(mode)
             : "memory");
     }
 }
 
 /* clang-format on */
 
-/* Any mode. */
+/* Any requantization. */
 static void exactly(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
     const int16_t *weights = row->weights + 4 * row->groups * first;
@@ -171,20 +169,27 @@ static void exactly(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, 
 
 void p2b_mac16_products(const p2b_mac16_row_t *row, int32_t first, int32_t outputs, int8_t *out)
 {
-    if (row->output->mode == P2B_REQUANT_EXACT)
-        exactly(row, first, outputs, out);
-    else if (row->vectors > 1)
-        greatest_of_vectors(row, first, outputs, out);
-    else if (row->jumps[0] == P2B_MAC16_FOLLOWING)
-        following_vectors(row, first, outputs, out);
-    else
-        one_vector(row, first, outputs, out);
+    while (outputs > 0) {
+        const int32_t n = p2b_mac16_alike(row->output, first, outputs);
+
+        if (p2b_is_exact(row->output, row->output->channels + first))
+            exactly(row, first, n, out);
+        else if (row->vectors > 1)
+            greatest_of_vectors(row, first, n, out);
+        else if (row->jumps[0] == P2B_MAC16_FOLLOWING)
+            following_vectors(row, first, n, out);
+        else
+            one_vector(row, first, n, out);
+        first += n;
+        outputs -= n;
+    }
 }
 
-/* Each loop takes one channel, or four, of all pixels. */
+/* Each loop takes one channel of all pixels, or four, or all three of a colour image. */
 void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitch, int32_t pixels, int32_t n)
 {
-    const int32_t fours = (n | depth) % 4 == 0, channels = fours ? 4 : 1, dense = n == depth && n == pitch;
+    const int32_t fours = (n | depth) % 4 == 0, threes = n == 3 && depth == 3 && pitch != 3;
+    const int32_t channels = fours ? 4 : threes ? 3 : 1, dense = n == depth && n == pitch;
     const int8_t *const end = in + (dense ? channels : n);
     const uint32_t signs = 0x80808080u, evens = 0x00ff00ffu;
 
@@ -214,6 +219,23 @@ void p2b_mac16_widen(const int8_t *in, int32_t depth, int16_t *out, int32_t pitc
                              : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1), [t2] "=&r"(t2)
                              : [pixels] "r"(pixels), [depth] "r"(depth), [pitch] "r"(2 * pitch), [signs] "r"(signs),
                                [evens] "r"(evens)
+                             : "memory");
+        else if (threes)
+            __asm__ volatile(" p2b_loop %[pixels], .Lthrees%=\n"
+                             " l8ui %[t1], %[from], 0\n"
+                             " l8ui %[t2], %[from], 1\n"
+                             " xor %[t1], %[t1], %[sign]\n"
+                             " s16i %[t1], %[to], 0\n"
+                             " l8ui %[t1], %[from], 2\n"
+                             " xor %[t2], %[t2], %[sign]\n"
+                             " s16i %[t2], %[to], 2\n"
+                             " addi %[from], %[from], 3\n"
+                             " xor %[t1], %[t1], %[sign]\n"
+                             " s16i %[t1], %[to], 4\n"
+                             " add %[to], %[to], %[pitch]\n"
+                             ".Lthrees%=:\n"
+                             : [from] "+&r"(from), [to] "+&r"(to), [t1] "=&r"(t1), [t2] "=&r"(t2)
+                             : [pixels] "r"(pixels), [pitch] "r"(2 * pitch), [sign] "r"(0x80)
                              : "memory");
         else
             __asm__ volatile(" p2b_loop %[pixels], .Lones%=\n"

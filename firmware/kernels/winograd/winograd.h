@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution by Winograd's F(4x4, 3x3): everything but the dot products. The mathematics: p2b_winograd.h.
  *
- * Include once, with P2B_BLOCK defined, and define dots(). For a row of 4 x 4 tiles: P2B_BLOCK tiles are
+ * Include once, with P2B_BLOCK defined, and define dots() and requantize(). For a row of 4 x 4 tiles: P2B_BLOCK tiles are
  * transformed to V, then P2B_BLOCK output channels at a time are multiplied, transformed back and stored. */
 #ifndef P2B_WINOGRAD_KERNEL_H
 #define P2B_WINOGRAD_KERNEL_H
@@ -16,6 +16,9 @@ typedef uint32_t __attribute__((may_alias)) word_t;
 /* Products of P2B_BLOCK tiles and P2B_BLOCK output channels, the 6 columns of each already transformed to 4:
  * t[channel * P2B_BLOCK + tile][row * 4 + x]. */
 static void dots(const int16_t *u, const word_t *v, int32_t pairs, uint32_t t[][24]);
+
+/* to[i][c] = p2b_output_value(y[i] / 64) for n values, from the last to the first. */
+static void requantize(const uint32_t *y, int32_t n, const p2b_output_t *output, int8_t *const *to, int32_t c);
 
 /* scale * A^T m, written `step` words apart. */
 static inline void output_transform(uint32_t m0, uint32_t m1, uint32_t m2, uint32_t m3, uint32_t m4, uint32_t m5,
@@ -88,17 +91,6 @@ static void transform_tile(const uint8_t *const pixels[36], int32_t in_c, word_t
     }
 }
 
-/* p2b_output_value(x / 64) in mode P2B_REQUANT_FAST. There low is not below the zero point, so x <= 0 gives low. */
-static inline int8_t fast_value(int32_t x, const p2b_channel_t *channel, const p2b_output_t *output)
-{
-    int32_t y;
-
-    if (x <= 0)
-        return (int8_t)output->low;
-    y = (p2b_high(x, channel->multiplier) + channel->rounding) >> channel->shift;
-    return (int8_t)(y < output->low ? output->low : y > output->high ? output->high : y);
-}
-
 static inline uint32_t larger(uint32_t a, uint32_t b)
 {
     return (int32_t)a > (int32_t)b ? a : b;
@@ -107,10 +99,7 @@ static inline uint32_t larger(uint32_t a, uint32_t b)
 /* Finish one tile of one channel: to[i] + c is where value i goes, i below 4 x 4 or, pooled, 2 x 2. */
 static void store_tile(const p2b_conv2d_t *op, const uint32_t t[24], int8_t *const to[16], int32_t c)
 {
-    /* Copies: an int8 that is stored may, for all gcc knows, change what is in memory. */
-    const p2b_output_t output = op->output;
-    const p2b_channel_t channel = output.channels[c];
-    const uint32_t bias = (uint32_t)channel.bias;
+    const uint32_t bias = (uint32_t)op->output.channels[c].bias;
     uint32_t y[16];
     int32_t n = 16;
 
@@ -123,13 +112,7 @@ static void store_tile(const p2b_conv2d_t *op, const uint32_t t[24], int8_t *con
             y[i] = larger(larger(corner[0], corner[1]), larger(corner[4], corner[5]));
         }
     }
-    /* Backwards: see places(). */
-    if (output.mode == P2B_REQUANT_FAST)
-        while (n-- > 0)
-            to[n][c] = fast_value((int32_t)y[n], &channel, &output);
-    else
-        while (n-- > 0)
-            to[n][c] = p2b_output_value((int32_t)y[n] >> 6, &channel, &output);
+    requantize(y, n, &op->output, to, c);
 }
 
 /* The pixels of the tile whose left column is x. in: 6 rows. */

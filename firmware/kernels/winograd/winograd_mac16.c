@@ -65,6 +65,37 @@ static void dots(const int16_t *u, const word_t *v, int32_t pairs, uint32_t t[][
     }
 }
 
+static void requantize(const uint32_t *y, int32_t n, const p2b_output_t *output, int8_t *const *to, int32_t c)
+{
+    const int32_t mode = output->mode, low = output->low;
+    const p2b_channel_t *const channel = output->channels + c;
+    int32_t multiplier, upper, rounding, value, t1, t2;
+
+    if (p2b_is_exact(output, channel)) {
+        while (n-- > 0)
+            to[n][c] = p2b_output_value((int32_t)y[n] >> 6, channel, output);
+        return;
+    }
+    y += n - 1;
+    to += n - 1;
+    __asm__ volatile(
+        P2B_MAC16_CHANNEL
+        " p2b_loop %[n], .Lend%=\n"
+        " l32i %[y], %[from], 0\n"
+        " addi %[from], %[from], -4\n"
+        " srai %[y], %[y], 6\n"
+        P2B_MAC16_OUTPUT("tile", "",
+                         " l32i %[t1], %[to], 0\n"
+                         " addi %[to], %[to], -4\n"
+                         " add %[t1], %[t1], %[c]\n"
+                         " s8i %[y], %[t1], 0\n"
+                         ".Lend%=:\n")
+        : [from] "+&r"(y), [to] "+&r"(to), [y] "=&r"(value), [t1] "=&r"(t1), [t2] "=&r"(t2),
+          [multiplier] "=&r"(multiplier), [upper] "=&r"(upper), [rounding] "=&r"(rounding)
+        : [channel] "r"(channel), [n] "r"(n), [c] "r"(c), [high] "r"(output->high), [low] "m"(low), [mode] "m"(mode)
+        : "memory");
+}
+
 /* clang-format on */
 
 void p2b_conv2d_winograd_mac16(const void *op, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)

@@ -5,6 +5,31 @@
 
 typedef int16_t __attribute__((may_alias)) half_t;
 
+/* p2b_output_value(x / 64) in mode P2B_REQUANT_FAST. */
+static inline int8_t fast_value(int32_t x, const p2b_channel_t *channel, const p2b_output_t *output)
+{
+    int32_t y;
+
+    if (x <= 0)
+        return (int8_t)output->low;
+    y = (p2b_high(x, channel->multiplier) + channel->rounding) >> channel->shift;
+    return (int8_t)(y > output->high ? output->high : y);
+}
+
+static void requantize(const uint32_t *y, int32_t n, const p2b_output_t *layer, int8_t *const *to, int32_t c)
+{
+    /* Copies: an int8 that is stored may, for all gcc knows, change what is in memory. */
+    const p2b_output_t output = *layer;
+    const p2b_channel_t channel = output.channels[c];
+
+    if (output.mode == P2B_REQUANT_FAST)
+        while (n-- > 0)
+            to[n][c] = fast_value((int32_t)y[n], &channel, &output);
+    else
+        while (n-- > 0)
+            to[n][c] = p2b_output_value((int32_t)y[n] >> 6, &channel, &output);
+}
+
 static void dots(const int16_t *u, const word_t *v_words, int32_t pairs, uint32_t t[][24])
 {
     const half_t *v = (const half_t *)v_words;

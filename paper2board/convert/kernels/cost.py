@@ -2,8 +2,8 @@
 
 The table is fitted to exact counts on the emulator (``paper2board bench-engine --cost-table``). For each C kernel:
 
-    instructions = per_mac · macs + per_dot · dots + per_output · outputs + per_input · inputs
-                   + per_line · lines + per_call · calls
+    instructions = per_mac · macs + per_dot · dots + per_output · outputs + per_signed · signed
+                   + per_load · loads + per_run · runs + per_line · lines + per_call · calls
 
 ======================  ==========================================================================
 column                  meaning
@@ -14,8 +14,8 @@ layers                  how many different layers the fit rests on
 rms_error, max_error    relative error of the fit over those layers, root mean square and largest
 ======================  ==========================================================================
 
-Layers of a few hundred instructions weigh as much as large ones. The counts are those of layers that requantize
-in the fast form; ``P2B_REQUANT_EXACT`` costs more.
+Layers of a few hundred instructions weigh as much as large ones. Exact requantization, which few channels need,
+costs more than the table says. How many accumulators are negative depends on the input; the counts are of one.
 """
 
 import csv
@@ -29,6 +29,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
+from paper2board.convert.kernels.mac16 import products
+from paper2board.convert.kernels.requantization import Mode
 from paper2board.core.files import write_text
 
 TABLE = Path(__file__).with_name("cost_table.csv")
@@ -36,14 +38,22 @@ TABLE = Path(__file__).with_name("cost_table.csv")
 
 @dataclass(frozen=True)
 class Features:
-    """What the cost of a layer grows with. ``dots``: accumulators, before a fused pooling; ``outputs``: values
-    requantized, after it; ``inputs``: elements that the windows of a call cover, padding included, all calls
-    together; ``lines``: rows of the convolution, one output channel each."""
+    """What the cost of a layer grows with.
+
+    ``macs``: with those of weights that are padding. ``dots``: accumulators, before a fused pooling; ``outputs``:
+    values requantized, after it; ``signed``: those of them that negative accumulators change
+    (``P2B_REQUANT_FAST_SIGNED``). ``loads``: of elements that the windows of a call cover, padding included, all
+    calls together; MAC16 kernels load four at a time where they can. ``runs``: rows of the input that are read,
+    once for each group of channels that is loaded together. ``lines``: rows of the convolution, one output channel
+    each.
+    """
 
     macs: int
     dots: int
     outputs: int
-    inputs: int
+    signed: int
+    loads: int
+    runs: int
     lines: int
     calls: int
 
@@ -56,7 +66,9 @@ class Cost:
     per_mac: float
     per_dot: float
     per_output: float
-    per_input: float
+    per_signed: float
+    per_load: float
+    per_run: float
     per_line: float
     per_call: float
     layers: int
@@ -65,29 +77,39 @@ class Cost:
 
     def instructions(self, features: Features) -> float:
         """Return the instructions of a layer by this kernel."""
-        each = (self.per_mac, self.per_dot, self.per_output, self.per_input, self.per_line, self.per_call)
+        each = astuple(self)[1 : 1 + len(fields(Features))]
         return sum(a * b for a, b in zip(each, astuple(features), strict=True))
 
 
 def features(layer: Convolution | FullyConnectedWeights, packed: Packed) -> Features:
     """Return the features of a layer prepared for a kernel."""
+    by_mac16 = packed.function.endswith("_mac16") and "winograd" not in packed.function
+    mode = None if packed.requires_tflite_rounding or not layer.requantization else layer.requantization.mode
+    signed = mode in (Mode.FAST_SIGNED, Mode.MIXED)
     if isinstance(layer, FullyConnectedWeights):
         outputs, inputs = layer.weights.shape
-        return Features(layer.weights.size, outputs, outputs, inputs, outputs, 1)
+        taps = products(packed.function, layer) if by_mac16 else inputs
+        loads = inputs // 4 if by_mac16 and inputs % 4 == 0 else inputs
+        return Features(outputs * taps, outputs, outputs, outputs * signed, loads, 1, outputs, 1)
     # A kernel of several rows a call does square tiles (Winograd), whole ones at the segment_bounds too.
     side = packed.rows * layer.pool_h if packed.rows > 1 else 1
     calls = -(-layer.pooled_h // packed.rows)
     height = calls * packed.rows * layer.pool_h
     width = -(-layer.pooled_w * layer.pool_w // side) * side
     dots = height * width * layer.out_c
-    taps = layer.weights.size // layer.out_c
+    taps = products(packed.function, layer) if by_mac16 else layer.weights.size // layer.out_c
     seen = (packed.rows * layer.pool_h - 1) * layer.stride_h + layer.kernel_h
     columns = (width - 1) * layer.stride_w + layer.kernel_w
+    alone = layer.in_c % 4 != 0 or packed.function == "p2b_depthwise_conv2d_rows_mac16"
+    groups = layer.in_c if alone else layer.in_c // 4
+    outputs = layer.pooled_h * layer.pooled_w * layer.out_c
     return Features(
         macs=dots * taps,
         dots=dots,
-        outputs=layer.pooled_h * layer.pooled_w * layer.out_c,
-        inputs=calls * seen * columns * layer.in_c,
+        outputs=outputs,
+        signed=outputs * signed,
+        loads=calls * seen * columns * (groups if by_mac16 else layer.in_c),
+        runs=calls * seen * groups,
         lines=height * layer.out_c,
         calls=calls,
     )
@@ -104,11 +126,11 @@ def fit(function: str, samples: Iterable[tuple[Features, int]]) -> Cost:
     counts = np.array([count for _, count in different], float)
     shares = np.array([astuple(sample) for sample, _ in different], float) / counts[:, None]
     norms = np.linalg.norm(shares, axis=0)
+    norms[norms == 0] = 1  # what no layer has
     coefficients = nnls(shares / norms, np.ones(len(counts)))[0] / norms
     errors = np.abs(shares @ coefficients - 1)
     rms, largest = float(np.sqrt(np.mean(errors**2))), float(errors.max())
-    mac, dot, output, read, line, call = coefficients.tolist()
-    return Cost(function, mac, dot, output, read, line, call, len(different), rms, largest)
+    return Cost(function, *coefficients.tolist(), len(different), rms, largest)
 
 
 def write_table(costs: Iterable[Cost], path: str | Path = TABLE) -> None:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from paper2board.convert.kernels.requantization import Requantization
+
 
 @dataclass(frozen=True)
 class Convolution:
     """A CONV_2D or DEPTHWISE_CONV_2D with the padding before it and the pooling after it.
 
     Sizes of the input are those of its tensor. ``weights`` int8: (out, kernel_h, kernel_w, in), depthwise
-    (kernel_h, kernel_w, out); ``bias`` int32 (out,).
+    (kernel_h, kernel_w, out); ``bias`` int32 (out,). ``requantization``: of the kernels that need not do TFLite's.
     """
 
     in_h: int
@@ -40,6 +42,7 @@ class Convolution:
     input_zero_point: int
     weights: np.ndarray
     bias: np.ndarray
+    requantization: Requantization | None = None
 
     @property
     def columns(self) -> int:
@@ -49,11 +52,12 @@ class Convolution:
 
 @dataclass(frozen=True)
 class FullyConnectedWeights:
-    """A FULLY_CONNECTED layer: ``weights`` int8 (out, in), ``bias`` int32 (out,)."""
+    """A FULLY_CONNECTED layer: ``weights`` int8 (out, in), ``bias`` int32 (out,), ``requantization`` as above."""
 
     input_zero_point: int
     weights: np.ndarray
     bias: np.ndarray
+    requantization: Requantization | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Packed:
     ``function``: the C kernel. ``weights``: int8, int16 or int32, as C reads them. ``bias``: int64 (out,), taken
     modulo 2^32, with all that the kernel's zero-point handling adds. ``scratch_bytes``: working memory of one call.
     ``rows``: output rows of one call. ``requires_tflite_rounding``: the kernel requantizes as TFLite does (mode
-    ``P2B_REQUANT_EXACT``) whatever the multipliers allow.
+    ``P2B_REQUANT_EXACT``) whatever the multipliers allow; the bias is then that of the file.
     """
 
     function: str
@@ -77,6 +81,27 @@ class Packed:
 def byte_bias(layer: Convolution | FullyConnectedWeights, sums: np.ndarray) -> np.ndarray:
     """Return the bias, int64 (out,), of a kernel that reads inputs as bytes q + 128 instead of q − zero point.
 
-    ``sums``: of each output's weights, int64 (out,).
+    It moves the accumulators as the layer's requantization wants them. ``sums``: of each output's weights, int64
+    (out,).
     """
-    return layer.bias.astype(np.int64) - (layer.input_zero_point + 128) * sums
+    return layer.bias.astype(np.int64) + offsets(layer) - (layer.input_zero_point + 128) * sums
+
+
+def offsets(layer: Convolution | FullyConnectedWeights) -> np.ndarray | int:
+    """Return what the layer's requantization wants added to its accumulators, int64 (out,) or 0."""
+    return layer.requantization.offsets if layer.requantization else 0
+
+
+def accumulator_range(
+    weights: np.ndarray, bias: np.ndarray, zero_point: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest accumulator of each output channel for any input, int64 (out,).
+
+    ``weights``, ``bias`` as a layer has them, without offsets; ``zero_point``: of the input.
+    """
+    window = (0, 1) if weights.ndim == 3 else tuple(range(1, weights.ndim))
+    positive = weights.clip(0).sum(window, dtype=np.int64)
+    negative = weights.sum(window, dtype=np.int64) - positive
+    least, most = -128 - zero_point, 127 - zero_point
+    start = bias.astype(np.int64)
+    return start + positive * least + negative * most, start + positive * most + negative * least

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from paper2board.convert.kernels.layer import Convolution, Packed, byte_bias
+from paper2board.convert.kernels.layer import Convolution, Packed, accumulator_range, byte_bias, offsets
 from paper2board.convert.kernels.requantization import LIMIT
-from paper2board.model.operators.weighted import largest_accumulators
 
 G = np.array([[6, 0, 0], [4, 4, 4], [4, -4, 4], [-1, -2, -4], [1, -2, 4], [0, 0, 12]])
 """The weights' transform, (6, 3)."""
@@ -34,12 +33,13 @@ def conv2d_mac16(layer: Convolution) -> Packed | None:
 def _pack(layer: Convolution, function: str, block: int) -> Packed | None:
     weights = layer.weights.astype(np.int64)
     pool = (layer.pool_h, layer.pool_w, layer.pool_stride_h, layer.pool_stride_w)
-    largest = largest_accumulators(layer.weights, layer.bias, layer.input_zero_point)
+    lowest, highest = accumulator_range(layer.weights, layer.bias, layer.input_zero_point)
     if (
         (layer.kernel_h, layer.kernel_w, layer.stride_h, layer.stride_w) != (3, 3, 1, 1)
         or pool not in ((1, 1, 1, 1), (2, 2, 2, 2))
         or layer.in_c < 2
-        or largest.max() >= LIMIT
+        or (lowest + offsets(layer)).min() <= -LIMIT
+        or (highest + offsets(layer)).max() >= LIMIT
     ):
         return None
     u = np.einsum("iy,jx,oyxc->oijc", G, G, weights)

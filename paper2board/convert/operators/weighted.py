@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from paper2board.convert.fake_quant import fake_quant_range
-from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
-from paper2board.convert.kernels.requantization import channels
+from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed, accumulator_range
+from paper2board.convert.kernels.requantization import Requantization, exact, fastest
 from paper2board.convert.operators.registry import CFields, Constant, Operator, Written
 from paper2board.convert.operators.window import (
     WINDOW,
@@ -27,7 +27,6 @@ from paper2board.model.operators.weighted import (
     DepthwiseConv2D,
     FullyConnected,
     Weighted,
-    largest_accumulators,
     weight_sums,
 )
 
@@ -244,13 +243,26 @@ def _convolution(model: IntegerModel, step: Step) -> Convolution:
         input_zero_point=source.zero_point,
         weights=op.weights,
         bias=op.bias,
+        requantization=_requantization(model, step),
     )
 
 
 def _fully_connected(model: IntegerModel, step: Step) -> FullyConnectedWeights:
     op = step.op
     assert isinstance(op, FullyConnected)
-    return FullyConnectedWeights(model.tensors[op.inputs[0]].zero_point, op.weights, op.bias)
+    zero_point = model.tensors[op.inputs[0]].zero_point
+    return FullyConnectedWeights(zero_point, op.weights, op.bias, _requantization(model, step))
+
+
+def _requantization(model: IntegerModel, step: Step, packed: Packed | None = None) -> Requantization:
+    """Return how a layer's accumulators become outputs, ``packed``: by its kernel."""
+    op, zero_point = step.op, model.tensors[step.output].zero_point
+    assert isinstance(op, Weighted)
+    pairs = op.output_multipliers(model.tensors)
+    if packed and packed.requires_tflite_rounding:
+        return exact(pairs, zero_point)
+    lowest, highest = accumulator_range(op.weights, op.bias, model.tensors[op.inputs[0]].zero_point)
+    return fastest(pairs, lowest, highest, zero_point, *output_range(model, step))
 
 
 def _convolution_fields(
@@ -287,19 +299,13 @@ def _with_output(
     model: IntegerModel, step: Step, packed: Packed | None, fields: CFields
 ) -> tuple[CFields, dict[str, np.ndarray]]:
     """Add weights and requantization."""
-    op = step.op
-    assert isinstance(op, Weighted) and packed is not None
+    assert packed is not None
+    requantization = _requantization(model, step, packed)
     low, high = output_range(model, step)
-    mode, records = channels(
-        op.output_multipliers(model.tensors),
-        packed.bias,
-        largest_accumulators(op.weights, op.bias, model.tensors[op.inputs[0]].zero_point),
-        model.tensors[step.output].zero_point,
-        low,
-        requires_tflite_rounding=packed.requires_tflite_rounding,
-    )
-    output = {"mode": f"P2B_REQUANT_{mode.name}", "low": low, "high": high, "channels": "channels"}
-    return fields | {"output": output, "weights": "weights"}, {"weights": packed.weights, "channels": records}
+    mode = f"P2B_REQUANT_{requantization.mode.name}"
+    output = {"mode": mode, "low": low, "high": high, "channels": "channels"}
+    arrays = {"weights": packed.weights, "channels": requantization.records(packed.bias)}
+    return fields | {"output": output, "weights": "weights"}, arrays
 
 
 OPERATORS = (
