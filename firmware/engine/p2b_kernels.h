@@ -116,6 +116,20 @@ typedef struct {
     const int8_t *table;
 } p2b_table_t;
 
+/* The n values of a row again. */
+typedef struct {
+    int32_t n;
+} p2b_copy_t;
+
+/* Values in another order: output value (a, b, c, d) is input value offsets_1[a] + offsets_2[b] + offsets_3[c] +
+ * offsets_4[d], or `run` values from there on. */
+#define P2B_MOVE_AXES 4
+typedef struct {
+    int32_t lengths[P2B_MOVE_AXES]; /* at least 1 each */
+    int32_t run;
+    const int32_t *offsets; /* those of the first axis, then of the second ... */
+} p2b_move_t;
+
 /* MEAN over all pixels. in[0]: pixels x channels values; out[0]: channels values. */
 typedef struct {
     int32_t pixels, channels;
@@ -148,7 +162,8 @@ typedef struct {
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */
-p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_pad, p2b_softmax,
+    p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected

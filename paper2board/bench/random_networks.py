@@ -170,7 +170,7 @@ class _Graph:
         self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
 
     def model(self, name: str) -> IntegerModel:
-        return IntegerModel(name, tuple(self.tensors), tuple(self.ops), 0, self.last)
+        return IntegerModel.single(name, tuple(self.tensors), tuple(self.ops), 0, self.last)
 
     def computing_blocks(self) -> tuple[Callable[[], None], ...]:
         """Return the blocks on the last tensor that do more than move values."""
@@ -186,7 +186,7 @@ class _Graph:
             self.pick(blocks)()
             if not self.style.redraw or self.chance(0.02):
                 return
-            outputs = activations(self.model("grown"), self.samples)[self.last]
+            outputs = activations(self.model("grown"), {0: self.samples})[self.last]
             if np.mean(outputs[1:] != outputs[0]) > 0.1:
                 return
 

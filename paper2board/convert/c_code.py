@@ -18,7 +18,7 @@ from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
 from paper2board.convert.engine import Engine, plan_engine
-from paper2board.convert.lowering import storage
+from paper2board.convert.lowering import constants, storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.steps import Step, row_bytes, rows
 from paper2board.core.files import digest, write_bytes, write_json, write_text
@@ -53,19 +53,22 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     """
     folder, model = Path(folder), engine.model
     classes = class_names(model)
-    steps = engine.steps[1:]
+    arrivals = len(model.inputs)
+    steps = engine.steps[arrivals:]
     sha256 = model.metadata.get("tflite_sha256") or _model_digest(model)
     names = _identifiers(steps)
-    layers = [c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[1:], strict=True)]
+    layers = [
+        c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[arrivals:], strict=True)
+    ]
     arrays = dict(_arrays(model, steps, names))
 
     context = _tables(engine, names, layers) | {
         "model": model,
         "sha256": sha256,
-        "input": model.tensors[model.input],
+        "input": model.tensors[model.inputs[0].tensor],
         "input_shape": _input_shape(model),
         "fit": photo_fit(model),
-        "output": model.tensors[model.output],
+        "output": model.tensors[model.outputs[0].tensor],
         "classes": classes,
         "arrays": arrays,
         "c_types": _C_TYPES,
@@ -84,7 +87,7 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
         },
         sections=tuple(_sections(arrays)),
         layers=tuple(_layers(engine, layers)),
-        input_bytes=model.tensors[model.input].size,
+        input_bytes=sum(model.tensors[port.tensor].size for port in model.inputs),
         arena_bytes=engine.plan.bytes,
         activation_bytes=engine.plan.activation_bytes,
         scratch_bytes=engine.plan.scratch_bytes,
@@ -111,7 +114,7 @@ def photo_fit(model: IntegerModel) -> PhotoFit | None:
 
 def _input_shape(model: IntegerModel) -> tuple[int, int, int]:
     """Return height, width, channels; a vector has one row of one pixel."""
-    height, width, channels = (1, 1, *model.tensors[model.input].shape)[-3:]
+    height, width, channels = (1, 1, *model.tensors[model.inputs[0].tensor].shape)[-3:]
     return height, width, channels
 
 
@@ -130,17 +133,21 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
     """Return what model.c gives the engine: tensors, operands, steps, schedule."""
     model, placement = engine.model, engine.plan
     # Views, which some operands and the output may be, follow the tensors that have bytes of their own.
-    views = [o.tensor for step in engine.steps for o in step.operands if o.tensor not in placement.tensors]
-    views += [model.output] if model.output not in placement.tensors else []
+    others = [operand.tensor for step in engine.steps for operand in step.operands]
+    others += [port.tensor for port in model.outputs] + [state.read for state in model.states]
     owners = [step.output for step in engine.steps]
-    owner = storage(model)
-    numbers = {tensor: number for number, tensor in enumerate(dict.fromkeys([*owners, *views]))}
+    owner, in_flash = storage(model), constants(model)
+    numbers = {tensor: number for number, tensor in enumerate(dict.fromkeys([*owners, *others]))}
+    flash_names = {tensor: f"constant_{number}" for number, tensor in enumerate(in_flash)}
     tensors = []
     for tensor in numbers:
-        item = placement.tensors[owner[tensor]]
-        count = rows(model, tensor)
-        capacity = item.capacity if tensor in placement.tensors else count
-        tensors.append((item.offset, count, capacity, row_bytes(model, tensor), model.tensors[tensor].name))
+        count = capacity = rows(model, tensor)
+        flash, offset = flash_names.get(owner[tensor], "0"), 0
+        if owner[tensor] in placement.tensors:
+            item = placement.tensors[owner[tensor]]
+            offset = item.offset
+            capacity = item.capacity if tensor in placement.tensors else count
+        tensors.append((flash, offset, count, capacity, row_bytes(model, tensor), model.tensors[tensor].name))
     largest_in = max(
         (
             sum(
@@ -169,10 +176,15 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
                 "shapes": _shapes(model, step),
                 "ops": " + ".join(op.type for op in step.fused),
             }
-            for step, name, layer in zip(engine.steps[1:], names, layers, strict=True)
+            for step, name, layer in zip(engine.steps[len(model.inputs) :], names, layers, strict=True)
         ],
         "schedule": placement.schedule,
-        "output_tensor": numbers[model.output],
+        "arrivals": len(model.inputs),
+        "constants": [(flash_names[tensor], values.ravel()) for tensor, values in in_flash.items()],
+        "outputs": [numbers[port.tensor] for port in model.outputs],
+        "states": [
+            (numbers[state.read], np.unique(state.initial), state.initial.ravel()) for state in model.states
+        ],
         "arena_bytes": placement.bytes,
         "scratch": [
             placement.scratch[s].offset if s in placement.scratch else 0
@@ -228,7 +240,8 @@ def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
 
 def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
     model = engine.model
-    for step, packed, layer in zip(engine.steps[1:], engine.packed[1:], layers, strict=True):
+    arrivals = len(model.inputs)
+    for step, packed, layer in zip(engine.steps[arrivals:], engine.packed[arrivals:], layers, strict=True):
         yield Layer(
             name=step.name,
             ops=tuple(op.type for op in step.fused),
@@ -297,6 +310,8 @@ def _c_fields(fields: dict[str, Any], name: str, depth: int = 1) -> str:
     for key, value in fields.items():
         if isinstance(value, dict):
             lines.append(f"{margin}.{key} = {{\n{_c_fields(value, name, depth + 1)}\n{margin}}},")
+        elif isinstance(value, tuple):
+            lines.append(f"{margin}.{key} = {{{', '.join(map(str, value))}}},")
         elif isinstance(value, str) and not value.startswith("P2B_"):
             lines.append(f"{margin}.{key} = {name}_{value},")
         else:

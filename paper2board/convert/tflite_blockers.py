@@ -89,16 +89,11 @@ PLACES: _Rows = (
     ),
     (lambda p: p.casts and "FLOAT32" in p.sources, "ends a part that computes in float32", _ALL_INT8),
     (
-        lambda p: p.kind == "QUANTIZE",
+        lambda p: p.kind == "QUANTIZE" and {"INT8"} != {*p.sources, *p.targets},
         "changes scales inside the network, {p.types}",
         "train and quantize so that both sides have one scale, or use a network without the layer that needs it",
     ),
     (lambda p: p.computes_shape, "computes a shape", _OPEN_BATCH),
-    (
-        lambda p: p.kind in ("RESHAPE", "EXPAND_DIMS", "FILL") and "INT32" in p.sources,
-        "takes a shape that is computed",
-        _OPEN_BATCH,
-    ),
     (
         lambda p: p.kind == "CUSTOM" and p.custom.startswith("Flex"),
         "is TensorFlow's own operator {p.custom} (SELECT_TF_OPS)",

@@ -223,7 +223,7 @@ def convolutions(count: int, *, size: tuple[int, int] = (32, 8), residual: bool)
     ]
     if residual:
         ops.append(Add("add", (0, count), count + 1))
-    return IntegerModel("x", tensors, tuple(ops), 0, len(tensors) - 1)
+    return IntegerModel.single("x", tensors, tuple(ops), 0, len(tensors) - 1)
 
 
 def planned_rows(model: IntegerModel, *, streaming: bool = True) -> dict[str, int]:

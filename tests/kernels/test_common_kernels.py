@@ -233,7 +233,7 @@ def softmax(rng: np.random.Generator, pixels: int, depth: int, scale: float, bet
     x[:, : pixels // 2] = rng.choice(np.array([-128, 127], np.int8), x[:, : pixels // 2].shape)
     tensors = (Tensor("x", x.shape, scale, 0), Tensor("y", x.shape, 1 / 256, -128))
     op = Softmax("softmax", (0,), 1, beta)
-    model = IntegerModel("softmax", tensors, (op,), 0, 1)
+    model = IntegerModel.single("softmax", tensors, (op,), 0, 1)
     factor, shift, lowest = op.parameters(model.tensors)
     fields = {"pixels": pixels, "depth": depth, "multiplier": factor, "shift": shift, "diff_min": lowest}
     expected = reference.run(write_flatbuffer(model), x[None])

@@ -1,5 +1,6 @@
 """Operators that move values and compute nothing."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,71 @@ from paper2board.convert.operators.registry import CFields, Constant, Operator, 
 from paper2board.convert.steps import Operand, Step, row_by_row, row_bytes, rows
 from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
+from paper2board.model.operators.moving import Constant as ConstantOp
+
+# --- constants and states ---------------------------------------------------------------------------
+
+
+def _copy_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    return {"n": row_bytes(model, step.output)}, {}
+
+
+# --- MOVE -------------------------------------------------------------------------------------------
+
+_AXES = 4
+"""P2B_MOVE_AXES."""
+
+
+def _move_operands(model: IntegerModel, step: Step) -> tuple[Operand, ...]:
+    source, window = step.inputs[0], _row_window(model, step)
+    return (Operand(source, height=0),) if window is None else (Operand(source, 1, *window),)
+
+
+def _row_window(model: IntegerModel, step: Step) -> tuple[int, int] | None:
+    """Return (stride, pad) of a move whose output row y is made of input row y · stride − pad alone; else None."""
+    op = step.op
+    assert isinstance(op, Move)
+    (first, *others), row = op.tables, row_bytes(model, step.inputs[0])
+    if len(first) != rows(model, step.output) or len(first) == 1 or first[0] % row or not others:
+        return None
+    lowest, highest = (sum(int(end(table)) for table in others) for end in (np.min, np.max))
+    steps = np.unique(np.diff(first))
+    if lowest < 0 or highest >= row or len(steps) > 1 or steps[0] <= 0 or steps[0] % row:
+        return None
+    return int(steps[0]) // row, -int(first[0]) // row
+
+
+def _move_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, Move)
+    tables = op.tables if _row_window(model, step) is None else op.tables[1:]
+    run, tables = _with_runs(tables)
+    while len(tables) > _AXES:
+        sizes = [len(a) * len(b) for a, b in pairwise(tables)]
+        least = sizes.index(min(sizes))
+        tables[least : least + 2] = [np.add.outer(tables[least], tables[least + 1]).ravel()]
+    tables = [np.zeros(1, np.int32)] * (_AXES - len(tables)) + tables
+    lengths = tuple(len(table) for table in tables)
+    offsets = np.concatenate(tables).astype(np.int32)
+    return {"lengths": lengths, "run": run, "offsets": "offsets"}, {"offsets": offsets}
+
+
+def _with_runs(tables: list[np.ndarray]) -> tuple[int, list[np.ndarray]]:
+    """Return how many consecutive values the last axes are together, and the offsets of the others."""
+    run, others = 1, list(tables)
+    while others and np.array_equal(others[-1], run * np.arange(len(others[-1]))):
+        run *= len(others.pop())
+    return run, others
+
+
+def _write_move(model: IntegerModel, op: Move) -> Written:
+    return Written((Constant("indices", op.indices().astype(np.int32)),), {"axis": 0}, flat=True)
+
 
 # --- RESHAPE ----------------------------------------------------------------------------------------
 
@@ -124,6 +189,30 @@ def _concatenation_fields(
 
 
 OPERATORS = (
+    Operator(op=ConstantOp, type="CONSTANT", stem="constant", reads=0, writes=0),
+    Operator(
+        op=Move,
+        type="GATHER",
+        stem="move",
+        reads=4,
+        writes=2,
+        options="GatherOptions",
+        write=_write_move,
+        operands=_move_operands,
+        kernel="p2b_move",
+        structure="p2b_move_t",
+        fields=_move_fields,
+    ),
+    Operator(
+        op=AssignVariable,
+        type="ASSIGN_VARIABLE",
+        stem="state",
+        reads=1,
+        writes=1,
+        kernel="p2b_copy",
+        structure="p2b_copy_t",
+        fields=_copy_fields,
+    ),
     Operator(
         op=Reshape,
         type="RESHAPE",

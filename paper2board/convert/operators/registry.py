@@ -39,6 +39,8 @@ class Written:
 
     constants: tuple[Constant, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    flat: bool = False
+    """Whether the op is written between two RESHAPEs, over all values in one dimension without a batch."""
 
 
 def _never(model: IntegerModel, op: Any, neighbour: Op) -> bool:
@@ -73,9 +75,10 @@ class Operator:
     read: Callable[[TfliteOperator], dict[str, Any]] = _no_fields
     """Its fields from a file, beside name, inputs and output; refuses what the op cannot express."""
     write: Callable[[IntegerModel, Any], Written] = lambda model, op: Written()
-    twin: Callable[[Any, IntegerModel, Any, list, str], Any]
+    twin: Callable[[Any, IntegerModel, Any, list, str], Any] | None = None
     """``twin(tf, model, op, sources, node)``: the same on float tensors, N × shape, for TensorFlow's converter,
-    without activation; ``node`` is its name."""
+    without activation; ``node`` is its name. None: networks that are trained here
+    have no such operator."""
     view: bool = False
     """Whether its output is its input's bytes under another shape."""
     operands: Callable[[IntegerModel, Step], tuple[Operand, ...]] = row_by_row

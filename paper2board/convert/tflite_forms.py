@@ -1,0 +1,12 @@
+"""Operators of a file that are read as others: one table, :data:`FORMS`.
+
+What has a row in :mod:`paper2board.convert.operators` alone is read by that row.
+"""
+
+from collections.abc import Callable
+
+from paper2board.convert.tflite_file import TfliteNode
+from paper2board.convert.tflite_moves import MOVES
+
+FORMS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {**MOVES}
+"""Newest version that is read, and reader, of each operator."""
