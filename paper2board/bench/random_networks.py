@@ -13,16 +13,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from paper2board.model.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel, State
 from paper2board.model.operators import OPERATORS
 from paper2board.model.operators.elementwise import Add, Tabulated
-from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.reduction import Mean
 from paper2board.model.operators.softmax import Softmax
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
-from paper2board.model.simulate import activations
+from paper2board.model.port import Port
+from paper2board.model.simulate import activations, initial_states
 from paper2board.model.tensor import INT8_MAX, INT8_MIN, Activation, Padding, Tensor, pad_before
 
 MAX_LAYER_MACS = 60_000
@@ -136,6 +137,7 @@ class _Graph:
         self.numbers, self.style = draws.numbers, style
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
+        self.states: list[State] = []
         self.last = 0
         side = style.side
         shape: tuple[int, ...] = (self.integer(1, side), self.integer(1, side), self.channels())
@@ -153,6 +155,8 @@ class _Graph:
             self.pooling,
             self.addition,
             self.padding,
+            self.moving,
+            self.remembering,
             self.function,
         )
         self.vector_blocks: tuple[Callable[[], None], ...] = (
@@ -170,23 +174,26 @@ class _Graph:
         self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
 
     def model(self, name: str) -> IntegerModel:
-        return IntegerModel.single(name, tuple(self.tensors), tuple(self.ops), 0, self.last)
+        ports = (Port("input", 0),), (Port("output", self.last),)
+        return IntegerModel(name, tuple(self.tensors), tuple(self.ops), *ports, {}, tuple(self.states))
 
     def computing_blocks(self) -> tuple[Callable[[], None], ...]:
         """Return the blocks on the last tensor that do more than move values."""
         blocks = self.image_blocks if len(self.shape) == 3 else self.vector_blocks
-        return tuple(block for block in blocks if block != self.padding)
+        return tuple(block for block in blocks if block not in (self.padding, self.moving))
 
     def grow(self, blocks: Sequence[Callable[[], None]]) -> None:
         """Add a block."""
-        tensors, ops, last = len(self.tensors), len(self.ops), self.last
+        tensors, ops, states, last = len(self.tensors), len(self.ops), len(self.states), self.last
         for _ in range(_TRIES):
-            del self.tensors[tensors:], self.ops[ops:]
+            del self.tensors[tensors:], self.ops[ops:], self.states[states:]
             self.last = last
             self.pick(blocks)()
             if not self.style.redraw or self.chance(0.02):
                 return
-            outputs = activations(self.model("grown"), {0: self.samples})[self.last]
+            model, count = self.model("grown"), len(self.samples)
+            memory = {read: first.repeat(count, 0) for read, first in initial_states(model).items()}
+            outputs = activations(model, {0: self.samples} | memory)[self.last]
             if np.mean(outputs[1:] != outputs[0]) > 0.1:
                 return
 
@@ -239,9 +246,14 @@ class _Graph:
     def name(self, kind: str) -> str:
         return f"{kind}{len(self.ops)}"
 
+    def readable(self) -> list[int]:
+        """Return the tensors that any block may read; a state is changed by the time."""
+        states = {tensor for state in self.states for tensor in (state.read, state.written)}
+        return [index for index in range(len(self.tensors)) if index not in states]
+
     def image(self) -> int:
         """Choose an H × W × C tensor to read."""
-        images = [index for index, tensor in enumerate(self.tensors) if len(tensor.shape) == 3]
+        images = [i for i in self.readable() if len(self.tensors[i].shape) == 3]
         another = self.chance(self.style.earlier) or self.last not in images
         return self.pick(images) if another else self.last
 
@@ -465,13 +477,51 @@ class _Graph:
     def addition(self) -> None:
         source = self.image()
         shape = self.tensors[source].shape
-        self.add(source, self.pick([i for i, tensor in enumerate(self.tensors) if tensor.shape == shape]))
+        self.add(source, self.pick([i for i in self.readable() if self.tensors[i].shape == shape]))
 
     def padding(self) -> None:
         def amount(most: int) -> tuple[int, int]:
             return self.integer(0, most), self.integer(0, most)
 
         self.pad(self.image(), (amount(2), amount(2), amount(2) if self.chance(0.3) else (0, 0)))
+
+    def moving(self) -> None:
+        """Rows or columns left out or repeated, or axes exchanged."""
+        source = self.image()
+        shape = self.tensors[source].shape
+        places = [
+            np.arange(n) * step for n, step in zip(shape, (shape[1] * shape[2], shape[2], 1), strict=True)
+        ]
+        for axis in self.pick(((0,), (1,), (2,), (0, 1), ())):
+            n = shape[axis]
+            begin = self.integer(0, n - 1)
+            places[axis] = self.pick(
+                (places[axis][begin::2], places[axis][begin:], np.repeat(places[axis], 2))
+            )
+        order = self.pick(((0, 1, 2), (0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)))
+        tables = [places[axis] for axis in order]
+        lengths = tuple(map(len, tables))
+        offsets = np.concatenate(tables).astype(np.int32)
+        output = self.like(source, lengths)
+        self.ops.append(Move(self.name("move"), (source,), output, lengths, offsets))
+
+    def remembering(self) -> None:
+        """Rows of the inference before above those of this one; the last rows of both are kept for the next."""
+        source = self.image()
+        tensor, kept = self.tensors[source], self.integer(1, 3)
+        height, row = tensor.shape[0], tensor.shape[1] * tensor.shape[2]
+        state = self.like(source, (kept, *tensor.shape[1:]))
+        joined = self.concatenate([state, source], 0)
+        newest = self.like(source, self.tensors[state].shape)
+        offsets = np.concatenate([(height + np.arange(kept)) * row, np.arange(row)]).astype(np.int32)
+        self.ops.append(Move(self.name("newest"), (joined,), newest, (kept, row), offsets))
+        written = self.like(source, self.tensors[state].shape)
+        self.ops.append(AssignVariable(self.name("kept"), (newest,), written))
+        first = self.numbers.integers(INT8_MIN, INT8_MAX + 1, self.tensors[state].shape).astype(np.int8)
+        if self.chance(0.5):
+            first[:] = tensor.zero_point
+        self.states.append(State(state, written, first))
+        self.last = joined
 
     def function(self) -> None:
         """A function of one int8, of an image or a vector."""

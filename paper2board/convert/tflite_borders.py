@@ -19,8 +19,8 @@ _PORT_TYPES: dict[int, PortType] = {
 @dataclass
 class Borders:
     """``inputs`` and ``outputs``: for each of the file's, (the tensor a caller sees, the int8 tensor behind it).
-    ``casts``: the operators between the two, which are part of the border. ``same``: int8 tensors that hold the same
-    as another, since two operators convert one input alike."""
+    ``casts``: the operators between the two, which are part of the border. ``same``: int8 tensors that hold the
+    same as another, since two operators convert one input alike."""
 
     inputs: list[tuple[int, int]] = field(default_factory=list)
     outputs: list[tuple[int, int]] = field(default_factory=list)

@@ -206,7 +206,7 @@ class TfliteFile:
         """Return the values of a tensor that does not depend on the network's inputs; None for others."""
         if index in self.known:
             return self.known[index]
-        tensor, name = self.tensor(index)
+        tensor = self.tensor(index)[0]
         if not self.is_constant(tensor) or tensor.Type() not in _NUMPY:
             return None
         return self.constant(index, tensor.Type())[0]

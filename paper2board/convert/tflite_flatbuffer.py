@@ -139,17 +139,17 @@ class _Writer:
         inputs += [_add_constant(self.file, op.name, constant) for constant in written.constants]
         output = self.indices[op.output]
         if written.flat:
-            inputs[0], output = self._flat(op, inputs[0], output)
+            inputs[0], output = self._flat(op, inputs[0])
         self._operator(op.type, operator.writes, inputs, [output], operator.options, written.options)
         if written.flat:
             self._reshape(op, output, self.indices[op.output], [1, *self.model.tensors[op.output].shape])
 
-    def _flat(self, op: Op, source: int, target: int) -> tuple[int, int]:
+    def _flat(self, op: Op, source: int) -> tuple[int, int]:
         """Write the input in one dimension; return that and an output in one dimension."""
         flat = []
-        for index, model_index in ((source, op.inputs[0]), (target, op.output)):
-            tensor = self.model.tensors[model_index]
-            quantization = _quantization(*[[tensor.scale], tensor.zero_point])
+        for index in (op.inputs[0], op.output):
+            tensor = self.model.tensors[index]
+            quantization = _quantization([tensor.scale], tensor.zero_point)
             name = f"{op.name}/flat{len(flat)}"
             flat.append(_add_tensor(self.graph, 0, name, (), schema.TensorType.INT8, quantization))
             self.graph.tensors[flat[-1]].shape = [tensor.size]

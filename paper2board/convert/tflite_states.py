@@ -1,8 +1,8 @@
 """What a file keeps from one inference to the next: resource variables, and their first content.
 
-VAR_HANDLE names a variable, READ_VARIABLE and ASSIGN_VARIABLE read and write it; CALL_ONCE has another subgraph assign
-the first content. In the model a read is a tensor that is there when an inference begins, and the last assignment is
-what will be there for the next one.
+VAR_HANDLE names a variable, READ_VARIABLE and ASSIGN_VARIABLE read and write it; CALL_ONCE has another subgraph
+assign the first content. In the model a read is a tensor that is there when an inference begins, and the last
+assignment is what will be there for the next one.
 """
 
 from dataclasses import dataclass, field, replace

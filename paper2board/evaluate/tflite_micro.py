@@ -39,8 +39,8 @@ def run(
     """Run ``inputs`` (int8, N × the model's input shape) one by one; return int8, N × output shape.
 
     ``source`` is the path or bytes of a ``.tflite`` file with one int8 input and output; ``progress`` wraps the
-    iteration over the N inputs (``tqdm.tqdm`` fits). Raises UserError for a file that :func:`read_tflite` refuses: the
-    interpreter itself does not survive a damaged one.
+    iteration over the N inputs (``tqdm.tqdm`` fits). Raises UserError for a file that :func:`read_tflite`
+    refuses: the interpreter itself does not survive a damaged one.
     """
     model, interpreter = _load(source)
     shape = model.tensors[model.input].shape

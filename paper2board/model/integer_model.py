@@ -22,8 +22,8 @@ from paper2board.model.tensor import INT8_MAX, INT8_MIN, LARGEST_SCALE, SMALLEST
 class State:
     """A tensor kept from one inference to the next.
 
-    Ops find in tensor ``read`` what tensor ``written`` held at the end of the inference before, and ``initial`` (int8,
-    its shape) in the first. Where both are one tensor, an op changes it in place.
+    Ops find in tensor ``read`` what tensor ``written`` held at the end of the inference before, and ``initial``
+    (int8, its shape) in the first. Where both are one tensor, an op changes it in place.
     """
 
     read: int
@@ -121,7 +121,8 @@ class IntegerModel:
             )
         if ports[0].dtype != "int8":
             raise UserError(
-                f"model {self.name}: its {what} is {ports[0].dtype}; convert it with inference_{what}_type = tf.int8"
+                f"model {self.name}: its {what} is {ports[0].dtype}; convert it with inference_{what}_type ="
+                " tf.int8"
             )
         return ports[0].tensor
 

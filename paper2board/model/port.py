@@ -24,8 +24,8 @@ PortType = Literal["int8", "uint8", "int16", "float32"]
 class Port:
     """An input or output: its name, its int8 tensor, and what a caller gives or gets.
 
-    ``dtype`` int8 is the tensor itself. float32 are real values. Of the other types ``scale`` and ``zero_point`` say
-    what a value means, as a tensor's do; float32 and int8 have none of their own (1.0 and 0).
+    ``dtype`` int8 is the tensor itself. float32 are real values. Of the other types ``scale`` and ``zero_point``
+    say what a value means, as a tensor's do; float32 and int8 have none of their own (1.0 and 0).
     """
 
     name: str
@@ -45,8 +45,8 @@ class Port:
             good = shifted_fits(int(limits.max) - int(limits.min) if arrives else tensor.largest, shift)
         if not good:
             raise UserError(
-                f"model {model}: {self.name} is {self.dtype} of scale {self.scale} and zero point {self.zero_point},"
-                f" its tensor of scale {tensor.scale}; convert it again"
+                f"model {model}: {self.name} is {self.dtype} of scale {self.scale} and zero point"
+                f" {self.zero_point}, its tensor of scale {tensor.scale}; convert it again"
             )
 
     def quantized(self, tensor: Tensor, values: np.ndarray) -> np.ndarray:

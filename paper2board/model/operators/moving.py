@@ -133,9 +133,9 @@ class Move(Op):
     """Values of the input in another order, some left out or repeated: what TRANSPOSE, STRIDED_SLICE, GATHER,
     RESIZE_NEAREST_NEIGHBOR and others do.
 
-    The output has an axis for each of ``lengths``, whatever its shape says. Its value at (a, b, …) is the input's at
-    the sum of ``offsets``' entries a of the first axis, b of the second, and so on; ``offsets``, int32, holds those of the
-    first axis, then those of the second …
+    The output has an axis for each of ``lengths``, whatever its shape says. Its value at (a, b, …) is the input's
+    at the sum of ``offsets``' entries a of the first axis, b of the second, and so on; ``offsets``, int32, holds
+    those of the first axis, then those of the second …
     """
 
     type: ClassVar[str] = "GATHER"
@@ -164,7 +164,7 @@ class Move(Op):
         require(good and self.offsets.dtype == np.int32, "its offsets are not as many as its lengths say")
         require(math.prod(self.lengths) == tensors[self.output].size, "its lengths are not the output's")
         ends = [sum(int(end(table)) for table in self.tables) for end in (np.min, np.max)]
-        require(0 <= ends[0] and ends[1] < tensors[self.inputs[0]].size, "it reads beyond its input")
+        require(ends[0] >= 0 and ends[1] < tensors[self.inputs[0]].size, "it reads beyond its input")
 
     def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
         import torch

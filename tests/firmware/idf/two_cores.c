@@ -35,9 +35,11 @@ static int differs(const network_t *network)
         int8_t *const input = network->input + i * source->rows * source->row_bytes;
         const int8_t *const inputs[] = {input};
 
+        p2b_reset(&p2b_model);
         p2b_run(&p2b_model, inputs);
         memcpy(expected, p2b_output(&p2b_model, 0), bytes);
         memset(p2b_model.arena, 0x55 + i, (size_t)network->arena_bytes);
+        p2b_reset(&p2b_model);
         p2b_begin(&p2b_model);
         for (int32_t call = 0; call < p2b_model.schedule_length; ++call)
             if (p2b_call(&p2b_model, call, take_row, input) != p2b_model.steps[p2b_model.schedule[call]].layer)
