@@ -27,8 +27,8 @@ _REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "REDUCE_MIN": np.min,
 }
 FOLDED = (
-    "SHAPE", "STRIDED_SLICE", "SLICE", "PACK", "CONCATENATION", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "CAST", "GATHER",
-    "FILL", "RANGE", "BROADCAST_TO", "ZEROS_LIKE", "TRANSPOSE", *_ARITHMETIC, *_REDUCTIONS,
+    "SHAPE", "STRIDED_SLICE", "SLICE", "PACK", "CONCATENATION", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "CAST",
+    "GATHER", "FILL", "RANGE", "BROADCAST_TO", "ZEROS_LIKE", "TRANSPOSE", *_ARITHMETIC, *_REDUCTIONS,
 )  # fmt: skip
 """Operators that are computed here where all they read is known."""
 

@@ -165,8 +165,8 @@ class _Reading:
         return kinds
 
     def _tell(self, kinds: list[str]) -> set[int]:
-        """Empty the kind of each operator that cannot be read, with the reason among the blockers; return the tensors
-        that they read."""
+        """Empty the kind of each operator that cannot be read, with the reason among the blockers; return the
+        tensors that they read."""
         file, told = self.file, set()
         supported = tuple(sorted({*OPERATORS, *FORMS, *KINDS} - {"CONSTANT"}))
         quantized = has_quantized_activation(file)

@@ -50,7 +50,8 @@ def run(
 
 
 def run_all(source: str | Path | bytes, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Run N inferences, one after the other: for each input N × its shape of its type, and the same for each output.
+    """Run N inferences, one after the other: for each input N × its shape of its type, and the same for each
+    output.
 
     Raises as :func:`run` does.
     """

@@ -35,7 +35,8 @@ class Port:
     zero_point: int = 0
 
     def check(self, model: str, tensor: Tensor, *, arrives: bool) -> None:
-        """Raise :class:`UserError` if values of its type cannot become int8 of ``tensor``, or the other way round."""
+        """Raise :class:`UserError` if values of its type cannot become int8 of ``tensor``, or the other way
+        round."""
         if self.dtype in ("int8", "float32"):
             return
         limits = np.iinfo(self.dtype)

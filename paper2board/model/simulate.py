@@ -32,8 +32,8 @@ def simulate(
 
 
 def run(model: IntegerModel, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Run N inferences, one after the other, from the initial state: for each input of the model N × its shape of its
-    type, and the same for each output."""
+    """Run N inferences, one after the other, from the initial state: for each input of the model N × its shape of
+    its type, and the same for each output."""
     source = {
         port.tensor: port.quantized(model.tensors[port.tensor], values)
         for port, values in zip(model.inputs, inputs, strict=True)

@@ -79,7 +79,8 @@ class Op:
 
 
 class Stateful(Op):
-    """An operator that keeps something from one inference to the next: its last ``STATES`` inputs, which it changes.
+    """An operator that keeps something from one inference to the next: its last ``STATES`` inputs, which it
+    changes.
 
     A state is a tensor of the model that a :class:`~paper2board.model.integer_model.State` keeps in place; what its
     bytes mean is the operator's affair.
