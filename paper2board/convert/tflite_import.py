@@ -30,6 +30,7 @@ from paper2board.convert.tflite_file import (
 )
 from paper2board.convert.tflite_fold import fold
 from paper2board.convert.tflite_forms import FORMS
+from paper2board.convert.tflite_layout import tidied
 from paper2board.convert.tflite_states import KINDS, Variables
 from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel
@@ -148,6 +149,8 @@ class _Reading:
             ports(self.file, pairs, what)
             for what, pairs in (("input", self.borders.inputs), ("output", self.borders.outputs))
         )
+        kept = {port.tensor for port in outputs} | {state.written for state in states}
+        ops = tidied(ops, self.file.tensors, kept)
         return IntegerModel(name, tuple(self.file.tensors), tuple(ops), inputs, outputs, {}, states)
 
     def _calls_once(self) -> bool:
