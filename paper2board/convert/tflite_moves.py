@@ -157,15 +157,27 @@ def _joined(node: TfliteNode, axis: int, parts: list[tuple[int, ...]]) -> None:
     keep = axis == 0 and len(shape) > 1 and shape[0] != 1
     inner = [part if keep or len(part) == 1 else without_batch(part) for part in parts]
     dropped = len(parts[0]) - len(inner[0])
-    viewed = tuple(node.viewed(source, part) for source, part in zip(sources, inner, strict=True))
+    axis -= dropped
+    joined = [node.viewed(source, part) for source, part in zip(sources, inner, strict=True)]
+    most = Concatenation.INPUTS[1]
+    while len(joined) > most:
+        groups = [joined[i : i + most] for i in range(0, len(joined), most)]
+        joined = [_concatenated(node, group, axis, target) for group in groups]
     natural = list(inner[0])
-    natural[axis - dropped] = sum(part[axis - dropped] for part in inner)
-    if tuple(natural) == node.tensor(target).shape:
-        node.emit(Concatenation, viewed, target, axis=axis - dropped)
-        return
-    whole = node.between(tuple(natural), target)
-    node.emit(Concatenation, viewed, whole, axis=axis - dropped)
-    node.view(whole, target)
+    natural[axis] = sum(part[axis] for part in inner)
+    if len(joined) > 1 and tuple(natural) == node.tensor(target).shape:
+        node.emit(Concatenation, tuple(joined), target, axis=axis)
+    else:
+        node.view(_concatenated(node, joined, axis, target), target)
+
+
+def _concatenated(node: TfliteNode, parts: list[int], axis: int, like: int) -> int:
+    """Return parts joined along an axis of the model, in a tensor of their own; a single one as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    shapes = [node.tensor(part).shape for part in parts]
+    shape = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+    return node.emit(Concatenation, tuple(parts), node.between(shape, like), axis=axis)
 
 
 def _reshape(node: TfliteNode) -> None:
