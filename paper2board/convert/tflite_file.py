@@ -144,8 +144,8 @@ class TfliteFile:
             )
         return np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype).reshape(shape).copy(), name
 
-    def scales(self, index: int, lengths: set[int], dimension: int = 0) -> np.ndarray:
-        """Return the float32 scales of a symmetrically quantized constant."""
+    def scales(self, index: int, lengths: set[int], dimension: int | None = 0) -> np.ndarray:
+        """Return the float32 scales of a symmetrically quantized constant. ``dimension`` None: along any."""
         tensor, name = self.tensor(index)
         quantization = self.quantization(tensor, name)
         if quantization.ScaleLength() not in lengths:
@@ -156,7 +156,7 @@ class TfliteFile:
         # Without them TFLite Micro takes the tensor for unquantized.
         if quantization.ZeroPointLength() != len(scales) or np.any(quantization.ZeroPointAsNumpy()):
             self.refuse(f"tensor {name} has zero points other than 0")
-        if len(scales) > 1 and quantization.QuantizedDimension() != dimension:
+        if len(scales) > 1 and dimension not in (None, quantization.QuantizedDimension()):
             self.refuse(
                 f"tensor {name} is quantized along dimension {quantization.QuantizedDimension()},"
                 f" not {dimension}"
@@ -409,8 +409,9 @@ class TfliteOperator:
         """Return the values, int8, and the name of the constant at ``position``."""
         return self._file.constant(self.constants[position], schema.TensorType.INT8)
 
-    def scales(self, position: int, lengths: set[int], dimension: int = 0) -> np.ndarray:
-        """Return the scales, float32, of the symmetrically quantized constant at ``position``."""
+    def scales(self, position: int, lengths: set[int], dimension: int | None = 0) -> np.ndarray:
+        """Return the scales, float32, of the symmetrically quantized constant at ``position``, along ``dimension``
+        (None: any)."""
         return self._file.scales(self.constants[position], lengths, dimension)
 
     def has(self, position: int) -> bool:

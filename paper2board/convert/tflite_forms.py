@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from paper2board.convert.tflite_file import TfliteNode
 from paper2board.convert.tflite_moves import MOVES
+from paper2board.convert.tflite_products import PRODUCTS
 
-FORMS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {**MOVES}
+FORMS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {**MOVES, **PRODUCTS}
 """Newest version that is read, and reader, of each operator."""

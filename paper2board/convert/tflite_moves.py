@@ -158,13 +158,19 @@ def _joined(node: TfliteNode, axis: int, parts: list[tuple[int, ...]]) -> None:
     inner = [part if keep or len(part) == 1 else without_batch(part) for part in parts]
     dropped = len(parts[0]) - len(inner[0])
     axis -= dropped
-    joined = [node.viewed(source, part) for source, part in zip(sources, inner, strict=True)]
-    most = Concatenation.INPUTS[1]
+    concatenated(
+        node, [node.viewed(source, part) for source, part in zip(sources, inner, strict=True)], axis, target
+    )
+
+
+def concatenated(node: TfliteNode, parts: Sequence[int], axis: int, target: int) -> None:
+    """Emit the ops that write tensors of the model, joined along an axis of theirs, to ``target`` or a view of it."""
+    joined, most = list(parts), Concatenation.INPUTS[1]
     while len(joined) > most:
         groups = [joined[i : i + most] for i in range(0, len(joined), most)]
         joined = [_concatenated(node, group, axis, target) for group in groups]
-    natural = list(inner[0])
-    natural[axis] = sum(part[axis] for part in inner)
+    natural = list(node.tensor(joined[0]).shape)
+    natural[axis] = sum(node.tensor(part).shape[axis] for part in joined)
     if len(joined) > 1 and tuple(natural) == node.tensor(target).shape:
         node.emit(Concatenation, tuple(joined), target, axis=axis)
     else:

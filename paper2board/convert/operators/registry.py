@@ -92,6 +92,6 @@ class Operator:
     kernel: str = ""
     """Its C kernel; with ``weighted``, what the back ends' kernels begin with. Empty for a view."""
     structure: str = ""
-    """The C type of its constants."""
+    """The C type of its constants; with ``weighted``, the layer says it."""
     fields: Callable[[IntegerModel, Step, Packed | None], tuple[CFields, dict[str, np.ndarray]]] | None = None
     """The structure's fields, and the arrays that they point to; ``packed`` comes with ``weighted`` alone."""

@@ -15,7 +15,7 @@ from paper2board.convert.operators.window import (
     window_pad,
     write_window,
 )
-from paper2board.convert.steps import Step, output_range, whole_inputs
+from paper2board.convert.steps import Operand, Step, output_range, row_by_row, whole_inputs
 from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators import weighted
@@ -47,7 +47,8 @@ def _read_weights(source: TfliteOperator, rank: int, dimension: int = 0) -> dict
         if bias.shape != (outputs,):
             source.refuse(f"bias {name} has shape {bias.shape}, not {(outputs,)}")
         products = np.float64(np.float32(source.source.scale)) * scales
-        if not np.allclose(source.scales(1, {1, outputs}), products, rtol=1e-5, atol=0):
+        # TFLite Micro does not look at a bias' dimension, and there are files that state the weights'.
+        if not np.allclose(source.scales(1, {1, outputs}, None), products, rtol=1e-5, atol=0):
             source.refuse(f"scale of bias {name} is not the input's times the weights'")
     return {"weights": weights, "bias": bias, "weight_scales": scales}
 
@@ -107,7 +108,7 @@ def _write_depthwise(model: IntegerModel, op: DepthwiseConv2D) -> Written:
 
 
 def _write_fully_connected(model: IntegerModel, op: FullyConnected) -> Written:
-    options = {"fusedActivationFunction": op.activation}
+    options = {"fusedActivationFunction": op.activation, "keepNumDims": op.by_pixel(model.tensors)}
     return Written(_written_weights(model, op, op.weights), options)
 
 
@@ -131,7 +132,7 @@ def _depthwise_twin(tf: Any, model: IntegerModel, op: DepthwiseConv2D, sources: 
 
 def _fully_connected_twin(tf: Any, model: IntegerModel, op: FullyConnected, sources: list, node: str) -> Any:
     x = sources[0]
-    if x.shape.rank != 2:
+    if x.shape.rank != 2 and not op.by_pixel(model.tensors):
         x = tf.reshape(x, (1, -1), name=f"{op.name}/flatten")
     if op.weight_scales.size == 1:
         weights = _fake_quant_weights(tf, op.weights.T, op)
@@ -247,19 +248,54 @@ def _convolution(model: IntegerModel, step: Step) -> Convolution:
     )
 
 
-def _fully_connected(model: IntegerModel, step: Step) -> FullyConnectedWeights:
+def _fully_connected(model: IntegerModel, step: Step) -> Convolution | FullyConnectedWeights:
+    """Return the layer; a product of each pixel is a convolution of 1 x 1."""
     op = step.op
     assert isinstance(op, FullyConnected)
-    return FullyConnectedWeights(model.tensors[op.inputs[0]].zero_point, op.weights, op.bias)
+    source = model.tensors[op.inputs[0]]
+    if not op.by_pixel(model.tensors):
+        return FullyConnectedWeights(source.zero_point, op.weights, op.bias)
+    height, width, inputs = source.shape
+    return Convolution(
+        in_h=height,
+        in_w=width,
+        in_c=inputs,
+        out_h=height,
+        out_w=width,
+        out_c=op.channels,
+        kernel_h=1,
+        kernel_w=1,
+        stride_h=1,
+        stride_w=1,
+        pad_h=0,
+        pad_w=0,
+        pool_h=1,
+        pool_w=1,
+        pool_stride_h=1,
+        pool_stride_w=1,
+        pooled_h=height,
+        pooled_w=width,
+        input_zero_point=source.zero_point,
+        weights=op.weights[:, np.newaxis, np.newaxis],
+        bias=op.bias,
+    )
+
+
+def _fully_connected_operands(model: IntegerModel, step: Step) -> tuple[Operand, ...]:
+    assert isinstance(step.op, FullyConnected)
+    return row_by_row(model, step) if step.op.by_pixel(model.tensors) else whole_inputs(model, step)
 
 
 def _convolution_fields(
     model: IntegerModel, step: Step, packed: Packed | None
 ) -> tuple[CFields, dict[str, np.ndarray]]:
-    layer = _convolution(model, step)
+    return _with_output(model, step, packed, _window_fields(_convolution(model, step)))
+
+
+def _window_fields(layer: Convolution) -> CFields:
     left = min(-(-layer.pad_w // layer.stride_w), layer.out_w)
     right = (layer.in_w - layer.kernel_w + layer.pad_w) // layer.stride_w + 1
-    fields: CFields = {
+    return {
         "input_zero_point": layer.input_zero_point,
         "window": {name: getattr(layer, name) for name in WINDOW},
         "out_c": layer.out_c,
@@ -271,13 +307,14 @@ def _convolution_fields(
         "left": left,
         "right": max(left, min(right, layer.out_w)),
     }
-    return _with_output(model, step, packed, fields)
 
 
 def _fully_connected_fields(
     model: IntegerModel, step: Step, packed: Packed | None
 ) -> tuple[CFields, dict[str, np.ndarray]]:
     layer = _fully_connected(model, step)
+    if isinstance(layer, Convolution):
+        return _with_output(model, step, packed, _window_fields(layer))
     outputs, inputs = layer.weights.shape
     fields: CFields = {"input_zero_point": layer.input_zero_point, "in_n": inputs, "out_n": outputs}
     return _with_output(model, step, packed, fields)
@@ -319,7 +356,6 @@ OPERATORS = (
         fuses_after=_pools_inside,
         weighted=_convolution,
         kernel="p2b_conv2d",
-        structure="p2b_conv2d_t",
         fields=_convolution_fields,
     ),
     Operator(
@@ -338,7 +374,6 @@ OPERATORS = (
         fuses_after=_pools_inside,
         weighted=_convolution,
         kernel="p2b_depthwise_conv2d",
-        structure="p2b_conv2d_t",
         fields=_convolution_fields,
     ),
     Operator(
@@ -352,10 +387,9 @@ OPERATORS = (
         read=_read_fully_connected,
         write=_write_fully_connected,
         twin=_fully_connected_twin,
-        operands=whole_inputs,
+        operands=_fully_connected_operands,
         weighted=_fully_connected,
         kernel="p2b_fully_connected",
-        structure="p2b_fully_connected_t",
         fields=_fully_connected_fields,
     ),
 )

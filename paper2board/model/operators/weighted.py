@@ -218,8 +218,8 @@ class DepthwiseConv2D(Convolution):
 
 @dataclass(frozen=True)
 class FullyConnected(Weighted):
-    """Matrix product. ``weights`` int8 (out, in), ``bias`` int32 (out,),
-    ``weight_scales`` float32 (out,) per channel or (1,) per tensor."""
+    """Matrix product of all values, or of each pixel of an (H, W, in) tensor, as (H, W, out). ``weights`` int8
+    (out, in), ``bias`` int32 (out,), ``weight_scales`` float32 (out,) per channel or (1,) per tensor."""
 
     type: ClassVar[str] = "FULLY_CONNECTED"
     RANK: ClassVar[int] = 2
@@ -239,18 +239,26 @@ class FullyConnected(Weighted):
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
-        require(self.weights.shape[1] == tensors[self.inputs[0]].size, "input size differs from weights")
-        require(tensors[self.output].shape == self.bias.shape, "output size differs from weights")
+        shape, inputs = tensors[self.inputs[0]].shape, self.weights.shape[1]
+        lead = shape[:-1] if self.by_pixel(tensors) else ()
+        fits = shape[-1] == inputs if lead else tensors[self.inputs[0]].size == inputs
+        require(fits, "input size differs from weights")
+        require(tensors[self.output].shape == (*lead, *self.bias.shape), "output size differs from weights")
+
+    def by_pixel(self, tensors: Sequence[Tensor]) -> bool:
+        """Return whether each pixel of the input is multiplied by itself."""
+        return len(tensors[self.output].shape) == 3
 
     def macs(self, tensors: Sequence[Tensor]) -> int:
-        return self.weights.size
+        return tensors[self.output].size * self.weights.shape[1]
 
     def same_scales(self, other: "Weighted") -> bool:
         return np.array_equal(self.weight_scales, other.weight_scales)
 
     def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
         centred, weights = self.operands(tensors, inputs[0])
-        return self.requantized(tensors, centred.flatten(1) @ weights.T)
+        rows = centred if self.by_pixel(tensors) else centred.flatten(1)
+        return self.requantized(tensors, rows @ weights.T)
 
 
 OPERATORS = (Conv2D, DepthwiseConv2D, FullyConnected)
