@@ -130,12 +130,18 @@ typedef struct {
     const int32_t *offsets; /* those of the first axis, then of the second ... */
 } p2b_move_t;
 
-/* MEAN over all pixels. in[0]: pixels x channels values; out[0]: channels values. */
+/* SUM and MEAN over pixels. in[0]: groups x pixels x channels values; out[0]: groups x channels values. */
 typedef struct {
-    int32_t pixels, channels;
+    int32_t groups, pixels, channels;
     int32_t input_zero_point, output_zero_point;
-    int32_t multiplier, shift; /* with the division by pixels; multiplier not negative, shift as in p2b_requantize() */
+    int32_t multiplier, shift; /* MEAN: with the division by pixels; multiplier not negative, shift as in
+                                * p2b_requantize() */
 } p2b_mean_t;
+
+/* REDUCE_MIN: the least value of the pixels. in[0]: groups x pixels x channels values; out[0]: groups x channels. */
+typedef struct {
+    int32_t groups, pixels, channels;
+} p2b_reduce_t;
 
 /* PAD of a row: in[0] is NULL where the whole row is padding. width and depth are at least 1. */
 typedef struct {
@@ -162,7 +168,7 @@ typedef struct {
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */
-p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_pad, p2b_softmax,
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_pad, p2b_softmax,
     p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,

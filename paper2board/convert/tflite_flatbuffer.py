@@ -226,7 +226,9 @@ def _add_constant(
     kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
     data = np.frombuffer(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes(), np.uint8)
     file.buffers.append(schema.BufferT(data=data))
-    quantization = None if scales is None else _quantization(scales, dimension=constant.dimension)
+    quantization = None
+    if scales is not None:
+        quantization = _quantization(scales, constant.zero_point, constant.dimension)
     name, buffer = f"{op_name}/{constant.name}", len(file.buffers) - 1
     return _add_tensor(graph or file.subgraphs[0], buffer, name, values.shape, kind, quantization)
 

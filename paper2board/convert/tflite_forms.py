@@ -8,6 +8,7 @@ from collections.abc import Callable
 from paper2board.convert.tflite_file import TfliteNode
 from paper2board.convert.tflite_moves import MOVES
 from paper2board.convert.tflite_products import PRODUCTS
+from paper2board.convert.tflite_reductions import REDUCTIONS
 
-FORMS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {**MOVES, **PRODUCTS}
+FORMS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {**MOVES, **PRODUCTS, **REDUCTIONS}
 """Newest version that is read, and reader, of each operator."""

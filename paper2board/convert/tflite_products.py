@@ -1,19 +1,23 @@
 """Operators of a file with weights, in the forms that the ops with weights do not have themselves.
 
 FULLY_CONNECTED of several rows takes them as pixels. CONV_2D with groups becomes a depthwise convolution, or
-a convolution for each group.
+a convolution for each group. TRANSPOSE_CONV becomes a convolution that computes a block of pixels as channels of one.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from paper2board.convert.operators import OPERATORS
+from paper2board.convert.operators.weighted import read_weights
 from paper2board.convert.tflite_file import TfliteNode, TfliteOperator
 from paper2board.convert.tflite_moves import concatenated, moved, places
+from paper2board.model.operators.moving import Pad
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.tensor import pad_before
 
 
 def _fields(node: TfliteNode, source: int, target: int) -> dict[str, Any]:
@@ -91,8 +95,126 @@ def _conv2d(node: TfliteNode) -> None:
     concatenated(node, parts, 2, target)
 
 
+@dataclass(frozen=True)
+class _Phases:
+    """One axis of a transposed convolution as a convolution without stride that writes ``stride`` values at once.
+
+    Output y = q · stride + r gets tap k of the kernel from input i where y = i · stride − pad + k. So the r-th values
+    of all q together need inputs q + ``first`` to q + ``last``.
+    """
+
+    taps: int
+    stride: int
+    pad: int
+    before: int
+    """Size of the input."""
+    after: int
+    """Size of the output."""
+
+    @property
+    def first(self) -> int:
+        return -((self.taps - 1 - self.pad) // self.stride)
+
+    @property
+    def last(self) -> int:
+        return (self.stride - 1 + self.pad) // self.stride
+
+    @property
+    def window(self) -> int:
+        return self.last - self.first + 1
+
+    @property
+    def paddings(self) -> tuple[int, int]:
+        blocks = -(-self.after // self.stride)
+        return -self.first, max(blocks + self.last - self.before, 0)
+
+    @property
+    def blocks(self) -> int:
+        """Outputs of the convolution; the last ones may lie beyond the output."""
+        return sum(self.paddings) + self.before - self.window + 1
+
+    def spread(self, weights: np.ndarray, axis: int) -> np.ndarray:
+        """Return weights with ``axis`` replaced by (r, place in the window)."""
+        wide = np.moveaxis(weights, axis, 0)
+        result = np.zeros((self.stride, self.window, *wide.shape[1:]), weights.dtype)
+        for r in range(self.stride):
+            for place in range(self.window):
+                tap = r + self.pad - (self.first + place) * self.stride
+                if 0 <= tap < self.taps:
+                    result[r, place] = wide[tap]
+        return np.moveaxis(result, (0, 1), (axis, axis + 1))
+
+
+def _transpose_conv(node: TfliteNode) -> None:
+    options = node.options("TransposeConvOptions")
+    if not 3 <= len(node.sources) <= 4:
+        node.refuse(f"has {len(node.sources)} inputs, not 3 to 4")
+    source, target = node.source(2), node.target()
+    shape, size = node.shape(2), node.target_shape()
+    if len(shape) != 4 or len(size) != 4 or shape[0] != 1 or node.integers(0).ravel().tolist() != [*size]:
+        node.refuse("does not have an image, or not the output's shape that it states")
+    reading = TfliteOperator(
+        node.file,
+        node.operator,
+        "TransposeConvOptions",
+        (source,),
+        target,
+        [node.sources[1], *node.sources[3:]],
+    )
+    fields = read_weights(reading, 4)
+    weights = fields.pop("weights")
+    if weights.shape[3] != shape[3] or weights.shape[0] != size[3]:
+        node.refuse(f"has weights of shape {weights.shape} for {shape[3]} to {size[3]} channels")
+    stride, padding = reading.pair("stride", options.StrideH(), options.StrideW()), reading.padding(options)
+    axes = []
+    for axis in (1, 2):
+        taps, step, after = weights.shape[axis], stride[axis - 1], size[axis]
+        pad = pad_before(after, taps, step, padding)[0]
+        if taps <= pad or -(-after // step) > shape[axis] + taps:
+            node.refuse(f"has an output of {size[1:3]} that its input of {shape[1:3]} does not reach")
+        axes.append(_Phases(taps, step, pad, shape[axis], after))
+    rows, columns = axes
+    # (out, r, window, s, window, in): each phase of each output channel is a channel of the convolution.
+    wide = columns.spread(rows.spread(weights, 1), 3).transpose(1, 3, 0, 2, 4, 5)
+    blocks = (rows.blocks, columns.blocks)
+    channels = math.prod(stride) * size[3]
+    count = math.prod(stride)
+    paddings = (rows.paddings, columns.paddings, (0, 0))
+    padded = source
+    if any(map(any, paddings)):
+        sizes = (n + sum(pair) for n, pair in zip(shape[1:], paddings, strict=True))
+        padded = node.emit(Pad, (source,), node.between(tuple(sizes), source), paddings=paddings)
+    scales = fields["weight_scales"]
+    written = target if (*blocks, channels) == size[1:] else node.between((*blocks, channels), target)
+    node.emit(
+        Conv2D,
+        (padded,),
+        written,
+        weights=np.ascontiguousarray(wide.reshape(channels, rows.window, columns.window, shape[3])),
+        bias=np.tile(fields["bias"], count),
+        weight_scales=scales if len(scales) == 1 else np.tile(scales, count),
+        padding="VALID",
+        activation=reading.activation(options),
+    )
+    if written == target:
+        return
+    row, pixel = blocks[1] * channels, channels
+    y, x = np.arange(size[1]), np.arange(size[2])
+    moved(
+        node,
+        written,
+        target,
+        [
+            y // stride[0] * row + y % stride[0] * (stride[1] * size[3]),
+            x // stride[1] * pixel + x % stride[1] * size[3],
+            np.arange(size[3]),
+        ],
+    )
+
+
 PRODUCTS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {
     "CONV_2D": (OPERATORS["CONV_2D"].reads, _conv2d),
     "FULLY_CONNECTED": (OPERATORS["FULLY_CONNECTED"].reads, _fully_connected),
+    "TRANSPOSE_CONV": (4, _transpose_conv),
 }
 """Newest version, and reader, of each operator."""

@@ -103,16 +103,14 @@ def _reshape_twin(tf: Any, model: IntegerModel, op: Reshape, sources: list, node
 # --- PAD --------------------------------------------------------------------------------------------
 
 
-def _read_pad(source: TfliteOperator) -> dict[str, Any]:
-    source.options()
-    paddings, name = source.integers(0)
-    if paddings.shape != (4, 2) or np.any(paddings[0] != 0) or np.any(paddings < 0):
-        source.refuse(f"its paddings {name} are not (before, after) of height, width and channels")
-    return {"paddings": tuple((int(before), int(after)) for before, after in paddings[1:])}
-
-
 def _write_pad(model: IntegerModel, op: Pad) -> Written:
-    return Written((Constant("paddings", np.array(((0, 0), *op.paddings), np.int32)),))
+    paddings = Constant("paddings", np.array(((0, 0), *op.paddings), np.int32))
+    if op.value is None:
+        return Written((paddings,))
+    tensor = model.tensors[op.output]
+    scales = np.array([tensor.scale], np.float32)
+    value = Constant("value", np.array([op.value], np.int8), scales, zero_point=tensor.zero_point)
+    return Written((paddings, value))
 
 
 def _pad_twin(tf: Any, model: IntegerModel, op: Pad, sources: list, node: str) -> Any:
@@ -129,7 +127,7 @@ def _pad_fields(
 ) -> tuple[CFields, dict[str, np.ndarray]]:
     op = step.op
     assert isinstance(op, Pad)
-    source, target = model.tensors[step.inputs[0]], model.tensors[step.output]
+    source = model.tensors[step.inputs[0]]
     _, (left, right), (before, after) = op.paddings
     fields: CFields = {
         "left": left,
@@ -138,7 +136,7 @@ def _pad_fields(
         "before": before,
         "depth": source.shape[2],
         "after": after,
-        "value": target.zero_point,
+        "value": op.filling(model.tensors),
     }
     return fields, {}
 
@@ -233,8 +231,7 @@ OPERATORS = (
         reads=2,
         writes=2,
         options="PadOptions",
-        constants=(1, 1),
-        read=_read_pad,
+        constants=(1, 2),
         write=_write_pad,
         twin=_pad_twin,
         operands=_pad_operands,

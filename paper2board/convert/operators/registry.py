@@ -30,6 +30,7 @@ class Constant:
     values: np.ndarray
     scales: np.ndarray | None = None
     dimension: int = 0
+    zero_point: int = 0
 
 
 @dataclass(frozen=True)

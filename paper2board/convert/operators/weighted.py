@@ -34,7 +34,7 @@ from paper2board.model.operators.weighted import (
 # --- .tflite ----------------------------------------------------------------------------------------
 
 
-def _read_weights(source: TfliteOperator, rank: int, dimension: int = 0) -> dict[str, Any]:
+def read_weights(source: TfliteOperator, rank: int, dimension: int = 0) -> dict[str, Any]:
     """Return weights, bias and weight scales; ``dimension``: of the weights, along which output channels lie."""
     weights, name = source.int8(0)
     if weights.ndim != rank:
@@ -54,18 +54,17 @@ def _read_weights(source: TfliteOperator, rank: int, dimension: int = 0) -> dict
 
 
 def _read_convolution(source: TfliteOperator) -> dict[str, Any]:
-    fields, options = read_window(source), source.options()
-    if (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
-        source.refuse("is dilated", "use a network without dilation")
-    return fields
+    options = source.options()
+    dilation = source.pair("dilation", options.DilationHFactor(), options.DilationWFactor())
+    return read_window(source) | {"dilation": dilation}
 
 
 def _read_conv2d(source: TfliteOperator) -> dict[str, Any]:
-    return _read_convolution(source) | _read_weights(source, 4)
+    return _read_convolution(source) | read_weights(source, 4)
 
 
 def _read_depthwise(source: TfliteOperator) -> dict[str, Any]:
-    fields = _read_convolution(source) | _read_weights(source, 4, 3)
+    fields = _read_convolution(source) | read_weights(source, 4, 3)
     weights, channels = fields["weights"], source.source.shape[-1]
     multiplier = source.options().DepthMultiplier()
     if multiplier * channels != weights.shape[3]:
@@ -80,7 +79,7 @@ def _read_fully_connected(source: TfliteOperator) -> dict[str, Any]:
     activation = source.activation(options)
     if options.WeightsFormat() != 0:
         source.refuse("has shuffled weights")
-    return {"activation": activation} | _read_weights(source, 2)
+    return {"activation": activation} | read_weights(source, 2)
 
 
 def _written_weights(
@@ -96,14 +95,17 @@ def _bias_scales(model: IntegerModel, op: Weighted) -> np.ndarray:
     return np.float64(np.float32(model.tensors[op.inputs[0]].scale)) * op.weight_scales
 
 
+def _write_dilation(op: weighted.Convolution) -> dict[str, int]:
+    height, width = op.dilation
+    return {"dilationHFactor": height, "dilationWFactor": width}
+
+
 def _write_conv2d(model: IntegerModel, op: Conv2D) -> Written:
-    dilation = {"dilationHFactor": 1, "dilationWFactor": 1}
-    return Written(_written_weights(model, op, op.weights), write_window(op) | dilation)
+    return Written(_written_weights(model, op, op.weights), write_window(op) | _write_dilation(op))
 
 
 def _write_depthwise(model: IntegerModel, op: DepthwiseConv2D) -> Written:
-    dilation = {"dilationHFactor": 1, "dilationWFactor": 1}
-    options = {"depthMultiplier": op.depth_multiplier(model.tensors)} | dilation
+    options = {"depthMultiplier": op.depth_multiplier(model.tensors)} | _write_dilation(op)
     return Written(_written_weights(model, op, op.weights[np.newaxis], 3), write_window(op) | options)
 
 
@@ -117,7 +119,7 @@ def _write_fully_connected(model: IntegerModel, op: FullyConnected) -> Written:
 
 def _conv2d_twin(tf: Any, model: IntegerModel, op: Conv2D, sources: list, node: str) -> Any:
     weights = _fake_quant_weights(tf, op.weights.transpose(1, 2, 3, 0), op)
-    y = tf.nn.conv2d(sources[0], weights, op.stride, op.padding, name=node)
+    y = tf.nn.conv2d(sources[0], weights, op.stride, op.padding, dilations=op.dilation, name=node)
     return _with_bias(tf, model, op, y)
 
 
@@ -126,7 +128,9 @@ def _depthwise_twin(tf: Any, model: IntegerModel, op: DepthwiseConv2D, sources: 
     multiplier = op.depth_multiplier(model.tensors)
     shape = (height, width, channels // multiplier, multiplier)
     weights = tf.reshape(_fake_quant_weights(tf, op.weights, op), shape)
-    y = tf.nn.depthwise_conv2d(sources[0], weights, (1, *op.stride, 1), op.padding, name=node)
+    y = tf.nn.depthwise_conv2d(
+        sources[0], weights, (1, *op.stride, 1), op.padding, dilations=op.dilation, name=node
+    )
     return _with_bias(tf, model, op, y)
 
 
@@ -181,6 +185,8 @@ def _becomes_padding(model: IntegerModel, op: weighted.Convolution, before: Op) 
     It does not pad yet, no channels are added, and its windows reach beyond the padding before the image.
     """
     if not isinstance(before, Pad) or op.padding != "VALID":
+        return False
+    if before.filling(model.tensors) != model.tensors[op.inputs[0]].zero_point:
         return False
     size = model.tensors[op.output].shape
     return before.paddings[2] == (0, 0) and all(
@@ -243,7 +249,7 @@ def _convolution(model: IntegerModel, step: Step) -> Convolution:
         pooled_h=pooled_h,
         pooled_w=pooled_w,
         input_zero_point=source.zero_point,
-        weights=op.weights,
+        weights=op.undilated(),
         bias=op.bias,
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from paper2board.model.operators.operator import Op, require
-from paper2board.model.tensor import Tensor
+from paper2board.model.tensor import INT8_MAX, INT8_MIN, Tensor
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,8 @@ class Reshape(Op):
 
 @dataclass(frozen=True)
 class Pad(Op):
-    """``paddings`` (before, after) along H, W and C, filled with the zero point; input and output share scale
-    and zero point."""
+    """``paddings`` (before, after) along H, W and C, filled with ``value``, or the zero point if that is None;
+    input and output share scale and zero point."""
 
     type: ClassVar[str] = "PAD"
     KEEPS_QUANTIZATION: ClassVar[bool] = True
@@ -83,6 +83,11 @@ class Pad(Op):
     inputs: tuple[int, ...]
     output: int
     paddings: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    value: int | None = None
+
+    def filling(self, tensors: Sequence[Tensor]) -> int:
+        """Return the int8 value of the padding."""
+        return tensors[self.output].zero_point if self.value is None else self.value
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
@@ -92,12 +97,13 @@ class Pad(Op):
         require(pairs, "a padding is not two numbers from 0")
         padded = tuple(n + sum(pair) for n, pair in zip(source, self.paddings, strict=True))
         require(tensors[self.output].shape == padded, f"output shape is not {padded}")
+        require(INT8_MIN <= self.filling(tensors) <= INT8_MAX, "its value is not int8")
 
     def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
         from torch.nn import functional
 
         amounts = [amount for pair in reversed(self.paddings) for amount in pair]
-        return functional.pad(inputs[0], amounts, value=tensors[self.output].zero_point)
+        return functional.pad(inputs[0], amounts, value=self.filling(tensors))
 
 
 @dataclass(frozen=True)

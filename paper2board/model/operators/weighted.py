@@ -1,5 +1,6 @@
 """Convolutions and fully connected layers: int8 weights, int32 biases, one requantization a channel."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -122,11 +123,44 @@ class Weighted(Activated):
 
 
 class Convolution(Weighted, Windowed):
-    """What both convolutions have in common."""
+    """What both convolutions have in common. ``dilation`` says how far apart the taps of a kernel are."""
+
+    KERNEL_AXIS: ClassVar[int]
+    """The weights' first dimension of the kernel."""
+    MAX_UNDILATED_BYTES: ClassVar[int] = 64 << 20
+    """Of :meth:`undilated`; far above what a microcontroller's flash holds."""
+
+    dilation: tuple[int, int]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        axis = self.KERNEL_AXIS
+        height, width = (
+            (taps - 1) * apart + 1
+            for taps, apart in zip(self.weights.shape[axis : axis + 2], self.dilation, strict=True)
+        )
+        return height, width
+
+    def undilated(self) -> np.ndarray:
+        """Return the weights of a convolution without dilation that computes the same: zeros between the taps."""
+        if self.dilation == (1, 1):
+            return self.weights
+        shape, taps = list(self.weights.shape), [slice(None)] * self.weights.ndim
+        for axis, size, apart in zip((0, 1), self.window, self.dilation, strict=True):
+            shape[self.KERNEL_AXIS + axis] = size
+            taps[self.KERNEL_AXIS + axis] = slice(None, None, apart)
+        weights = np.zeros(shape, np.int8)
+        weights[tuple(taps)] = self.weights
+        return weights
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
+        require(min(self.dilation) >= 1, "dilation below 1")
         self.check_window(tensors, self.channels)
+        axis = self.KERNEL_AXIS
+        taps = math.prod(self.weights.shape[axis : axis + 2])
+        size = self.weights.size // taps * math.prod(self.window)
+        require(size <= self.MAX_UNDILATED_BYTES, "its kernel is too large with its dilation")
 
     def macs(self, tensors: Sequence[Tensor]) -> int:
         return tensors[self.output].size * (self.weights.size // self.channels)
@@ -142,7 +176,7 @@ class Convolution(Weighted, Windowed):
             # torch 2.13 sums float32 wrongly here where strides are (1, above 1) with one channel, on processors
             # with AVX-512; its float64 does not go through that library (oneDNN).
             image, weights = image.double(), weights.double()
-        sums = functional.conv2d(image, weights, stride=self.stride, groups=groups)
+        sums = functional.conv2d(image, weights, stride=self.stride, dilation=self.dilation, groups=groups)
         return self.requantized(tensors, sums.permute(0, 2, 3, 1))
 
 
@@ -153,6 +187,7 @@ class Conv2D(Convolution):
 
     type: ClassVar[str] = "CONV_2D"
     RANK: ClassVar[int] = 4
+    KERNEL_AXIS: ClassVar[int] = 1
     name: str
     inputs: tuple[int, ...]
     output: int
@@ -162,11 +197,7 @@ class Conv2D(Convolution):
     stride: tuple[int, int] = (1, 1)
     padding: Padding = "SAME"
     activation: Activation = "NONE"
-
-    @property
-    def window(self) -> tuple[int, int]:
-        height, width = self.weights.shape[1:3]
-        return height, width
+    dilation: tuple[int, int] = (1, 1)
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
@@ -186,6 +217,7 @@ class DepthwiseConv2D(Convolution):
     type: ClassVar[str] = "DEPTHWISE_CONV_2D"
     RANK: ClassVar[int] = 3
     CHANNEL_AXIS: ClassVar[int] = 2
+    KERNEL_AXIS: ClassVar[int] = 0
     name: str
     inputs: tuple[int, ...]
     output: int
@@ -195,11 +227,7 @@ class DepthwiseConv2D(Convolution):
     stride: tuple[int, int] = (1, 1)
     padding: Padding = "SAME"
     activation: Activation = "NONE"
-
-    @property
-    def window(self) -> tuple[int, int]:
-        height, width = self.weights.shape[:2]
-        return height, width
+    dilation: tuple[int, int] = (1, 1)
 
     def depth_multiplier(self, tensors: Sequence[Tensor]) -> int:
         """Return the number of output channels that read each input channel."""
