@@ -150,6 +150,15 @@ typedef struct {
     int32_t value;                /* the zero point */
 } p2b_pad_t;
 
+/* RESIZE_BILINEAR of channels values a pixel, to out_h x out_w pixels. For each output row: where the two input rows
+ * around it begin, and its distance from the first in parts of 2^P2B_RESIZE_BITS; for each output column likewise, from
+ * a row's beginning. */
+#define P2B_RESIZE_BITS 10
+typedef struct {
+    int32_t out_h, out_w, channels;
+    const int32_t *rows, *columns;
+} p2b_resize_bilinear_t;
+
 /* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values, 1 .. 511.
  *
  * A value's difference from the largest of its group is 0 or less. difference * multiplier * 2^(shift - 31) is the
@@ -168,8 +177,8 @@ typedef struct {
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */
-p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_pad, p2b_softmax,
-    p2b_concatenation;
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min,
+    p2b_resize_bilinear, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected

@@ -69,18 +69,20 @@ def _conv2d(node: TfliteNode) -> None:
     source, target = node.source(0), node.target()
     fields = _fields(node, source, target)
     outputs, inputs = weights_shape[0], weights_shape[3]
-    if len(shape) != 4 or shape[0] != 1 or shape[3] % inputs:
+    if len(shape) != 4 or shape[3] % inputs:
         node.refuse(f"has weights of shape {weights_shape} for an input of shape {shape}")
     groups = shape[3] // inputs
     if groups == 1:
-        node.emit(Conv2D, (source,), target, **fields)
+        _convolved(node, Conv2D, source, target, fields)
         return
     if outputs % groups:
         node.refuse(f"has {outputs} output channels in {groups} groups")
     if inputs == 1:
         depthwise = fields | {"weights": np.ascontiguousarray(fields["weights"][..., 0].transpose(1, 2, 0))}
-        node.emit(DepthwiseConv2D, (source,), target, **depthwise)
+        _convolved(node, DepthwiseConv2D, source, target, depthwise)
         return
+    if shape[0] != 1:
+        node.refuse("has groups and a batch other than 1")
     size, parts = outputs // groups, []
     for group in range(groups):
         rows, columns, channels = places(shape[1:])
@@ -93,6 +95,34 @@ def _conv2d(node: TfliteNode) -> None:
         output = node.between((*node.tensor(target).shape[:2], size), target)
         parts.append(node.emit(Conv2D, (cut,), output, **fields | own))
     concatenated(node, parts, 2, target)
+
+
+def _depthwise_conv2d(node: TfliteNode) -> None:
+    source, target = node.source(0), node.target()
+    _convolved(node, DepthwiseConv2D, source, target, _fields(node, source, target))
+
+
+def _convolved(
+    node: TfliteNode, kind: type[Conv2D | DepthwiseConv2D], source: int, target: int, fields: dict[str, Any]
+) -> None:
+    """Emit a convolution; several images, as SPACE_TO_BATCH_ND makes them, lie one below the other."""
+    shape, size = node.shape(0), node.target_shape()
+    if len(shape) != 4 or len(size) != 4 or shape[0] != size[0]:
+        node.refuse(f"does not make images of images, but {size} of {shape}")
+    count, height, width, depth = shape
+    if count == 1:
+        node.emit(kind, (source,), target, **fields)
+        return
+    window = (fields["weights"].shape[kind.KERNEL_AXIS] - 1) * fields["dilation"][0] + 1
+    if fields["stride"][0] != 1 or (window > 1 and fields["padding"] != "VALID") or window > height:
+        node.refuse("reads over the edge of several images", "convert the network with a batch of 1")
+    image = node.viewed(source, (count * height, width, depth))
+    below = count * height - window + 1
+    output = node.between((below, *size[2:]), target)
+    node.emit(kind, (image,), output, **fields)
+    y, x, channels = places((below, *size[2:]))
+    rows = (np.arange(count)[:, None] * height + np.arange(height - window + 1)).ravel()
+    moved(node, output, target, [y[rows], x, channels])
 
 
 @dataclass(frozen=True)
@@ -214,6 +244,7 @@ def _transpose_conv(node: TfliteNode) -> None:
 
 PRODUCTS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {
     "CONV_2D": (OPERATORS["CONV_2D"].reads, _conv2d),
+    "DEPTHWISE_CONV_2D": (OPERATORS["DEPTHWISE_CONV_2D"].reads, _depthwise_conv2d),
     "FULLY_CONNECTED": (OPERATORS["FULLY_CONNECTED"].reads, _fully_connected),
     "TRANSPOSE_CONV": (4, _transpose_conv),
 }

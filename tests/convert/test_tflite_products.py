@@ -114,3 +114,81 @@ def test_weights_that_do_not_fit_are_refused():
     layer.file.operator("FULLY_CONNECTED", [layer.source, *weights], [target], "FullyConnectedOptions")
     with pytest.raises(UserError, match=naming("some.tflite", "FULLY_CONNECTED")):
         read_tflite(layer.file.bytes([layer.source], [target]), "some.tflite")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    depthwise=st.booleans(),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    dilation=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.sampled_from([1, 1, 2]),
+    padding=st.integers(0, 1),
+    count=st.sampled_from([1, 1, 3]),
+    seed=SEEDS,
+)
+def test_dilated_convolutions_of_one_or_more_images(
+    depthwise, size, kernel, dilation, stride, padding, count, seed
+):
+    window = [(taps - 1) * apart + 1 for taps, apart in zip(kernel, dilation, strict=True)]
+    if count > 1:
+        stride, padding = 1, 1
+    if padding == 1:
+        size = tuple(max(n, w) for n, w in zip(size, window, strict=True))
+        after = [(n - w) // stride + 1 for n, w in zip(size, window, strict=True)]
+    else:
+        after = [-(-n // stride) for n in size]
+    layer = Layer(seed, (count, *size, 2))
+    shape = (1, *kernel, 4) if depthwise else (4, *kernel, 2)
+    weights = layer.weights(shape, 4, 3 if depthwise else 0)
+    target = layer.output((count, *after, 4))
+    kind, options = (
+        ("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions") if depthwise else ("CONV_2D", "Conv2DOptions")
+    )
+    fields = {"depthMultiplier": 2} if depthwise else {}
+    layer.file.operator(kind, [layer.source, *weights], [target], options, strideH=stride, strideW=stride,
+                        padding=padding, dilationHFactor=dilation[0], dilationWFactor=dilation[1], **fields)  # fmt: skip
+    assert_as_tflite_micro(layer.file.bytes([layer.source], [target]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    same=st.booleans(),
+    more=st.tuples(st.integers(0, 1), st.integers(0, 1)),
+    channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    biased=st.booleans(),
+    seed=SEEDS,
+)
+def test_transposed_convolutions(size, kernel, stride, same, more, channels, biased, seed):
+    """``more``: of the output sizes that have the same input's size, another one."""
+    if same:
+        after = [n * s - min(m, s - 1) for n, s, m in zip(size, stride, more, strict=True)]
+    else:
+        after = [(n - 1) * s + k + m for n, s, k, m in zip(size, stride, kernel, more, strict=True)]
+    layer = Layer(seed, (1, *size, channels[0]))
+    weights, bias = layer.weights((channels[1], *kernel, channels[0]), channels[1])
+    target = layer.output((1, *after, channels[1]))
+    inputs = [
+        layer.file.constant([1, *after, channels[1]]),
+        weights,
+        layer.source,
+        *([bias] if biased else []),
+    ]
+    layer.file.operator("TRANSPOSE_CONV", inputs, [target], "TransposeConvOptions", 3,
+                        strideH=stride[0], strideW=stride[1], padding=0 if same else 1)  # fmt: skip
+    assert_as_tflite_micro(layer.file.bytes([layer.source], [target]))
+
+
+def test_a_transposed_convolution_computes_blocks_of_pixels_as_channels():
+    layer = Layer(0, (1, 4, 4, 3))
+    weights, bias = layer.weights((2, 3, 3, 3), 2)
+    target = layer.output((1, 8, 8, 2))
+    inputs = [layer.file.constant([1, 8, 8, 2]), weights, layer.source, bias]
+    layer.file.operator("TRANSPOSE_CONV", inputs, [target], "TransposeConvOptions", 3, strideH=2, strideW=2)
+    (op,) = [
+        op for op in read_tflite(layer.file.bytes([layer.source], [target])).ops if isinstance(op, Conv2D)
+    ]
+    assert op.weights.shape == (2 * 2 * 2, 2, 2, 3)

@@ -52,7 +52,9 @@ def test_reductions_over_any_axes(kind, inner, lead, keep, data):
     if kind in ("MEAN", "SUM"):
         ratio = data.draw(st.floats(0.25, 8 if kind == "MEAN" else 60, width=32))
         scales, zero_points = (0.5, 0.5 * ratio), (zero_points[0], data.draw(st.integers(-128, 127)))
-    assert_as_tflite_micro(reduction(kind, shape, axes, keep, scales, zero_points), data.draw(st.integers(0, 9)))
+    assert_as_tflite_micro(
+        reduction(kind, shape, axes, keep, scales, zero_points), data.draw(st.integers(0, 9))
+    )
 
 
 def test_the_largest_of_an_image_is_a_pooling_and_moves_nothing():
