@@ -159,6 +159,20 @@ typedef struct {
     const int32_t *rows, *columns;
 } p2b_resize_bilinear_t;
 
+/* BATCH_MATMUL. in[0]: batches x rows x depth values; in[1]: batches x columns x depth; out[0]: batches x rows x columns
+ * values, each the product of a row of both. */
+typedef struct {
+    int32_t batches, rows, columns, depth;
+    int32_t zero_point_1, zero_point_2, output_zero_point;
+    int32_t multiplier, shift; /* multiplier not negative, shift as in p2b_requantize() */
+} p2b_batch_matmul_t;
+
+/* L2_NORMALIZATION over the last axis of a row: `pixels` groups of `depth` values, whose squares' sum fits int32. */
+typedef struct {
+    int32_t pixels, depth;
+    int32_t input_zero_point;
+} p2b_l2_normalization_t;
+
 /* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values, 1 .. 511.
  *
  * A value's difference from the largest of its group is 0 or less. difference * multiplier * 2^(shift - 31) is the
@@ -178,7 +192,7 @@ typedef struct {
 
 /* The layers that no back end does better than plain C. */
 p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min,
-    p2b_resize_bilinear, p2b_pad, p2b_softmax, p2b_concatenation;
+    p2b_resize_bilinear, p2b_batch_matmul, p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected

@@ -17,9 +17,12 @@ from paper2board.model.integer_model import IntegerModel, State
 from paper2board.model.operators import OPERATORS
 from paper2board.model.operators.elementwise import Add, Tabulated
 from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
+from paper2board.model.operators.normalization import L2Normalization
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
-from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.products import BatchMatMul
+from paper2board.model.operators.reduction import Mean, ReduceMin, Sum
+from paper2board.model.operators.resizing import ResizeBilinear
 from paper2board.model.operators.softmax import Softmax
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.port import Port
@@ -157,6 +160,12 @@ class _Graph:
             self.padding,
             self.moving,
             self.remembering,
+            self.product_of_pixels,
+            self.products_of_pairs,
+            self.dilated_convolution,
+            self.resizing,
+            self.reduction,
+            self.normalization,
             self.function,
         )
         self.vector_blocks: tuple[Callable[[], None], ...] = (
@@ -529,6 +538,63 @@ class _Graph:
         quantization = kind.OUTPUT_QUANTIZATION or self.quantization()
         output = self.add_tensor(self.tensors[source].shape, *quantization)
         self.ops.append(kind(self.name("function"), (source,), output))
+
+    def product_of_pixels(self) -> None:
+        """A dense layer on each pixel."""
+        source = self.image()
+        *size, depth = self.tensors[source].shape
+        channels = self.channels(max(1, MAX_LAYER_MACS // self.tensors[source].size))
+        fields = self.weighted(source, (channels, depth), (*size, channels), None)
+        self.ops.append(FullyConnected(name=self.name("product"), **fields))
+
+    def products_of_pairs(self) -> None:
+        """The pixels of each row by each other, as in attention."""
+        source = self.image()
+        tensor = self.tensors[source]
+        height, width, depth = tensor.shape
+        spread = math.hypot(_DEVIATION, tensor.zero_point) ** 2 * math.sqrt(depth)
+        scale = float(np.float32(spread / 45 * tensor.scale**2))
+        output = self.add_tensor((height, width, width), scale, self.zero_point())
+        self.ops.append(BatchMatMul(self.name("pairs"), (source, source), output))
+
+    def dilated_convolution(self) -> None:
+        source, padding = self.image(), self.pick(_PADDINGS)
+        kernel, dilation = (self.integer(1, 3), self.integer(1, 3)), (self.integer(1, 4), self.integer(1, 4))
+        height, width, depth = self.tensors[source].shape
+        window = tuple((taps - 1) * apart + 1 for taps, apart in zip(kernel, dilation, strict=True))
+        if padding == "VALID" and (window[0] > height or window[1] > width):
+            padding = "SAME"
+        size = self.size(source, (window[0], window[1]), (1, 1), padding)
+        channels = self.channels(max(1, MAX_LAYER_MACS // (math.prod(size) * math.prod(window) * depth)))
+        kind: Any = self.pick((Conv2D, DepthwiseConv2D))
+        shape = (channels, *kernel, depth) if kind is Conv2D else (*kernel, depth)
+        fields = self.weighted(source, shape, (*size, channels if kind is Conv2D else depth), None)
+        self.ops.append(kind(name=self.name("dilated"), padding=padding, dilation=dilation, **fields))
+
+    def resizing(self) -> None:
+        source = self.image()
+        height, width, depth = self.tensors[source].shape
+        size = (self.integer(1, 2 * height), self.integer(1, 2 * width))
+        corners, centres = self.pick(((False, False), (True, False), (False, True)))
+        output = self.like(source, (*size, depth))
+        self.ops.append(ResizeBilinear(self.name("resized"), (source,), output, corners, centres))
+
+    def reduction(self) -> None:
+        """Over one axis of an image."""
+        source, axis, kind = self.image(), self.integer(0, 2), self.pick((Sum, Mean, ReduceMin))
+        tensor = self.tensors[source]
+        shape = tuple(1 if i == axis else n for i, n in enumerate(tensor.shape))
+        quantization = tensor.quantization
+        if kind is not ReduceMin:
+            growth = math.sqrt(tensor.shape[axis]) if kind is Sum else 1.0
+            ratio = growth * 2.0 ** self.uniform(-1, 1)
+            quantization = float(np.float32(tensor.scale * ratio)), self.zero_point()
+        self.ops.append(kind(self.name("reduced"), (source,), self.add_tensor(shape, *quantization), (axis,)))
+
+    def normalization(self) -> None:
+        source = self.image()
+        output = self.add_tensor(self.tensors[source].shape, 1 / 128, 0)
+        self.ops.append(L2Normalization(self.name("normalized"), (source,), output))
 
     # --- blocks that end in vectors ---
 

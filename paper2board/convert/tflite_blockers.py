@@ -27,7 +27,6 @@ _ACTIVATION = "use ReLU, ReLU6 or sigmoid as the activation, and train again"
 _STATE = "it keeps state between two calls: convert the network that takes the whole window at once"
 _RECURRENT = "use convolutions over time in place of the recurrent layer, and train again"
 _ONE_BRANCH = "a network here has no branches and loops: convert it without, for inference alone"
-_UPSAMPLING = "use a network without upsampling, or cut it before"
 _SEQUENCE = (
     "give the network's tensors the shape (1, N) or (1, H, W, C): Conv2D on (length, 1, C) in place of Conv1D"
 )
@@ -151,11 +150,9 @@ REMEDIES: dict[str, str] = {
         _ACTIVATION,
     ),
     **dict.fromkeys(
-        ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "L2_NORMALIZATION", "NON_MAX_SUPPRESSION_V4",
-         "NON_MAX_SUPPRESSION_V5"), _ON_THE_HOST
+        ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
+        _ON_THE_HOST,
     ),
-    **dict.fromkeys(("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "TRANSPOSE_CONV"), _UPSAMPLING),
-    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), "use convolutions without dilation"),
     **dict.fromkeys(("EXPAND_DIMS", "SQUEEZE", "TRANSPOSE"), _SEQUENCE),
     **dict.fromkeys(
         ("RELU", "RELU6"), "put it after a convolution or a dense layer: the converter fuses it"

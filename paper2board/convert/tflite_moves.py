@@ -164,7 +164,7 @@ def _joined(node: TfliteNode, axis: int, parts: list[tuple[int, ...]]) -> None:
 
 
 def concatenated(node: TfliteNode, parts: Sequence[int], axis: int, target: int) -> None:
-    """Emit the ops that write tensors of the model, joined along an axis of theirs, to ``target`` or a view of it."""
+    """Emit the ops that write tensors of the model, joined along an axis of theirs, to ``target``."""
     joined, most = list(parts), Concatenation.INPUTS[1]
     while len(joined) > most:
         groups = [joined[i : i + most] for i in range(0, len(joined), most)]

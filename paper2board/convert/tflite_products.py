@@ -1,7 +1,7 @@
 """Operators of a file with weights, in the forms that the ops with weights do not have themselves.
 
 FULLY_CONNECTED of several rows takes them as pixels. CONV_2D with groups becomes a depthwise convolution, or
-a convolution for each group. TRANSPOSE_CONV becomes a convolution that computes a block of pixels as channels of one.
+a convolution for each group. TRANSPOSE_CONV becomes a convolution that computes blocks of pixels as channels.
 """
 
 import math
@@ -16,6 +16,7 @@ from paper2board.convert.operators.weighted import read_weights
 from paper2board.convert.tflite_file import TfliteNode, TfliteOperator
 from paper2board.convert.tflite_moves import concatenated, moved, places
 from paper2board.model.operators.moving import Pad
+from paper2board.model.operators.products import BatchMatMul
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.tensor import pad_before
 
@@ -129,8 +130,8 @@ def _convolved(
 class _Phases:
     """One axis of a transposed convolution as a convolution without stride that writes ``stride`` values at once.
 
-    Output y = q · stride + r gets tap k of the kernel from input i where y = i · stride − pad + k. So the r-th values
-    of all q together need inputs q + ``first`` to q + ``last``.
+    Output y = q · stride + r gets tap k of the kernel from input i where y = i · stride − pad + k. So outputs of
+    all r together need inputs q + ``first`` to q + ``last``.
     """
 
     taps: int
@@ -242,7 +243,46 @@ def _transpose_conv(node: TfliteNode) -> None:
     )
 
 
+def _batch_matmul(node: TfliteNode) -> None:
+    """Both tensors with what is summed last, in as many copies as there are batches."""
+    options = node.options("BatchMatMulOptions")
+    left, right = (list(node.shape(i)) for i in (0, 1))
+    rank = max(len(left), len(right))
+    if min(len(left), len(right)) < 2 or rank > 5:
+        node.refuse(f"multiplies {tuple(left)} and {tuple(right)}")
+    target, sources = node.target(), []
+    lead = [
+        max(pair) for pair in zip(*(([1] * rank + shape)[-rank:-2] for shape in (left, right)), strict=True)
+    ]
+    for position, (shape, swapped) in enumerate(((left, options.AdjX()), (right, not options.AdjY()))):
+        tables = [np.zeros(1, np.int64)] * (rank - len(shape)) + places(tuple(shape))
+        if any(len(table) not in (1, n) for table, n in zip(tables, lead, strict=False)):
+            node.refuse(f"multiplies {tuple(left)} and {tuple(right)}")
+        if swapped:
+            tables[-2:] = tables[:-3:-1]
+        sources.append((position, tables))
+    (rows, depth), (columns, other) = (tuple(map(len, tables[-2:])) for _, tables in sources)
+    if depth != other or node.tensor(target).size != math.prod(lead) * rows * columns:
+        node.refuse(f"multiplies {tuple(left)} and {tuple(right)} to {node.target_shape()}")
+    batches = math.prod(lead)
+    if all(len(table) == 1 for table in sources[1][1][:-2]):
+        batches, rows = 1, batches * rows
+    inner = []
+    for position, tables in sources:
+        if position == 0 or batches > 1:
+            tables = [*(np.resize(t, n) for t, n in zip(tables, lead, strict=False)), *tables[-2:]]
+        source = node.source(position)
+        size = (batches, rows if position == 0 else columns, depth)
+        inner.append(moved(node, source, node.between(size, source), tables))
+    natural = (batches, rows, columns)
+    output = target if node.tensor(target).shape == natural else node.between(natural, target)
+    node.emit(BatchMatMul, tuple(inner), output)
+    if output != target:
+        node.view(output, target)
+
+
 PRODUCTS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {
+    "BATCH_MATMUL": (4, _batch_matmul),
     "CONV_2D": (OPERATORS["CONV_2D"].reads, _conv2d),
     "DEPTHWISE_CONV_2D": (OPERATORS["DEPTHWISE_CONV_2D"].reads, _depthwise_conv2d),
     "FULLY_CONNECTED": (OPERATORS["FULLY_CONNECTED"].reads, _fully_connected),

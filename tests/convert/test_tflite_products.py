@@ -1,4 +1,4 @@
-"""Operators with weights in forms that the ops do not have themselves: read, and simulated as TFLite Micro runs them."""
+"""Operators with weights in forms that the ops do not have: read, and simulated as TFLite Micro runs them."""
 
 import math
 
@@ -103,7 +103,7 @@ def test_a_biass_dimension_does_not_matter():
         weights = layer.weights((1, 3, 3, 3), 3, 3, bias_dimension=3)
         target = layer.output((1, 4, 4, 3))
         layer.file.operator("DEPTHWISE_CONV_2D", [layer.source, *weights], [target], "DepthwiseConv2DOptions",
-                            strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1, depthMultiplier=1)  # fmt: skip
+                            strideH=1, strideW=1, depthMultiplier=1)  # fmt: skip
         assert_as_tflite_micro(layer.file.bytes([layer.source], [target]))
 
 
@@ -147,7 +147,8 @@ def test_dilated_convolutions_of_one_or_more_images(
     )
     fields = {"depthMultiplier": 2} if depthwise else {}
     layer.file.operator(kind, [layer.source, *weights], [target], options, strideH=stride, strideW=stride,
-                        padding=padding, dilationHFactor=dilation[0], dilationWFactor=dilation[1], **fields)  # fmt: skip
+                        padding=padding, dilationHFactor=dilation[0],
+                        dilationWFactor=dilation[1], **fields)  # fmt: skip
     assert_as_tflite_micro(layer.file.bytes([layer.source], [target]))
 
 
@@ -192,3 +193,34 @@ def test_a_transposed_convolution_computes_blocks_of_pixels_as_channels():
         op for op in read_tflite(layer.file.bytes([layer.source], [target])).ops if isinstance(op, Conv2D)
     ]
     assert op.weights.shape == (2 * 2 * 2, 2, 2, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lead=st.lists(st.tuples(st.integers(1, 3), st.sampled_from([(1, 1), (1, 0), (0, 1)])), max_size=2),
+    sizes=st.tuples(*[st.integers(1, 5)] * 3),
+    adjoint=st.tuples(st.booleans(), st.booleans()),
+    constant=st.booleans(),
+    seed=SEEDS,
+)
+def test_products_of_two_tensors(lead, sizes, adjoint, constant, seed):
+    """With broadcasting, with rows or columns summed, of a constant."""
+    rng, file = np.random.default_rng(seed), TfliteFile()
+    rows, depth, columns = sizes
+    shapes = [
+        (1, *(n if has[i] else 1 for n, has in lead), *(pair[::-1] if adjoint[i] else pair))
+        for i, pair in enumerate(((rows, depth), (depth, columns)))
+    ]
+    zero_points = rng.integers(-128, 128, 3).tolist()
+    values = rng.integers(-128, 128, shapes[1]).astype(np.int8) if constant else None
+    left = file.tensor(shapes[0], scale=0.02, zero_point=zero_points[0])
+    right = file.tensor(shapes[1], scale=0.03, zero_point=zero_points[1], values=values)
+    target = file.tensor(
+        (1, *(n for n, _ in lead), rows, columns),
+        scale=0.02 * 0.03 * 100 * 100 * math.sqrt(depth) / 45,
+        zero_point=zero_points[2] // 4,
+    )
+    file.operator(
+        "BATCH_MATMUL", [left, right], [target], "BatchMatMulOptions", adjX=adjoint[0], adjY=adjoint[1]
+    )
+    assert_as_tflite_micro(file.bytes([left] if constant else [left, right], [target]))

@@ -166,7 +166,10 @@ def mean(rng: np.random.Generator, pixels: int, channels: int, gain: float = 1.0
     pair = (int(fraction * (1 << 31)) >> halvings, int(exponent) + halvings)
     fields = {"pixels": pixels, "channels": channels, "multiplier": pair[0], "shift": pair[1]}
     fields |= {"input_zero_point": zero_points[0], "output_zero_point": zero_points[1]}
-    return [Call("p2b_mean", "p2b_mean_t", fields, [x], channels)], definitions.mean(x, zero_points, pair)
+    fields["groups"] = groups = int(rng.integers(1, 4))
+    images = [x, *(int8(rng, pixels, channels) for _ in range(groups - 1))]
+    expected = np.concatenate([definitions.mean(image, zero_points, pair) for image in images])
+    return [Call("p2b_mean", "p2b_mean_t", fields, [np.stack(images)], expected.size)], expected
 
 
 @TARGETS

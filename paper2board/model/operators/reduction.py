@@ -29,10 +29,9 @@ class Reduction(Op):
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
         shape = tensors[self.inputs[0]].shape
-        consecutive = self.axes and self.axes == tuple(range(self.axes[0], self.axes[-1] + 1))
-        require(
-            bool(consecutive) and 0 <= self.axes[0] and self.axes[-1] < len(shape), "its axes do not exist"
-        )
+        first, last = min(self.axes, default=-1), max(self.axes, default=-1)
+        consecutive = first >= 0 and last < len(shape) and self.axes == tuple(range(first, last + 1))
+        require(consecutive, "its axes do not exist, or are not one after the other")
         dropped = tuple(n for axis, n in enumerate(shape) if axis not in self.axes) or (1,)
         kept = tuple(1 if axis in self.axes else n for axis, n in enumerate(shape))
         require(tensors[self.output].shape in {dropped, kept}, f"output shape is not {dropped}")

@@ -20,8 +20,8 @@ ONE = 1 << 10
 class ResizeBilinear(Op):
     """An (H, W, C) tensor enlarged or reduced to the output's height and width, in 1024ths of a pixel.
 
-    ``corners``: the outermost pixels stay where they are. ``centres``: pixels are squares whose centres are compared,
-    not their upper left corners.
+    ``corners``: the outermost pixels stay where they are. ``centres``: pixels are squares, whose centres are
+    compared, not their upper left corners.
     """
 
     type: ClassVar[str] = "RESIZE_BILINEAR"
