@@ -16,7 +16,9 @@
  *   window of height K and stride S (rows of the input) that is (rows - 1) * S + K rows. Layers with several
  *   inputs have one pointer an input. Layers that see their whole input (FULLY_CONNECTED, MEAN) have one
  *   pointer to all of it.
- * - out: pointers to the rows to compute. rows: how many of them, 1 unless the kernel's step says more.
+ * - out: pointers to the rows to compute. rows: how many of them, 1 unless the kernel's step says more. Layers that
+ *   compute their whole output at once (MEAN, RESIZE_BILINEAR, moves across rows) get all of its rows, which lie one
+ *   after the other.
  * - scratch: at least the bytes that the generator reserved for the kernel, at a multiple of 16 bytes; its
  *   content is not kept from call to call.
  * - No kernel keeps state; inputs, outputs and scratch do not overlap.

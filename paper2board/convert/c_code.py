@@ -18,7 +18,7 @@ from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
 from paper2board.convert.engine import Engine, plan_engine
-from paper2board.convert.lowering import constants, storage
+from paper2board.convert.lowering import constants, rows_a_call, storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.steps import Step, row_bytes, rows
 from paper2board.core.files import digest, write_bytes, write_json, write_text
@@ -199,8 +199,7 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
 
 
 def _rows_a_call(engine: Engine, index: int) -> int:
-    packed = engine.packed[index]
-    return packed.rows if packed else 1
+    return rows_a_call(engine.model, engine.steps[index], engine.packed[index])
 
 
 def _identifiers(steps: tuple[Step, ...]) -> list[str]:

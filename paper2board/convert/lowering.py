@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.operators import operator_of
-from paper2board.convert.steps import Step
+from paper2board.convert.steps import Step, rows
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.moving import Constant
 from paper2board.model.operators.operator import Op
@@ -33,6 +34,14 @@ def storage(model: IntegerModel) -> dict[int, int]:
 def given(model: IntegerModel) -> tuple[int, ...]:
     """Return the tensors that no op computes: inputs first, then what the states hold."""
     return (*(port.tensor for port in model.inputs), *(state.read for state in model.states))
+
+
+def rows_a_call(model: IntegerModel, step: Step, packed: Packed | None) -> int:
+    """Return how many rows of its output a call of a step computes."""
+    if packed:
+        return packed.rows
+    at_once = step.op is not None and operator_of(step.op).at_once(model, step)
+    return rows(model, step.output) if at_once else 1
 
 
 def constants(model: IntegerModel) -> dict[int, np.ndarray]:

@@ -17,7 +17,6 @@ void p2b_batch_matmul(const void *layer, const int8_t *const *in, int8_t *const 
     const p2b_batch_matmul_t *const op = layer;
 
     P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
-    P2B_ASSERT(rows == 1);
     P2B_ASSERT(in[0] != NULL && in[1] != NULL);
     P2B_ASSERT(op->batches >= 1 && op->rows >= 1 && op->columns >= 1 && op->depth >= 1);
     P2B_ASSERT(p2b_is_int8(op->zero_point_1) && p2b_is_int8(op->zero_point_2) && p2b_is_int8(op->output_zero_point));

@@ -8,7 +8,6 @@ void p2b_mean(const void *layer, const int8_t *const *in, int8_t *const *out, in
     const p2b_mean_t *const op = layer;
 
     P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
-    P2B_ASSERT(rows == 1);
     P2B_ASSERT(in[0] != NULL);
     P2B_ASSERT(op->groups >= 1 && op->pixels >= 1 && op->channels >= 1);
     P2B_ASSERT(p2b_is_int8(op->input_zero_point) && p2b_is_int8(op->output_zero_point));

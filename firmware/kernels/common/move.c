@@ -7,7 +7,6 @@ void p2b_move(const void *layer, const int8_t *const *in, int8_t *const *out, in
     const p2b_move_t *const op = layer;
 
     P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
-    P2B_ASSERT(rows == 1);
     P2B_ASSERT(in[0] != NULL && op->offsets != NULL);
     P2B_ASSERT(op->run >= 1);
     for (int32_t axis = 0; axis < P2B_MOVE_AXES; ++axis)

@@ -7,7 +7,6 @@ void p2b_reduce_min(const void *layer, const int8_t *const *in, int8_t *const *o
     const p2b_reduce_t *const op = layer;
 
     P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
-    P2B_ASSERT(rows == 1);
     P2B_ASSERT(in[0] != NULL);
     P2B_ASSERT(op->groups >= 1 && op->pixels >= 1 && op->channels >= 1);
 

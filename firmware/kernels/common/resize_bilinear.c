@@ -8,7 +8,6 @@ static bool check(const p2b_resize_bilinear_t *op, const int8_t *const *in, int8
                   const void *scratch)
 {
     P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
-    P2B_ASSERT(rows == 1);
     P2B_ASSERT(in[0] != NULL && op->rows != NULL && op->columns != NULL);
     P2B_ASSERT(op->out_h >= 1 && op->out_w >= 1 && op->channels >= 1);
     for (int32_t i = 0; i < 3 * op->out_h; ++i)

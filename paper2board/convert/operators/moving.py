@@ -47,6 +47,10 @@ def _row_window(model: IntegerModel, step: Step) -> tuple[int, int] | None:
     return int(steps[0]) // row, -int(first[0]) // row
 
 
+def _moves_at_once(model: IntegerModel, step: Step) -> bool:
+    return _row_window(model, step) is None
+
+
 def _move_fields(
     model: IntegerModel, step: Step, packed: Packed | None
 ) -> tuple[CFields, dict[str, np.ndarray]]:
@@ -197,6 +201,7 @@ OPERATORS = (
         options="GatherOptions",
         write=_write_move,
         operands=_move_operands,
+        at_once=_moves_at_once,
         kernel="p2b_move",
         structure="p2b_move_t",
         fields=_move_fields,

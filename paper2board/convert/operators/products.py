@@ -3,7 +3,7 @@
 import numpy as np
 
 from paper2board.convert.kernels.layer import Packed
-from paper2board.convert.operators.registry import CFields, Operator, Written
+from paper2board.convert.operators.registry import CFields, Operator, Written, all_at_once
 from paper2board.convert.steps import Step, whole_inputs
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.products import BatchMatMul
@@ -42,6 +42,7 @@ OPERATORS = (
         options="BatchMatMulOptions",
         write=_write,
         operands=whole_inputs,
+        at_once=all_at_once,
         kernel="p2b_batch_matmul",
         structure="p2b_batch_matmul_t",
         fields=_fields,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from paper2board.convert.kernels.layer import Packed
-from paper2board.convert.operators.registry import CFields, Constant, Operator, Written
+from paper2board.convert.operators.registry import CFields, Constant, Operator, Written, all_at_once
 from paper2board.convert.steps import Step, whole_inputs
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.reduction import Mean, ReduceMin, Reduction, Sum
@@ -67,6 +67,7 @@ OPERATORS = (
         constants=(1, 1),
         write=_write,
         operands=whole_inputs,
+        at_once=all_at_once,
         kernel="p2b_mean",
         structure="p2b_mean_t",
         fields=_sum_fields,
@@ -82,6 +83,7 @@ OPERATORS = (
         write=_write,
         twin=_mean_twin,
         operands=whole_inputs,
+        at_once=all_at_once,
         kernel="p2b_mean",
         structure="p2b_mean_t",
         fields=_sum_fields,
@@ -96,6 +98,7 @@ OPERATORS = (
         constants=(1, 1),
         write=_write,
         operands=whole_inputs,
+        at_once=all_at_once,
         kernel="p2b_reduce_min",
         structure="p2b_reduce_t",
         fields=_min_fields,

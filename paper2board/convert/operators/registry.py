@@ -48,6 +48,15 @@ def _never(model: IntegerModel, op: Any, neighbour: Op) -> bool:
     return False
 
 
+def _row_by_row(model: IntegerModel, step: Step) -> bool:
+    return False
+
+
+def all_at_once(model: IntegerModel, step: Step) -> bool:
+    """Say that a call computes the whole output."""
+    return True
+
+
 def _no_fields(source: TfliteOperator) -> dict[str, Any]:
     return {}
 
@@ -84,6 +93,8 @@ class Operator:
     """Whether its output is its input's bytes under another shape."""
     operands: Callable[[IntegerModel, Step], tuple[Operand, ...]] = row_by_row
     """Which rows of its inputs a row of the step's output needs."""
+    at_once: Callable[[IntegerModel, Step], bool] = _row_by_row
+    """Whether a call of its kernel computes all rows of the output, which lie one after the other."""
     fuses_before: Callable[[IntegerModel, Any, Op], bool] = _never
     """Whether its step can include the op before it."""
     fuses_after: Callable[[IntegerModel, Any, Op], bool] = _never
