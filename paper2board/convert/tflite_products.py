@@ -273,7 +273,10 @@ def _batch_matmul(node: TfliteNode) -> None:
             tables = [*(np.resize(t, n) for t, n in zip(tables, lead, strict=False)), *tables[-2:]]
         source = node.source(position)
         size = (batches, rows if position == 0 else columns, depth)
-        inner.append(moved(node, source, node.between(size, source), tables))
+        if node.tensor(source).shape == size and tables[-1][-1] == depth - 1:
+            inner.append(source)  # as it is
+        else:
+            inner.append(moved(node, source, node.between(size, source), tables))
     natural = (batches, rows, columns)
     output = target if node.tensor(target).shape == natural else node.between(natural, target)
     node.emit(BatchMatMul, tuple(inner), output)

@@ -94,13 +94,14 @@ def _space_to_batch(node: TfliteNode) -> None:
     count, height, width, depth = _image(node.shape(0))
     pairs = _pairs(node, 2, len(node.shape(0)) - 2)
     rows, columns = pairs[0], pairs[1] if len(pairs) == 2 else (0, 0)
+    tall, broad = height + sum(rows), width + sum(columns)
+    if _image(node.target_shape()) != (count * high * wide, tall // high, broad // wide, depth):
+        node.refuse("does not have the output's shape that its blocks say", _OPEN_BATCH)
     if any(rows) or any(columns):
         # TFLite Micro fills with whatever its memory holds.
         node.refuse("pads", "use ZeroPadding2D before the convolution, with a size that its dilation divides")
     if height % high or width % wide:
         node.refuse(f"has blocks of {(high, wide)} of {(height, width)}")
-    if _image(node.target_shape()) != (count * high * wide, height // high, width // wide, depth):
-        node.refuse("does not have the output's shape that its blocks say", _OPEN_BATCH)
     source, target = node.source(0), node.target()
     batch, y, x, channels = places((count, height, width, depth))
     moved(node, source, target, [y[:high], x[:wide], batch, y[::high], x[::wide], channels])
