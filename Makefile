@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint doctor setup clean bench-engine fuzz-engine fuzz-doors
+.PHONY: help report test lint doctor setup clean bench-engine bench-tflite fuzz-engine fuzz-doors
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -30,6 +30,9 @@ lint: setup ## style, types and the workflow's own linter
 
 bench-engine: setup ## the engine's benchmark on the emulator, about two minutes: table and acceptance
 	@paper2board bench-engine
+
+bench-tflite: setup ## the .tflite files of a folder against TFLite Micro, FILES=folder
+	@paper2board bench-tflite "$(FILES)"
 
 fuzz-engine: setup ## 5,000 random networks against TFLite Micro; stopped, it says how to go on
 	@OMP_NUM_THREADS=1 paper2board fuzz-engine --networks 5000 --seed 0

@@ -196,6 +196,19 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_bench_engine)
 
     command = commands.add_parser(
+        "bench-tflite",
+        help="compare the C of .tflite files with TFLite Micro: outputs, memory, instructions",
+        description="Compile each .tflite file of a folder. Run the C on the emulator, and TFLite Micro on this "
+        "host, over the same random inputs. Print outcome, differing values, bytes and instructions.",
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of .tflite files, or one file")
+    command.add_argument(
+        "--inputs", type=_positive, default=20, metavar="N", help="inputs a file (default: %(default)s)"
+    )
+    command.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the table as CSV")
+    command.set_defaults(run=_bench_tflite)
+
+    command = commands.add_parser(
         "fuzz-engine",
         help="compare the C engine with TFLite Micro on random networks",
         description="Draw random networks and compare every back end and both plans with TFLite Micro, on "
@@ -297,6 +310,12 @@ def _bench_engine(options: argparse.Namespace) -> int:
         fit_costs=options.cost_table,
     )
     return 0
+
+
+def _bench_tflite(options: argparse.Namespace) -> int:
+    from paper2board.bench.tflite_files import report  # with torch and TFLite Micro: not for `--help`
+
+    return report(options.folder, options.inputs, options.output)
 
 
 def _compile(options: argparse.Namespace) -> int:

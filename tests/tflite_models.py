@@ -53,7 +53,7 @@ def residual_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
     ops.append(FullyConnected("fc1", (flat,), hidden, **weights((7, 6), False), activation="RELU"))
     logits = tensor("fc2", (10,), 0.3, 12)
     ops.append(FullyConnected("fc2", (hidden,), logits, **weights((10, 7), False)))
-    return IntegerModel("residual", tuple(tensors), tuple(ops), 0, logits)
+    return IntegerModel.single("residual", tuple(tensors), tuple(ops), 0, logits)
 
 
 def mobile_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
@@ -96,7 +96,7 @@ def mobile_model(per_channel: bool = True, seed: int = 0) -> IntegerModel:
         FullyConnected("fc1", (7,), 8, **product),
         Softmax("softmax1", (8,), 9),
     )
-    return IntegerModel("mobile", tensors, ops, 0, 9)
+    return IntegerModel.single("mobile", tensors, ops, 0, 9)
 
 
 def edited(content: bytes, change) -> bytes:

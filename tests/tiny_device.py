@@ -36,7 +36,7 @@ def network() -> IntegerModel:
     pool = Pool2D("MAX_POOL_2D", "pool1", (1,), 2, (3, 3), (3, 3))
     weights = random.integers(-127, 128, (10, 80), dtype=np.int8)
     dense = FullyConnected("fc1", (3,), 4, weights, np.arange(10, dtype=np.int32), np.full(10, 0.004, "f4"))
-    return IntegerModel("tiny", tensors, (conv, pool, Reshape("flatten", (2,), 3), dense), 0, 4)
+    return IntegerModel.single("tiny", tensors, (conv, pool, Reshape("flatten", (2,), 3), dense), 0, 4)
 
 
 @pytest.fixture(scope="session")

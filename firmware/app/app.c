@@ -244,7 +244,7 @@ static int refused(void)
 
 static void send_outputs(const char *tag)
 {
-    const int8_t *output = p2b_output(&p2b_model);
+    const int8_t *output = p2b_output(&p2b_model, 0);
     link_text(tag);
     for (uint32_t i = 0; i < P2B_OUTPUT_BYTES; ++i) {
         link_text(i == 0 ? "-[" : ",");
@@ -282,7 +282,7 @@ static uint32_t class_weight(int32_t output, int32_t largest)
 /* The benchmark's results: the classes' probabilities, to three decimals. */
 static void send_probabilities(void)
 {
-    const int8_t *output = p2b_output(&p2b_model);
+    const int8_t *output = p2b_output(&p2b_model, 0);
     int32_t largest = INT8_MIN;
     uint32_t sum = 1; /* too little to show, and never 0 */
 

@@ -15,11 +15,12 @@ int8_t network_input[P2B_INPUT_BYTES];
 uint32_t network_counts[P2B_LAYER_COUNT];
 
 /* The network takes its input row by row. */
-static void input_row(void *context, int32_t row, int8_t *destination)
+static void input_row(void *context, int32_t input, int32_t row, int8_t *destination)
 {
     const uint32_t row_bytes = P2B_INPUT_W * P2B_INPUT_C;
 
     (void)context;
+    (void)input;
     memcpy(destination, network_input + (uint32_t)row * row_bytes, row_bytes);
 }
 
@@ -55,7 +56,7 @@ static void box_sides(const p2b_box_t *box, const p2b_fit_t *photo, uint32_t sid
 void network_send_boxes(const p2b_fit_t *photo)
 {
     static p2b_box_t boxes[P2B_BOX_CELLS];
-    uint32_t count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model), boxes), found = 0, sides[4];
+    uint32_t count = p2b_boxes_decode(&p2b_box_tables, p2b_output(&p2b_model, 0), boxes), found = 0, sides[4];
 
     count = p2b_boxes_suppress(&p2b_box_tables, boxes, count, P2B_BOX_CELLS);
     for (uint32_t i = 0; i < count; ++i) {

@@ -13,7 +13,7 @@ extern int8_t network_input[P2B_INPUT_BYTES]; /* H x W x C */
 /* What each layer took in the last inference, in port_counter_unit. */
 extern uint32_t network_counts[P2B_LAYER_COUNT];
 
-/* Infer network_input; the outputs are p2b_output(&p2b_model). */
+/* Infer network_input; the outputs are p2b_output(&p2b_model, 0). */
 void network_infer(void);
 
 #ifdef P2B_BOXES

@@ -6,8 +6,9 @@
 
 #include "p2b_assert.h"
 
-/* Row `row` of a tensor. Rows from ring_start on lie from the ring's start on; earlier rows lie behind them. */
-static int8_t *row_of(const p2b_model_t *model, int32_t number, int32_t row)
+/* Where row `row` of a tensor lies, in bytes from the tensor's start. Rows from ring_start on lie from the ring's start
+ * on; earlier rows lie behind them. */
+static int32_t place_of(const p2b_model_t *model, int32_t number, int32_t row)
 {
     P2B_ASSERT(number >= 0 && number < model->tensor_count);
 
@@ -17,7 +18,23 @@ static int8_t *row_of(const p2b_model_t *model, int32_t number, int32_t row)
     if (position < 0)
         position += tensor->capacity;
     P2B_ASSERT(position >= 0 && position < tensor->capacity);
-    return model->arena + tensor->offset + position * tensor->row_bytes;
+    return position * tensor->row_bytes;
+}
+
+static const int8_t *row_of(const p2b_model_t *model, int32_t number, int32_t row)
+{
+    const int32_t place = place_of(model, number, row);
+    const p2b_tensor_t *const tensor = &model->tensors[number];
+
+    return (tensor->constant ? tensor->constant : model->arena + tensor->offset) + place;
+}
+
+static int8_t *new_row_of(const p2b_model_t *model, int32_t number, int32_t row)
+{
+    const int32_t place = place_of(model, number, row);
+
+    P2B_ASSERT(!model->tensors[number].constant);
+    return model->arena + model->tensors[number].offset + place;
 }
 
 /* Let rows up to `last` take the places of the oldest rows. */
@@ -28,6 +45,18 @@ static void advance_ring(const p2b_model_t *model, int32_t number, int32_t last)
     P2B_ASSERT(last < next + model->tensors[number].capacity);
     if (last >= next)
         model->ring_start[number] = (int16_t)next;
+}
+
+void p2b_reset(const p2b_model_t *model)
+{
+    for (int32_t i = 0; i < model->state_count; ++i) {
+        const p2b_state_t *const state = &model->states[i];
+        const p2b_tensor_t *const tensor = &model->tensors[state->tensor];
+        int8_t *const content = model->arena + tensor->offset;
+
+        for (int32_t byte = 0; byte < tensor->rows * tensor->row_bytes; ++byte)
+            content[byte] = state->initial ? state->initial[byte] : state->fill;
+    }
 }
 
 void p2b_begin(const p2b_model_t *model)
@@ -54,10 +83,10 @@ int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, 
     model->progress[number] = (int16_t)(first + rows);
     advance_ring(model, step->output, first + rows - 1);
     for (int32_t i = 0; i < rows; ++i)
-        model->out[i] = row_of(model, step->output, first + i);
+        model->out[i] = new_row_of(model, step->output, first + i);
     if (!step->kernel) {
         P2B_ASSERT(source != NULL && rows == 1);
-        source(context, first, model->out[0]);
+        source(context, -1 - step->layer, first, model->out[0]);
         return step->layer;
     }
     for (int32_t i = 0; i < step->operand_count; ++i) {
@@ -76,31 +105,33 @@ int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, 
     return step->layer;
 }
 
-const int8_t *p2b_output(const p2b_model_t *model)
+const int8_t *p2b_output(const p2b_model_t *model, int32_t output)
 {
-    return row_of(model, model->output, 0);
+    P2B_ASSERT(output >= 0 && output < model->output_count);
+    return row_of(model, model->outputs[output], 0);
 }
 
 typedef struct {
-    const int8_t *next;
-    int32_t row_bytes;
+    const p2b_model_t *model;
+    const int8_t *const *inputs;
 } frame_t;
 
-static void copy_row(void *context, int32_t row, int8_t *destination)
+/* The tensors of the inputs are the first ones. */
+static void copy_row(void *context, int32_t input, int32_t row, int8_t *destination)
 {
-    frame_t *const frame = context;
-    (void)row;
+    const frame_t *const frame = context;
+    const int32_t row_bytes = frame->model->tensors[input].row_bytes;
+    const int8_t *from = frame->inputs[input] + row * row_bytes;
 
-    for (int8_t *const end = destination + frame->row_bytes; destination != end;)
-        *destination++ = *frame->next++;
+    for (int8_t *const end = destination + row_bytes; destination != end;)
+        *destination++ = *from++;
 }
 
-const int8_t *p2b_run(const p2b_model_t *model, const int8_t *input)
+void p2b_run(const p2b_model_t *model, const int8_t *const *inputs)
 {
-    frame_t frame = {input, model->tensors[0].row_bytes};
+    frame_t frame = {model, inputs};
 
     p2b_begin(model);
     for (int32_t i = 0; i < model->schedule_length; ++i)
         (void)p2b_call(model, i, copy_row, &frame);
-    return p2b_output(model);
 }

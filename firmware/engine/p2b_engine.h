@@ -12,7 +12,8 @@
 
 /* Where a tensor's rows are. A capacity of `rows` means that the whole tensor is there, row after row. */
 typedef struct {
-    int32_t offset; /* bytes into the arena */
+    const int8_t *constant; /* all of it, in flash; NULL: it is in the arena */
+    int32_t offset;         /* bytes into the arena */
     int32_t rows, capacity;
     int32_t row_bytes;
 } p2b_tensor_t;
@@ -24,15 +25,22 @@ typedef struct {
 } p2b_operand_t;
 
 typedef struct {
-    p2b_kernel_t *kernel; /* NULL: the next row of the model's input */
+    p2b_kernel_t *kernel; /* NULL: the next row of an input of the model */
     const void *op;
     const p2b_operand_t *operands;
     int16_t operand_count;
     int16_t output;  /* tensor */
     int16_t rows;    /* computed by one call (the last one may have fewer) */
-    int16_t layer;   /* into layer_names; -1: the input */
+    int16_t layer;   /* into layer_names; below 0: input -1 - layer */
     int32_t scratch; /* offset of the kernel's working memory in the arena */
 } p2b_step_t;
+
+/* A tensor that is kept from one inference to the next. */
+typedef struct {
+    int16_t tensor;
+    int8_t fill;           /* its first content: each byte, */
+    const int8_t *initial; /* or these bytes; NULL: fill */
+} p2b_state_t;
 
 typedef struct {
     const char *const *layer_names; /* layer_count */
@@ -40,7 +48,9 @@ typedef struct {
     const p2b_step_t *steps;
     const uint8_t *schedule; /* step of each call */
     int32_t layer_count, step_count, tensor_count, schedule_length;
-    int32_t output;      /* tensor */
+    const int16_t *outputs; /* tensors */
+    const p2b_state_t *states;
+    int32_t output_count, state_count;
     int8_t *arena;       /* all tensors and working memory; at a multiple of 16 bytes */
     int16_t *progress;   /* one a step: rows computed so far */
     int16_t *ring_start; /* one a tensor: the newest row that lies, or will lie, at position 0 of its ring */
@@ -48,20 +58,23 @@ typedef struct {
     int8_t **out;        /* one call's pointers to output rows, likewise */
 } p2b_model_t;
 
-/* Write row `row` of the model's input (W x C bytes, int8) to `destination`. */
-typedef void p2b_source_t(void *context, int32_t row, int8_t *destination);
+/* Write row `row` of the model's input `input` (W x C bytes, int8) to `destination`. */
+typedef void p2b_source_t(void *context, int32_t input, int32_t row, int8_t *destination);
+
+/* Give all states their first content: before the first inference, and to forget what was. */
+void p2b_reset(const p2b_model_t *model);
 
 /* Start an inference. */
 void p2b_begin(const p2b_model_t *model);
 
-/* Do call `index` of the schedule (0 .. schedule_length - 1, in this order); return its layer, -1 for the input.
- * Rows of the input come from `source`, top to bottom, each asked for once. */
+/* Do call `index` of the schedule (0 .. schedule_length - 1, in this order); return its layer, below 0 for an input.
+ * Rows of the inputs come from `source`, each input's top to bottom, each asked for once. */
 int32_t p2b_call(const p2b_model_t *model, int32_t index, p2b_source_t *source, void *context);
 
-/* The output, after the last call and until the next inference. */
-const int8_t *p2b_output(const p2b_model_t *model);
+/* Output `output`, after the last call and until the next inference. */
+const int8_t *p2b_output(const p2b_model_t *model, int32_t output);
 
-/* A whole inference on an input in memory. Returns p2b_output(). */
-const int8_t *p2b_run(const p2b_model_t *model, const int8_t *input);
+/* A whole inference on inputs in memory, one pointer each. */
+void p2b_run(const p2b_model_t *model, const int8_t *const *inputs);
 
 #endif

@@ -16,7 +16,9 @@
  *   window of height K and stride S (rows of the input) that is (rows - 1) * S + K rows. Layers with several
  *   inputs have one pointer an input. Layers that see their whole input (FULLY_CONNECTED, MEAN) have one
  *   pointer to all of it.
- * - out: pointers to the rows to compute. rows: how many of them, 1 unless the kernel's step says more.
+ * - out: pointers to the rows to compute. rows: how many of them, 1 unless the kernel's step says more. Layers that
+ *   compute their whole output at once (MEAN, RESIZE_BILINEAR, moves across rows) get all of its rows, which lie one
+ *   after the other.
  * - scratch: at least the bytes that the generator reserved for the kernel, at a multiple of 16 bytes; its
  *   content is not kept from call to call.
  * - No kernel keeps state; inputs, outputs and scratch do not overlap.
@@ -121,12 +123,32 @@ typedef struct {
     const int8_t *table;
 } p2b_table_t;
 
-/* MEAN over all pixels. in[0]: pixels x channels values; out[0]: channels values. */
+/* The n values of a row again. */
 typedef struct {
-    int32_t pixels, channels;
+    int32_t n;
+} p2b_copy_t;
+
+/* Values in another order: output value (a, b, c, d) is input value offsets_1[a] + offsets_2[b] + offsets_3[c] +
+ * offsets_4[d], or `run` values from there on. */
+#define P2B_MOVE_AXES 4
+typedef struct {
+    int32_t lengths[P2B_MOVE_AXES]; /* at least 1 each */
+    int32_t run;
+    const int32_t *offsets; /* those of the first axis, then of the second ... */
+} p2b_move_t;
+
+/* SUM and MEAN over pixels. in[0]: groups x pixels x channels values; out[0]: groups x channels values. */
+typedef struct {
+    int32_t groups, pixels, channels;
     int32_t input_zero_point, output_zero_point;
-    int32_t multiplier, shift; /* with the division by pixels; multiplier not negative, shift as in p2b_requantize() */
+    int32_t multiplier, shift; /* MEAN: with the division by pixels; multiplier not negative, shift as in
+                                * p2b_requantize() */
 } p2b_mean_t;
+
+/* REDUCE_MIN: the least value of the pixels. in[0]: groups x pixels x channels values; out[0]: groups x channels. */
+typedef struct {
+    int32_t groups, pixels, channels;
+} p2b_reduce_t;
 
 /* PAD of a row: in[0] is NULL where the whole row is padding. width and depth are at least 1. */
 typedef struct {
@@ -134,6 +156,29 @@ typedef struct {
     int32_t before, depth, after; /* channels */
     int32_t value;                /* the zero point */
 } p2b_pad_t;
+
+/* RESIZE_BILINEAR of channels values a pixel, to out_h x out_w pixels. For each output row: where the two input rows
+ * around it begin, and its distance from the first in parts of 2^P2B_RESIZE_BITS; for each output column likewise, from
+ * a row's beginning. */
+#define P2B_RESIZE_BITS 10
+typedef struct {
+    int32_t out_h, out_w, channels;
+    const int32_t *rows, *columns;
+} p2b_resize_bilinear_t;
+
+/* BATCH_MATMUL. in[0]: batches x rows x depth values; in[1]: batches x columns x depth; out[0]: batches x rows x columns
+ * values, each the product of a row of both. */
+typedef struct {
+    int32_t batches, rows, columns, depth;
+    int32_t zero_point_1, zero_point_2, output_zero_point;
+    int32_t multiplier, shift; /* multiplier not negative, shift as in p2b_requantize() */
+} p2b_batch_matmul_t;
+
+/* L2_NORMALIZATION over the last axis of a row: `pixels` groups of `depth` values, whose squares' sum fits int32. */
+typedef struct {
+    int32_t pixels, depth;
+    int32_t input_zero_point;
+} p2b_l2_normalization_t;
 
 /* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values, 1 .. 511.
  *
@@ -153,7 +198,8 @@ typedef struct {
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */
-p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_mean, p2b_pad, p2b_softmax, p2b_concatenation;
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min,
+    p2b_resize_bilinear, p2b_batch_matmul, p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected

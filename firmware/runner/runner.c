@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Run every network on its inputs. What is printed, one line each:
  *   network K             before anything of network K runs
- *   output HEX            of each input
- *   total COUNT           of the first input: p2b_begin() and all calls
+ *   output HEX            of each inference, all outputs one after the other
+ *   total COUNT           of the first inference: p2b_begin() and all calls
  *   input COUNT           the calls that take in rows
  *   layer COUNT NAME      a layer's calls; the name in hexadecimal, for it may be any text
  *   end                   after the last network
  * A count is in the unit of the port's counter and leaves out what counting costs. */
 #include "runner.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "port.h"
@@ -16,19 +17,34 @@
 #define LAYERS 256 /* a schedule's entries are bytes: no more steps, hence layers, than this */
 
 typedef struct {
-    const int8_t *next;
-    uint32_t row_bytes;
+    const p2b_model_t *model;
+    const int8_t *inputs; /* one after the other; their tensors are the first ones */
 } frame_t;
 
-static uint32_t counts[1 + LAYERS]; /* of the input, then of each layer */
+static uint32_t counts[1 + LAYERS]; /* of the inputs, then of each layer */
 
-static void take_row(void *context, int32_t row, int8_t *destination)
+static int32_t tensor_bytes(const p2b_model_t *model, int32_t tensor)
 {
-    frame_t *const frame = context;
+    return model->tensors[tensor].rows * model->tensors[tensor].row_bytes;
+}
 
-    (void)row;
-    memcpy(destination, frame->next, frame->row_bytes);
-    frame->next += frame->row_bytes;
+static void take_row(void *context, int32_t input, int32_t row, int8_t *destination)
+{
+    const frame_t *const frame = context;
+    const int32_t row_bytes = frame->model->tensors[input].row_bytes;
+    int32_t place = row * row_bytes;
+
+    while (input > 0)
+        place += tensor_bytes(frame->model, --input);
+    memcpy(destination, frame->inputs + place, (size_t)row_bytes);
+}
+
+static bool is_state(const p2b_model_t *model, int32_t offset)
+{
+    for (int32_t i = 0; i < model->state_count; ++i)
+        if (model->tensors[model->states[i].tensor].offset == offset)
+            return true;
+    return false;
 }
 
 static void print_hex(const void *data, uint32_t length)
@@ -81,6 +97,8 @@ static void overwrite_tensors(const p2b_model_t *model, int byte)
     for (int32_t i = 0; i < tensors; ++i) {
         const p2b_tensor_t *const tensor = &model->tensors[i];
 
+        if (is_state(model, tensor->offset))
+            continue;
         memset(model->arena + tensor->offset, byte, (size_t)(tensor->capacity * tensor->row_bytes));
     }
 }
@@ -101,7 +119,7 @@ static uint32_t run(const p2b_model_t *model, frame_t *frame, uint32_t cost)
         start = port_counter();
         layer = p2b_call(model, i, take_row, frame);
         count = since(start, cost);
-        counts[1 + layer] += count;
+        counts[layer < 0 ? 0 : 1 + layer] += count;
         total += count;
     }
     return total;
@@ -110,17 +128,20 @@ static uint32_t run(const p2b_model_t *model, frame_t *frame, uint32_t cost)
 static void run_network(const runner_network_t *network, uint32_t cost)
 {
     const p2b_model_t *const model = network->model;
-    const p2b_tensor_t *const output = &model->tensors[model->output];
-    frame_t frame = {network->inputs, (uint32_t)model->tensors[0].row_bytes};
+    frame_t frame = {model, network->inputs};
 
+    p2b_reset(model);
     for (int32_t i = 0; i < network->count; ++i) {
         uint32_t total;
 
         overwrite_tensors(model, 0x55 + i);
         total = run(model, &frame, cost);
         print_text("output ");
-        print_hex(p2b_output(model), (uint32_t)(output->rows * output->row_bytes));
+        for (int32_t output = 0; output < model->output_count; ++output)
+            print_hex(p2b_output(model, output), (uint32_t)tensor_bytes(model, model->outputs[output]));
         print_text("\n");
+        for (int32_t step = 0; step < model->step_count && model->steps[step].layer < 0; ++step)
+            frame.inputs += tensor_bytes(model, model->steps[step].output);
         if (i > 0)
             continue;
         print_number("total ", total);

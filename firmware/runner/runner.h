@@ -9,7 +9,7 @@
 
 typedef struct {
     const p2b_model_t *model;
-    const int8_t *inputs; /* `count` of them, one after the other */
+    const int8_t *inputs; /* of `count` inferences, one after the other */
     int32_t count;
 } runner_network_t;
 

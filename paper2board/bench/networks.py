@@ -231,7 +231,9 @@ class _Network:
         self.input = self._tensor("input", _INPUT.scale * (images - _INPUT.zero_point), _INPUT)
 
     def model(self, name: str) -> IntegerModel:
-        return IntegerModel(name, tuple(self.tensors), tuple(self.ops), self.input, len(self.tensors) - 1)
+        return IntegerModel.single(
+            name, tuple(self.tensors), tuple(self.ops), self.input, len(self.tensors) - 1
+        )
 
     def channels(self, index: int) -> int:
         return self.tensors[index].shape[-1]

@@ -13,16 +13,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from paper2board.model.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel, State
 from paper2board.model.operators import OPERATORS
 from paper2board.model.operators.elementwise import Add, Tabulated
-from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
+from paper2board.model.operators.normalization import L2Normalization
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
-from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.products import BatchMatMul
+from paper2board.model.operators.reduction import Mean, ReduceMin, Sum
+from paper2board.model.operators.resizing import ResizeBilinear
 from paper2board.model.operators.softmax import Softmax
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
-from paper2board.model.simulate import activations
+from paper2board.model.port import Port
+from paper2board.model.simulate import activations, initial_states
 from paper2board.model.tensor import INT8_MAX, INT8_MIN, Activation, Padding, Tensor, pad_before
 
 MAX_LAYER_MACS = 60_000
@@ -136,6 +140,7 @@ class _Graph:
         self.numbers, self.style = draws.numbers, style
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
+        self.states: list[State] = []
         self.last = 0
         side = style.side
         shape: tuple[int, ...] = (self.integer(1, side), self.integer(1, side), self.channels())
@@ -153,6 +158,14 @@ class _Graph:
             self.pooling,
             self.addition,
             self.padding,
+            self.moving,
+            self.remembering,
+            self.product_of_pixels,
+            self.products_of_pairs,
+            self.dilated_convolution,
+            self.resizing,
+            self.reduction,
+            self.normalization,
             self.function,
         )
         self.vector_blocks: tuple[Callable[[], None], ...] = (
@@ -170,23 +183,26 @@ class _Graph:
         self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
 
     def model(self, name: str) -> IntegerModel:
-        return IntegerModel(name, tuple(self.tensors), tuple(self.ops), 0, self.last)
+        ports = (Port("input", 0),), (Port("output", self.last),)
+        return IntegerModel(name, tuple(self.tensors), tuple(self.ops), *ports, {}, tuple(self.states))
 
     def computing_blocks(self) -> tuple[Callable[[], None], ...]:
         """Return the blocks on the last tensor that do more than move values."""
         blocks = self.image_blocks if len(self.shape) == 3 else self.vector_blocks
-        return tuple(block for block in blocks if block != self.padding)
+        return tuple(block for block in blocks if block not in (self.padding, self.moving))
 
     def grow(self, blocks: Sequence[Callable[[], None]]) -> None:
         """Add a block."""
-        tensors, ops, last = len(self.tensors), len(self.ops), self.last
+        tensors, ops, states, last = len(self.tensors), len(self.ops), len(self.states), self.last
         for _ in range(_TRIES):
-            del self.tensors[tensors:], self.ops[ops:]
+            del self.tensors[tensors:], self.ops[ops:], self.states[states:]
             self.last = last
             self.pick(blocks)()
             if not self.style.redraw or self.chance(0.02):
                 return
-            outputs = activations(self.model("grown"), self.samples)[self.last]
+            model, count = self.model("grown"), len(self.samples)
+            memory = {read: first.repeat(count, 0) for read, first in initial_states(model).items()}
+            outputs = activations(model, {0: self.samples} | memory)[self.last]
             if np.mean(outputs[1:] != outputs[0]) > 0.1:
                 return
 
@@ -239,9 +255,14 @@ class _Graph:
     def name(self, kind: str) -> str:
         return f"{kind}{len(self.ops)}"
 
+    def readable(self) -> list[int]:
+        """Return the tensors that any block may read; a state is changed by the time."""
+        states = {tensor for state in self.states for tensor in (state.read, state.written)}
+        return [index for index in range(len(self.tensors)) if index not in states]
+
     def image(self) -> int:
         """Choose an H × W × C tensor to read."""
-        images = [index for index, tensor in enumerate(self.tensors) if len(tensor.shape) == 3]
+        images = [i for i in self.readable() if len(self.tensors[i].shape) == 3]
         another = self.chance(self.style.earlier) or self.last not in images
         return self.pick(images) if another else self.last
 
@@ -465,7 +486,7 @@ class _Graph:
     def addition(self) -> None:
         source = self.image()
         shape = self.tensors[source].shape
-        self.add(source, self.pick([i for i, tensor in enumerate(self.tensors) if tensor.shape == shape]))
+        self.add(source, self.pick([i for i in self.readable() if self.tensors[i].shape == shape]))
 
     def padding(self) -> None:
         def amount(most: int) -> tuple[int, int]:
@@ -473,12 +494,107 @@ class _Graph:
 
         self.pad(self.image(), (amount(2), amount(2), amount(2) if self.chance(0.3) else (0, 0)))
 
+    def moving(self) -> None:
+        """Rows or columns left out or repeated, or axes exchanged."""
+        source = self.image()
+        shape = self.tensors[source].shape
+        places = [
+            np.arange(n) * step for n, step in zip(shape, (shape[1] * shape[2], shape[2], 1), strict=True)
+        ]
+        for axis in self.pick(((0,), (1,), (2,), (0, 1), ())):
+            n = shape[axis]
+            begin = self.integer(0, n - 1)
+            places[axis] = self.pick(
+                (places[axis][begin::2], places[axis][begin:], np.repeat(places[axis], 2))
+            )
+        order = self.pick(((0, 1, 2), (0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)))
+        tables = [places[axis] for axis in order]
+        lengths = tuple(map(len, tables))
+        offsets = np.concatenate(tables).astype(np.int32)
+        output = self.like(source, lengths)
+        self.ops.append(Move(self.name("move"), (source,), output, lengths, offsets))
+
+    def remembering(self) -> None:
+        """Rows of the inference before above those of this one; the last rows of both are kept for the next."""
+        source = self.image()
+        tensor, kept = self.tensors[source], self.integer(1, 3)
+        height, row = tensor.shape[0], tensor.shape[1] * tensor.shape[2]
+        state = self.like(source, (kept, *tensor.shape[1:]))
+        joined = self.concatenate([state, source], 0)
+        newest = self.like(source, self.tensors[state].shape)
+        offsets = np.concatenate([(height + np.arange(kept)) * row, np.arange(row)]).astype(np.int32)
+        self.ops.append(Move(self.name("newest"), (joined,), newest, (kept, row), offsets))
+        written = self.like(source, self.tensors[state].shape)
+        self.ops.append(AssignVariable(self.name("kept"), (newest,), written))
+        first = self.numbers.integers(INT8_MIN, INT8_MAX + 1, self.tensors[state].shape).astype(np.int8)
+        if self.chance(0.5):
+            first[:] = tensor.zero_point
+        self.states.append(State(state, written, first))
+        self.last = joined
+
     def function(self) -> None:
         """A function of one int8, of an image or a vector."""
         kind, source = self.pick(_FUNCTIONS), self.last
         quantization = kind.OUTPUT_QUANTIZATION or self.quantization()
         output = self.add_tensor(self.tensors[source].shape, *quantization)
         self.ops.append(kind(self.name("function"), (source,), output))
+
+    def product_of_pixels(self) -> None:
+        """A dense layer on each pixel."""
+        source = self.image()
+        *size, depth = self.tensors[source].shape
+        channels = self.channels(max(1, MAX_LAYER_MACS // self.tensors[source].size))
+        fields = self.weighted(source, (channels, depth), (*size, channels), None)
+        self.ops.append(FullyConnected(name=self.name("product"), **fields))
+
+    def products_of_pairs(self) -> None:
+        """The pixels of each row by each other, as in attention."""
+        source = self.image()
+        tensor = self.tensors[source]
+        height, width, depth = tensor.shape
+        spread = math.hypot(_DEVIATION, tensor.zero_point) ** 2 * math.sqrt(depth)
+        scale = float(np.float32(spread / 45 * tensor.scale**2))
+        output = self.add_tensor((height, width, width), scale, self.zero_point())
+        self.ops.append(BatchMatMul(self.name("pairs"), (source, source), output))
+
+    def dilated_convolution(self) -> None:
+        source, padding = self.image(), self.pick(_PADDINGS)
+        kernel, dilation = (self.integer(1, 3), self.integer(1, 3)), (self.integer(1, 4), self.integer(1, 4))
+        height, width, depth = self.tensors[source].shape
+        window = tuple((taps - 1) * apart + 1 for taps, apart in zip(kernel, dilation, strict=True))
+        if padding == "VALID" and (window[0] > height or window[1] > width):
+            padding = "SAME"
+        size = self.size(source, (window[0], window[1]), (1, 1), padding)
+        channels = self.channels(max(1, MAX_LAYER_MACS // (math.prod(size) * math.prod(window) * depth)))
+        kind: Any = self.pick((Conv2D, DepthwiseConv2D))
+        shape = (channels, *kernel, depth) if kind is Conv2D else (*kernel, depth)
+        fields = self.weighted(source, shape, (*size, channels if kind is Conv2D else depth), None)
+        self.ops.append(kind(name=self.name("dilated"), padding=padding, dilation=dilation, **fields))
+
+    def resizing(self) -> None:
+        source = self.image()
+        height, width, depth = self.tensors[source].shape
+        size = (self.integer(1, 2 * height), self.integer(1, 2 * width))
+        corners, centres = self.pick(((False, False), (True, False), (False, True)))
+        output = self.like(source, (*size, depth))
+        self.ops.append(ResizeBilinear(self.name("resized"), (source,), output, corners, centres))
+
+    def reduction(self) -> None:
+        """Over one axis of an image."""
+        source, axis, kind = self.image(), self.integer(0, 2), self.pick((Sum, Mean, ReduceMin))
+        tensor = self.tensors[source]
+        shape = tuple(1 if i == axis else n for i, n in enumerate(tensor.shape))
+        quantization = tensor.quantization
+        if kind is not ReduceMin:
+            growth = math.sqrt(tensor.shape[axis]) if kind is Sum else 1.0
+            ratio = growth * 2.0 ** self.uniform(-1, 1)
+            quantization = float(np.float32(tensor.scale * ratio)), self.zero_point()
+        self.ops.append(kind(self.name("reduced"), (source,), self.add_tensor(shape, *quantization), (axis,)))
+
+    def normalization(self) -> None:
+        source = self.image()
+        output = self.add_tensor(self.tensors[source].shape, 1 / 128, 0)
+        self.ops.append(L2Normalization(self.name("normalized"), (source,), output))
 
     # --- blocks that end in vectors ---
 

@@ -167,7 +167,7 @@ def to_integer_model(
     builder = _Builder(network, parameters, per_channel)
     for layer in network.spec.layers:
         builder.add(layer)
-    return IntegerModel(name, tuple(builder.tensors), tuple(builder.ops), 0, len(builder.tensors) - 1)
+    return IntegerModel.single(name, tuple(builder.tensors), tuple(builder.ops), 0, len(builder.tensors) - 1)
 
 
 class _Builder:

@@ -4,11 +4,10 @@ The C is tables: steps, the schedule of their calls, where tensors lie in one st
 constants (``firmware/engine/p2b_engine.h``). The same model gives the same bytes everywhere.
 """
 
-import math
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, count
 from pathlib import Path
@@ -22,7 +21,7 @@ from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
 from paper2board.convert.engine import Engine, plan_engine
 from paper2board.convert.kernels.cost import features, instructions
-from paper2board.convert.lowering import storage
+from paper2board.convert.lowering import constants, rows_a_call, storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.memory_plan import ALIGNMENT
 from paper2board.convert.steps import Step, row_bytes, rows
@@ -30,10 +29,18 @@ from paper2board.core.files import digest, write_bytes, write_json, write_text
 from paper2board.core.photo_fit import MAX_SIDE_PX, PhotoFit, parse_fit
 from paper2board.model.file import write
 from paper2board.model.integer_model import IntegerModel, class_names
+from paper2board.model.port import Port
+from paper2board.model.tensor import Tensor
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FILES = ("model.h", "model.c", "weights.h", "weights.bin")
-_C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
+_C_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "float32": "float",
+}
 
 
 def generate(
@@ -57,9 +64,10 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     :func:`photo_fit`. Raise :class:`UserError` if the names are not as many as the outputs.
     """
     folder, model = Path(folder), engine.model
-    steps = engine.steps[1:]
+    steps = engine.steps[len(model.inputs) :]
     arrays = dict(_arrays(model, steps, _identifiers(steps)))
-    context = c_context(engine, "p2b") | {"arrays": arrays}
+    inputs, outputs = ([port.inside for port in ports] for ports in c_ports(model))
+    context = c_context(engine, "p2b") | {"arrays": arrays, "inputs": inputs, "outputs": outputs}
     for name in ("model.h", "model.c", "weights.h"):
         write_text(folder / name, environment().get_template(f"{name}.j2").render(context))
     write_bytes(folder / "weights.bin", b"".join(_bytes(array) for array in arrays.values()))
@@ -69,8 +77,11 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
 def c_context(engine: Engine, name: str) -> dict[str, Any]:
     """Return what the templates of an engine's C are rendered with; every global name begins with ``name``."""
     model = engine.model
-    steps = engine.steps[1:]
-    layers = [c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[1:], strict=True)]
+    arrivals = len(model.inputs)
+    steps = engine.steps[arrivals:]
+    layers = [
+        c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[arrivals:], strict=True)
+    ]
     inputs, outputs = c_ports(model)
     return _tables(engine, _identifiers(steps), layers) | {
         "name": name,
@@ -105,7 +116,7 @@ def write_manifest(
         },
         sections=sections,
         layers=layers,
-        input_bytes=sum(port.bytes for port in context["inputs"]),
+        input_bytes=sum(port.size for port in context["inputs"]),
         arena_bytes=engine.plan.bytes,
         activation_bytes=engine.plan.activation_bytes,
         scratch_bytes=engine.plan.scratch_bytes,
@@ -120,19 +131,22 @@ def write_manifest(
 def photo_fit(model: IntegerModel) -> PhotoFit | None:
     """Return how a photo becomes an image that ``model`` takes; None if it takes no images.
 
-    Metadata key ``fit`` says it, or says ``none``. Without the key, an input of 1 or 3 channels is an image, and
-    photos are cropped to its size.
+    Metadata key ``fit`` says it, or says ``none``. Without the key, a single int8 input of 1 or 3 channels is an
+    image, and photos are cropped to its size.
     """
-    height, width, channels = _input_shape(model)
+    port = model.inputs[0]
+    if len(model.inputs) > 1 or port.dtype != "int8":
+        return None
+    height, width, channels = _image_shape(model.tensors[port.tensor])
     stated = model.metadata.get("fit", "crop")
     if stated == "none" or channels not in (1, 3) or max(height, width) > MAX_SIDE_PX:
         return None
     return parse_fit(stated, width, height)
 
 
-def _input_shape(model: IntegerModel) -> tuple[int, int, int]:
+def _image_shape(tensor: Tensor) -> tuple[int, int, int]:
     """Return height, width, channels; a vector has one row of one pixel."""
-    height, width, channels = (1, 1, *model.tensors[model.input].shape)[-3:]
+    height, width, channels = (1, 1, *tensor.shape)[-3:]
     return height, width, channels
 
 
@@ -141,19 +155,18 @@ class CPort:
     """An input or output as the C shows it. Shapes have no batch axis.
 
     ``id`` is its C identifier, the name of a parameter. ``suffix`` ends the names of what belongs to it, ``_<id>``
-    where the model has several. ``image``: height, width, channels of an input; the rows of it arrive one by one.
+    where the model has several. ``height`` rows of ``row_size`` elements arrive or leave. ``tensor`` has the int8
+    values inside the network; where ``port`` has another type, they are converted at the border.
     """
 
     what: str
-    name: str
     id: str
     suffix: str
-    c_type: str
-    shape: tuple[int, ...]
-    bytes: int
-    scale: float
-    zero_point: int
-    image: tuple[int, int, int] | None
+    port: Port
+    tensor: Tensor
+    height: int
+    row_size: int
+    image: tuple[int, int, int]
 
     @property
     def macro(self) -> str:
@@ -161,37 +174,73 @@ class CPort:
         return f"{self.what}{self.suffix}".upper()
 
     @property
+    def c_type(self) -> str:
+        """Type of an element for a caller."""
+        return _C_TYPES[self.port.dtype]
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and largest integer of its type."""
+        limits = np.iinfo(self.port.dtype)
+        return int(limits.min), int(limits.max)
+
+    @property
+    def quantization(self) -> tuple[float, int] | None:
+        """Scale and zero point of a caller's integers; None of real numbers."""
+        if self.port.dtype == "float32":
+            return None
+        own = self.tensor if self.port.dtype == "int8" else self.port
+        return own.scale, own.zero_point
+
+    @property
+    def requantization(self) -> tuple[int, int] | None:
+        """Multiplier and shift between a caller's integers and the int8 values; None where there is none."""
+        if self.port.dtype in ("int8", "float32"):
+            return None
+        return self.port.requantization(self.tensor, arrives=self.what == "input")
+
+    @property
+    def inside(self) -> "CPort":
+        """The port of the engine, without its border: int8."""
+        return replace(self, port=replace(self.port, dtype="int8"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.tensor.shape
+
+    @property
     def size(self) -> int:
         """Number of elements."""
-        return math.prod(self.shape)
+        return self.tensor.size
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a caller's array."""
+        return self.size * np.dtype(self.port.dtype).itemsize
 
 
 def c_ports(model: IntegerModel) -> tuple[tuple[CPort, ...], tuple[CPort, ...]]:
     """Return the inputs and the outputs of the model's C. All that the C knows about them comes from here."""
 
-    def ports(what: str, numbers: tuple[int, ...], *, images: bool) -> tuple[CPort, ...]:
-        tensors = [model.tensors[number] for number in numbers]
-        alone = len(tensors) == 1
-        ids = (
-            [what] if alone else [f"{what}_{name}" for name in distinct_identifiers(t.name for t in tensors)]
-        )
+    def c_ports_of(what: str, ports: tuple[Port, ...]) -> tuple[CPort, ...]:
+        alone = len(ports) == 1
+        ids = [what] if alone else [f"{what}_{name}" for name in distinct_identifiers(p.name for p in ports)]
         return tuple(
             CPort(
                 what,
-                tensor.name,
                 name,
                 "" if alone else name.removeprefix(what),
-                "int8_t",
-                tensor.shape,
-                tensor.size,
-                tensor.scale,
-                tensor.zero_point,
-                _input_shape(model) if images else None,
+                port,
+                model.tensors[port.tensor],
+                rows(model, port.tensor),
+                row_bytes(model, port.tensor),
+                _image_shape(model.tensors[port.tensor]),
             )
-            for name, tensor in zip(ids, tensors, strict=True)
+            for name, port in zip(ids, ports, strict=True)
         )
 
-    return ports("input", (model.input,), images=True), ports("output", (model.output,), images=False)
+    return c_ports_of("input", model.inputs), c_ports_of("output", model.outputs)
 
 
 def _sha256(model: IntegerModel) -> str:
@@ -211,17 +260,23 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
     """Return what model.c gives the engine: tensors, operands, steps, schedule."""
     model, placement = engine.model, engine.plan
     # Views, which some operands and the output may be, follow the tensors that have bytes of their own.
-    views = [o.tensor for step in engine.steps for o in step.operands if o.tensor not in placement.tensors]
-    views += [model.output] if model.output not in placement.tensors else []
+    others = [operand.tensor for step in engine.steps for operand in step.operands]
+    others += [port.tensor for port in model.outputs] + [state.read for state in model.states]
     owners = [step.output for step in engine.steps]
-    owner = storage(model)
-    numbers = {tensor: number for number, tensor in enumerate(dict.fromkeys([*owners, *views]))}
+    owner, in_flash = storage(model), constants(model)
+    numbers = {tensor: number for number, tensor in enumerate(dict.fromkeys([*owners, *others]))}
+    flash_names = {tensor: f"constant_{number}" for number, tensor in enumerate(in_flash)}
     tensors = []
     for tensor in numbers:
-        item = placement.tensors[owner[tensor]]
-        height = rows(model, tensor)
-        capacity = item.capacity if tensor in placement.tensors else height
-        tensors.append((item.offset, height, capacity, row_bytes(model, tensor), model.tensors[tensor].name))
+        height = capacity = rows(model, tensor)
+        flash, offset = flash_names.get(owner[tensor], "0"), 0
+        if owner[tensor] in placement.tensors:
+            item = placement.tensors[owner[tensor]]
+            offset = item.offset
+            capacity = item.capacity if tensor in placement.tensors else height
+        tensors.append(
+            (flash, offset, height, capacity, row_bytes(model, tensor), model.tensors[tensor].name)
+        )
     largest_in = max(
         (
             sum(
@@ -250,10 +305,15 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
                 "shapes": _shapes(model, step),
                 "ops": " + ".join(op.type for op in step.fused),
             }
-            for step, name, layer in zip(engine.steps[1:], names, layers, strict=True)
+            for step, name, layer in zip(engine.steps[len(model.inputs) :], names, layers, strict=True)
         ],
         "schedule": placement.schedule,
-        "output_tensor": numbers[model.output],
+        "arrivals": len(model.inputs),
+        "constants": [(flash_names[tensor], values.ravel()) for tensor, values in in_flash.items()],
+        "output_tensors": [numbers[port.tensor] for port in model.outputs],
+        "states": [
+            (numbers[state.read], np.unique(state.initial), state.initial.ravel()) for state in model.states
+        ],
         "arena_bytes": placement.bytes,
         "scratch": [
             placement.scratch[s].offset if s in placement.scratch else 0
@@ -268,8 +328,7 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
 
 
 def _rows_a_call(engine: Engine, index: int) -> int:
-    packed = engine.packed[index]
-    return packed.rows if packed else 1
+    return rows_a_call(engine.model, engine.steps[index], engine.packed[index])
 
 
 def _identifiers(steps: tuple[Step, ...]) -> list[str]:
@@ -314,7 +373,8 @@ def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
 
 def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
     model = engine.model
-    for step, packed, layer in zip(engine.steps[1:], engine.packed[1:], layers, strict=True):
+    arrivals = len(model.inputs)
+    for step, packed, layer in zip(engine.steps[arrivals:], engine.packed[arrivals:], layers, strict=True):
         weighted = weighted_layer(model, step)
         yield Layer(
             name=step.name,
@@ -367,6 +427,7 @@ def environment() -> jinja2.Environment:
         "c_fields": _c_fields,
         "plain_values": plain_values,
         "c_string": _c_string,
+        "signed": lambda number: f"({number})" if number < 0 else str(number),
         "comment": lambda text: re.sub(r"[^ -~]|\*/|/\*", "_", text),
     }
     return result
@@ -387,6 +448,8 @@ def _c_fields(fields: dict[str, Any], name: str, depth: int = 1) -> str:
     for key, value in fields.items():
         if isinstance(value, dict):
             lines.append(f"{margin}.{key} = {{\n{_c_fields(value, name, depth + 1)}\n{margin}}},")
+        elif isinstance(value, tuple):
+            lines.append(f"{margin}.{key} = {{{', '.join(map(str, value))}}},")
         elif isinstance(value, str) and not value.startswith("P2B_"):
             lines.append(f"{margin}.{key} = {name}_{value},")
         else:

@@ -39,4 +39,7 @@ def c_layer(model: IntegerModel, step: Step, packed: Packed | None) -> CLayer:
     operator = operator_of(step.op)
     assert operator.fields is not None  # a view is no step
     fields, arrays = operator.fields(model, step, packed)
-    return CLayer(packed.function if packed else operator.kernel, operator.structure, fields, arrays)
+    layer = weighted_layer(model, step)
+    if layer and packed:
+        return CLayer(packed.function, layer.STRUCTURE, fields, arrays)
+    return CLayer(operator.kernel, operator.structure, fields, arrays)

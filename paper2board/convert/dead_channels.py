@@ -69,7 +69,10 @@ def _factor(model: IntegerModel, op: Op) -> int | None:
         return target[-1] // source[-1] if flat or target[-1] == source[-1] else None
     if isinstance(op, Pad):
         return 1 if op.paddings[-1] == (0, 0) else None
-    return target[-1] // source[-1] if isinstance(op, DepthwiseConv2D | Pool2D | Mean | Tabulated) else None
+    if isinstance(op, Mean):
+        over_pixels = op.sizes(model.tensors)[::2] == (1, source[-1])
+        return 1 if over_pixels else None
+    return target[-1] // source[-1] if isinstance(op, DepthwiseConv2D | Pool2D | Tabulated) else None
 
 
 def _spread(channels: np.ndarray, op: Op, factor: int) -> np.ndarray:
@@ -82,6 +85,8 @@ class _Network:
 
     def __init__(self, model: IntegerModel) -> None:
         self.model, self.tensors = model, model.tensors
+        self.seen = {port.tensor for port in model.outputs} | {state.written for state in model.states}
+        """What is there after an inference."""
         self.readers: dict[int, list[Op]] = {index: [] for index in range(len(model.tensors))}
         self.bounds = {index: _any_values(tensor) for index, tensor in enumerate(model.tensors)}
         for op in model.ops:
@@ -144,7 +149,7 @@ class _Network:
     def _removable(self, tensor: int) -> np.ndarray:
         """Return which channels of a tensor all its readers can do without."""
         channels = self.tensors[tensor].shape[-1]
-        result = np.full(channels, tensor != self.model.output)
+        result = np.full(channels, tensor not in self.seen)
         for op in self.readers[tensor]:
             result &= self._dispensable(op, channels)
         return result
@@ -155,7 +160,8 @@ class _Network:
         if isinstance(op, Conv2D | FullyConnected):
             low, high = self.bounds[source]
             # Where there is padding, a constant is none unless it is the padding's.
-            return (low == high) & ((low == self.tensors[source].zero_point) | (not self._pads(op)))
+            harmless = np.full(channels, not self._pads(op)) | (low == self.tensors[source].zero_point)
+            return np.asarray(harmless & (low == high))
         factor = _factor(self.model, op)
         if factor is None:
             return np.zeros(channels, bool)

@@ -7,7 +7,7 @@ from paper2board.convert.c_layers import weighted_layer
 from paper2board.convert.dead_channels import without_dead_channels
 from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.layer import Packed
-from paper2board.convert.lowering import lower
+from paper2board.convert.lowering import lower, rows_a_call
 from paper2board.convert.memory_plan import KernelMemory, MemoryPlan, plan
 from paper2board.convert.steps import Step, rows
 from paper2board.core.errors import UserError
@@ -71,7 +71,10 @@ def assemble(
     streaming: bool,
 ) -> Engine:
     """Return the engine of chosen kernels, planned."""
-    memory = tuple(KernelMemory(item.rows, item.scratch_bytes) if item else KernelMemory() for item in packed)
+    memory = tuple(
+        KernelMemory(rows_a_call(model, step, item), item.scratch_bytes if item else 0)
+        for step, item in zip(steps, packed, strict=True)
+    )
     return Engine(model, backend, streaming, steps, packed, plan(model, steps, memory, streaming=streaming))
 
 

@@ -62,9 +62,11 @@ def write_library(engine: Engine, folder: str | Path, name: str, *, arena: Arena
     context |= {
         "version": version("paper2board"),
         "mac16": engine.backend.needs_mac16,
+        "input_bytes": sum(port.bytes for port in context["inputs"]),
         "stated": "fit" in engine.model.metadata,
         "caller_arena": arena == "caller",
         "result": "int32_t" if arena == "caller" else "void",
+        "requantizes": any(port.requantization for port in (*context["inputs"], *context["outputs"])),
         "output_parameters": _parameters(context["prefix"], context["outputs"]),
     }
     context["parameters"] = (

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
-from paper2board.convert.lowering import storage
+from paper2board.convert.lowering import constants, storage
 from paper2board.convert.steps import Operand, Step, row_bytes, rows
 from paper2board.model.integer_model import IntegerModel
 
@@ -130,20 +130,39 @@ class _Flow:
     def __init__(self, model: IntegerModel, steps: tuple[Step, ...], work: tuple[KernelMemory, ...]) -> None:
         self.model, self.steps, self.work = model, steps, work
         self.store = storage(model)
+        self.states = {state.read for state in model.states}
+        """In the arena from one inference to the next."""
         self.producer = {step.output: index for index, step in enumerate(steps)}
         self.last_reader = {step.output: index for index, step in enumerate(steps)}
         self.readers: dict[int, list[tuple[int, Operand]]] = {step.output: [] for step in steps}
         self.needs: list[list[tuple[int, Operand]]] = [[] for _ in steps]
+        in_flash = constants(model)
+        readers_of_states: dict[int, list[int]] = {tensor: [] for tensor in self.states}
         for index, step in enumerate(steps):
             for operand in step.operands:
                 owner = self.store[operand.tensor]
+                if owner in self.states:
+                    readers_of_states[owner].append(index)
+                if owner in self.states or owner in in_flash:
+                    continue
                 # A view maps rows to other rows, so its reader waits for all of them.
                 needed = operand if owner == operand.tensor else replace(operand, height=0)
                 self.needs[index].append((owner, needed))
                 self.readers[owner].append((index, needed))
                 self.last_reader[owner] = index
-        self.last_reader[self.store[model.output]] = len(steps)
+        for port in model.outputs:
+            self.last_reader[self.store[port.tensor]] = len(steps)
         self.rows = {tensor: rows(model, tensor) for tensor in self.producer}
+        self.waits = [
+            readers_of_states[self.store[step.output]] if self.store[step.output] in self.states else []
+            for step in steps
+        ]
+        """Of a step that writes a state: the steps that must have read it before."""
+        self.followers = [{reader for reader, _ in self.readers[step.output]} for step in steps]
+        """The steps that may have become ready after a call of each."""
+        for index, earlier in enumerate(self.waits):
+            for reader in earlier:
+                self.followers[reader].add(index)
 
     def bytes(self, tensor: int, capacity: int) -> int:
         return capacity * row_bytes(self.model, tensor)
@@ -165,8 +184,10 @@ class _Flow:
             unfinished -= rows_done
             held[output] = max(held[output], computed[output] - self._oldest(output, computed))
             calls.append(index)
-            index = max([index, *(reader for reader, _ in self.readers[output] if reader < end)])
+            index = max([index, *(step for step in self.followers[index] if step < end)])
         for tensor in held:
+            if self.store[tensor] != tensor:
+                continue
             crosses = self.last_reader[tensor] >= end
             if crosses or any(operand.height == 0 for _, operand in self.readers[tensor]):
                 held[tensor] = self.rows[tensor]
@@ -178,6 +199,10 @@ class _Flow:
         count = min(self.work[index].rows, self.rows[output] - first)
         if count == 0:
             return False
+        for before in self.waits[index]:
+            output_before = self.steps[before].output
+            if computed.get(output_before, self.rows[output_before]) < self.rows[output_before]:
+                return False
         for tensor, operand in self.needs[index]:
             if tensor in computed:
                 bottom = (first + count - 1) * operand.stride - operand.pad + operand.height
@@ -216,7 +241,11 @@ def _best_bounds(flow: _Flow) -> tuple[int, ...]:
 def _need(flow: _Flow, start: int, end: int) -> int:
     """Return the bytes alive during a segment: its own tensors, those that cross it, working memory."""
     _, held = flow.stream(start, end)
-    total = sum(_aligned(flow.bytes(tensor, capacity)) for tensor, capacity in held.items())
+    total = sum(
+        _aligned(flow.bytes(tensor, capacity))
+        for tensor, capacity in held.items()
+        if flow.store[tensor] == tensor
+    )
     for tensor, index in flow.producer.items():
         if index < start and flow.last_reader[tensor] >= start:
             total += _aligned(flow.bytes(tensor, flow.rows[tensor]))
@@ -239,6 +268,18 @@ def _items(flow: _Flow, segment_bounds: tuple[int, ...], capacities: dict[int, i
             capacity,
         )
         for tensor, capacity in capacities.items()
+        if flow.store[tensor] == tensor
+    ]
+    items += [
+        ArenaBuffer(
+            tensor,
+            flow.model.tensors[tensor].name,
+            flow.model.tensors[tensor].size,
+            0,
+            len(segment_bounds) - 2,
+            rows(flow.model, tensor),
+        )
+        for tensor in sorted(flow.states)
     ]
     for s, (start, end) in enumerate(pairwise(segment_bounds)):
         largest = max(range(start, end), key=lambda i: flow.work[i].scratch_bytes)

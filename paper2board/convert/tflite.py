@@ -174,7 +174,10 @@ def _network(tf, model: IntegerModel, x):
         sources = [values[i] for i in op.inputs]
         target = model.tensors[op.output]
         # Never the bare name, to which the converter may append a digit.
-        y = operator_of(op).twin(tf, model, op, sources, f"{op.name}/{op.type.lower()}")
+        twin = operator_of(op).twin
+        if twin is None:
+            raise ValueError(f"{op.type} has no float twin; write_flatbuffer writes it")
+        y = twin(tf, model, op, sources, f"{op.name}/{op.type.lower()}")
         if isinstance(op, Activated):
             y = _activated(tf, op, y)
         # Where the quantization is the inputs', or fixed, the converter knows it.

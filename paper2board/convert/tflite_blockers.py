@@ -27,7 +27,6 @@ _ACTIVATION = "use ReLU, ReLU6 or sigmoid as the activation, and train again"
 _STATE = "it keeps state between two calls: convert the network that takes the whole window at once"
 _RECURRENT = "use convolutions over time in place of the recurrent layer, and train again"
 _ONE_BRANCH = "a network here has no branches and loops: convert it without, for inference alone"
-_UPSAMPLING = "use a network without upsampling, or cut it before"
 _SEQUENCE = (
     "give the network's tensors the shape (1, N) or (1, H, W, C): Conv2D on (length, 1, C) in place of Conv1D"
 )
@@ -89,16 +88,11 @@ PLACES: _Rows = (
     ),
     (lambda p: p.casts and "FLOAT32" in p.sources, "ends a part that computes in float32", _ALL_INT8),
     (
-        lambda p: p.kind == "QUANTIZE",
+        lambda p: p.kind == "QUANTIZE" and {"INT8"} != {*p.sources, *p.targets},
         "changes scales inside the network, {p.types}",
         "train and quantize so that both sides have one scale, or use a network without the layer that needs it",
     ),
     (lambda p: p.computes_shape, "computes a shape", _OPEN_BATCH),
-    (
-        lambda p: p.kind in ("RESHAPE", "EXPAND_DIMS", "FILL") and "INT32" in p.sources,
-        "takes a shape that is computed",
-        _OPEN_BATCH,
-    ),
     (
         lambda p: p.kind == "CUSTOM" and p.custom.startswith("Flex"),
         "is TensorFlow's own operator {p.custom} (SELECT_TF_OPS)",
@@ -156,11 +150,9 @@ REMEDIES: dict[str, str] = {
         _ACTIVATION,
     ),
     **dict.fromkeys(
-        ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "L2_NORMALIZATION", "NON_MAX_SUPPRESSION_V4",
-         "NON_MAX_SUPPRESSION_V5"), _ON_THE_HOST
+        ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
+        _ON_THE_HOST,
     ),
-    **dict.fromkeys(("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "TRANSPOSE_CONV"), _UPSAMPLING),
-    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), "use convolutions without dilation"),
     **dict.fromkeys(("EXPAND_DIMS", "SQUEEZE", "TRANSPOSE"), _SEQUENCE),
     **dict.fromkeys(
         ("RELU", "RELU6"), "put it after a convolution or a dense layer: the converter fuses it"

@@ -8,7 +8,6 @@ import contextlib
 import re
 from pathlib import Path
 
-import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.operators import OPERATORS
@@ -19,14 +18,20 @@ from paper2board.convert.tflite_blockers import (
     operator_kind,
     place_of,
 )
+from paper2board.convert.tflite_borders import Borders, find_borders, ports
 from paper2board.convert.tflite_file import (
     DAMAGE,
     MAX_FILE_BYTES,
     MAX_ITEMS,
     RefusalError,
     TfliteFile,
+    TfliteNode,
     TfliteOperator,
 )
+from paper2board.convert.tflite_fold import fold
+from paper2board.convert.tflite_forms import FORMS
+from paper2board.convert.tflite_layout import tidied
+from paper2board.convert.tflite_states import KINDS, Variables
 from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.operator import Op
@@ -77,79 +82,132 @@ def read_bytes(path: str | Path) -> bytes:
 
 def _model(file: TfliteFile, name: str) -> IntegerModel:
     blockers = Blockers(file)
-    ops: list[Op] = []
+    reading = _Reading(file, blockers)
     try:
-        _read(file, blockers, ops)
+        reading.read()
     except DAMAGE:
         # What is known already says more, if it is not the damage itself.
         blockers.raise_all()
         raise
     blockers.raise_all()
-    source, target = (
-        int(numbers[0]) for numbers in (file.graph.InputsAsNumpy(), file.graph.OutputsAsNumpy())
-    )
     try:
-        return IntegerModel(name, tuple(file.tensors), tuple(ops), file.index[source], file.index[target])
+        return reading.model(name)
     except UserError as error:
-        raise UserError(f"{file.label}: {error}") from error
+        prefix = "" if str(error).startswith(file.label) else f"{file.label}: "
+        raise UserError(f"{prefix}{error}") from error
 
 
-def _read(file: TfliteFile, blockers: Blockers, ops: list[Op]) -> None:
-    """Append the file's ops to ``ops``, and whatever stands in the way to ``blockers``."""
-    graph, supported = file.graph, tuple(OPERATORS)
-    if file.fb.SubgraphsLength() != 1:
-        blockers.add(
-            f"has {file.fb.SubgraphsLength()} subgraphs, not 1",
-            "convert the network for inference alone, without state, loops and branches",
-        )
-    for what, numbers in (("input", graph.InputsAsNumpy()), ("output", graph.OutputsAsNumpy())):
-        if np.size(numbers) != 1 or np.ndim(numbers) != 1:
-            count = np.size(numbers) if np.ndim(numbers) else 0
+class _Reading:
+    """A file on its way to a model: its ops so far, and in ``blockers`` whatever stands in the way."""
+
+    def __init__(self, file: TfliteFile, blockers: Blockers) -> None:
+        self.file, self.blockers = file, blockers
+        self.ops: list[Op] = []
+        self.variables = Variables(file)
+        self.borders = Borders()
+
+    def read(self) -> None:
+        """Read all operators."""
+        file, blockers = self.file, self.blockers
+        if file.fb.SubgraphsLength() > 1 and not self._calls_once():
             blockers.add(
-                f"does not have exactly one {what} but {count}", f"convert a network with one {what}"
+                f"has {file.fb.SubgraphsLength()} subgraphs, not 1",
+                "convert the network for inference alone, without loops and branches",
             )
-    quantized = has_quantized_activation(file)
-    kinds: list[str] = []
-    """Empty: nothing more is to be said against the operator."""
-    told: set[int] = set()
-    """The tensors that the others read."""
-    for index in range(graph.OperatorsLength()):
-        file.where, kind, good = f"operator {index}: ", "", False
-        with blockers.collecting("", index):
-            kind = operator_kind(file, index)
-            file.where = f"operator {index} ({kind}{_written(file, index)}): "
-            found = blockers_of(place_of(file, index, kind, quantized), supported)
-            for what, remedy in found:
-                blockers.add(what, remedy, kind, index)
-            good = not found
-        if good:
-            file.where, good = f"operator {index} ({kind}): ", False
-            with blockers.collecting(kind, index):
-                _check(file, index, kind)
-                good = True
-        else:
-            told.update(_sources(file, index))
-        kinds.append(kind if good else "")
-    names = _op_names(file, kinds)
-    file.where = ""
-    for source in map(int, np.atleast_1d(graph.InputsAsNumpy())):
-        # The type of an input that the first operator converts is told already.
-        with contextlib.suppress(RefusalError) if source in told else blockers.collecting():
-            file.activation(source, "input")
-    for index, (kind, name) in enumerate(zip(kinds, names, strict=True)):
-        if not kind:
-            _accept_outputs(file, index)
-        elif blockers and not _readable(file, index):
+        kinds = self._kinds()
+        self.borders = find_borders(file, kinds)
+        for what, pairs in (("input", self.borders.inputs), ("output", self.borders.outputs)):
+            if not pairs:
+                blockers.add(f"has no {what}", f"convert a network with an {what}")
+        told = self._tell(kinds)
+        names = _op_names(file, [kind for kind in kinds])
+        file.where = ""
+        for seen, inner in self.borders.inputs:
+            # The type of an input that the first operator converts is told already.
+            with contextlib.suppress(RefusalError) if seen in told else blockers.collecting():
+                file.activation(inner, "input")
+        file.index |= {twin: file.index[one] for twin, one in self.borders.same.items() if one in file.index}
+        for index, (kind, name) in enumerate(zip(kinds, names, strict=True)):
+            if not kind:
+                _accept_outputs(file, index)
+            elif blockers and not _readable(file, index):
+                file.where = f"operator {index} ({kind}): "
+                with blockers.collecting(kind, index):
+                    file.activation(int(file.graph.Operators(index).Outputs(0)), name)
+            elif index not in self.borders.casts:
+                with blockers.collecting(kind, index):
+                    self._op(index, kind, name)
+        file.where = ""
+        for _, inner in self.borders.outputs:
+            if inner not in file.index and not blockers:
+                file.refuse("no operator computes its output")
+
+    def model(self, name: str) -> IntegerModel:
+        """Return the model of a file that nothing stands in the way of."""
+        ops, states = self.variables.finish(self.ops)
+        inputs, outputs = (
+            ports(self.file, pairs, what)
+            for what, pairs in (("input", self.borders.inputs), ("output", self.borders.outputs))
+        )
+        kept = {port.tensor for port in outputs} | {state.written for state in states}
+        ops = tidied(ops, self.file.tensors, kept)
+        return IntegerModel(name, tuple(self.file.tensors), tuple(ops), inputs, outputs, {}, states)
+
+    def _calls_once(self) -> bool:
+        graph = self.file.graph
+        return any(operator_kind(self.file, i) == "CALL_ONCE" for i in range(graph.OperatorsLength()))
+
+    def _kinds(self) -> list[str]:
+        """Return the operators' types; empty where there is none."""
+        kinds = []
+        for index in range(self.file.graph.OperatorsLength()):
+            self.file.where, kind = f"operator {index}: ", ""
+            with self.blockers.collecting("", index):
+                kind = operator_kind(self.file, index)
+            kinds.append(kind)
+        return kinds
+
+    def _tell(self, kinds: list[str]) -> set[int]:
+        """Empty the kind of each operator that cannot be read, with the reason among the blockers; return the
+        tensors that they read."""
+        file, told = self.file, set()
+        supported = tuple(sorted({*OPERATORS, *FORMS, *KINDS} - {"CONSTANT"}))
+        quantized = has_quantized_activation(file)
+        for index, kind in enumerate(kinds):
+            if not kind or index in self.borders.casts:
+                continue
             file.where = f"operator {index} ({kind}): "
-            with blockers.collecting(kind, index):
-                file.activation(int(graph.Operators(index).Outputs(0)), name)
+            good = False
+            with self.blockers.collecting(kind, index):
+                if self._fold(index, kind):
+                    kinds[index] = ""
+                    continue
+                file.where = f"operator {index} ({kind}{_written(file, index)}): "
+                found = blockers_of(place_of(file, index, kind, quantized), supported)
+                for what, remedy in found:
+                    self.blockers.add(what, remedy, kind, index)
+                file.where = f"operator {index} ({kind}): "
+                if not found:
+                    _check(file, index, kind)
+                good = not found
+            if not good:
+                kinds[index] = ""
+                told.update(_sources(file, index))
+        return told
+
+    def _fold(self, index: int, kind: str) -> bool:
+        return fold(TfliteNode(self.file, self.file.graph.Operators(index), kind, "", []))
+
+    def _op(self, index: int, kind: str, name: str) -> None:
+        file = self.file
+        file.where = f"operator {index} ({kind} {name}): "
+        node = TfliteNode(file, file.graph.Operators(index), kind, name, self.ops)
+        if kind in KINDS:
+            self.variables.read(node)
+        elif kind in FORMS:
+            FORMS[kind][1](node)
         else:
-            with blockers.collecting(kind, index):
-                ops.append(_op(file, index, kind, name))
-    file.where = ""
-    for target in np.atleast_1d(graph.OutputsAsNumpy()):
-        if int(target) not in file.index and not blockers:
-            file.refuse("no operator computes its output")
+            _row_op(node)
 
 
 def _written(file: TfliteFile, index: int) -> str:
@@ -180,52 +238,43 @@ def _accept_outputs(file: TfliteFile, index: int) -> None:
 
 
 def _check(file: TfliteFile, index: int, kind: str) -> None:
-    """Refuse an operator with another version or number of outputs than its row, or with what no row reads."""
-    operator, row = file.graph.Operators(index), OPERATORS[kind]
+    """Refuse an operator of a newer version than is read, or with what nothing reads."""
+    operator = file.graph.Operators(index)
     version = file.fb.OperatorCodes(operator.OpcodeIndex()).Version()
-    if not 1 <= version <= row.reads:
-        file.refuse(f"has version {version}, not 1 to {row.reads}")
-    if operator.OutputsLength() != 1:
+    newest = 1 if kind in KINDS else FORMS[kind][0] if kind in FORMS else OPERATORS[kind].reads
+    if not 1 <= version <= newest:
+        file.refuse(f"has version {version}, not 1 to {newest}")
+    if max(operator.InputsLength(), operator.OutputsLength()) > MAX_ITEMS:
+        file.refuse("has too many inputs or outputs")
+    if operator.OutputsLength() != 1 and kind not in (*FORMS, *KINDS):
         file.refuse(f"has {operator.OutputsLength()} outputs, not 1")
     if operator.BuiltinOptions2Type() or not operator.CustomOptionsIsNone():
         file.refuse("has options of another kind")
-    if operator.IntermediatesLength() or operator.MutatingVariableInputsLength():
-        file.refuse("has intermediate or variable tensors")
 
 
 def _op_names(file: TfliteFile, kinds: list[str]) -> list[str]:
-    if not all(kinds):
-        return ["" for _ in kinds]
+    """Return the operators' names; an operator without a kind has none."""
     names = []
     for i in range(len(kinds)):
-        full = file.tensor(int(file.graph.Operators(i).Outputs(0)))[1]
+        outputs = file.graph.Operators(i).OutputsLength()
+        full = file.tensor(int(file.graph.Operators(i).Outputs(0)))[1] if outputs else ""
         names.append(re.split("[;/]", full)[0])
-    if len(set(names)) == len(names) and all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,39}", n) for n in names):
+    used = [name for name, kind in zip(names, kinds, strict=True) if kind]
+    if len(set(used)) == len(used) and all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,39}", n) for n in used):
         return names
-    stems = [OPERATORS[kind].stem for kind in kinds]
+    stems = [OPERATORS[kind].stem if kind in OPERATORS else kind.lower() for kind in kinds]
     return [f"{stem}{stems[:i].count(stem) + 1}" for i, stem in enumerate(stems)]
 
 
-def _op(file: TfliteFile, index: int, kind: str, name: str) -> Op:
-    file.where = f"operator {index} ({kind} {name}): "
-    operator, row = file.graph.Operators(index), OPERATORS[kind]
+def _row_op(node: TfliteNode) -> None:
+    """Emit the op of an operator that its row in the registry reads."""
+    row = OPERATORS[node.kind]
     least, most = (a + b for a, b in zip(row.op.INPUTS, row.constants, strict=True))
     wanted = f"{least}" if least == most else f"{least} to {most}"
-    if not least <= operator.InputsLength() <= most:
-        file.refuse(f"has {operator.InputsLength()} inputs, not {wanted}")
-    indices = [int(operator.Inputs(i)) for i in range(operator.InputsLength())]
-    sources = indices[: row.op.INPUTS[1]]
-    for source in sources:
-        if source not in file.index and file.is_constant(file.tensor(source)[0]):
-            file.refuse(
-                f"reads {file.tensor(source)[1]}, a constant, in place of an activation",
-                "use a network whose only constants are weights and biases",
-            )
-        if source not in file.index:
-            file.refuse(f"reads {file.tensor(source)[1]}, which nothing has computed")
-    target = int(operator.Outputs(0))
-    if target in file.index:
-        file.refuse(f"writes {file.tensor(target)[1]} a second time")
-    inputs, output = tuple(file.index[source] for source in sources), file.activation(target, name)
-    reading = TfliteOperator(file, operator, row.options, inputs, output, indices[len(sources) :])
-    return row.op(name=name, inputs=inputs, output=output, **row.read(reading))  # type: ignore[call-arg]
+    if not least <= len(node.sources) <= most:
+        node.refuse(f"has {len(node.sources)} inputs, not {wanted}")
+    count = min(row.op.INPUTS[1], len(node.sources))
+    inputs = tuple(node.source(i) for i in range(count))
+    output = node.target()
+    reading = TfliteOperator(node.file, node.operator, row.options, inputs, output, node.sources[count:])
+    node.emit(row.op, inputs, output, **row.read(reading))

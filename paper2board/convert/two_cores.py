@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from paper2board.convert.engine import Engine
+from paper2board.convert.lowering import rows_a_call
 from paper2board.convert.memory_plan import KernelMemory, plan
 from paper2board.convert.steps import rows
 
@@ -16,7 +17,9 @@ def schedule_for_two_cores(engine: Engine) -> Engine:
     if not engine.streaming:
         return engine
     model, steps = engine.model, engine.steps
-    calls = [item.rows if item else 1 for item in engine.packed]
+    calls = [
+        rows_a_call(engine.model, step, item) for step, item in zip(engine.steps, engine.packed, strict=True)
+    ]
     scratch = [item.scratch_bytes if item else 0 for item in engine.packed]
     # The input's rows come one by one.
     work = (

@@ -1,7 +1,7 @@
 """The golden reference: an int8 ``.tflite`` in the TFLite Micro interpreter (PyPI ``tflite-micro``)."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from tflite_micro.python.tflite_micro.runtime import Interpreter
 from paper2board.convert.tflite_import import DAMAGE, read_tflite
 from paper2board.core.errors import UserError
 from paper2board.core.stderr import captured_stderr
+from paper2board.model.integer_model import IntegerModel
 
 _TOTAL = re.compile(rb"Arena allocation (total|head|tail) (\d+) bytes")
 _SECTION = re.compile(rb"'(.+?)' used (\d+) bytes")
@@ -37,27 +38,50 @@ def run(
 ) -> np.ndarray:
     """Run ``inputs`` (int8, N × the model's input shape) one by one; return int8, N × output shape.
 
-    ``source`` is the ``.tflite`` file's path or bytes; ``progress`` wraps the iteration over the N inputs
-    (``tqdm.tqdm`` fits). Raises UserError for a file that :func:`read_tflite` refuses: the interpreter itself
-    does not survive a damaged one.
+    ``source`` is the path or bytes of a ``.tflite`` file with one int8 input and output; ``progress`` wraps the
+    iteration over the N inputs (``tqdm.tqdm`` fits). Raises UserError for a file that :func:`read_tflite`
+    refuses: the interpreter itself does not survive a damaged one.
     """
     model, interpreter = _load(source)
     shape = model.tensors[model.input].shape
     if inputs.dtype != np.int8 or inputs.shape[1:] != shape:
         raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, not int8 (N, *{shape})")
-    outputs = np.empty((len(inputs), *model.tensors[model.output].shape), np.int8)
-    for i in progress(range(len(inputs))):  # type: ignore[arg-type]
-        interpreter.set_input(inputs[i : i + 1], 0)
+    return _run(model, interpreter, [inputs], progress)[0]
+
+
+def run_all(source: str | Path | bytes, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Run N inferences, one after the other: for each input N × its shape of its type, and the same for each
+    output.
+
+    Raises as :func:`run` does.
+    """
+    model, interpreter = _load(source)
+    return _run(model, interpreter, inputs, iter)
+
+
+def _run(
+    model: IntegerModel,
+    interpreter: Interpreter,
+    inputs: Sequence[np.ndarray],
+    progress: Callable[[Iterator[int]], Iterator[int]],
+) -> list[np.ndarray]:
+    count = len(inputs[0])
+    outputs = [np.empty((count, *model.tensors[p.tensor].shape), p.dtype) for p in model.outputs]
+    for i in progress(range(count)):  # type: ignore[arg-type]
+        for number, values in enumerate(inputs):
+            shape = interpreter.get_input_details(number)["shape"]
+            interpreter.set_input(np.ascontiguousarray(values[i]).reshape(shape), number)
         interpreter.invoke()
-        outputs[i] = interpreter.get_output(0)[0]
+        for number, results in enumerate(outputs):
+            results[i] = np.reshape(interpreter.get_output(number), results.shape[1:])
     return outputs
 
 
 def arena(source: str | Path | bytes) -> Arena:
     """Return the arena figures that TFLite Micro prints after one inference on zeros."""
     model, interpreter = _load(source)
-    interpreter.set_input(np.zeros((1, *model.tensors[model.input].shape), np.int8), 0)
-    interpreter.invoke()
+    zeros = [np.zeros((1, *model.tensors[port.tensor].shape), port.dtype) for port in model.inputs]
+    _run(model, interpreter, zeros, iter)
     with captured_stderr() as stream:
         interpreter.print_allocations()
         stream.seek(0)

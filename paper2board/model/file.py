@@ -11,9 +11,10 @@ from safetensors.numpy import save
 
 from paper2board.core.errors import UserError
 from paper2board.core.files import write_bytes
-from paper2board.model.integer_model import IntegerModel
+from paper2board.model.integer_model import IntegerModel, State
 from paper2board.model.operators import OPERATORS
 from paper2board.model.operators.operator import Op
+from paper2board.model.port import Port
 from paper2board.model.tensor import Tensor
 
 
@@ -30,10 +31,13 @@ def write(model: IntegerModel, path: str | Path) -> None:
         "name": model.name,
         "tensors": [asdict(tensor) for tensor in model.tensors],
         "ops": ops,
-        "input": model.input,
-        "output": model.output,
+        "inputs": [asdict(port) for port in model.inputs],
+        "outputs": [asdict(port) for port in model.outputs],
+        "states": [(state.read, state.written) for state in model.states],
         "metadata": model.metadata,
     }
+    for index, state in enumerate(model.states):
+        arrays[f"state.{index}"] = np.ascontiguousarray(state.initial)
     write_bytes(path, save(arrays, metadata={"integer_model": json.dumps(graph)}))
 
 
@@ -50,10 +54,13 @@ def read(path: str | Path) -> IntegerModel:
                     del values["type"]
                 values |= {key: stream.get_tensor(f"{index}.{key}") for key in _arrays(kind)}
                 ops.append(kind(**values))
+            states = tuple(
+                State(read, written, stream.get_tensor(f"state.{index}"))
+                for index, (read, written) in enumerate(graph["states"])
+            )
+        inputs, outputs = (tuple(Port(**item) for item in graph[key]) for key in ("inputs", "outputs"))
         tensors = tuple(Tensor(**(item | {"shape": tuple(item["shape"])})) for item in graph["tensors"])
-        return IntegerModel(
-            graph["name"], tensors, tuple(ops), graph["input"], graph["output"], graph["metadata"]
-        )
+        return IntegerModel(graph["name"], tensors, tuple(ops), inputs, outputs, graph["metadata"], states)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is not an IntegerModel ({error!r}); delete it and run the workflow again"

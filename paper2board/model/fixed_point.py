@@ -25,6 +25,8 @@ _ONE_Q0 = (1 << 31) - 1
 _ONE_Q2 = 1 << 29
 _48_OVER_17 = 1515870810  # Q2
 _MINUS_32_OVER_17 = -1010580540  # Q2
+_ONE_Q3 = 1 << 28
+_HALF_ROOT_2 = 1518500250  # Q0
 
 
 def multiply_by_quantized_multiplier(x: Integers, multiplier: Integers, shift: Integers) -> Integers:
@@ -75,6 +77,29 @@ def reciprocal_of_one_plus(a: Integers) -> Integers:
         error = _ONE_Q2 - doubling_high_multiply(half_denominator, x)
         x = x + _saturated(doubling_high_multiply(x, error) << 2)
     return _saturated(x << 1)
+
+
+def inverse_square_root(x: Integers) -> tuple[Integers, Integers]:
+    """Return (multiplier, shift) with 1 / √x ≈ multiplier / 2^(31 + shift), for 0 ≤ x < 2^31; 0 counts as 1.
+
+    TFLite's ``GetInvSqrtQuantizedMultiplierExp``: five steps of Newton's iteration.
+    """
+    shift, value = 11 + 0 * x, x + (x <= 1)
+    for _ in range(2):
+        large = value >= 1 << 29
+        value, shift = _select(large * 1, value >> 2, value), shift + large
+    for _ in range(14):
+        small = value < 1 << 27
+        value, shift = _select(small * 1, value << 2, value), shift - small * 1
+    half, root = rounding_shift_right(value >> 1, 1), _ONE_Q3 + 0 * x  # Q3
+    for _ in range(5):
+        cube = _saturated(doubling_high_multiply(doubling_high_multiply(root, root), root) << 6)
+        step = doubling_high_multiply(root, _ONE_Q3 + _ONE_Q3 // 2) - doubling_high_multiply(half, cube)
+        root = _saturated(step << 3)
+    multiplier = doubling_high_multiply(root, _HALF_ROOT_2)
+    left = -shift * (shift < 0)
+    one = (x <= 1) * 1
+    return _select(one, _ONE_Q0 + 0 * x, multiplier << left), _select(one, 0 * x, shift + left)
 
 
 def _select(condition: Integers, value: Integers, other: Integers) -> Integers:

@@ -10,14 +10,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from paper2board.core.errors import UserError
 from paper2board.model.operators.operator import InconsistentError, Op, require
+from paper2board.model.port import Port
 from paper2board.model.tensor import INT8_MAX, INT8_MIN, LARGEST_SCALE, SMALLEST_SCALE, Tensor
 
 
 @dataclass(frozen=True)
+class State:
+    """A tensor kept from one inference to the next.
+
+    Ops find in tensor ``read`` what tensor ``written`` held at the end of the inference before, and ``initial``
+    (int8, its shape) in the first. Where both are one tensor, an op changes it in place.
+    """
+
+    read: int
+    written: int
+    initial: np.ndarray
+
+
+@dataclass(frozen=True)
 class IntegerModel:
-    """Tensors and the ops over them, in execution order. One input, one output.
+    """Tensors and the ops over them, in execution order, with what comes in, goes out, and is kept.
 
     Raises UserError for the first thing that would make the model meaningless.
     """
@@ -25,10 +41,24 @@ class IntegerModel:
     name: str
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
-    input: int
-    output: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     """Free text about the origin, for instance the sha256 of the float weights."""
+    states: tuple[State, ...] = ()
+
+    @classmethod
+    def single(
+        cls,
+        name: str,
+        tensors: tuple[Tensor, ...],
+        ops: tuple[Op, ...],
+        input: int,
+        output: int,
+        metadata: dict[str, str] | None = None,
+    ) -> "IntegerModel":
+        """Return a model with one int8 input and one int8 output, the tensors of these indices."""
+        return cls(name, tensors, ops, (Port("input", input),), (Port("output", output),), metadata or {})
 
     def __post_init__(self) -> None:
         for tensor in self.tensors:
@@ -40,7 +70,10 @@ class IntegerModel:
                     f"model {self.name}: tensor {tensor.name} has scale {tensor.scale}, zero point"
                     f" {tensor.zero_point}, shape {tensor.shape}: not an int8 activation; convert it again"
                 )
-        known = {self.input}
+        arriving = [port.tensor for port in self.inputs] + [state.read for state in self.states]
+        known = set(arriving)
+        if not all(0 <= i < len(self.tensors) for i in known) or len(known) < len(arriving):
+            raise UserError(f"model {self.name}: two inputs or states are one tensor; convert it again")
         for op in self.ops:
             try:
                 self._check_place(op, known)
@@ -50,8 +83,17 @@ class IntegerModel:
                     f"model {self.name}: {op.type} {op.name}: {error}; quantize or convert it again"
                 ) from error
             known.add(op.output)
-        if not self.ops or self.output not in known:
+        leaving = {port.tensor for port in self.outputs} | {state.written for state in self.states}
+        if not self.ops or not self.outputs or not leaving <= known:
             raise UserError(f"model {self.name}: nothing computes its output; convert it again")
+        for port in self.inputs:
+            port.check(self.name, self.tensors[port.tensor], arrives=True)
+        for port in self.outputs:
+            port.check(self.name, self.tensors[port.tensor], arrives=False)
+        for state in self.states:
+            shapes = {self.tensors[i].shape for i in (state.read, state.written)} | {state.initial.shape}
+            if len(shapes) > 1 or state.initial.dtype != np.int8:
+                raise UserError(f"model {self.name}: a state has no one shape; convert it again")
 
     def _check_place(self, op: Op, known: set[int]) -> None:
         """Check that ``op`` reads tensors that are ``known`` and writes a new one."""
@@ -61,6 +103,28 @@ class IntegerModel:
         least, most = op.INPUTS
         wanted = f"{least}" if least == most else f"{least} to {most}"
         require(least <= len(op.inputs) <= most, f"has {len(op.inputs)} inputs, not {wanted}")
+
+    @property
+    def input(self) -> int:
+        """The only input's tensor; raise UserError if there are several, or another type than int8."""
+        return self._only("input", self.inputs)
+
+    @property
+    def output(self) -> int:
+        """The only output's tensor; raise UserError if there are several, or another type than int8."""
+        return self._only("output", self.outputs)
+
+    def _only(self, what: str, ports: tuple[Port, ...]) -> int:
+        if len(ports) != 1:
+            raise UserError(
+                f"model {self.name} has {len(ports)} {what}s; use one with one {what}, or paper2board compile"
+            )
+        if ports[0].dtype != "int8":
+            raise UserError(
+                f"model {self.name}: its {what} is {ports[0].dtype}; convert it with inference_{what}_type ="
+                " tf.int8"
+            )
+        return ports[0].tensor
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -98,7 +162,7 @@ def class_names(model: IntegerModel) -> list[str]:
         raise UserError(
             f"model {model.name}: metadata key 'classes' is no JSON list of names; make the model again"
         )
-    outputs = model.tensors[model.output].size
+    outputs = model.tensors[model.outputs[0].tensor].size
     if names and len(names) != outputs:
         raise UserError(
             f"model {model.name}: metadata key 'classes' names {len(names)} classes but the output has {outputs} "

@@ -3,12 +3,13 @@
 Convolutions and products run in the narrowest float that holds each of their sums exactly, all else in int64.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.operator import Stateful
 
 
 def simulate(
@@ -19,16 +20,56 @@ def simulate(
 ) -> np.ndarray:
     """Run ``inputs`` (int8, N × the model's input shape) and return its outputs (int8, N × output shape).
 
-    A small ``batch`` keeps the int64 activations of one layer in the processor's cache.
+    For a model with one int8 input and output. A small ``batch`` keeps the int64 activations of one layer in the
+    processor's cache. A model with state gets the inputs one after the other.
     """
+    source, target, memory = model.input, model.output, initial_states(model)
+    batch = 1 if model.states else batch
     starts = progress(range(0, len(inputs), batch))  # type: ignore[arg-type]
-    return np.concatenate([activations(model, inputs[i : i + batch])[model.output] for i in starts])
+    return np.concatenate(
+        [activations(model, {source: inputs[i : i + batch]}, memory)[target] for i in starts]
+    )
 
 
-def activations(model: IntegerModel, inputs: np.ndarray) -> dict[int, np.ndarray]:
-    """Return every tensor of the model (index → int8, N × shape) for a batch of inputs."""
-    values = {model.input: torch.from_numpy(inputs).to(torch.int64)}
+def run(model: IntegerModel, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Run N inferences, one after the other, from the initial state: for each input of the model N × its shape of
+    its type, and the same for each output."""
+    source = {
+        port.tensor: port.quantized(model.tensors[port.tensor], values)
+        for port, values in zip(model.inputs, inputs, strict=True)
+    }
+    memory, results = initial_states(model), []
+    for i in range(len(inputs[0])):
+        results.append(activations(model, {tensor: v[i : i + 1] for tensor, v in source.items()}, memory))
+    return [
+        port.dequantized(model.tensors[port.tensor], np.concatenate([r[port.tensor] for r in results]))
+        for port in model.outputs
+    ]
+
+
+def initial_states(model: IntegerModel) -> dict[int, np.ndarray]:
+    """Return the first content of the model's states (tensor read → int8, 1 × shape)."""
+    return {state.read: state.initial[np.newaxis] for state in model.states}
+
+
+def activations(
+    model: IntegerModel, inputs: dict[int, np.ndarray], memory: dict[int, np.ndarray] | None = None
+) -> dict[int, np.ndarray]:
+    """Return every tensor of the model (index → int8, N × shape) for a batch of inputs (tensor → int8).
+
+    ``memory`` is the content of the states, 1 × shape, for N = 1; it is replaced by that for the next inference.
+    """
+    given = inputs | (memory or {})
+    values = {tensor: torch.from_numpy(value).to(torch.int64) for tensor, value in given.items()}
     with torch.inference_mode():
         for op in model.ops:
-            values[op.output] = op.simulate(model.tensors, [values[i] for i in op.inputs])
-    return {index: value.to(torch.int8).numpy() for index, value in values.items()}
+            sources = [values[i] for i in op.inputs]
+            if isinstance(op, Stateful):
+                values[op.output], changed = op.advance(model.tensors, sources)
+                values |= zip(op.states, changed, strict=True)
+            else:
+                values[op.output] = op.simulate(model.tensors, sources)
+    result = {index: value.to(torch.int8).numpy() for index, value in values.items()}
+    if memory is not None:
+        memory |= {state.read: result[state.written] for state in model.states}
+    return result

@@ -48,8 +48,8 @@ def network(*, probabilities: bool) -> IntegerModel:
     dense = FullyConnected("fc", (2,), 3, weights, np.zeros(10, np.int32), np.full(10, 0.002, "f4"))
     ops = (Pool2D("AVERAGE_POOL_2D", "pool", (0,), 1, (8, 8), (8, 8)), Reshape("flatten", (1,), 2), dense)
     if probabilities:
-        return IntegerModel("small", tuple(tensors), (*ops, Softmax("softmax", (3,), 4)), 0, 4)
-    return IntegerModel("small", tuple(tensors[:4]), ops, 0, 3)
+        return IntegerModel.single("small", tuple(tensors), (*ops, Softmax("softmax", (3,), 4)), 0, 4)
+    return IntegerModel.single("small", tuple(tensors[:4]), ops, 0, 3)
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def test_each_layer_alone_is_within_one_step_of_the_float_network(activation, st
     assert np.array_equal(
         reference.run(write_flatbuffer(model), to_int8(pixels)), simulate(model, to_int8(pixels))
     )
-    values = activations(model, to_int8(pixels))
+    values = activations(model, {model.input: to_int8(pixels)})
     aware = AwareNetwork(network, parameters)
     for op in model.ops:
         if op.name in ("flatten", "fc"):
@@ -223,7 +223,7 @@ def test_channels_whose_weights_vanish_keep_their_bias(per_channel, rest):
     model = to_integer_model(network, calibrated(network, pixels), "dead", per_channel)
     integers = simulate(model, to_int8(pixels))
     assert np.array_equal(reference.run(write_flatbuffer(model), to_int8(pixels)), integers)
-    values = activations(model, to_int8(pixels))
+    values = activations(model, {model.input: to_int8(pixels)})
     index = next(op.output for op in model.ops if op.name == "depthwise2")
     assert np.abs(real(model, values[index], index)[:, 2] - 2).max() <= model.tensors[index].scale
 

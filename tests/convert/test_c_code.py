@@ -62,7 +62,7 @@ def deck_network(**metadata: str) -> IntegerModel:
         FullyConnected("fc1", (5,), 6, values(76, 204), bias(76), scales(1), activation="RELU"),
         FullyConnected("fc2", (6,), 7, values(10, 76), bias(10), scales(1)),
     )
-    return IntegerModel("deployed", tuple(tensors), ops, 0, 7, metadata)
+    return IntegerModel.single("deployed", tuple(tensors), ops, 0, 7, metadata)
 
 
 def product(weights: np.ndarray, bias: np.ndarray) -> IntegerModel:
@@ -70,7 +70,7 @@ def product(weights: np.ndarray, bias: np.ndarray) -> IntegerModel:
     tensors = (Tensor("in", (weights.shape[1],), 1.0, 0), Tensor("out", bias.shape, 1.0, 0))
     scale = np.ones(1, np.float32)
     layer = FullyConnected('1 "quoted"?? */ \\ käse', (0,), 1, weights, bias, scale)
-    return IntegerModel("x", tensors, (layer,), 0, 1)
+    return IntegerModel.single("x", tensors, (layer,), 0, 1)
 
 
 # --- files --------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_equal_layer_names_stay_apart(tmp_path: Path) -> None:
     tensors = tuple(Tensor(f"t{i}", (2,), 1.0, 0) for i in range(4))
     names = ("fc", "f/c", "f-c")
     ops = tuple(FullyConnected(n, (i,), i + 1, weights, bias, scale) for i, n in enumerate(names))
-    manifest = generate(IntegerModel("x", tensors, ops, 0, 3), tmp_path)
+    manifest = generate(IntegerModel.single("x", tensors, ops, 0, 3), tmp_path)
     assert [s.name.removesuffix("_bias") for s in manifest.sections[::2]] == ["fc", "f_c", "f_c_2"]
 
 
@@ -189,15 +189,15 @@ def test_equal_layer_names_stay_apart(tmp_path: Path) -> None:
 def test_a_model_that_computes_nothing_is_refused(tmp_path: Path) -> None:
     tensors = (Tensor("in", (2, 2, 1), 1.0, 0), Tensor("out", (4,), 1.0, 0))
     with pytest.raises(UserError, match="computes nothing"):
-        generate(IntegerModel("x", tensors, (Reshape("r", (0,), 1),), 0, 1), tmp_path)
+        generate(IntegerModel.single("x", tensors, (Reshape("r", (0,), 1),), 0, 1), tmp_path)
 
 
 def test_more_layers_than_the_schedule_can_name_are_refused(tmp_path: Path) -> None:
     tensors = tuple(Tensor(f"t{i}", (1,), 1.0, 0) for i in range(MAX_STEPS + 1))
     adds = tuple(Add(f"add{i}", (i, i), i + 1) for i in range(MAX_STEPS))
     with pytest.raises(UserError, match=f"has 256 layers, the engine takes {MAX_STEPS - 1}"):
-        generate(IntegerModel("x", tensors, adds, 0, MAX_STEPS), tmp_path)
-    largest = plan_engine(IntegerModel("x", tensors, adds[:-1], 0, MAX_STEPS - 1), streaming=False)
+        generate(IntegerModel.single("x", tensors, adds, 0, MAX_STEPS), tmp_path)
+    largest = plan_engine(IntegerModel.single("x", tensors, adds[:-1], 0, MAX_STEPS - 1), streaming=False)
     assert len(largest.steps) == MAX_STEPS
 
 

@@ -62,9 +62,11 @@ def replay(case: Case, planned: MemoryPlan) -> int:
     progress = [0] * len(case.steps)
     used = 0
 
+    written = {state.written for state in model.states}
+
     def elements(tensor: int, row: int) -> np.ndarray:
         size = row_bytes(model, tensor)
-        return first_element[owner[tensor]] + row * size + np.arange(size)
+        return first_element[tensor if tensor in written else owner[tensor]] + row * size + np.arange(size)
 
     def place(tensor: int, row: int) -> slice:
         item, size = planned.tensors[owner[tensor]], row_bytes(model, tensor)
@@ -79,6 +81,10 @@ def replay(case: Case, planned: MemoryPlan) -> int:
             if not np.array_equal(arena[place(tensor, row)], elements(tensor, row)):
                 raise ClobberedError(f"row {row} of {model.tensors[tensor].name}")
 
+    for state in model.states:
+        for row in range(rows(model, state.read)):
+            arena[place(state.read, row)] = elements(state.read, row)
+            used = max(used, place(state.read, row).stop)
     for segment, (start, end) in enumerate(pairwise(planned.segment_bounds)):
         share = [call for call in planned.schedule if start <= call < end]
         for index in share:
@@ -86,14 +92,14 @@ def replay(case: Case, planned: MemoryPlan) -> int:
             total = rows(model, step.output)
             done = progress[index]
             assert done < total, "computed more than once"
-            written = list(range(done, min(done + work.rows, total)))
-            progress[index] += len(written)
+            computed = list(range(done, min(done + work.rows, total)))
+            progress[index] += len(computed)
 
             reads: list[tuple[int, list[int]]] = []
             for operand in step.operands:
                 count = rows(model, operand.tensor)
                 top = done * operand.stride - operand.pad
-                bottom = top + (len(written) - 1) * operand.stride + operand.height
+                bottom = top + (len(computed) - 1) * operand.stride + operand.height
                 wanted = range(max(top, 0), min(bottom, count)) if operand.height else range(count)
                 if operand.height == 0:  # one pointer to all of it
                     assert planned.tensors[owner[operand.tensor]].capacity == rows(
@@ -107,11 +113,11 @@ def replay(case: Case, planned: MemoryPlan) -> int:
                 area = slice(item.offset, item.offset + work.scratch_bytes)
                 arena[area] = GARBAGE
                 used = max(used, area.stop)
-            for row in written:
+            for row in computed:
                 arena[place(step.output, row)] = elements(step.output, row)
                 used = max(used, place(step.output, row).stop)
             # Only now: output and working memory must not touch what the call still reads, nor each other.
-            for tensor, wanted_rows in (*reads, (step.output, written)):
+            for tensor, wanted_rows in (*reads, (step.output, computed)):
                 check(tensor, wanted_rows)
             assert not work.scratch_bytes or np.all(arena[area] == GARBAGE)
     assert progress == [rows(model, step.output) for step in case.steps]
@@ -223,7 +229,7 @@ def convolutions(count: int, *, size: tuple[int, int] = (32, 8), residual: bool)
     ]
     if residual:
         ops.append(Add("add", (0, count), count + 1))
-    return IntegerModel("x", tensors, tuple(ops), 0, len(tensors) - 1)
+    return IntegerModel.single("x", tensors, tuple(ops), 0, len(tensors) - 1)
 
 
 def planned_rows(model: IntegerModel, *, streaming: bool = True) -> dict[str, int]:

@@ -40,7 +40,7 @@ def convolutions(*channels: int, size: int = 16) -> IntegerModel:
         bias = np.zeros(target, np.int32)
         name = f"conv{index}"
         ops.append(Conv2D(name, (index,), index + 1, weights, bias, scales, activation="RELU"))
-    return IntegerModel("convolutions", tuple(tensors), tuple(ops), 0, len(ops))
+    return IntegerModel.single("convolutions", tuple(tensors), tuple(ops), 0, len(ops))
 
 
 def kernels(engine: Engine) -> list[str]:

@@ -149,7 +149,7 @@ def image(size: int, channels: int = 2) -> Tensor:
 
 PAD = Pad("pad", (0,), 1, ((1, 1), (1, 1), (0, 0)))
 POOL = Pool2D("MAX_POOL_2D", "pool", (2,), 3, (2, 2), (2, 2))
-PLAIN = IntegerModel(
+PLAIN = IntegerModel.single(
     "x", (image(8), image(10), image(8), image(4)), (PAD, conv("conv", 1, 2), POOL), input=0, output=3
 )
 
@@ -184,7 +184,7 @@ def test_padding_convolution_and_pooling_are_one_step() -> None:
         pytest.param(replace(PLAIN, output=2), [("pad", "conv"), ("pool",)], id="convolution is the output"),
         pytest.param(replace(PLAIN, output=1), [("pad",), ("conv", "pool")], id="padding is the output"),
         pytest.param(
-            IntegerModel(
+            IntegerModel.single(
                 "x",
                 (image(8), image(10), image(10), image(5)),
                 (PAD, conv("conv", 1, 2, "SAME"), POOL),
@@ -195,7 +195,7 @@ def test_padding_convolution_and_pooling_are_one_step() -> None:
             id="padding twice",
         ),
         pytest.param(
-            IntegerModel(
+            IntegerModel.single(
                 "x",
                 (image(8, 1), image(10), image(8), image(4)),
                 (replace(PAD, paddings=((1, 1), (1, 1), (0, 1))), conv("conv", 1, 2), POOL),
@@ -211,7 +211,7 @@ def test_padding_convolution_and_pooling_are_one_step() -> None:
             id="average",
         ),
         pytest.param(
-            IntegerModel(
+            IntegerModel.single(
                 "x",
                 (image(8), image(10), image(8), image(3)),
                 (PAD, conv("conv", 1, 2), replace(POOL, kernel=(3, 3))),
@@ -222,7 +222,7 @@ def test_padding_convolution_and_pooling_are_one_step() -> None:
             id="overlapping windows",
         ),
         pytest.param(
-            IntegerModel(
+            IntegerModel.single(
                 "x",
                 (image(7), image(9), image(7), image(4)),
                 (PAD, conv("conv", 1, 2), replace(POOL, padding="SAME")),
@@ -288,7 +288,7 @@ def test_rows_of_a_pooled_convolution_with_a_stride(stride: int, pooling: tuple[
     kernel, step_by = pooling
     size = (28 - 3) // stride + 1
     pooled = (size - kernel) // step_by + 1
-    model = IntegerModel(
+    model = IntegerModel.single(
         "x",
         (image(28), image(size), image(pooled)),
         (

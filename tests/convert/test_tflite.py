@@ -90,7 +90,7 @@ def test_per_channel_product_through_the_converter():
     tensors = (Tensor("input", (30,), 1 / 64, 0), Tensor("fc1", (60,), 0.5, 9))
     bias = rng.integers(-9999, 9999, 60).astype(np.int32)
     op = FullyConnected("fc1", (0,), 1, weights, bias, largest / np.float32(127))
-    model = IntegerModel("fc", tensors, (op,), 0, 1)
+    model = IntegerModel.single("fc", tensors, (op,), 0, 1)
     assert difference(model, read_tflite(convert(model))) == ""
 
 
@@ -118,7 +118,7 @@ def test_mean_through_the_converter(tmp_path, kept, same):
     source = Tensor("input", (6, 7, 4), float(np.float32(0.05)), 3)
     quantization = (source.scale, source.zero_point) if same else (float(np.float32(0.03)), -7)
     target = Tensor("mean1", (1, 1, 4) if kept else (4,), *quantization)
-    model = IntegerModel("mean", (source, target), (Mean("mean1", (0,), 1),), 0, 1)
+    model = IntegerModel.single("mean", (source, target), (Mean("mean1", (0,), 1),), 0, 1)
     assert export(model, tmp_path / "m.tflite").route == Route.CONVERTER
 
 
@@ -138,7 +138,7 @@ def test_what_the_converter_makes_otherwise_is_written_directly(tmp_path):
         replace(depthwise, inputs=(1,), output=2, stride=(2, 2), padding="VALID"),
         Softmax("softmax1", (2,), 3, 0.7),
     )
-    model = IntegerModel("other", tensors, ops, 0, 3)
+    model = IntegerModel.single("other", tensors, ops, 0, 3)
     result = export(model, tmp_path / "m.tflite")
     assert result.route == Route.DIRECT and result.reason
     inputs = inputs_for(model, 5)

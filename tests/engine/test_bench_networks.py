@@ -96,7 +96,7 @@ def test_tflite_micro_takes_it_and_agrees_with_the_simulation(name):
 def test_activations_use_int8_without_saturating(name):
     model = networks.build(name)
     shape = model.tensors[model.input].shape
-    values = activations(model, networks.random_inputs(shape, 6, seed=2))
+    values = activations(model, {model.input: networks.random_inputs(shape, 6, seed=2)})
     for op in model.ops:
         if isinstance(op, Conv2D | DepthwiseConv2D) and values[op.output][0].size >= 1000:
             found = values[op.output]

@@ -21,7 +21,7 @@ SCALE = np.full(1, 0.01, np.float32)
 
 def network(*shapes: tuple[int, ...], ops: list[Op]) -> IntegerModel:
     """A chain over tensors of these shapes, quantized alike."""
-    return IntegerModel(
+    return IntegerModel.single(
         "edge", tuple(Tensor(f"t{i}", s, 1.0, 3) for i, s in enumerate(shapes)), tuple(ops), 0, len(ops)
     )
 

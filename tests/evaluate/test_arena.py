@@ -49,7 +49,7 @@ def detector() -> IntegerModel:
         last = tensor(f"pointwise{block}", (height, width, out))
         ops.append(Conv2D(f"pointwise{block}", (deep,), last, **fields((out, 1, 1, channels), out)))
         channels = out
-    return IntegerModel("detector", tuple(tensors), tuple(ops), 0, last)
+    return IntegerModel.single("detector", tuple(tensors), tuple(ops), 0, last)
 
 
 @pytest.fixture(scope="module")

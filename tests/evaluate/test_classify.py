@@ -22,7 +22,7 @@ def build(folder: Path, channels: int = 3, fit: str = "crop") -> Path:
     bias, scale = np.zeros(channels, np.int32), np.full(1, 0.1, np.float32)
     layer = FullyConnected("fc", (0,), 1, np.eye(channels, dtype=np.int8), bias, scale)
     metadata = {"classes": '["red", "green", "blue"]'} if channels == 3 else {}
-    generate(IntegerModel("colours", tensors, (layer,), 0, 1, metadata | {"fit": fit}), folder)
+    generate(IntegerModel.single("colours", tensors, (layer,), 0, 1, metadata | {"fit": fit}), folder)
     build_host(folder, folder / "libhost.so", split=True)
     return folder / "libhost.so"
 

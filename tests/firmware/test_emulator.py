@@ -82,7 +82,7 @@ def convolution() -> IntegerModel:
     scales = np.full(3, 0.01, np.float32)
     layer = Conv2D("conv", (0,), 1, weights, np.zeros(3, np.int32), scales)
     tensors = (Tensor("input", (4, 4, 2), 1 / 64, 0), Tensor("conv", (4, 4, 3), 0.5, 0))
-    return IntegerModel("convolution", tensors, (layer,), 0, 1)
+    return IntegerModel.single("convolution", tensors, (layer,), 0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_a_fault_is_reported(by_hand: Path) -> None:
 
 def test_too_large_a_network_is_refused(tmp_path: Path) -> None:
     tensors = tuple(Tensor(name, (128, 128, 32), 0.5, 0) for name in ("input", "sum"))
-    generate(IntegerModel("large", tensors, (Add("sum", (0, 0), 1),), 0, 1), tmp_path)
+    generate(IntegerModel.single("large", tensors, (Add("sum", (0, 0), 1),), 0, 1), tmp_path)
     with pytest.raises(UserError, match=naming(str(tmp_path), "SRAM for variables", "smaller")):
         build_device_image(tmp_path, tmp_path / "image.elf")
     assert not (tmp_path / "image.elf").exists()

@@ -48,7 +48,7 @@ def network(channels: int = 6) -> IntegerModel:
         Tensor("conv", (8, 8, channels), 0.05, -128),
         Tensor("pool", (4, 4, channels), 0.05, -128),
     )
-    return IntegerModel("small", tensors, (conv, pool), 0, 2)
+    return IntegerModel.single("small", tensors, (conv, pool), 0, 2)
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def network(channels: int) -> IntegerModel:
         Reshape("flatten", (3,), 4),
         FullyConnected("fc", (4,), 5, weights, np.zeros(4, np.int32), np.full(1, 0.001, "f4")),
     )
-    return IntegerModel(f"sight{channels}", tensors, ops, 0, 5, {"classes": classes_text(CLASSES)})
+    return IntegerModel.single(f"sight{channels}", tensors, ops, 0, 5, {"classes": classes_text(CLASSES)})
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])

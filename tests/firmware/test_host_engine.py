@@ -53,7 +53,7 @@ def rgb_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = np.random.default_rng(0).integers(-127, 128, (4, 144)).astype(np.int8)
     scale = np.array([0.001], np.float32)
     layer = FullyConnected("fc", (0,), 1, weights, np.zeros(4, np.int32), scale)
-    model = IntegerModel(
+    model = IntegerModel.single(
         "rgb", tensors, (layer,), 0, 1, {"classes": classes_text(["cat", "dog", "a, b", "été"])}
     )
     folder = tmp_path_factory.mktemp("rgb")
@@ -115,7 +115,7 @@ def test_convolution_with_both_regions(
     size = -(-13 // stride) if padding == "SAME" else (13 - kernel) // stride + 1
     tensors = (Tensor("in", (13, 13, 3), 0.02, -5), Tensor("out", (size, size, 7), 0.25, 4))
     layer = Conv2D("conv", (0,), 1, weights, bias, scales, (stride, stride), padding, "RELU")  # type: ignore[arg-type]
-    model = IntegerModel("conv", tensors, (layer,), 0, 1)
+    model = IntegerModel.single("conv", tensors, (layer,), 0, 1)
     inputs = inputs_for(model, 8)
     expected = simulate(model, inputs)
     assert len(np.unique(expected)) > 40  # not saturated
@@ -259,7 +259,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Ho
         weights = np.ones((2, 48 * channels), np.int8)
         layer = FullyConnected("fc", (0,), 1, weights, np.zeros(2, np.int32), np.ones(1, np.float32))
         for fit in FITS:
-            model = IntegerModel("photos", tensors, (layer,), 0, 1, {"fit": fit})
+            model = IntegerModel.single("photos", tensors, (layer,), 0, 1, {"fit": fit})
             folder = tmp_path_factory.mktemp("fitted")
             models[fit, channels] = build(model, folder, "portable", split=True)
     return models
@@ -327,7 +327,7 @@ def test_a_network_that_takes_no_images_takes_no_photo(tmp_path: Path) -> None:
     tensors = (Tensor("in", (1, 1, 3), 1.0, 0), Tensor("out", (3,), 1.0, 0))
     weights, scale = np.eye(3, dtype=np.int8), np.ones(1, np.float32)
     layer = FullyConnected("fc", (0,), 1, weights, np.zeros(3, np.int32), scale)
-    rows = IntegerModel("rows", tensors, (layer,), 0, 1, {"fit": "none"})
+    rows = IntegerModel.single("rows", tensors, (layer,), 0, 1, {"fit": "none"})
     model = build(rows, tmp_path, "portable", split=True)
     assert model.fit == ""
     with pytest.raises(ValueError, match="takes no photo"):
@@ -350,7 +350,7 @@ def test_classes_have_numbers_where_the_model_names_none(tmp_path: Path) -> None
     tensors = (Tensor("in", (2,), 1.0, 0), Tensor("out", (2,), 1.0, 0))
     weights, scale = np.eye(2, dtype=np.int8), np.ones(1, np.float32)
     layer = FullyConnected("fc", (0,), 1, weights, np.zeros(2, np.int32), scale)
-    model = build(IntegerModel("plain", tensors, (layer,), 0, 1), tmp_path, "paper", split=False)
+    model = build(IntegerModel.single("plain", tensors, (layer,), 0, 1), tmp_path, "paper", split=False)
     assert model.classes == ["class 0", "class 1"]
     assert run_c(model, np.array([[3, -4]], np.int8)).tolist() == [[3, -4]]
 
@@ -399,8 +399,11 @@ SANITIZED_MAIN = """
 int main(void)
 {
     int8_t input[P2B_INPUT_BYTES];
-    while (fread(input, 1, P2B_INPUT_BYTES, stdin) == P2B_INPUT_BYTES)
-        fwrite(p2b_run(&p2b_model, input), 1, P2B_OUTPUT_BYTES, stdout);
+    const int8_t *const inputs[] = {input};
+    while (fread(input, 1, P2B_INPUT_BYTES, stdin) == P2B_INPUT_BYTES) {
+        p2b_run(&p2b_model, inputs);
+        fwrite(p2b_output(&p2b_model, 0), 1, P2B_OUTPUT_BYTES, stdout);
+    }
     return 0;
 }
 """

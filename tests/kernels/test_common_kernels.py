@@ -166,7 +166,10 @@ def mean(rng: np.random.Generator, pixels: int, channels: int, gain: float = 1.0
     pair = (int(fraction * (1 << 31)) >> halvings, int(exponent) + halvings)
     fields = {"pixels": pixels, "channels": channels, "multiplier": pair[0], "shift": pair[1]}
     fields |= {"input_zero_point": zero_points[0], "output_zero_point": zero_points[1]}
-    return [Call("p2b_mean", "p2b_mean_t", fields, [x], channels)], definitions.mean(x, zero_points, pair)
+    fields["groups"] = groups = int(rng.integers(1, 4))
+    images = [x, *(int8(rng, pixels, channels) for _ in range(groups - 1))]
+    expected = np.concatenate([definitions.mean(image, zero_points, pair) for image in images])
+    return [Call("p2b_mean", "p2b_mean_t", fields, [np.stack(images)], expected.size)], expected
 
 
 @TARGETS
@@ -233,7 +236,7 @@ def softmax(rng: np.random.Generator, pixels: int, depth: int, scale: float, bet
     x[:, : pixels // 2] = rng.choice(np.array([-128, 127], np.int8), x[:, : pixels // 2].shape)
     tensors = (Tensor("x", x.shape, scale, 0), Tensor("y", x.shape, 1 / 256, -128))
     op = Softmax("softmax", (0,), 1, beta)
-    model = IntegerModel("softmax", tensors, (op,), 0, 1)
+    model = IntegerModel.single("softmax", tensors, (op,), 0, 1)
     factor, shift, lowest = op.parameters(model.tensors)
     fields = {"pixels": pixels, "depth": depth, "multiplier": factor, "shift": shift, "diff_min": lowest}
     expected = reference.run(write_flatbuffer(model), x[None])

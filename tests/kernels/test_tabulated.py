@@ -26,7 +26,7 @@ def logistic(scale: float, zero_point: int = 0, shape: tuple[int, ...] = (256,))
         Tensor("input", shape, float(np.float32(scale)), zero_point),
         Tensor("probability", shape, 1 / 256, -128),
     )
-    return IntegerModel("logistic", tensors, (Logistic("probability", (0,), 1),), 0, 1)
+    return IntegerModel.single("logistic", tensors, (Logistic("probability", (0,), 1),), 0, 1)
 
 
 def scales() -> list[tuple[float, int]]:
@@ -56,7 +56,7 @@ def test_another_output_quantization_is_refused() -> None:
     model = logistic(0.1)
     tensors = (model.tensors[0], Tensor("probability", (256,), 1 / 255, -128))
     with pytest.raises(UserError, match="output scale is not 1/256 or zero point not -128"):
-        IntegerModel("x", tensors, model.ops, 0, 1)
+        IntegerModel.single("x", tensors, model.ops, 0, 1)
 
 
 def test_tensorflows_converter_writes_the_same_operator(tmp_path: Path) -> None:

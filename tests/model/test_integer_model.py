@@ -117,7 +117,7 @@ def small_model() -> IntegerModel:
         FullyConnected("fc1", (3,), 4, np.ones((5, 12), np.int8), np.zeros(5, np.int32), scales[:1]),
         Add("add1", (1, 1), 5),
     )
-    return IntegerModel("small", tensors, ops, 0, 4)
+    return IntegerModel.single("small", tensors, ops, 0, 4)
 
 
 def test_macs():
@@ -143,7 +143,7 @@ def mobile_model() -> IntegerModel:
         Mean("mean1", (3,), 4),
         Softmax("soft1", (4,), 5, 2.0),
     )
-    return IntegerModel("mobile", tensors, ops, 0, 5)
+    return IntegerModel.single("mobile", tensors, ops, 0, 5)
 
 
 def test_integers_of_a_mobile_network():
@@ -260,7 +260,7 @@ def test_meaningless_mobile_models_are_refused(change, message):
 def test_softmax_is_no_longer_than_the_reference_can_divide():
     def model(depth: int) -> IntegerModel:
         tensors = (Tensor("input", (depth,), 0.1, 0), Tensor("soft1", (depth,), 1 / 256, -128))
-        return IntegerModel("long", tensors, (Softmax("soft1", (0,), 1),), 0, 1)
+        return IntegerModel.single("long", tensors, (Softmax("soft1", (0,), 1),), 0, 1)
 
     assert model(511)
     with pytest.raises(UserError, match="more than 511 elements"):

@@ -88,7 +88,7 @@ def one_op(
 ) -> IntegerModel:
     source = Tensor("input", size, 1 / 64, zero_point)
     op: Op = op_type(name="op1", inputs=(0,), output=1, **fields)
-    return IntegerModel("one", (source, target), (op,), 0, 1)
+    return IntegerModel.single("one", (source, target), (op,), 0, 1)
 
 
 RNG = np.random.default_rng(0)
@@ -166,7 +166,7 @@ def test_addition_of_different_scales(ratio, activation, zero_points):
         Conv2D("op1", (0,), 1, identity, np.zeros(4, np.int32), unit),
         Add("add1", (0, 1), 2, activation),
     )
-    model = IntegerModel("sum", tensors, ops, 0, 2)
+    model = IntegerModel.single("sum", tensors, ops, 0, 2)
     assert_identical(model, inputs_for(model, 30))
 
 
@@ -267,7 +267,7 @@ def test_concatenation_along_every_axis(shape, axis):
         Tensor("two", longest, *quantization),
     )
     ops = (Concatenation("one", (0, 0), 1, axis), Concatenation("two", (1, 0), 2, axis))
-    model = IntegerModel("rows", tensors, ops, 0, 2)
+    model = IntegerModel.single("rows", tensors, ops, 0, 2)
     inputs = inputs_for(model, 5)
     assert np.array_equal(assert_identical(model, inputs), np.concatenate([inputs] * 3, axis=1 + axis))
 
@@ -282,7 +282,7 @@ def test_concatenation_along_every_axis(shape, axis):
 def test_softmax_of_any_size_scale_and_beta(depth, exponent, beta, seed):
     source = Tensor("input", (depth,), float(np.float32(2.0**exponent)), 0)
     target = Tensor("op1", (depth,), 1 / 256, -128)
-    model = IntegerModel("one", (source, target), (Softmax("op1", (0,), 1, beta),), 0, 1)
+    model = IntegerModel.single("one", (source, target), (Softmax("op1", (0,), 1, beta),), 0, 1)
     inputs = inputs_for(model, 8, seed)
     inputs[1:4] //= 32  # close together: many count
     assert_identical(model, inputs)
@@ -298,7 +298,7 @@ def test_softmax_of_every_pixel():
 def test_softmax_of_every_difference(scale):
     """Two inputs, one of them the largest: the other runs through all that int8 can say."""
     source, target = Tensor("input", (2,), scale, 0), Tensor("op1", (2,), 1 / 256, -128)
-    model = IntegerModel("pair", (source, target), (Softmax("op1", (0,), 1),), 0, 1)
+    model = IntegerModel.single("pair", (source, target), (Softmax("op1", (0,), 1),), 0, 1)
     inputs = np.stack([np.full(256, 127), np.arange(-128, 128)], axis=1).astype(np.int8)
     outputs = assert_identical(model, inputs)
     assert np.all(np.diff(outputs[:, 1].astype(int)) >= 0) and outputs[-1, 1] == 0
@@ -332,6 +332,6 @@ def test_batches_progress_and_every_activation():
     outputs = simulate(model, inputs, batch=3, progress=progress)
     assert seen == [0, 3, 6]
     assert np.array_equal(outputs, inputs.reshape(7, 4))
-    values = activations(model, inputs)
+    values = activations(model, {model.input: inputs})
     assert values.keys() == {0, 1} and values[1].dtype == np.int8
     assert np.array_equal(values[0], inputs)

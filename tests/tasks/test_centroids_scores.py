@@ -182,7 +182,7 @@ def integer_network(path):
     weights, bias = np.zeros((3, 16, 16, 3), np.int8), np.zeros(3, np.int32)
     scale = np.array([4.0], np.float32)  # 1/64 · 4 is the output's scale
     conv = Conv2D("head", (0,), 1, weights, bias, scale, stride=(16, 16), padding="SAME")
-    write(IntegerModel("m", tensors, (conv,), 0, 1), path)
+    write(IntegerModel.single("m", tensors, (conv,), 0, 1), path)
 
 
 def test_cells_are_the_networks_own(tmp_path):

@@ -309,7 +309,7 @@ def constant_model() -> IntegerModel:
     conv = Conv2D(
         "heads", (0,), 1, np.zeros((7, 16, 16, 3), np.int8), bias, scale, stride=(16, 16), padding="SAME"
     )
-    return IntegerModel("constant", tensors, (conv,), 0, 1)
+    return IntegerModel.single("constant", tensors, (conv,), 0, 1)
 
 
 HEADS = {"name": "heads", "op": "conv", "kernel": 1, "stride": 16, "out": 7, "batch_norm": False}

@@ -6,6 +6,18 @@
 #include "model.h"
 #include "p2b_fit.h"
 
+/* HostModel is told of one input and one output; of more it knows the names alone. */
+#if P2B_INPUTS > 1
+#define P2B_INPUT_H 0
+#define P2B_INPUT_W 0
+#define P2B_INPUT_C 0
+#endif
+#if P2B_OUTPUTS > 1
+#define P2B_OUTPUT_BYTES 0
+#define P2B_OUTPUT_SCALE 0
+#define P2B_OUTPUT_ZERO_POINT 0
+#endif
+
 int32_t p2b_host_input_height(void);
 int32_t p2b_host_input_width(void);
 int32_t p2b_host_input_channels(void);
@@ -79,11 +91,29 @@ const char *p2b_host_model_sha256(void)
     return P2B_MODEL_SHA256;
 }
 
-/* inputs: n x P2B_INPUT_BYTES; outputs: n x P2B_OUTPUT_BYTES. */
+static size_t tensor_bytes(int32_t tensor)
+{
+    return (size_t)(p2b_model.tensors[tensor].rows * p2b_model.tensors[tensor].row_bytes);
+}
+
+/* From the first content of all states on, n inferences. inputs: each inference's inputs, one after the other;
+ * outputs: likewise. */
 void p2b_host_run_batch(const int8_t *inputs, int8_t *outputs, int32_t n)
 {
-    for (int32_t i = 0; i < n; ++i, inputs += P2B_INPUT_BYTES, outputs += P2B_OUTPUT_BYTES)
-        memcpy(outputs, p2b_run(&p2b_model, inputs), P2B_OUTPUT_BYTES);
+    p2b_reset(&p2b_model);
+    for (int32_t i = 0; i < n; ++i) {
+        const int8_t *each[P2B_INPUTS];
+
+        for (int32_t input = 0; input < P2B_INPUTS; inputs += tensor_bytes(input), ++input)
+            each[input] = inputs;
+        p2b_run(&p2b_model, each);
+        for (int32_t output = 0; output < p2b_model.output_count; ++output) {
+            const size_t bytes = tensor_bytes(p2b_model.outputs[output]);
+
+            memcpy(outputs, p2b_output(&p2b_model, output), bytes);
+            outputs += bytes;
+        }
+    }
 }
 
 #ifdef P2B_FIT

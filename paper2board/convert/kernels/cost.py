@@ -130,7 +130,7 @@ def fit(function: str, samples: Iterable[tuple[Features, int]]) -> Cost:
     coefficients = nnls(shares / norms, np.ones(len(counts)))[0] / norms
     errors = np.abs(shares @ coefficients - 1)
     rms, largest = float(np.sqrt(np.mean(errors**2))), float(errors.max())
-    return Cost(function, *coefficients.tolist(), len(different), rms, largest)
+    return Cost(function, *coefficients.tolist(), len(different), rms, largest)  # type: ignore[call-arg]
 
 
 def write_table(costs: Iterable[Cost], path: str | Path = TABLE) -> None:

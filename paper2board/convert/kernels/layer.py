@@ -7,6 +7,7 @@ each kind of layer with weights. It takes a :class:`Convolution` or :class:`Full
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class Convolution:
     (kernel_h, kernel_w, out); ``bias`` int32 (out,). ``requantization``: of the kernels that need not do TFLite's.
     """
 
+    STRUCTURE: ClassVar[str] = "p2b_conv2d_t"
+    """The C type of its constants."""
     in_h: int
     in_w: int
     in_c: int
@@ -54,6 +57,7 @@ class Convolution:
 class FullyConnectedWeights:
     """A FULLY_CONNECTED layer: ``weights`` int8 (out, in), ``bias`` int32 (out,), ``requantization`` as above."""
 
+    STRUCTURE: ClassVar[str] = "p2b_fully_connected_t"
     input_zero_point: int
     weights: np.ndarray
     bias: np.ndarray

@@ -3,11 +3,21 @@
 An operator has a class in :mod:`paper2board.model.operators` and a row (:class:`~.registry.Operator`) here.
 """
 
-from paper2board.convert.operators import elementwise, moving, pooling, reduction, softmax, weighted
+from paper2board.convert.operators import (
+    elementwise,
+    moving,
+    normalization,
+    pooling,
+    products,
+    reduction,
+    resizing,
+    softmax,
+    weighted,
+)
 from paper2board.convert.operators.registry import Operator
 from paper2board.model.operators.operator import Op
 
-_FAMILIES = (weighted, pooling, elementwise, reduction, moving, softmax)
+_FAMILIES = (weighted, pooling, elementwise, reduction, moving, resizing, products, normalization, softmax)
 
 OPERATORS: dict[str, Operator] = {row.type: row for family in _FAMILIES for row in family.OPERATORS}
 """Row of each operator by its name in TFLite."""

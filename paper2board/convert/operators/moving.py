@@ -1,5 +1,6 @@
 """Operators that move values and compute nothing."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,75 @@ from paper2board.convert.operators.registry import CFields, Constant, Operator, 
 from paper2board.convert.steps import Operand, Step, row_by_row, row_bytes, rows
 from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
+from paper2board.model.operators.moving import Constant as ConstantOp
+
+# --- constants and states ---------------------------------------------------------------------------
+
+
+def _copy_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    return {"n": row_bytes(model, step.output)}, {}
+
+
+# --- MOVE -------------------------------------------------------------------------------------------
+
+_AXES = 4
+"""P2B_MOVE_AXES."""
+
+
+def _move_operands(model: IntegerModel, step: Step) -> tuple[Operand, ...]:
+    source, window = step.inputs[0], _row_window(model, step)
+    return (Operand(source, height=0),) if window is None else (Operand(source, 1, *window),)
+
+
+def _row_window(model: IntegerModel, step: Step) -> tuple[int, int] | None:
+    """Return (stride, pad) of a move whose output row y is made of input row y · stride − pad alone; else None."""
+    op = step.op
+    assert isinstance(op, Move)
+    (first, *others), row = op.tables, row_bytes(model, step.inputs[0])
+    if len(first) != rows(model, step.output) or len(first) == 1 or first[0] % row or not others:
+        return None
+    lowest, highest = (sum(int(end(table)) for table in others) for end in (np.min, np.max))
+    steps = np.unique(np.diff(first))
+    if lowest < 0 or highest >= row or len(steps) > 1 or steps[0] <= 0 or steps[0] % row:
+        return None
+    return int(steps[0]) // row, -int(first[0]) // row
+
+
+def _moves_at_once(model: IntegerModel, step: Step) -> bool:
+    return _row_window(model, step) is None
+
+
+def _move_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, Move)
+    tables = op.tables if _row_window(model, step) is None else op.tables[1:]
+    run, tables = _with_runs(tables)
+    while len(tables) > _AXES:
+        sizes = [len(a) * len(b) for a, b in pairwise(tables)]
+        least = sizes.index(min(sizes))
+        tables[least : least + 2] = [np.add.outer(tables[least], tables[least + 1]).ravel()]
+    tables = [np.zeros(1, np.int32)] * (_AXES - len(tables)) + tables
+    lengths = tuple(len(table) for table in tables)
+    offsets = np.concatenate(tables).astype(np.int32)
+    return {"lengths": lengths, "run": run, "offsets": "offsets"}, {"offsets": offsets}
+
+
+def _with_runs(tables: list[np.ndarray]) -> tuple[int, list[np.ndarray]]:
+    """Return how many consecutive values the last axes are together, and the offsets of the others."""
+    run, others = 1, list(tables)
+    while others and np.array_equal(others[-1], run * np.arange(len(others[-1]))):
+        run *= len(others.pop())
+    return run, others
+
+
+def _write_move(model: IntegerModel, op: Move) -> Written:
+    return Written((Constant("indices", op.indices().astype(np.int32)),), {"axis": 0}, flat=True)
+
 
 # --- RESHAPE ----------------------------------------------------------------------------------------
 
@@ -38,16 +107,14 @@ def _reshape_twin(tf: Any, model: IntegerModel, op: Reshape, sources: list, node
 # --- PAD --------------------------------------------------------------------------------------------
 
 
-def _read_pad(source: TfliteOperator) -> dict[str, Any]:
-    source.options()
-    paddings, name = source.integers(0)
-    if paddings.shape != (4, 2) or np.any(paddings[0] != 0) or np.any(paddings < 0):
-        source.refuse(f"its paddings {name} are not (before, after) of height, width and channels")
-    return {"paddings": tuple((int(before), int(after)) for before, after in paddings[1:])}
-
-
 def _write_pad(model: IntegerModel, op: Pad) -> Written:
-    return Written((Constant("paddings", np.array(((0, 0), *op.paddings), np.int32)),))
+    paddings = Constant("paddings", np.array(((0, 0), *op.paddings), np.int32))
+    if op.value is None:
+        return Written((paddings,))
+    tensor = model.tensors[op.output]
+    scales = np.array([tensor.scale], np.float32)
+    value = Constant("value", np.array([op.value], np.int8), scales, zero_point=tensor.zero_point)
+    return Written((paddings, value))
 
 
 def _pad_twin(tf: Any, model: IntegerModel, op: Pad, sources: list, node: str) -> Any:
@@ -64,7 +131,7 @@ def _pad_fields(
 ) -> tuple[CFields, dict[str, np.ndarray]]:
     op = step.op
     assert isinstance(op, Pad)
-    source, target = model.tensors[step.inputs[0]], model.tensors[step.output]
+    source = model.tensors[step.inputs[0]]
     _, (left, right), (before, after) = op.paddings
     fields: CFields = {
         "left": left,
@@ -73,7 +140,7 @@ def _pad_fields(
         "before": before,
         "depth": source.shape[2],
         "after": after,
-        "value": target.zero_point,
+        "value": op.filling(model.tensors),
     }
     return fields, {}
 
@@ -124,6 +191,31 @@ def _concatenation_fields(
 
 
 OPERATORS = (
+    Operator(op=ConstantOp, type="CONSTANT", stem="constant", reads=0, writes=0),
+    Operator(
+        op=Move,
+        type="GATHER",
+        stem="move",
+        reads=4,
+        writes=2,
+        options="GatherOptions",
+        write=_write_move,
+        operands=_move_operands,
+        at_once=_moves_at_once,
+        kernel="p2b_move",
+        structure="p2b_move_t",
+        fields=_move_fields,
+    ),
+    Operator(
+        op=AssignVariable,
+        type="ASSIGN_VARIABLE",
+        stem="state",
+        reads=1,
+        writes=1,
+        kernel="p2b_copy",
+        structure="p2b_copy_t",
+        fields=_copy_fields,
+    ),
     Operator(
         op=Reshape,
         type="RESHAPE",
@@ -144,8 +236,7 @@ OPERATORS = (
         reads=2,
         writes=2,
         options="PadOptions",
-        constants=(1, 1),
-        read=_read_pad,
+        constants=(1, 2),
         write=_write_pad,
         twin=_pad_twin,
         operands=_pad_operands,

@@ -1,60 +1,77 @@
-"""Operators that reduce dimensions."""
+"""Operators that reduce dimensions. A file's are read by :mod:`paper2board.convert.tflite_reductions`."""
 
 from typing import Any
 
 import numpy as np
 
 from paper2board.convert.kernels.layer import Packed
-from paper2board.convert.operators.registry import CFields, Constant, Operator, Written
+from paper2board.convert.operators.registry import CFields, Constant, Operator, Written, all_at_once
 from paper2board.convert.steps import Step, whole_inputs
-from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.reduction import Mean, ReduceMin, Reduction, Sum
 
 
-def _read_mean(source: TfliteOperator) -> dict[str, Any]:
-    options = source.options()
-    axes, name = source.integers(0)
-    rank = 1 + len(source.source.shape)
-    if rank != 4 or axes.ndim != 1 or sorted(axes % rank) != [1, 2] or np.any(np.abs(axes) >= rank):
-        source.refuse(f"its axes {name} are not the height and width of an image")
-    if options.KeepDims() != (len(source.target.shape) == 3):
-        source.refuse("does not keep the dimensions that its options say")
-    return {}
+def _keeps_dimensions(model: IntegerModel, op: Reduction) -> bool:
+    return len(model.tensors[op.output].shape) == len(model.tensors[op.inputs[0]].shape)
 
 
-def _keeps_dimensions(model: IntegerModel, op: Mean) -> bool:
-    return len(model.tensors[op.output].shape) == 3
+def _axes(op: Reduction) -> tuple[int, ...]:
+    """Return the axes with the batch before them."""
+    return tuple(1 + axis for axis in op.axes)
 
 
-def _write_mean(model: IntegerModel, op: Mean) -> Written:
-    axes = Constant("axes", np.array((1, 2), np.int32))
+def _write(model: IntegerModel, op: Reduction) -> Written:
+    axes = Constant("axes", np.array(_axes(op), np.int32))
     return Written((axes,), {"keepDims": _keeps_dimensions(model, op)})
 
 
 def _mean_twin(tf: Any, model: IntegerModel, op: Mean, sources: list, node: str) -> Any:
-    return tf.reduce_mean(sources[0], axis=(1, 2), keepdims=_keeps_dimensions(model, op), name=node)
+    return tf.reduce_mean(sources[0], axis=_axes(op), keepdims=_keeps_dimensions(model, op), name=node)
 
 
-def _mean_fields(
+def _sizes(model: IntegerModel, op: Reduction) -> CFields:
+    return dict(zip(("groups", "pixels", "channels"), op.sizes(model.tensors), strict=True))
+
+
+def _sum_fields(
     model: IntegerModel, step: Step, packed: Packed | None
 ) -> tuple[CFields, dict[str, np.ndarray]]:
     op = step.op
-    assert isinstance(op, Mean)
+    assert isinstance(op, Sum)
     source, target = model.tensors[step.inputs[0]], model.tensors[step.output]
     multiplier, shift = op.multiplier(model.tensors)
     fields: CFields = {
-        "pixels": source.shape[0] * source.shape[1],
-        "channels": source.shape[2],
         "input_zero_point": source.zero_point,
         "output_zero_point": target.zero_point,
         "multiplier": multiplier,
         "shift": shift,
     }
-    return fields, {}
+    return _sizes(model, op) | fields, {}
+
+
+def _min_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    assert isinstance(step.op, ReduceMin)
+    return _sizes(model, step.op), {}
 
 
 OPERATORS = (
+    Operator(
+        op=Sum,
+        type="SUM",
+        stem="sum",
+        reads=2,
+        writes=2,
+        options="ReducerOptions",
+        constants=(1, 1),
+        write=_write,
+        operands=whole_inputs,
+        at_once=all_at_once,
+        kernel="p2b_mean",
+        structure="p2b_mean_t",
+        fields=_sum_fields,
+    ),
     Operator(
         op=Mean,
         type="MEAN",
@@ -63,12 +80,27 @@ OPERATORS = (
         writes=2,
         options="ReducerOptions",
         constants=(1, 1),
-        read=_read_mean,
-        write=_write_mean,
+        write=_write,
         twin=_mean_twin,
         operands=whole_inputs,
+        at_once=all_at_once,
         kernel="p2b_mean",
         structure="p2b_mean_t",
-        fields=_mean_fields,
+        fields=_sum_fields,
+    ),
+    Operator(
+        op=ReduceMin,
+        type="REDUCE_MIN",
+        stem="min",
+        reads=3,
+        writes=2,
+        options="ReducerOptions",
+        constants=(1, 1),
+        write=_write,
+        operands=whole_inputs,
+        at_once=all_at_once,
+        kernel="p2b_reduce_min",
+        structure="p2b_reduce_t",
+        fields=_min_fields,
     ),
 )

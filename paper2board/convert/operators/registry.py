@@ -30,6 +30,7 @@ class Constant:
     values: np.ndarray
     scales: np.ndarray | None = None
     dimension: int = 0
+    zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,21 @@ class Written:
 
     constants: tuple[Constant, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    flat: bool = False
+    """Whether the op is written between two RESHAPEs, over all values in one dimension without a batch."""
 
 
 def _never(model: IntegerModel, op: Any, neighbour: Op) -> bool:
     return False
+
+
+def _row_by_row(model: IntegerModel, step: Step) -> bool:
+    return False
+
+
+def all_at_once(model: IntegerModel, step: Step) -> bool:
+    """Say that a call computes the whole output."""
+    return True
 
 
 def _no_fields(source: TfliteOperator) -> dict[str, Any]:
@@ -73,13 +85,16 @@ class Operator:
     read: Callable[[TfliteOperator], dict[str, Any]] = _no_fields
     """Its fields from a file, beside name, inputs and output; refuses what the op cannot express."""
     write: Callable[[IntegerModel, Any], Written] = lambda model, op: Written()
-    twin: Callable[[Any, IntegerModel, Any, list, str], Any]
+    twin: Callable[[Any, IntegerModel, Any, list, str], Any] | None = None
     """``twin(tf, model, op, sources, node)``: the same on float tensors, N × shape, for TensorFlow's converter,
-    without activation; ``node`` is its name."""
+    without activation; ``node`` is its name. None: networks that are trained here
+    have no such operator."""
     view: bool = False
     """Whether its output is its input's bytes under another shape."""
     operands: Callable[[IntegerModel, Step], tuple[Operand, ...]] = row_by_row
     """Which rows of its inputs a row of the step's output needs."""
+    at_once: Callable[[IntegerModel, Step], bool] = _row_by_row
+    """Whether a call of its kernel computes all rows of the output, which lie one after the other."""
     fuses_before: Callable[[IntegerModel, Any, Op], bool] = _never
     """Whether its step can include the op before it."""
     fuses_after: Callable[[IntegerModel, Any, Op], bool] = _never
@@ -89,6 +104,6 @@ class Operator:
     kernel: str = ""
     """Its C kernel; with ``weighted``, what the back ends' kernels begin with. Empty for a view."""
     structure: str = ""
-    """The C type of its constants."""
+    """The C type of its constants; with ``weighted``, the layer says it."""
     fields: Callable[[IntegerModel, Step, Packed | None], tuple[CFields, dict[str, np.ndarray]]] | None = None
     """The structure's fields, and the arrays that they point to; ``packed`` comes with ``weighted`` alone."""

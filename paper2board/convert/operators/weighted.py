@@ -15,7 +15,7 @@ from paper2board.convert.operators.window import (
     window_pad,
     write_window,
 )
-from paper2board.convert.steps import Step, output_range, whole_inputs
+from paper2board.convert.steps import Operand, Step, output_range, row_by_row, whole_inputs
 from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators import weighted
@@ -33,7 +33,7 @@ from paper2board.model.operators.weighted import (
 # --- .tflite ----------------------------------------------------------------------------------------
 
 
-def _read_weights(source: TfliteOperator, rank: int, dimension: int = 0) -> dict[str, Any]:
+def read_weights(source: TfliteOperator, rank: int, dimension: int = 0) -> dict[str, Any]:
     """Return weights, bias and weight scales; ``dimension``: of the weights, along which output channels lie."""
     weights, name = source.int8(0)
     if weights.ndim != rank:
@@ -46,24 +46,24 @@ def _read_weights(source: TfliteOperator, rank: int, dimension: int = 0) -> dict
         if bias.shape != (outputs,):
             source.refuse(f"bias {name} has shape {bias.shape}, not {(outputs,)}")
         products = np.float64(np.float32(source.source.scale)) * scales
-        if not np.allclose(source.scales(1, {1, outputs}), products, rtol=1e-5, atol=0):
+        # TFLite Micro does not look at a bias' dimension, and there are files that state the weights'.
+        if not np.allclose(source.scales(1, {1, outputs}, None), products, rtol=1e-5, atol=0):
             source.refuse(f"scale of bias {name} is not the input's times the weights'")
     return {"weights": weights, "bias": bias, "weight_scales": scales}
 
 
 def _read_convolution(source: TfliteOperator) -> dict[str, Any]:
-    fields, options = read_window(source), source.options()
-    if (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
-        source.refuse("is dilated", "use a network without dilation")
-    return fields
+    options = source.options()
+    dilation = source.pair("dilation", options.DilationHFactor(), options.DilationWFactor())
+    return read_window(source) | {"dilation": dilation}
 
 
 def _read_conv2d(source: TfliteOperator) -> dict[str, Any]:
-    return _read_convolution(source) | _read_weights(source, 4)
+    return _read_convolution(source) | read_weights(source, 4)
 
 
 def _read_depthwise(source: TfliteOperator) -> dict[str, Any]:
-    fields = _read_convolution(source) | _read_weights(source, 4, 3)
+    fields = _read_convolution(source) | read_weights(source, 4, 3)
     weights, channels = fields["weights"], source.source.shape[-1]
     multiplier = source.options().DepthMultiplier()
     if multiplier * channels != weights.shape[3]:
@@ -78,7 +78,7 @@ def _read_fully_connected(source: TfliteOperator) -> dict[str, Any]:
     activation = source.activation(options)
     if options.WeightsFormat() != 0:
         source.refuse("has shuffled weights")
-    return {"activation": activation} | _read_weights(source, 2)
+    return {"activation": activation} | read_weights(source, 2)
 
 
 def _written_weights(
@@ -94,19 +94,22 @@ def _bias_scales(model: IntegerModel, op: Weighted) -> np.ndarray:
     return np.float64(np.float32(model.tensors[op.inputs[0]].scale)) * op.weight_scales
 
 
+def _write_dilation(op: weighted.Convolution) -> dict[str, int]:
+    height, width = op.dilation
+    return {"dilationHFactor": height, "dilationWFactor": width}
+
+
 def _write_conv2d(model: IntegerModel, op: Conv2D) -> Written:
-    dilation = {"dilationHFactor": 1, "dilationWFactor": 1}
-    return Written(_written_weights(model, op, op.weights), write_window(op) | dilation)
+    return Written(_written_weights(model, op, op.weights), write_window(op) | _write_dilation(op))
 
 
 def _write_depthwise(model: IntegerModel, op: DepthwiseConv2D) -> Written:
-    dilation = {"dilationHFactor": 1, "dilationWFactor": 1}
-    options = {"depthMultiplier": op.depth_multiplier(model.tensors)} | dilation
+    options = {"depthMultiplier": op.depth_multiplier(model.tensors)} | _write_dilation(op)
     return Written(_written_weights(model, op, op.weights[np.newaxis], 3), write_window(op) | options)
 
 
 def _write_fully_connected(model: IntegerModel, op: FullyConnected) -> Written:
-    options = {"fusedActivationFunction": op.activation}
+    options = {"fusedActivationFunction": op.activation, "keepNumDims": op.by_pixel(model.tensors)}
     return Written(_written_weights(model, op, op.weights), options)
 
 
@@ -115,7 +118,7 @@ def _write_fully_connected(model: IntegerModel, op: FullyConnected) -> Written:
 
 def _conv2d_twin(tf: Any, model: IntegerModel, op: Conv2D, sources: list, node: str) -> Any:
     weights = _fake_quant_weights(tf, op.weights.transpose(1, 2, 3, 0), op)
-    y = tf.nn.conv2d(sources[0], weights, op.stride, op.padding, name=node)
+    y = tf.nn.conv2d(sources[0], weights, op.stride, op.padding, dilations=op.dilation, name=node)
     return _with_bias(tf, model, op, y)
 
 
@@ -124,13 +127,15 @@ def _depthwise_twin(tf: Any, model: IntegerModel, op: DepthwiseConv2D, sources: 
     multiplier = op.depth_multiplier(model.tensors)
     shape = (height, width, channels // multiplier, multiplier)
     weights = tf.reshape(_fake_quant_weights(tf, op.weights, op), shape)
-    y = tf.nn.depthwise_conv2d(sources[0], weights, (1, *op.stride, 1), op.padding, name=node)
+    y = tf.nn.depthwise_conv2d(
+        sources[0], weights, (1, *op.stride, 1), op.padding, dilations=op.dilation, name=node
+    )
     return _with_bias(tf, model, op, y)
 
 
 def _fully_connected_twin(tf: Any, model: IntegerModel, op: FullyConnected, sources: list, node: str) -> Any:
     x = sources[0]
-    if x.shape.rank != 2:
+    if x.shape.rank != 2 and not op.by_pixel(model.tensors):
         x = tf.reshape(x, (1, -1), name=f"{op.name}/flatten")
     if op.weight_scales.size == 1:
         weights = _fake_quant_weights(tf, op.weights.T, op)
@@ -179,6 +184,8 @@ def _becomes_padding(model: IntegerModel, op: weighted.Convolution, before: Op) 
     It does not pad yet, no channels are added, and its windows reach beyond the padding before the image.
     """
     if not isinstance(before, Pad) or op.padding != "VALID":
+        return False
+    if before.filling(model.tensors) != model.tensors[op.inputs[0]].zero_point:
         return False
     size = model.tensors[op.output].shape
     return before.paddings[2] == (0, 0) and all(
@@ -241,17 +248,44 @@ def _convolution(model: IntegerModel, step: Step) -> Convolution:
         pooled_h=pooled_h,
         pooled_w=pooled_w,
         input_zero_point=source.zero_point,
-        weights=op.weights,
+        weights=op.undilated(),
         bias=op.bias,
         requantization=_requantization(model, step),
     )
 
 
-def _fully_connected(model: IntegerModel, step: Step) -> FullyConnectedWeights:
+def _fully_connected(model: IntegerModel, step: Step) -> Convolution | FullyConnectedWeights:
+    """Return the layer; a product of each pixel is a convolution of 1 x 1."""
     op = step.op
     assert isinstance(op, FullyConnected)
-    zero_point = model.tensors[op.inputs[0]].zero_point
-    return FullyConnectedWeights(zero_point, op.weights, op.bias, _requantization(model, step))
+    source = model.tensors[op.inputs[0]]
+    if not op.by_pixel(model.tensors):
+        return FullyConnectedWeights(source.zero_point, op.weights, op.bias, _requantization(model, step))
+    height, width, inputs = source.shape
+    return Convolution(
+        in_h=height,
+        in_w=width,
+        in_c=inputs,
+        out_h=height,
+        out_w=width,
+        out_c=op.channels,
+        kernel_h=1,
+        kernel_w=1,
+        stride_h=1,
+        stride_w=1,
+        pad_h=0,
+        pad_w=0,
+        pool_h=1,
+        pool_w=1,
+        pool_stride_h=1,
+        pool_stride_w=1,
+        pooled_h=height,
+        pooled_w=width,
+        input_zero_point=source.zero_point,
+        weights=op.weights[:, np.newaxis, np.newaxis],
+        bias=op.bias,
+        requantization=_requantization(model, step),
+    )
 
 
 def _requantization(model: IntegerModel, step: Step, packed: Packed | None = None) -> Requantization:
@@ -265,13 +299,21 @@ def _requantization(model: IntegerModel, step: Step, packed: Packed | None = Non
     return fastest(pairs, lowest, highest, zero_point, *output_range(model, step))
 
 
+def _fully_connected_operands(model: IntegerModel, step: Step) -> tuple[Operand, ...]:
+    assert isinstance(step.op, FullyConnected)
+    return row_by_row(model, step) if step.op.by_pixel(model.tensors) else whole_inputs(model, step)
+
+
 def _convolution_fields(
     model: IntegerModel, step: Step, packed: Packed | None
 ) -> tuple[CFields, dict[str, np.ndarray]]:
-    layer = _convolution(model, step)
+    return _with_output(model, step, packed, _window_fields(_convolution(model, step)))
+
+
+def _window_fields(layer: Convolution) -> CFields:
     left = min(-(-layer.pad_w // layer.stride_w), layer.out_w)
     right = (layer.in_w - layer.kernel_w + layer.pad_w) // layer.stride_w + 1
-    fields: CFields = {
+    return {
         "input_zero_point": layer.input_zero_point,
         "window": {name: getattr(layer, name) for name in WINDOW},
         "out_c": layer.out_c,
@@ -283,13 +325,14 @@ def _convolution_fields(
         "left": left,
         "right": max(left, min(right, layer.out_w)),
     }
-    return _with_output(model, step, packed, fields)
 
 
 def _fully_connected_fields(
     model: IntegerModel, step: Step, packed: Packed | None
 ) -> tuple[CFields, dict[str, np.ndarray]]:
     layer = _fully_connected(model, step)
+    if isinstance(layer, Convolution):
+        return _with_output(model, step, packed, _window_fields(layer))
     outputs, inputs = layer.weights.shape
     fields: CFields = {"input_zero_point": layer.input_zero_point, "in_n": inputs, "out_n": outputs}
     return _with_output(model, step, packed, fields)
@@ -325,7 +368,6 @@ OPERATORS = (
         fuses_after=_pools_inside,
         weighted=_convolution,
         kernel="p2b_conv2d",
-        structure="p2b_conv2d_t",
         fields=_convolution_fields,
     ),
     Operator(
@@ -344,7 +386,6 @@ OPERATORS = (
         fuses_after=_pools_inside,
         weighted=_convolution,
         kernel="p2b_depthwise_conv2d",
-        structure="p2b_conv2d_t",
         fields=_convolution_fields,
     ),
     Operator(
@@ -358,10 +399,9 @@ OPERATORS = (
         read=_read_fully_connected,
         write=_write_fully_connected,
         twin=_fully_connected_twin,
-        operands=whole_inputs,
+        operands=_fully_connected_operands,
         weighted=_fully_connected,
         kernel="p2b_fully_connected",
-        structure="p2b_fully_connected_t",
         fields=_fully_connected_fields,
     ),
 )

@@ -3,10 +3,20 @@
 An operator's class has all that the model needs of it: fields, TFLite's arithmetic, consistency, exact simulation.
 """
 
-from paper2board.model.operators import elementwise, moving, pooling, reduction, softmax, weighted
+from paper2board.model.operators import (
+    elementwise,
+    moving,
+    normalization,
+    pooling,
+    products,
+    reduction,
+    resizing,
+    softmax,
+    weighted,
+)
 from paper2board.model.operators.operator import Op
 
-_FAMILIES = (weighted, pooling, elementwise, reduction, moving, softmax)
+_FAMILIES = (weighted, pooling, elementwise, reduction, moving, resizing, products, normalization, softmax)
 
 OPERATORS: dict[str, type[Op]] = {
     name: operator for family in _FAMILIES for operator in family.OPERATORS for name in operator.types()

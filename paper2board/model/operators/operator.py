@@ -78,6 +78,28 @@ class Op:
         return ours == theirs
 
 
+class Stateful(Op):
+    """An operator that keeps something from one inference to the next: its last ``STATES`` inputs, which it
+    changes.
+
+    A state is a tensor of the model that a :class:`~paper2board.model.integer_model.State` keeps in place; what its
+    bytes mean is the operator's affair.
+    """
+
+    STATES: ClassVar[int]
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        """The tensors that it changes."""
+        return self.inputs[len(self.inputs) - self.STATES :]
+
+    def advance(
+        self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]
+    ) -> tuple["torch.Tensor", list["torch.Tensor"]]:
+        """Return the output and the states' next content for ``inputs`` of one inference, each int64 1 × shape."""
+        raise NotImplementedError(type(self).__name__)
+
+
 class Activated(Op):
     """An operator with a fused activation."""
 

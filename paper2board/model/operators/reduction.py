@@ -1,5 +1,6 @@
 """Operators that reduce dimensions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -14,43 +15,91 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Mean(Op):
-    """Mean over H and W of an (H, W, C) tensor, as (C,) or (1, 1, C). Input and output may differ in scale
-    and zero point."""
+class Reduction(Op):
+    """An operator over ``axes``, one after the other, which the output lacks or has with length 1."""
 
-    type: ClassVar[str] = "MEAN"
+    axes: tuple[int, ...]
+
+    def sizes(self, tensors: Sequence[Tensor]) -> tuple[int, int, int]:
+        """Return how many groups of values are reduced one after the other, the values of each, and how many such
+        groups are interleaved: the input's sizes before, along and after the axes."""
+        shape, first, last = tensors[self.inputs[0]].shape, self.axes[0], self.axes[-1] + 1
+        return math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
+
+    def check(self, tensors: Sequence[Tensor]) -> None:
+        super().check(tensors)
+        shape = tensors[self.inputs[0]].shape
+        first, last = min(self.axes, default=-1), max(self.axes, default=-1)
+        consecutive = first >= 0 and last < len(shape) and self.axes == tuple(range(first, last + 1))
+        require(consecutive, "its axes do not exist, or are not one after the other")
+        dropped = tuple(n for axis, n in enumerate(shape) if axis not in self.axes) or (1,)
+        kept = tuple(1 if axis in self.axes else n for axis, n in enumerate(shape))
+        require(tensors[self.output].shape in {dropped, kept}, f"output shape is not {dropped}")
+
+    def grouped(self, tensors: Sequence[Tensor], values: "torch.Tensor") -> "torch.Tensor":
+        """Return the input's ``values`` as N × :meth:`sizes`."""
+        return values.reshape(-1, *self.sizes(tensors))
+
+
+@dataclass(frozen=True)
+class Sum(Reduction):
+    """Sum over ``axes``. Input and output may differ in scale and zero point."""
+
+    type: ClassVar[str] = "SUM"
     name: str
     inputs: tuple[int, ...]
     output: int
+    axes: tuple[int, ...] = (0, 1)
 
     def multiplier(self, tensors: Sequence[Tensor]) -> tuple[int, int]:
         """Return the (multiplier, shift) that takes ``sum − count · input zero point`` to the output's scale.
 
-        The division by ``count``, H · W, is in the multiplier, which lies below 2^31 but not always above 2^30; the
-        product is rounded like every other, the output's zero point added, the result clamped to int8.
+        The product is rounded like every other, the output's zero point added, the result clamped to int8.
         """
         source, target = tensors[self.inputs[0]], tensors[self.output]
-        ratio = float(np.float32(source.scale)) / float(np.float32(target.scale))
-        multiplier, shift = quantize_multiplier(ratio)
-        count = source.shape[0] * source.shape[1]
-        extra = min(count.bit_length() - 1, 31 + shift)
-        return (multiplier << extra) // count, shift - extra
+        return quantize_multiplier(float(np.float32(source.scale)) / float(np.float32(target.scale)))
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
-        source, target = tensors[self.inputs[0]], tensors[self.output]
-        require(len(source.shape) == 3, "input is not H, W, C")
-        height, width, channels = source.shape
-        require(target.shape in {(channels,), (1, 1, channels)}, f"output shape is not {(channels,)}")
-        fits = shifted_fits(height * width * source.largest, self.multiplier(tensors)[1])
+        count = self.sizes(tensors)[1]
+        fits = shifted_fits(count * tensors[self.inputs[0]].largest, self.multiplier(tensors)[1])
         require(fits, "its sum does not fit 32 bits")
 
     def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
         source, target = tensors[self.inputs[0]], tensors[self.output]
-        sums = (inputs[0] - source.zero_point).sum(dim=(1, 2))
+        sums = (self.grouped(tensors, inputs[0]) - source.zero_point).sum(dim=2)
         scaled = multiply_by_quantized_multiplier(sums, *self.multiplier(tensors)) + target.zero_point
         return scaled.clamp(INT8_MIN, INT8_MAX).reshape(-1, *target.shape)
 
 
-OPERATORS = (Mean,)
+@dataclass(frozen=True)
+class Mean(Sum):
+    """Mean over ``axes``, by default H and W. Input and output may differ in scale and zero point."""
+
+    type: ClassVar[str] = "MEAN"
+
+    def multiplier(self, tensors: Sequence[Tensor]) -> tuple[int, int]:
+        """Return :meth:`Sum.multiplier` with the division by the count in it; it lies below 2^31 but not always
+        above 2^30."""
+        multiplier, shift = super().multiplier(tensors)
+        count = self.sizes(tensors)[1]
+        extra = min(count.bit_length() - 1, 31 + shift)
+        return (multiplier << extra) // count, shift - extra
+
+
+@dataclass(frozen=True)
+class ReduceMin(Reduction):
+    """The least value along ``axes``; input and output share scale and zero point."""
+
+    type: ClassVar[str] = "REDUCE_MIN"
+    KEEPS_QUANTIZATION: ClassVar[bool] = True
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    axes: tuple[int, ...]
+
+    def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
+        return self.grouped(tensors, inputs[0]).amin(dim=2).reshape(-1, *tensors[self.output].shape)
+
+
+OPERATORS = (Sum, Mean, ReduceMin)

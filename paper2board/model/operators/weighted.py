@@ -1,5 +1,6 @@
 """Convolutions and fully connected layers: int8 weights, int32 biases, one requantization a channel."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -124,7 +125,35 @@ class Weighted(Activated):
 
 
 class Convolution(Weighted, Windowed):
-    """What both convolutions have in common."""
+    """What both convolutions have in common. ``dilation`` says how far apart the taps of a kernel are."""
+
+    KERNEL_AXIS: ClassVar[int]
+    """The weights' first dimension of the kernel."""
+    MAX_UNDILATED_BYTES: ClassVar[int] = 64 << 20
+    """Of :meth:`undilated`; far above what a microcontroller's flash holds."""
+
+    dilation: tuple[int, int]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        axis = self.KERNEL_AXIS
+        height, width = (
+            (taps - 1) * apart + 1
+            for taps, apart in zip(self.weights.shape[axis : axis + 2], self.dilation, strict=True)
+        )
+        return height, width
+
+    def undilated(self) -> np.ndarray:
+        """Return the weights of a convolution without dilation that computes the same: zeros between the taps."""
+        if self.dilation == (1, 1):
+            return self.weights
+        shape, taps = list(self.weights.shape), [slice(None)] * self.weights.ndim
+        for axis, size, apart in zip((0, 1), self.window, self.dilation, strict=True):
+            shape[self.KERNEL_AXIS + axis] = size
+            taps[self.KERNEL_AXIS + axis] = slice(None, None, apart)
+        weights = np.zeros(shape, np.int8)
+        weights[tuple(taps)] = self.weights
+        return weights
 
     def float32_is_exact(self, source: Tensor) -> bool:
         # On processors with AVX-512, torch 2.13 (oneDNN) sums wrongly where strides are (1, above 1) with one
@@ -133,7 +162,12 @@ class Convolution(Weighted, Windowed):
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
+        require(min(self.dilation) >= 1, "dilation below 1")
         self.check_window(tensors, self.channels)
+        axis = self.KERNEL_AXIS
+        taps = math.prod(self.weights.shape[axis : axis + 2])
+        size = self.weights.size // taps * math.prod(self.window)
+        require(size <= self.MAX_UNDILATED_BYTES, "its kernel is too large with its dilation")
 
     def macs(self, tensors: Sequence[Tensor]) -> int:
         return tensors[self.output].size * (self.weights.size // self.channels)
@@ -145,7 +179,7 @@ class Convolution(Weighted, Windowed):
         from torch.nn import functional
 
         image = self.padded(tensors, centred.permute(0, 3, 1, 2), 0.0)
-        sums = functional.conv2d(image, weights, stride=self.stride, groups=groups)
+        sums = functional.conv2d(image, weights, stride=self.stride, dilation=self.dilation, groups=groups)
         return self.requantized(tensors, sums.permute(0, 2, 3, 1))
 
 
@@ -156,6 +190,7 @@ class Conv2D(Convolution):
 
     type: ClassVar[str] = "CONV_2D"
     RANK: ClassVar[int] = 4
+    KERNEL_AXIS: ClassVar[int] = 1
     name: str
     inputs: tuple[int, ...]
     output: int
@@ -165,11 +200,7 @@ class Conv2D(Convolution):
     stride: tuple[int, int] = (1, 1)
     padding: Padding = "SAME"
     activation: Activation = "NONE"
-
-    @property
-    def window(self) -> tuple[int, int]:
-        height, width = self.weights.shape[1:3]
-        return height, width
+    dilation: tuple[int, int] = (1, 1)
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
@@ -189,6 +220,7 @@ class DepthwiseConv2D(Convolution):
     type: ClassVar[str] = "DEPTHWISE_CONV_2D"
     RANK: ClassVar[int] = 3
     CHANNEL_AXIS: ClassVar[int] = 2
+    KERNEL_AXIS: ClassVar[int] = 0
     name: str
     inputs: tuple[int, ...]
     output: int
@@ -198,11 +230,7 @@ class DepthwiseConv2D(Convolution):
     stride: tuple[int, int] = (1, 1)
     padding: Padding = "SAME"
     activation: Activation = "NONE"
-
-    @property
-    def window(self) -> tuple[int, int]:
-        height, width = self.weights.shape[:2]
-        return height, width
+    dilation: tuple[int, int] = (1, 1)
 
     def depth_multiplier(self, tensors: Sequence[Tensor]) -> int:
         """Return the number of output channels that read each input channel."""
@@ -221,8 +249,8 @@ class DepthwiseConv2D(Convolution):
 
 @dataclass(frozen=True)
 class FullyConnected(Weighted):
-    """Matrix product. ``weights`` int8 (out, in), ``bias`` int32 (out,),
-    ``weight_scales`` float32 (out,) per channel or (1,) per tensor."""
+    """Matrix product of all values, or of each pixel of an (H, W, in) tensor, as (H, W, out). ``weights`` int8
+    (out, in), ``bias`` int32 (out,), ``weight_scales`` float32 (out,) per channel or (1,) per tensor."""
 
     type: ClassVar[str] = "FULLY_CONNECTED"
     RANK: ClassVar[int] = 2
@@ -242,18 +270,26 @@ class FullyConnected(Weighted):
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
-        require(self.weights.shape[1] == tensors[self.inputs[0]].size, "input size differs from weights")
-        require(tensors[self.output].shape == self.bias.shape, "output size differs from weights")
+        shape, inputs = tensors[self.inputs[0]].shape, self.weights.shape[1]
+        lead = shape[:-1] if self.by_pixel(tensors) else ()
+        fits = shape[-1] == inputs if lead else tensors[self.inputs[0]].size == inputs
+        require(fits, "input size differs from weights")
+        require(tensors[self.output].shape == (*lead, *self.bias.shape), "output size differs from weights")
+
+    def by_pixel(self, tensors: Sequence[Tensor]) -> bool:
+        """Return whether each pixel of the input is multiplied by itself."""
+        return len(tensors[self.output].shape) == 3
 
     def macs(self, tensors: Sequence[Tensor]) -> int:
-        return self.weights.size
+        return tensors[self.output].size * self.weights.shape[1]
 
     def same_scales(self, other: "Weighted") -> bool:
         return np.array_equal(self.weight_scales, other.weight_scales)
 
     def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
         centred, weights = self.operands(tensors, inputs[0])
-        return self.requantized(tensors, centred.flatten(1) @ weights.T)
+        rows = centred if self.by_pixel(tensors) else centred.flatten(1)
+        return self.requantized(tensors, rows @ weights.T)
 
 
 OPERATORS = (Conv2D, DepthwiseConv2D, FullyConnected)

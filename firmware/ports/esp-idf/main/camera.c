@@ -127,7 +127,7 @@ void camera_run(void)
 #ifdef P2B_BOXES
         network_send_boxes(&photo);
 #else
-        send_label(p2b_output(&p2b_model));
+        send_label(p2b_output(&p2b_model, 0));
 #endif
         link_send_ready();
     }

@@ -76,7 +76,7 @@ void tflm_compare(void)
         start = port_counter();
         network_infer();
         here += port_elapsed(start, port_counter()) / port_counts_per_us();
-        equal += std::memcmp(interpreter.output(0)->data.int8, p2b_output(&p2b_model), P2B_OUTPUT_BYTES) == 0;
+        equal += std::memcmp(interpreter.output(0)->data.int8, p2b_output(&p2b_model, 0), P2B_OUTPUT_BYTES) == 0;
     }
     link_send_number("m-inputs", kInputs);
     link_send_number("m-equal", equal);

@@ -43,7 +43,10 @@ class MicroInterpreter {
     }
     TfLiteStatus Invoke()
     {
-        std::memcpy(output_.data.int8, p2b_run(&p2b_model, input_.data.int8), P2B_OUTPUT_BYTES);
+        const int8_t *const inputs[] = {input_.data.int8};
+
+        p2b_run(&p2b_model, inputs);
+        std::memcpy(output_.data.int8, p2b_output(&p2b_model, 0), P2B_OUTPUT_BYTES);
         return kTfLiteOk;
     }
     TfLiteTensor *input(size_t) { return &input_; }

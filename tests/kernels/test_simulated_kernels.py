@@ -1,0 +1,81 @@
+"""Kernels of operators whose definition is the simulation, which is TFLite Micro's: each alone, in one call."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernel_calls import Call, Make
+
+from paper2board.convert.c_layers import c_layer
+from paper2board.convert.lowering import lower
+from paper2board.firmware.runner import Target
+from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.normalization import L2Normalization
+from paper2board.model.operators.operator import Op
+from paper2board.model.operators.products import BatchMatMul
+from paper2board.model.operators.reduction import ReduceMin, Sum
+from paper2board.model.operators.resizing import ResizeBilinear
+from paper2board.model.port import Port
+from paper2board.model.simulate import run
+from paper2board.model.tensor import Tensor
+
+Test = tuple[Call, np.ndarray]
+
+
+def alone(rng: np.random.Generator, op: Op, sources: Sequence[Tensor], target: Tensor) -> Test:
+    """Return the call of an op on random inputs, and the output that it must give."""
+    tensors = (*sources, target)
+    ports = tuple(Port(f"input{i}", i) for i in range(len(sources)))
+    model = IntegerModel("alone", tensors, (op,), ports, (Port("output", len(sources)),), {}, ())
+    inputs = [rng.integers(-128, 128, (1, *tensor.shape)).astype(np.int8) for tensor in sources]
+    (expected,) = run(model, inputs)
+    layer = c_layer(model, lower(model, fuse=False)[-1], None)
+    fields = {name: layer.arrays.get(name, value) for name, value in layer.fields.items()}
+    return Call(layer.kernel, layer.struct, fields, [x[0] for x in inputs], expected.size), expected
+
+
+def reduction(rng: np.random.Generator) -> Test:
+    shape = tuple(map(int, rng.integers(1, 7, 3)))
+    axis, kind = int(rng.integers(3)), [Sum, ReduceMin][rng.integers(2)]
+    source = Tensor("x", shape, 0.5, int(rng.integers(-128, 128)))
+    kept = tuple(1 if i == axis else n for i, n in enumerate(shape))
+    quantization = (0.9, int(rng.integers(-128, 128))) if kind is Sum else source.quantization
+    return alone(rng, kind("op", (0,), 1, (axis,)), [source], Tensor("y", kept, *quantization))
+
+
+def resize(rng: np.random.Generator) -> Test:
+    *size, channels = map(int, rng.integers(1, 6, 3))
+    mode = [(False, False), (True, False), (False, True)][rng.integers(3)]
+    after = tuple(map(int, rng.integers(1, 12, 2)))
+    tensors = (Tensor(name, (*shape, channels), 0.5, 3) for name, shape in (("x", size), ("y", after)))
+    source, target = tensors
+    return alone(rng, ResizeBilinear("op", (0,), 1, *mode), [source], target)
+
+
+def products(rng: np.random.Generator) -> Test:
+    batches, rows, columns, depth = map(int, rng.integers(1, 7, 4))
+    zero_points = map(int, rng.integers(-128, 128, 3))
+    shapes = ((batches, rows, depth), (batches, columns, depth), (batches, rows, columns))
+    left, right, target = (
+        Tensor(name, shape, scale, zero_point)
+        for name, shape, scale, zero_point in zip("xyz", shapes, (0.5, 0.5, 400.0), zero_points, strict=True)
+    )
+    return alone(rng, BatchMatMul("op", (0, 1), 2), [left, right], target)
+
+
+def normalization(rng: np.random.Generator) -> Test:
+    shape = (int(rng.integers(1, 5)), int(rng.choice([1, 2, 7, 64, 4000])))
+    source = Tensor("x", shape, 0.5, int(rng.integers(-128, 128)))
+    return alone(rng, L2Normalization("op", (0,), 1), [source], Tensor("y", shape, 1 / 128, 0))
+
+
+@pytest.mark.parametrize("target", [Target.HOST_SANITIZED, Target.LX106])
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seeds=st.lists(st.integers(0, 2**32 - 1), min_size=20, max_size=20, unique=True))
+def test_kernels_are_their_simulations(target: Target, make_calls: Make, seeds: list[int]) -> None:
+    draws = (reduction, resize, products, normalization)
+    tests = [draw(np.random.default_rng(seed)) for seed in seeds for draw in draws]
+    for (call, expected), found in zip(tests, make_calls([call for call, _ in tests], target), strict=True):
+        np.testing.assert_array_equal(found.ravel(), expected.ravel(), err_msg=str(call.fields))
