@@ -24,12 +24,8 @@ _OPEN_BATCH = (
 )
 _ON_THE_HOST = "leave it out of the network and compute it from the outputs"
 _ACTIVATION = "use ReLU, ReLU6 or sigmoid as the activation, and train again"
-_STATE = "it keeps state between two calls: convert the network that takes the whole window at once"
 _RECURRENT = "use convolutions over time in place of the recurrent layer, and train again"
 _ONE_BRANCH = "a network here has no branches and loops: convert it without, for inference alone"
-_SEQUENCE = (
-    "give the network's tensors the shape (1, N) or (1, H, W, C): Conv2D on (length, 1, C) in place of Conv1D"
-)
 _LISTED = 40
 """Kinds of blockers that a message lists at most; a damaged file may have hundreds."""
 
@@ -131,7 +127,6 @@ TYPES: _Rows = (
 )
 
 REMEDIES: dict[str, str] = {
-    **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"), _STATE),
     **dict.fromkeys(
         (
             "UNIDIRECTIONAL_SEQUENCE_LSTM",
@@ -153,7 +148,6 @@ REMEDIES: dict[str, str] = {
         ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
         _ON_THE_HOST,
     ),
-    **dict.fromkeys(("EXPAND_DIMS", "SQUEEZE", "TRANSPOSE"), _SEQUENCE),
     **dict.fromkeys(
         ("RELU", "RELU6"), "put it after a convolution or a dense layer: the converter fuses it"
     ),

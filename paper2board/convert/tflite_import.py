@@ -273,6 +273,8 @@ def _row_op(node: TfliteNode) -> None:
     wanted = f"{least}" if least == most else f"{least} to {most}"
     if not least <= len(node.sources) <= most:
         node.refuse(f"has {len(node.sources)} inputs, not {wanted}")
+    if node.operator.IntermediatesLength() or node.operator.MutatingVariableInputsLength():
+        node.refuse("has intermediate or variable tensors")
     count = min(row.op.INPUTS[1], len(node.sources))
     inputs = tuple(node.source(i) for i in range(count))
     output = node.target()

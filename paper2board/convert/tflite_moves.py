@@ -188,8 +188,10 @@ def _concatenated(node: TfliteNode, parts: list[int], axis: int, like: int) -> i
 
 
 def _reshape(node: TfliteNode) -> None:
-    if node.has(1) and node.values(1) is None:
-        node.refuse("takes a shape that depends on the network's inputs", "use a network with fixed shapes")
+    if node.kind == "RESHAPE" and node.has(1):
+        stated, shape = node.integers(1).ravel().tolist(), node.target_shape()
+        if len(stated) != len(shape) or any(a not in (b, -1) for a, b in zip(stated, shape, strict=True)):
+            node.refuse("its shape is not its output's")
     source = node.source(0)
     node.view(source, node.target())
 

@@ -19,6 +19,7 @@ from paper2board.model.operators.operator import Activated, Op
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.reduction import Mean
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
+from paper2board.model.port import Port
 from paper2board.model.tensor import Activation, Padding, Tensor, activation_range, pad_before
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -181,8 +182,16 @@ def test_padding_convolution_and_pooling_are_one_step() -> None:
             [("pad", "conv"), ("pool",), ("add",)],
             id="convolution read twice",
         ),
-        pytest.param(replace(PLAIN, output=2), [("pad", "conv"), ("pool",)], id="convolution is the output"),
-        pytest.param(replace(PLAIN, output=1), [("pad",), ("conv", "pool")], id="padding is the output"),
+        pytest.param(
+            replace(PLAIN, outputs=(Port("output", 2),)),
+            [("pad", "conv"), ("pool",)],
+            id="convolution is the output",
+        ),
+        pytest.param(
+            replace(PLAIN, outputs=(Port("output", 1),)),
+            [("pad",), ("conv", "pool")],
+            id="padding is the output",
+        ),
         pytest.param(
             IntegerModel.single(
                 "x",
