@@ -5,7 +5,7 @@ import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import Concatenation, Pad, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D

@@ -108,14 +108,45 @@ typedef struct {
     int32_t low, high;
 } p2b_pool2d_t;
 
-/* ADD of two rows of n values each, which may be the same row. A table gives the operand's value at the common
- * scale, p2b_requantize((q - zero point) << 20, multiplier, shift), for q = 0 .. 127, -128 .. -1. */
+/* Two operands, element by element: a row of the output has outer x inner values. Those of operand 1 lie outer_1 and
+ * inner_1 values apart, those of operand 2 outer_2 and inner_2; 0: the same one again. */
 typedef struct {
-    int32_t n;
-    const int32_t *table_1, *table_2; /* 256 values each */
-    int32_t multiplier, shift;        /* of the sum; multiplier not negative, shift to the right, 0 .. 31 */
+    int32_t outer, inner;
+    int32_t outer_1, inner_1, outer_2, inner_2;
+} p2b_broadcast_t;
+
+/* ADD, SUB and SQUARED_DIFFERENCE of two rows, which may be the same row. A table gives the operand's value at the
+ * common scale, p2b_requantize((q - zero point) << bits, multiplier, shift), negative for what is subtracted, for
+ * q = 0 .. 127, -128 .. -1. */
+typedef struct {
+    p2b_broadcast_t axes;
+    const int32_t *table_1, *table_2; /* 256 values each; sums below 2^28, for SQUARED_DIFFERENCE below 2^15.5 */
+    int32_t multiplier, shift;        /* of the sum, or of its square; multiplier not negative, shift to the right: ADD
+                                       * and SUB 0 .. 31, else likewise or negative */
     int32_t zero_point, low, high;    /* of the output */
 } p2b_add_t;
+
+/* MUL: the product of both operands without zero points. */
+typedef struct {
+    p2b_broadcast_t axes;
+    int32_t zero_point_1, zero_point_2;
+    int32_t multiplier, shift; /* multiplier not negative, shift as in p2b_requantize() */
+    int32_t zero_point, low, high;
+} p2b_mul_t;
+
+/* PRELU: operand 1 without zero point, times operand 2 without zero point where it is below 0. */
+typedef struct {
+    p2b_broadcast_t axes;
+    int32_t zero_point_1, zero_point_2;
+    int32_t multiplier_above, shift_above, multiplier_below, shift_below; /* as in p2b_mul_t */
+    int32_t zero_point;
+} p2b_prelu_t;
+
+/* MAXIMUM (sign 1) and MINIMUM (sign -1). */
+typedef struct {
+    p2b_broadcast_t axes;
+    int32_t sign;
+} p2b_extremum_t;
 
 /* A function of one int8, such as LOGISTIC, of a row of n values: 256 values for q = 0 .. 127, -128 .. -1. */
 typedef struct {
@@ -198,8 +229,9 @@ typedef struct {
 } p2b_concatenation_t;
 
 /* The layers that no back end does better than plain C. */
-p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min,
-    p2b_resize_bilinear, p2b_batch_matmul, p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_concatenation;
+p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mul, p2b_prelu, p2b_squared_difference, p2b_extremum,
+    p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_resize_bilinear, p2b_batch_matmul,
+    p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected

@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from paper2board.compress.quantize import QuantizationParameters, fake_quantize, parameters_of_range
 from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import Concatenation, Pad, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D

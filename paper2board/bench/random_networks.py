@@ -15,7 +15,8 @@ import numpy as np
 
 from paper2board.model.integer_model import IntegerModel, State
 from paper2board.model.operators import OPERATORS
-from paper2board.model.operators.elementwise import Add, Tabulated
+from paper2board.model.operators.binary import Add
+from paper2board.model.operators.elementwise import Tabulated
 from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
 from paper2board.model.operators.normalization import L2Normalization
 from paper2board.model.operators.operator import Op

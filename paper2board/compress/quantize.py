@@ -14,7 +14,7 @@ from torch import nn
 
 from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add as AddOp
+from paper2board.model.operators.binary import Add as AddOp
 from paper2board.model.operators.moving import Concatenation, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D

@@ -38,6 +38,8 @@ def c_layer(model: IntegerModel, step: Step, packed: Packed | None) -> CLayer:
     assert step.op is not None
     operator = operator_of(step.op)
     assert operator.fields is not None  # a view is no step
+    if parts := operator.table(model, step, packed):
+        return CLayer("p2b_table", "p2b_table_t", *parts)
     fields, arrays = operator.fields(model, step, packed)
     layer = weighted_layer(model, step)
     if layer and packed:

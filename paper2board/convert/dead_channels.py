@@ -161,16 +161,13 @@ class _Network:
             low, high = self.bounds[source]
             # Where there is padding, a constant is none unless it is the padding's.
             harmless = np.full(channels, not self._pads(op)) | (low == self.tensors[source].zero_point)
-            return np.asarray(harmless & (low == high))
+            return harmless & (low == high)
         factor = _factor(self.model, op)
         if factor is None:
             return np.zeros(channels, bool)
         parts = self.removable(op.output)
-        return (
-            parts.reshape(-1, channels).all(0)
-            if isinstance(op, Reshape)
-            else parts.reshape(channels, -1).all(1)
-        )
+        flat = isinstance(op, Reshape)
+        return np.all(parts.reshape((-1, channels) if flat else (channels, -1)), axis=0 if flat else 1)
 
     def cut(self, op: Op, kept: dict[int, np.ndarray]) -> Op:
         """Return an op without the channels that are not ``kept``."""

@@ -23,7 +23,7 @@ _OPEN_BATCH = (
     "the network was converted with an open batch: give Input(batch_size=1), or convert a concrete function"
 )
 _ON_THE_HOST = "leave it out of the network and compute it from the outputs"
-_ACTIVATION = "use ReLU, ReLU6 or sigmoid as the activation, and train again"
+_ACTIVATION = "use ReLU, ReLU6, tanh or sigmoid as the activation, and train again"
 _RECURRENT = "use convolutions over time in place of the recurrent layer, and train again"
 _ONE_BRANCH = "a network here has no branches and loops: convert it without, for inference alone"
 _LISTED = 40
@@ -49,7 +49,7 @@ class Place:
     @property
     def casts(self) -> bool:
         """Whether it changes the type alone."""
-        return self.kind in ("QUANTIZE", "DEQUANTIZE", "CAST")
+        return self.kind in ("QUANTIZE", "DEQUANTIZE", "CAST") and {"INT8"} != {*self.sources, *self.targets}
 
     @property
     def computes_shape(self) -> bool:
@@ -84,9 +84,9 @@ PLACES: _Rows = (
     ),
     (lambda p: p.casts and "FLOAT32" in p.sources, "ends a part that computes in float32", _ALL_INT8),
     (
-        lambda p: p.kind == "QUANTIZE" and {"INT8"} != {*p.sources, *p.targets},
-        "changes scales inside the network, {p.types}",
-        "train and quantize so that both sides have one scale, or use a network without the layer that needs it",
+        lambda p: p.casts and p.kind == "QUANTIZE",
+        "changes types inside the network, {p.types}",
+        _ALL_INT8,
     ),
     (lambda p: p.computes_shape, "computes a shape", _OPEN_BATCH),
     (
@@ -140,16 +140,10 @@ REMEDIES: dict[str, str] = {
         _RECURRENT,
     ),
     **dict.fromkeys(("WHILE", "IF", "CALL", "STABLEHLO_WHILE"), _ONE_BRANCH),
-    **dict.fromkeys(
-        ("TANH", "ELU", "HARD_SWISH", "GELU", "LEAKY_RELU", "PRELU", "RELU_N1_TO_1", "RELU_0_TO_1", "EXP"),
-        _ACTIVATION,
-    ),
+    **dict.fromkeys(("RELU_N1_TO_1", "RELU_0_TO_1", "EXP"), _ACTIVATION),
     **dict.fromkeys(
         ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
         _ON_THE_HOST,
-    ),
-    **dict.fromkeys(
-        ("RELU", "RELU6"), "put it after a convolution or a dense layer: the converter fuses it"
     ),
 }  # fmt: skip
 """What to do about an operator that is not supported, wherever it stands."""

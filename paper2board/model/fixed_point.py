@@ -70,13 +70,23 @@ def exp_on_negative(a: Integers, integer_bits: int = 5) -> Integers:
 
 
 def reciprocal_of_one_plus(a: Integers) -> Integers:
-    """Return 1 / (1 + a) in Q0 for ``a`` in Q0, 0 ≤ a ≤ 1: three steps of Newton's division."""
+    """Return 1 / (1 + a) in Q0 for ``a`` in Q0, 0 ≤ a ≤ 1."""
+    return _saturated(_twice_the_reciprocal(a) << 1)
+
+
+def one_minus_over_one_plus(a: Integers) -> Integers:
+    """Return (1 − a) / (1 + a) in Q0 for ``a`` in Q0, 0 ≤ a ≤ 1."""
+    return _saturated((_twice_the_reciprocal(a) - _ONE_Q2) << 2)
+
+
+def _twice_the_reciprocal(a: Integers) -> Integers:
+    """Return 2 / (1 + a) in Q2: three steps of Newton's division."""
     half_denominator = (a + (1 << 31)) >> 1  # Q0
     x = _48_OVER_17 + doubling_high_multiply(half_denominator, _MINUS_32_OVER_17)  # Q2
     for _ in range(3):
         error = _ONE_Q2 - doubling_high_multiply(half_denominator, x)
         x = x + _saturated(doubling_high_multiply(x, error) << 2)
-    return _saturated(x << 1)
+    return x
 
 
 def inverse_square_root(x: Integers) -> tuple[Integers, Integers]:

@@ -21,7 +21,7 @@ from paper2board.core.errors import UserError
 from paper2board.core.files import digest
 from paper2board.model.file import write
 from paper2board.model.integer_model import IntegerModel, classes_text
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import Reshape
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.weighted import Conv2D, FullyConnected

@@ -14,7 +14,7 @@ from paper2board.convert.lowering import lower, storage
 from paper2board.convert.memory_plan import ALIGNMENT, KernelMemory, MemoryPlan, plan
 from paper2board.convert.steps import Step, row_bytes, rows
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.weighted import Conv2D
 from paper2board.model.tensor import Tensor

@@ -13,7 +13,7 @@ from paper2board.convert.lowering import lower, storage
 from paper2board.convert.operators.window import window_pad
 from paper2board.convert.steps import Step, output_range, row_bytes, rows
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import Concatenation, Pad, Reshape
 from paper2board.model.operators.operator import Activated, Op
 from paper2board.model.operators.pooling import Pool2D

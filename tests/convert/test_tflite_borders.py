@@ -10,7 +10,7 @@ from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.model.integer_model import IntegerModel, State
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import AssignVariable, Concatenation, Constant, Move
 from paper2board.model.port import Port
 from paper2board.model.simulate import run

@@ -17,7 +17,7 @@ from paper2board.convert.c_code import generate
 from paper2board.core.errors import UserError
 from paper2board.firmware.image import XTENSA, build_device_image, image_digest, read_image
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.weighted import Conv2D
 from paper2board.model.tensor import Tensor
 

@@ -11,7 +11,7 @@ from strategies import integer_models
 from paper2board.core.errors import UserError
 from paper2board.model.file import read, write
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import Concatenation, Pad, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D

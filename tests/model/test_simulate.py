@@ -13,7 +13,7 @@ from paper2board.model.fixed_point import (
     reciprocal_of_one_plus,
 )
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.elementwise import Add
+from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import Concatenation, Pad, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D

@@ -4,6 +4,7 @@ An operator has a class in :mod:`paper2board.model.operators` and a row (:class:
 """
 
 from paper2board.convert.operators import (
+    binary,
     elementwise,
     moving,
     normalization,
@@ -17,7 +18,18 @@ from paper2board.convert.operators import (
 from paper2board.convert.operators.registry import Operator
 from paper2board.model.operators.operator import Op
 
-_FAMILIES = (weighted, pooling, elementwise, reduction, moving, resizing, products, normalization, softmax)
+_FAMILIES = (
+    weighted,
+    pooling,
+    binary,
+    elementwise,
+    reduction,
+    moving,
+    resizing,
+    products,
+    normalization,
+    softmax,
+)
 
 OPERATORS: dict[str, Operator] = {row.type: row for family in _FAMILIES for row in family.OPERATORS}
 """Row of each operator by its name in TFLite."""

@@ -57,6 +57,10 @@ def all_at_once(model: IntegerModel, step: Step) -> bool:
     return True
 
 
+def _no_table(model: IntegerModel, step: Step, packed: Packed | None) -> None:
+    return None
+
+
 def _no_fields(source: TfliteOperator) -> dict[str, Any]:
     return {}
 
@@ -107,3 +111,7 @@ class Operator:
     """The C type of its constants; with ``weighted``, the layer says it."""
     fields: Callable[[IntegerModel, Step, Packed | None], tuple[CFields, dict[str, np.ndarray]]] | None = None
     """The structure's fields, and the arrays that they point to; ``packed`` comes with ``weighted`` alone."""
+    table: Callable[[IntegerModel, Step, Packed | None], tuple[CFields, dict[str, np.ndarray]] | None] = (
+        _no_table
+    )
+    """Likewise of ``p2b_table_t``, if the step is a function of one int8; else None."""

@@ -4,6 +4,7 @@ An operator's class has all that the model needs of it: fields, TFLite's arithme
 """
 
 from paper2board.model.operators import (
+    binary,
     elementwise,
     moving,
     normalization,
@@ -16,7 +17,18 @@ from paper2board.model.operators import (
 )
 from paper2board.model.operators.operator import Op
 
-_FAMILIES = (weighted, pooling, elementwise, reduction, moving, resizing, products, normalization, softmax)
+_FAMILIES = (
+    weighted,
+    pooling,
+    binary,
+    elementwise,
+    reduction,
+    moving,
+    resizing,
+    products,
+    normalization,
+    softmax,
+)
 
 OPERATORS: dict[str, type[Op]] = {
     name: operator for family in _FAMILIES for operator in family.OPERATORS for name in operator.types()

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Element-wise square of a difference: both operands are brought to a common scale by tables. */
+#include "p2b_arithmetic.h"
+#include "p2b_broadcast.h"
+
+static inline int8_t combine(const void *layer, int8_t first, int8_t second)
+{
+    const p2b_add_t *const op = layer;
+    const int32_t difference = op->table_1[(uint8_t)first] + op->table_2[(uint8_t)second];
+
+    return p2b_clamp(p2b_requantize(difference * difference, op->multiplier, -op->shift), op->zero_point, op->low,
+                     op->high);
+}
+
+void p2b_squared_difference(const void *layer, const int8_t *const *in, int8_t *const *out, int32_t rows, void *scratch)
+{
+    const p2b_add_t *const op = layer;
+
+    P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
+    P2B_ASSERT(p2b_check_broadcast(&op->axes, in, out, rows));
+    P2B_ASSERT(op->table_1 != NULL && op->table_2 != NULL);
+    P2B_ASSERT(op->multiplier >= 0 && op->shift >= -31 && op->shift <= 31);
+    P2B_ASSERT(p2b_is_int8(op->zero_point) && p2b_check_range(op->low, op->high));
+
+    /* A copy, which the outputs cannot be part of. */
+    const p2b_add_t constants = *op;
+
+    p2b_combine_row(&constants, constants.axes, in, out[0], combine);
+}
