@@ -211,6 +211,24 @@ typedef struct {
     int32_t input_zero_point;
 } p2b_l2_normalization_t;
 
+/* UNIDIRECTIONAL_SEQUENCE_LSTM. in[0]: steps x inputs values; in[1], in[2]: the last output (units values) and the cell
+ * (units int16 of the processor's byte order), which the kernel changes; out[0]: steps x units values. Arrays of four are
+ * those of the gates input, forget, cell, output. Sums begin with the biases, which hold the zero points, and become steps
+ * of 2^-12. All multipliers are not negative, their shifts as in p2b_requantize(). */
+typedef struct {
+    int32_t steps, inputs, units;
+    const int8_t *input_weights, *recurrent_weights; /* 4 x units x inputs, 4 x units x units */
+    const int32_t *input_bias, *recurrent_bias;      /* 4 x units */
+    const uint16_t *sigmoid;                         /* of 0, 1/24 .. 255/24, in steps of 2^-16 */
+    int32_t input_multipliers[4], input_shifts[4], recurrent_multipliers[4], recurrent_shifts[4];
+    int32_t forget_multiplier, forget_shift; /* forget gate x cell, to steps of the cell */
+    int32_t take_multiplier, take_shift;     /* input gate x cell gate, likewise */
+    int32_t give_multiplier, give_shift;     /* output gate x tanh(cell), to steps of the output */
+    int32_t tanh_factor, tanh_shift;         /* the cell times the factor, shifted to the right: steps of 2^-12 / 3 */
+    int32_t clip;                            /* the cell's bound; 0: none */
+    int32_t zero_point;                      /* of the output */
+} p2b_lstm_t;
+
 /* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values, 1 .. 511.
  *
  * A value's difference from the largest of its group is 0 or less. difference * multiplier * 2^(shift - 31) is the
@@ -230,7 +248,7 @@ typedef struct {
 
 /* The layers that no back end does better than plain C. */
 p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mul, p2b_prelu, p2b_squared_difference, p2b_extremum,
-    p2b_table, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_resize_bilinear, p2b_batch_matmul,
+    p2b_table, p2b_lstm, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_resize_bilinear, p2b_batch_matmul,
     p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,

@@ -38,6 +38,7 @@ _C_TYPES = {
     "int8": "int8_t",
     "uint8": "uint8_t",
     "int16": "int16_t",
+    "uint16": "uint16_t",
     "int32": "int32_t",
     "float32": "float",
 }
@@ -309,7 +310,11 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
         ],
         "schedule": placement.schedule,
         "arrivals": len(model.inputs),
-        "constants": [(flash_names[tensor], values.ravel()) for tensor, values in in_flash.items()],
+        "constants": [
+            (flash_names[tensor], values.ravel())
+            for tensor, values in in_flash.items()
+            if tensor in {owner[other] for other in others}
+        ],
         "output_tensors": [numbers[port.tensor] for port in model.outputs],
         "states": [
             (numbers[state.read], np.unique(state.initial), state.initial.ravel()) for state in model.states

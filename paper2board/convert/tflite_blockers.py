@@ -129,7 +129,6 @@ TYPES: _Rows = (
 REMEDIES: dict[str, str] = {
     **dict.fromkeys(
         (
-            "UNIDIRECTIONAL_SEQUENCE_LSTM",
             "BIDIRECTIONAL_SEQUENCE_LSTM",
             "UNIDIRECTIONAL_SEQUENCE_RNN",
             "BIDIRECTIONAL_SEQUENCE_RNN",

@@ -13,6 +13,7 @@ import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.core.errors import UserError
+from paper2board.model.integer_model import State
 from paper2board.model.operators.moving import Constant, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.tensor import Activation, Padding, Tensor
@@ -96,6 +97,8 @@ class TfliteFile:
         self.tensors: list[Tensor] = []
         self.index: dict[int, int] = {}
         """File's tensor index → model's."""
+        self.states: list[State] = []
+        """Variable tensors: states that their operators change."""
         self.known: dict[int, np.ndarray] = {}
         """Values of tensors that operators compute, but that do not depend on the network's inputs."""
 

@@ -83,12 +83,19 @@ class _Writer:
 
     def read_states(self) -> None:
         """Write the reading of all variables, and the subgraph that gives them their first content."""
-        if not self.model.states:
+        variables = []
+        for number, state in enumerate(self.model.states):
+            if state.read == state.written:
+                # Of an operator that changes it in place.
+                self._activation(state.read, f"state{number}")
+            else:
+                variables.append((number, state))
+        if not variables:
             return
         first = schema.SubGraphT(name="initialise", tensors=[], operators=[], inputs=[], outputs=[])
         self.file.subgraphs.append(first)
         self._operator("CALL_ONCE", 1, [], [], "CallOnceOptions", {"initSubgraphIndex": 1})
-        for number, state in enumerate(self.model.states):
+        for number, state in variables:
             inner = self._handle(first, number)
             values = _add_constant(self.file, f"state{number}", Constant("first", state.initial), first)
             tensor = self.model.tensors[state.read]
@@ -101,6 +108,14 @@ class _Writer:
                 "READ_VARIABLE", 1, [handle], [self.indices[state.read]], "ReadVariableOptions", {}
             )
             self.handles[state.written] = handle
+
+    def _variable(self, index: int, scale: float | None) -> None:
+        """Make a state's tensor one that its operator changes; with ``scale`` of int16, two bytes each."""
+        tensor = self.graph.tensors[index]
+        tensor.isVariable = True
+        if scale is not None:
+            tensor.type, tensor.shape = schema.TensorType.INT16, [1, tensor.shape[-1] // 2]
+            tensor.quantization = _quantization([scale], 0)
 
     def _handle(self, graph: schema.SubGraphT, number: int) -> int:
         graph.tensors.append(
@@ -136,7 +151,11 @@ class _Writer:
             return
         operator = operator_of(op)
         written = operator.write(self.model, op)
+        for number, scale in written.states:
+            self._variable(inputs[number], scale)
         inputs += [_add_constant(self.file, op.name, constant) for constant in written.constants]
+        if written.places:
+            inputs = [-1 if place < 0 else inputs[place] for place in written.places]
         output = self.indices[op.output]
         if written.flat:
             inputs[0], output = self._flat(op, inputs[0])

@@ -89,7 +89,7 @@ class Variables:
 
     def finish(self, ops: list[Op]) -> tuple[list[Op], tuple[State, ...]]:
         """Return the ops with the assignments among them, and the states."""
-        states = []
+        states = list(self.file.states)
         for number, (variable, tensor) in enumerate(self.reads.items(), 1):
             shape = self.file.tensors[tensor].shape
             first = self.initial.get(variable)

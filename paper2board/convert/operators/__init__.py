@@ -10,6 +10,7 @@ from paper2board.convert.operators import (
     normalization,
     pooling,
     products,
+    recurrent,
     reduction,
     resizing,
     softmax,
@@ -29,6 +30,7 @@ _FAMILIES = (
     products,
     normalization,
     softmax,
+    recurrent,
 )
 
 OPERATORS: dict[str, Operator] = {row.type: row for family in _FAMILIES for row in family.OPERATORS}

@@ -40,6 +40,11 @@ class Written:
 
     constants: tuple[Constant, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    places: tuple[int, ...] = ()
+    """Which of the op's inputs and then the constants stands at each of the operator's inputs, −1 where none does;
+    empty: all as they come."""
+    states: tuple[tuple[int, float | None], ...] = ()
+    """Inputs that the operator changes, and the scale of those that are int16 in a file."""
     flat: bool = False
     """Whether the op is written between two RESHAPEs, over all values in one dimension without a batch."""
 

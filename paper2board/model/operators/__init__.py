@@ -10,6 +10,7 @@ from paper2board.model.operators import (
     normalization,
     pooling,
     products,
+    recurrent,
     reduction,
     resizing,
     softmax,
@@ -28,6 +29,7 @@ _FAMILIES = (
     products,
     normalization,
     softmax,
+    recurrent,
 )
 
 OPERATORS: dict[str, type[Op]] = {
