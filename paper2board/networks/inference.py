@@ -17,7 +17,8 @@ def configure(threads: int) -> None:
     torch also fills all new memory with NaN, a fifth of the time of a detector's training; nothing here reads it.
     """
     torch.set_num_threads(max(1, min(threads, os.cpu_count() or 1)))
-    torch.use_deterministic_algorithms(True)
+    # Not use_deterministic_algorithms(True), which imports torch's compiler as well: two seconds of every job.
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
