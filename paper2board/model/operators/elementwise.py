@@ -283,10 +283,9 @@ class HardSwish(Tabulated):
 
     def multipliers(self, tensors: Sequence[Tensor]) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the int16 (multiplier, shift) to the output's scale, and to that on which 3 is 2^15."""
-        source, target = (np.float32(tensors[i].scale) for i in (self.inputs[0], self.output))
-        fine = np.float32(1 / 128) * source
-        with np.errstate(over="ignore", under="ignore"):
-            ratios = float(fine / target), float(fine / np.float32(3 / 32768))
+        source, target = (float(np.float32(tensors[i].scale)) for i in (self.inputs[0], self.output))
+        fine = source / 128
+        ratios = fine / target, fine / (3 / 32768)
         pairs = [quantize_multiplier(ratio) for ratio in ratios]
         return tuple((min((m + (1 << 15)) >> 16, (1 << 15) - 1), shift) for m, shift in pairs)  # type: ignore[return-value]
 
@@ -310,9 +309,8 @@ class HardSwish(Tabulated):
 
 
 def _rounded_high_16(values: np.ndarray, multiplier: int) -> np.ndarray:
-    """Return gemmlowp's SaturatingRoundingDoublingHighMul of int16, ties away from zero."""
-    product = values * multiplier
-    return np.sign(product) * ((np.abs(product) + (1 << 14)) >> 15)
+    """Return gemmlowp's SaturatingRoundingDoublingHighMul of int16, ties towards +∞."""
+    return (values * multiplier + (1 << 14)) >> 15
 
 
 def _int16_clipped(values: np.ndarray) -> np.ndarray:
