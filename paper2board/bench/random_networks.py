@@ -9,32 +9,43 @@ small interface (:class:`Draws`), so property tests draw from the same grammar.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from paper2board.model.integer_model import IntegerModel, State
 from paper2board.model.operators import OPERATORS
-from paper2board.model.operators.binary import Add
-from paper2board.model.operators.elementwise import Tabulated
+from paper2board.model.operators.binary import (
+    Add,
+    Maximum,
+    Minimum,
+    Mul,
+    Prelu,
+    SquaredDifference,
+    Sub,
+)
+from paper2board.model.operators.elementwise import Gelu, LeakyRelu, Logistic, Rsqrt, Tabulated
 from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
+from paper2board.model.operators.moving import Constant as ConstantOp
 from paper2board.model.operators.normalization import L2Normalization
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.products import BatchMatMul
+from paper2board.model.operators.recurrent import Lstm
 from paper2board.model.operators.reduction import Mean, ReduceMin, Sum
 from paper2board.model.operators.resizing import ResizeBilinear
 from paper2board.model.operators.softmax import Softmax
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.port import Port
 from paper2board.model.simulate import activations, initial_states
-from paper2board.model.tensor import INT8_MAX, INT8_MIN, Activation, Padding, Tensor, pad_before
+from paper2board.model.tensor import INT8_MAX, INT8_MIN, Activation, Padding, Quantization, Tensor, pad_before
 
 MAX_LAYER_MACS = 60_000
 """Keeps a network's emulation within a fraction of a second."""
 _ACTIVATIONS: tuple[Activation, ...] = ("NONE", "RELU", "RELU6")
 _PADDINGS: tuple[Padding, ...] = ("SAME", "VALID")
-_FUNCTIONS = tuple(kind for kind in OPERATORS.values() if issubclass(kind, Tabulated))
+_FUNCTIONS = tuple(kind for kind in OPERATORS.values() if issubclass(kind, Tabulated) and kind is not Gelu)
+"""All but what TFLite Micro does not have."""
 _TRIES = 8
 _DEVIATION = 74.0
 """Of a uniformly distributed int8."""
@@ -168,6 +179,9 @@ class _Graph:
             self.reduction,
             self.normalization,
             self.function,
+            self.combination,
+            self.gate,
+            self.recurrent,
         )
         self.vector_blocks: tuple[Callable[[], None], ...] = (
             self.mean if len(shape) == 3 else self.product,
@@ -179,6 +193,7 @@ class _Graph:
             self.flattened_product,
             self.product,
             self.function,
+            self.combination,
         )
         self.add_tensor(shape, *self.quantization())
         self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
@@ -257,9 +272,11 @@ class _Graph:
         return f"{kind}{len(self.ops)}"
 
     def readable(self) -> list[int]:
-        """Return the tensors that any block may read; a state is changed by the time."""
-        states = {tensor for state in self.states for tensor in (state.read, state.written)}
-        return [index for index in range(len(self.tensors)) if index not in states]
+        """Return the tensors that any block may read; a state is changed by the time, a constant is the same for all
+        inputs."""
+        others = {tensor for state in self.states for tensor in (state.read, state.written)}
+        others |= {op.output for op in self.ops if isinstance(op, ConstantOp)}
+        return [index for index in range(len(self.tensors)) if index not in others]
 
     def image(self) -> int:
         """Choose an H × W × C tensor to read."""
@@ -535,10 +552,103 @@ class _Graph:
 
     def function(self) -> None:
         """A function of one int8, of an image or a vector."""
-        kind, source = self.pick(_FUNCTIONS), self.last
-        quantization = kind.OUTPUT_QUANTIZATION or self.quantization()
-        output = self.add_tensor(self.tensors[source].shape, *quantization)
-        self.ops.append(kind(self.name("function"), (source,), output))
+        source = self.last
+        tensor = self.tensors[source]
+        # Below the zero point TFLite Micro has no root.
+        kind = self.pick([k for k in _FUNCTIONS if k is not Rsqrt or tensor.zero_point == INT8_MIN])
+        scale = float(np.float32(tensor.scale * 2.0 ** self.uniform(-1, 2)))
+        quantization = kind.OUTPUT_QUANTIZATION or (scale, self.zero_point())
+        if kind.KEEPS_QUANTIZATION:
+            quantization = tensor.quantization
+        if kind is Rsqrt:
+            quantization = float(np.float32(tensor.scale**-0.5 / 100)), quantization[1]
+        alpha = {"alpha": float(np.float32(self.uniform(0, 1)))} if kind is LeakyRelu else {}
+        output = self.add_tensor(tensor.shape, *quantization)
+        self.ops.append(kind(name=self.name("function"), inputs=(source,), output=output, **alpha))
+
+    def combination(self) -> None:
+        """An image or vector with a constant, or with itself, element by element."""
+        source = self.last
+        tensor = self.tensors[source]
+        *lead, depth = tensor.shape
+        shape = self.pick([(1,), (depth,), (*(1 for _ in lead), depth), (*lead, 1), tensor.shape])
+        second = source
+        if self.chance(0.8):
+            quantization = tensor.quantization if self.chance(0.3) else self.quantization()
+            second = self.add_tensor(shape, *quantization)
+            values = self.numbers.integers(INT8_MIN, INT8_MAX + 1, shape).astype(np.int8)
+            self.ops.append(ConstantOp(self.name("constant"), (), second, values))
+        self.combine(source, second)
+
+    def gate(self) -> None:
+        """An image times a factor for each channel that it gives itself, as in squeeze and excitation."""
+        source = self.image()
+        depth = self.tensors[source].shape[2]
+        mean = self.add_tensor((1, 1, depth), *self.tensors[source].quantization)
+        self.ops.append(Mean(self.name("mean"), (source,), mean))
+        logits = self.convolve(mean, (1, 1), channels=depth)
+        factors = self.add_tensor((1, 1, depth), *cast(Quantization, Logistic.OUTPUT_QUANTIZATION))
+        self.ops.append(Logistic(self.name("logistic"), (logits,), factors))
+        self.combine(*((source, factors) if self.chance(0.7) else (factors, source)), kind=Mul)
+
+    def combine(self, first: int, second: int, kind: type[Op] | None = None) -> None:
+        """Add an operator over two tensors whose shapes go together."""
+        one, two = self.tensors[first], self.tensors[second]
+        if kind is None:
+            alike = one.quantization == two.quantization
+            small = max(one.scale, two.scale) <= 1
+            kinds = [Add, Sub, *((Maximum, Minimum) if alike else ())]
+            kinds += [Mul, SquaredDifference, Prelu] if small else []
+            kind = self.pick(kinds)
+        activation = self.activation()
+        zero_point = self.zero_point(activation)
+        spreads = [math.hypot(_DEVIATION, tensor.zero_point) for tensor in (one, two)]
+        largest = max(one.scale, two.scale)
+        scale = {
+            Mul: one.scale * two.scale * spreads[0] * spreads[1] / 45,
+            SquaredDifference: largest**2 * (2 * _DEVIATION) ** 2 / 45,
+            Prelu: one.scale * max(1, two.scale * spreads[1]),
+        }.get(kind, largest) * 2.0 ** self.uniform(-0.5, 1.5)
+        quantization = float(np.float32(scale)), zero_point
+        if kind.KEEPS_QUANTIZATION:
+            quantization = one.quantization
+        output = self.add_tensor(np.broadcast_shapes(one.shape, two.shape), *quantization)
+        fused = {"activation": activation} if kind in (Add, Sub, Mul) else {}
+        self.ops.append(kind(name=self.name("combination"), inputs=(first, second), output=output, **fused))  # type: ignore[call-arg]
+
+    def recurrent(self) -> None:
+        """An LSTM over the rows of an image."""
+        source = self.image()
+        height, width, depth = self.tensors[source].shape
+        inputs = width * depth
+        units = max(1, min(self.channels(12), MAX_LAYER_MACS // (4 * height * (inputs + 12))))
+        sequence = self.like(source, (height, inputs))
+        self.ops.append(Reshape(self.name("sequence"), (source,), sequence))
+        quantization = float(np.float32(2.0 ** self.uniform(-9, -6))), self.zero_point()
+        power = self.integer(-14, -8)
+        states = self.add_tensor((units,), *quantization), self.add_tensor((2 * units,), 2.0**power, 0)
+        output = self.like(states[0], (height, units))
+
+        def weights(size: int, scale: float, zero_point: int) -> tuple[np.ndarray, np.ndarray]:
+            values = self.numbers.integers(-127, 128, (4, units, size)).astype(np.int8)
+            deviation = math.sqrt(size) * _DEVIATION * math.hypot(_DEVIATION, zero_point) * scale
+            return values, (2.0 ** self.numbers.uniform(-1, 1.5, 4) / deviation).astype(np.float32)
+
+        own, own_scales = weights(inputs, *self.tensors[source].quantization)
+        recurrent, recurrent_scales = weights(units, *quantization)
+        bias = self.numbers.integers(-3000, 3000, (4, units)).astype(np.int32)
+        clip = float(self.pick((0.0, 0.0, 1.0)))
+        self.ops.append(
+            Lstm(
+                self.name("lstm"), (sequence, *states), output, own, recurrent, bias, own_scales,
+                recurrent_scales, power, clip,
+            )
+        )  # fmt: skip
+        for state, first in zip(states, (quantization[1], 0), strict=True):
+            initial = np.full(self.tensors[state].shape, first, np.int8)
+            self.states.append(State(state, state, initial))
+        image = self.like(output, (height, 1, units))
+        self.ops.append(Reshape(self.name("image"), (output,), image))
 
     def product_of_pixels(self) -> None:
         """A dense layer on each pixel."""

@@ -61,14 +61,19 @@ def activations(
     """
     given = inputs | (memory or {})
     values = {tensor: torch.from_numpy(value).to(torch.int64) for tensor, value in given.items()}
+    count = max(map(len, given.values()))
     with torch.inference_mode():
         for op in model.ops:
             sources = [values[i] for i in op.inputs]
             if isinstance(op, Stateful):
-                values[op.output], changed = op.advance(model.tensors, sources)
-                values |= zip(op.states, changed, strict=True)
+                each = [op.advance(model.tensors, [s[i : i + 1] for s in sources]) for i in range(count)]
+                values[op.output] = torch.cat([output for output, _ in each])
+                changed = zip(*(states for _, states in each), strict=True)
+                values |= zip(op.states, map(torch.cat, changed), strict=True)
             else:
-                values[op.output] = op.simulate(model.tensors, sources)
+                output = op.simulate(model.tensors, sources)
+                # Constants are there once.
+                values[op.output] = output.expand(count, *output.shape[1:])
     result = {index: value.to(torch.int8).numpy() for index, value in values.items()}
     if memory is not None:
         memory |= {state.read: result[state.written] for state in model.states}

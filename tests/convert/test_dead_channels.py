@@ -87,7 +87,7 @@ def chain(padding: Padding, constant: int) -> IntegerModel:
         Pool2D("MAX_POOL_2D", "p", (2,), 3, (2, 2), (2, 2)),
         Conv2D("c2", (3,), 4, weights(3, 3, 3, 12), np.arange(3, dtype=np.int32), wide[:3], padding=padding),
     )
-    return IntegerModel("chain", tuple(tensors), ops, 0, 4)
+    return IntegerModel.single("chain", tuple(tensors), ops, 0, 4)
 
 
 def test_dead_channels_go_through_depthwise_convolution_and_pooling() -> None:
@@ -127,7 +127,7 @@ def test_a_flattened_image_loses_the_channel_of_every_pixel() -> None:
             np.full(1, 0.001, np.float32),
         ),
     )
-    model = IntegerModel("flat", tensors, ops, 0, 5)
+    model = IntegerModel.single("flat", tensors, ops, 0, 5)
     found = without_dead_channels(model)
     assert found.tensors[4].shape == (128,)
     inputs = random_inputs(model, 20, 0)
