@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from paper2board.bench.random_networks import Style, draw_network
+from paper2board.convert.tflite_layout import tidied
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.tensor import INT8_MAX, INT8_MIN
 
@@ -40,6 +41,18 @@ def integer_models(draw: st.DrawFn, max_ops: int = 6) -> IntegerModel:
     """
     style = Style(side=8, channels=20, blocks=max(max_ops - 3, 1), earlier=0.4, redraw=False)
     return draw_network(_HypothesisDraws(draw), style, "random")
+
+
+READ_AS_OTHERS = {"GATHER", "ASSIGN_VARIABLE", "CONSTANT", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+"""What a file holds in another form, so that it is read with views or names of its own."""
+
+
+def is_written_as_it_is(model: IntegerModel) -> bool:
+    """Return whether a file of the model is read as the same ops: nothing of it is read by nobody, either."""
+    ops = list(model.ops)
+    tidy = tidied(ops, list(model.tensors), {model.output})
+    one_pixel = any(op.type == "FULLY_CONNECTED" and model.tensors[op.output].shape[:-1] == (1, 1) for op in ops)
+    return tidy == ops and not one_pixel and not READ_AS_OTHERS.intersection(op.type for op in ops)
 
 
 def inputs_for(model: IntegerModel, n: int, seed: int = 0) -> np.ndarray:

@@ -272,8 +272,7 @@ class _Graph:
         return f"{kind}{len(self.ops)}"
 
     def readable(self) -> list[int]:
-        """Return the tensors that any block may read; a state is changed by the time, a constant is the same for all
-        inputs."""
+        """Return the tensors that any block may read; a state is changed by the time, a constant never is."""
         others = {tensor for state in self.states for tensor in (state.read, state.written)}
         others |= {op.output for op in self.ops if isinstance(op, ConstantOp)}
         return [index for index in range(len(self.tensors)) if index not in others]

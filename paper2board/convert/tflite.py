@@ -176,7 +176,7 @@ def _network(tf, model: IntegerModel, x):
         # Never the bare name, to which the converter may append a digit.
         twin = operator_of(op).twin
         if twin is None:
-            raise ValueError(f"{op.type} has no float twin; write_flatbuffer writes it")
+            raise UserError(f"model {model.name}: TensorFlow's converter is given no {op.type}")
         y = twin(tf, model, op, sources, f"{op.name}/{op.type.lower()}")
         if isinstance(op, Activated):
             y = _activated(tf, op, y)

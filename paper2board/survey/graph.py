@@ -152,6 +152,8 @@ def of_integer_model(model: IntegerModel) -> Graph:
                 o.pad,
             )
             for o in step.operands
+            # Constants and states are there without a layer.
+            if owner[o.tensor] in maker
         )
         if step.pool and step.op:
             # What the fused step's window is made of.

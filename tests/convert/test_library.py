@@ -21,7 +21,7 @@ from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.photo_fit import parse_fit
 from paper2board.evaluate import compare_library
-from paper2board.evaluate.tflite_micro import run
+from paper2board.evaluate.tflite_micro import run, run_all
 from paper2board.model.integer_model import IntegerModel
 from paper2board.networks.pixels import fit_images, fit_photo, to_int8
 
@@ -471,12 +471,12 @@ def test_compare_says_that_nothing_differs(
 def test_compare_fails_if_a_value_differs(
     tflite: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(source: bytes, inputs: np.ndarray) -> np.ndarray:
-        outputs = run(source, inputs)
-        outputs[1, 4] ^= 1
+    def wrong(source: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        outputs = run_all(source, inputs)
+        outputs[0][1, 4] ^= 1
         return outputs
 
-    monkeypatch.setattr(compare_library.tflite_micro, "run", wrong)
+    monkeypatch.setattr(compare_library.tflite_micro, "run_all", wrong)
     assert compile_library(tflite, "--backend", "portable", "--compare", "2") == 1
     assert capsys.readouterr().out.splitlines()[-1].startswith("1 of 20 values differ")
 

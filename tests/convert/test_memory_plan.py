@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import integer_models
 
 from paper2board.convert import memory_plan
-from paper2board.convert.lowering import lower, storage
+from paper2board.convert.lowering import constants, lower, storage
 from paper2board.convert.memory_plan import ALIGNMENT, KernelMemory, MemoryPlan, plan
 from paper2board.convert.steps import Step, row_bytes, rows
 from paper2board.model.integer_model import IntegerModel
@@ -56,7 +56,7 @@ def replay(case: Case, planned: MemoryPlan) -> int:
     Return the highest byte used, plus one. Raise :class:`ClobberedError` where a call does not find what it reads.
     """
     model = case.model
-    owner = storage(model)
+    owner, in_flash = storage(model), constants(model)
     first_element = np.cumsum([0, *(tensor.size for tensor in model.tensors)])
     arena = np.full(planned.bytes, -1, np.int64)
     progress = [0] * len(case.steps)
@@ -97,6 +97,8 @@ def replay(case: Case, planned: MemoryPlan) -> int:
 
             reads: list[tuple[int, list[int]]] = []
             for operand in step.operands:
+                if owner[operand.tensor] in in_flash:
+                    continue
                 count = rows(model, operand.tensor)
                 top = done * operand.stride - operand.pad
                 bottom = top + (len(computed) - 1) * operand.stride + operand.height

@@ -281,7 +281,7 @@ def test_engine_and_generator_number_the_modes_alike(tmp_path: Path) -> None:
     names = [f"P2B_REQUANT_{mode.name}" for mode in Mode]
     (tmp_path / "main.c").write_text(
         f'#include <stdio.h>\n#include "p2b_kernels.h"\n'
-        f'int main(void) {{ return printf("%d %d %d", {", ".join(names)}) < 0; }}\n'
+        f'int main(void) {{ return printf("{" %d" * len(names)}", {", ".join(names)}) < 0; }}\n'
     )
     subprocess.run(["gcc", f"-I{ENGINE}", str(tmp_path / "main.c"), "-o", str(tmp_path / "main")], check=True)
     output = subprocess.run([tmp_path / "main"], capture_output=True, check=True, text=True).stdout

@@ -85,8 +85,9 @@ def two_subgraphs(file: Any, *_: Any) -> None:
     file.subgraphs.append(file.subgraphs[0])
 
 
-def dilated(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
-    operators["conv1"].builtinOptions.dilationHFactor = operators["conv2"].builtinOptions.dilationHFactor = 2
+def squashed(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str, Any]) -> None:
+    for name in ("conv1", "conv2"):
+        operators[name].builtinOptions.fusedActivationFunction = 4  # TANH
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,10 @@ def dilated(file: Any, graph: Any, tensors: dict[str, Any], operators: dict[str,
         (custom("FlexRoll"), ("FlexRoll", "SELECT_TF_OPS", "boxes")),
         (custom("TFLite_Detection_PostProcess"), ("TFLite_Detection_PostProcess", "custom", "cut the network")),
         (two_subgraphs, ("2 subgraphs", "loops and branches")),
-        (dilated, ("CONV_2D is dilated", "twice", "conv1", "without dilation")),
+        (squashed, ("CONV_2D has a fused activation", "twice", "conv1", "use ReLU or ReLU6")),
         (
-            everything(custom("FlexRoll"), two_subgraphs, dilated),
-            ("(1)", "(3)", "2 subgraphs", "FlexRoll", "dilated", "conv1"),
+            everything(custom("FlexRoll"), two_subgraphs, squashed),
+            ("(1)", "(3)", "2 subgraphs", "FlexRoll", "fused activation", "conv1"),
         ),
     ],
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tflite_files import TfliteFile
 
@@ -41,7 +41,7 @@ def test_transpose(shape, data):
     assert_as_tflite_micro(file, shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(shape=SHAPES, data=st.data())
 def test_strided_slice(shape, data):
     begins, ends, strides, shrink, sizes = [], [], [], 0, []

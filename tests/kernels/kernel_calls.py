@@ -105,6 +105,8 @@ def _initializer(fields: Mapping[str, Any], data: _Data) -> str:
     def text(value: Any) -> str:
         if isinstance(value, Mapping):
             return _initializer(value, data)
+        if isinstance(value, tuple):
+            return "{" + ", ".join(map(text, value)) + "}"
         return data.pointer(value) if isinstance(value, np.ndarray) else str(int(value))
 
     return "{" + ", ".join(f".{name} = {text(value)}" for name, value in fields.items()) + "}"

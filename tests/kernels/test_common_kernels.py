@@ -131,8 +131,17 @@ def add(rng: np.random.Generator, n: int, *, relu: bool = False, shift: int | No
         definitions.requantize((order - zero_point) << 20, *pair)
         for zero_point, pair in zip(zero_points[:2], pairs[:2], strict=True)
     )
-    names = ("n", "table_1", "table_2", "multiplier", "shift", "zero_point", "low", "high")
-    values = (n, *(table.astype(np.int32) for table in tables), pairs[2][0], right, zero_points[2], low, high)
+    names = ("axes", "table_1", "table_2", "multiplier", "shift", "zero_point", "low", "high")
+    axes = {"outer": 1, "inner": n, "outer_1": 0, "inner_1": 1, "outer_2": 0, "inner_2": 1}
+    values = (
+        axes,
+        *(table.astype(np.int32) for table in tables),
+        pairs[2][0],
+        right,
+        zero_points[2],
+        low,
+        high,
+    )
     call = Call("p2b_add", "p2b_add_t", dict(zip(names, values, strict=True)), [x, y], n)
     return [call], definitions.add(x, y, zero_points, pairs, low, high)
 

@@ -191,7 +191,7 @@ def with_tensor(model: IntegerModel, index: int, **changes) -> IntegerModel:
         (lambda m: with_tensor(m, 4, shape=(6,)), "output size differs"),
         (lambda m: with_tensor(m, 2, scale=0.25), "different quantization"),
         (lambda m: with_tensor(m, 3, shape=(11,)), "element counts differ"),
-        (lambda m: with_tensor(m, 5, shape=(3, 4, 4)), "shapes differ"),
+        (lambda m: with_tensor(m, 5, shape=(3, 4, 4)), "do not give its output's"),
         (lambda m: with_tensor(m, 5, scale=2.0**-21), "far below the inputs'"),
         (
             lambda m: with_tensor(

@@ -68,8 +68,8 @@ def _lstm_fields(
     return fields, {
         "input_weights": op.input_weights,
         "recurrent_weights": op.recurrent_weights,
-        "input_bias": input_bias.astype(np.int32),
-        "recurrent_bias": recurrent_bias.astype(np.int32),
+        "input_bias": input_bias.astype(np.int32).ravel(),
+        "recurrent_bias": recurrent_bias.astype(np.int32).ravel(),
         "sigmoid": SIGMOID,
     }
 

@@ -1,19 +1,33 @@
-"""The table of operators in ``docs/engine.md``: ``python -m paper2board.convert.operators.table`` prints it."""
+"""The operators in ``docs/engine.md``: ``python -m paper2board.convert.operators.table`` prints them."""
 
+import textwrap
 from collections.abc import Iterator
 
 from paper2board.convert.engine_sources import kernel_names
 from paper2board.convert.operators import OPERATORS
 from paper2board.convert.operators.registry import Operator
 from paper2board.convert.steps import whole_inputs
+from paper2board.convert.tflite_forms import FORMS
+from paper2board.convert.tflite_states import KINDS
 
 _HEAD = ("operator", "versions read", "written", "an output row needs", "kernels")
 
 
 def table() -> str:
     """Return the table as Markdown, a line for each operator that the registry has."""
-    lines = [_HEAD, ("---",) * len(_HEAD), *map(tuple, map(_cells, OPERATORS.values()))]
+    rows = (row for kind, row in OPERATORS.items() if kind != "CONSTANT")
+    lines = [_HEAD, ("---",) * len(_HEAD), *map(tuple, map(_cells, rows))]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def forms() -> str:
+    """Return the operators that a file is read with beside those, as others or as what they are for."""
+    kinds = {kind: newest for kind, (newest, _) in FORMS.items() if kind not in OPERATORS}
+    kinds |= dict.fromkeys(KINDS, 1)
+    listed = ", ".join(
+        f"{kind} ({newest})" for kind, newest in sorted(kinds.items()) if kind not in OPERATORS
+    )
+    return textwrap.fill(listed, 124, break_long_words=False) + "\n"
 
 
 def kernels_of(operator: Operator) -> list[str]:
@@ -36,4 +50,4 @@ def _is_whole(operator: Operator) -> bool:
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    print(table(), forms(), sep="\n", end="")
