@@ -51,7 +51,9 @@ def is_written_as_it_is(model: IntegerModel) -> bool:
     """Return whether a file of the model is read as the same ops: nothing of it is read by nobody, either."""
     ops = list(model.ops)
     tidy = tidied(ops, list(model.tensors), {model.output})
-    one_pixel = any(op.type == "FULLY_CONNECTED" and model.tensors[op.output].shape[:-1] == (1, 1) for op in ops)
+    one_pixel = any(
+        op.type == "FULLY_CONNECTED" and model.tensors[op.output].shape[:-1] == (1, 1) for op in ops
+    )
     return tidy == ops and not one_pixel and not READ_AS_OTHERS.intersection(op.type for op in ops)
 
 

@@ -5,7 +5,7 @@ supported.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -249,7 +249,7 @@ def place_of(file: TfliteFile, index: int, kind: str, quantized: bool) -> Place:
     )
 
 
-def blockers_of(place: Place, supported: tuple[str, ...]) -> list[tuple[str, str]]:
+def blockers_of(place: Place, supported: Collection[str]) -> list[tuple[str, str]]:
     """Return what an operator at a place blocks, each with its remedy; nothing if nothing is known against it."""
 
     def first(rows: _Rows) -> list[tuple[str, str]]:
@@ -259,7 +259,7 @@ def blockers_of(place: Place, supported: tuple[str, ...]) -> list[tuple[str, str
         return found
     found = first(TYPES)
     if place.kind not in supported:
-        known = REMEDIES.get(place.kind, f"use a network made of {', '.join(supported)}")
+        known = REMEDIES.get(place.kind, "use layers without it; docs/engine.md lists what is read")
         return [*found, ("is not supported", known)]
     if not found and "FLOAT32" in place.sources + place.targets:
         return [("computes in float32", _ALL_INT8)]

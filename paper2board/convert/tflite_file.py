@@ -268,6 +268,8 @@ class TfliteNode:
 
     def integers(self, position: int) -> np.ndarray:
         """Return an input's values, int64, which must not depend on the network's inputs."""
+        if not self.has(position):
+            self.refuse(f"has no input {position}")
         values = self.values(position)
         if values is None or values.dtype.kind not in "ib":
             self.refuse(

@@ -115,6 +115,7 @@ class _Reading:
                 "convert the network for inference alone, without loops and branches",
             )
         kinds = self._kinds()
+        file.where = ""
         self.borders = find_borders(file, kinds)
         for what, pairs in (("input", self.borders.inputs), ("output", self.borders.outputs)):
             if not pairs:
@@ -171,7 +172,7 @@ class _Reading:
         """Empty the kind of each operator that cannot be read, with the reason among the blockers; return the
         tensors that they read."""
         file, told = self.file, set()
-        supported = tuple(sorted({*OPERATORS, *FORMS, *KINDS} - {"CONSTANT"}))
+        supported = {*OPERATORS, *FORMS, *KINDS} - {"CONSTANT"}
         quantized = has_quantized_activation(file)
         for index, kind in enumerate(kinds):
             if not kind or index in self.borders.casts:

@@ -9,21 +9,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import integer_models
 
-from paper2board.convert.lowering import lower, storage
+from paper2board.convert.lowering import constants, lower, storage
+from paper2board.convert.lowering import given as given_tensors
 from paper2board.convert.operators.window import window_pad
 from paper2board.convert.steps import Step, output_range, row_bytes, rows
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.binary import Add
-from paper2board.model.operators.moving import Concatenation, Pad, Reshape
+from paper2board.model.operators.binary import Add, Binary
+from paper2board.model.operators.moving import Concatenation, Constant, Move, Pad, Reshape
 from paper2board.model.operators.operator import Activated, Op
 from paper2board.model.operators.pooling import Pool2D
-from paper2board.model.operators.reduction import Mean
+from paper2board.model.operators.products import BatchMatMul
+from paper2board.model.operators.recurrent import Lstm
+from paper2board.model.operators.reduction import ReduceMin, Sum
+from paper2board.model.operators.resizing import ResizeBilinear
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.port import Port
 from paper2board.model.tensor import Activation, Padding, Tensor, activation_range, pad_before
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 CONVOLUTIONS = (Conv2D, DepthwiseConv2D)
+WHOLE = (Sum, ReduceMin, ResizeBilinear, BatchMatMul, Lstm)
+"""What sees all of its inputs for each row."""
 
 
 def readers(model: IntegerModel, tensor: int) -> list[Op]:
@@ -42,8 +48,15 @@ def read_positions(model: IntegerModel, op: Op, source: int, positions: set[int]
         found = {p - op.paddings[axis][0] for p in positions}
     elif isinstance(op, Concatenation) and op.axis == axis and len(shape) == 3:
         found = {p - sum(model.tensors[i].shape[axis] for i in op.inputs[:source]) for p in positions}
-    elif isinstance(op, FullyConnected | Mean):
+    elif isinstance(op, Move) and axis == 0:
+        places = op.indices().reshape(rows(model, op.output), -1)
+        found = set(
+            (places[sorted(positions)] // (model.tensors[op.inputs[0]].size // size)).ravel().tolist()
+        )
+    elif isinstance(op, WHOLE) or (isinstance(op, FullyConnected) and not op.by_pixel(model.tensors)):
         found = set(range(size))
+    elif isinstance(op, Binary) and size == 1:
+        found = {0}
     else:
         found = positions
     return {p for p in found if 0 <= p < size}
@@ -58,22 +71,24 @@ def test_every_op_that_computes_is_in_one_step(model: IntegerModel, fuse: bool) 
     arrival, *steps = lower(model, fuse=fuse)
     assert (arrival.op, arrival.operands, arrival.output) == (None, (), model.input)
     assert all(len(step.fused) == 1 for step in steps) or fuse
-    computing = [id(op) for op in model.ops if not isinstance(op, Reshape)]
+    computing = [id(op) for op in model.ops if not isinstance(op, Reshape | Constant)]
     assert sorted(id(op) for step in steps for op in step.fused) == sorted(computing)
     owner = storage(model)
-    written = {model.input}
+    written = {*given_tensors(model), *constants(model)}
     for step in steps:
         assert {owner[operand.tensor] for operand in step.operands} <= written
-        written.add(step.output)
+        written.add(owner[step.output])
     assert owner[model.output] in written
 
 
 @given(model=integer_models(max_ops=10))
 @SLOW
 def test_a_view_has_the_bytes_of_its_source(model: IntegerModel) -> None:
-    owner = storage(model)
+    """And a state's new content those of the state."""
+    owner, states = storage(model), {state.written: state.read for state in model.states}
     for op in model.ops:
-        assert owner[op.output] == (owner[op.inputs[0]] if isinstance(op, Reshape) else op.output)
+        own = states.get(op.output, op.output)
+        assert owner[op.output] == (owner[op.inputs[0]] if isinstance(op, Reshape) else own)
     for index, tensor in enumerate(model.tensors):
         assert rows(model, index) * row_bytes(model, index) == tensor.size
 
@@ -264,12 +279,16 @@ def needed(model: IntegerModel, step: Step, number: int, position: int, axis: in
 def test_operands_are_the_rows_that_an_output_row_depends_on(model: IntegerModel, fuse: bool) -> None:
     for step in lower(model, fuse=fuse)[1:]:
         for number, operand in enumerate(step.operands):
+            if len(step.operands) < len(step.inputs):  # without a constant that is part of a table
+                number = step.inputs.index(operand.tensor)
             available = range(rows(model, operand.tensor))
             for y in range(rows(model, step.output)):
                 top = y * operand.stride - operand.pad
                 seen = range(top, top + operand.height) if operand.height else available
                 wanted = needed(model, step, number, y, axis=0)
-                if not step.pool:
+                if isinstance(step.op, Move):
+                    assert wanted <= set(seen)
+                elif not step.pool:
                     assert wanted == set(seen) & set(available)
                 elif wanted:  # rows between pooled windows' convolutions are seen but not needed
                     assert (min(wanted), max(wanted)) == (max(seen[0], 0), min(seen[-1], available[-1]))

@@ -400,6 +400,7 @@ int main(void)
 {
     int8_t input[P2B_INPUT_BYTES];
     const int8_t *const inputs[] = {input};
+    p2b_reset(&p2b_model);
     while (fread(input, 1, P2B_INPUT_BYTES, stdin) == P2B_INPUT_BYTES) {
         p2b_run(&p2b_model, inputs);
         fwrite(p2b_output(&p2b_model, 0), 1, P2B_OUTPUT_BYTES, stdout);
