@@ -24,7 +24,7 @@ from paper2board.model.operators.binary import (
     SquaredDifference,
     Sub,
 )
-from paper2board.model.operators.elementwise import Gelu, LeakyRelu, Logistic, Rsqrt, Tabulated
+from paper2board.model.operators.elementwise import FloatFunction, Gelu, LeakyRelu, Logistic, Rsqrt, Tabulated
 from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
 from paper2board.model.operators.moving import Constant as ConstantOp
 from paper2board.model.operators.normalization import L2Normalization
@@ -46,6 +46,7 @@ _ACTIVATIONS: tuple[Activation, ...] = ("NONE", "RELU", "RELU6")
 _PADDINGS: tuple[Padding, ...] = ("SAME", "VALID")
 _FUNCTIONS = tuple(kind for kind in OPERATORS.values() if issubclass(kind, Tabulated) and kind is not Gelu)
 """All but what TFLite Micro does not have."""
+_FLOAT_FUNCTIONS = ("NEG", "SQUARE", "ABS", "ELU", "LOGISTIC", "RELU", "SIN")
 _TRIES = 8
 _DEVIATION = 74.0
 """Of a uniformly distributed int8."""
@@ -561,9 +562,18 @@ class _Graph:
             quantization = tensor.quantization
         if kind is Rsqrt:
             quantization = float(np.float32(tensor.scale**-0.5 / 100)), quantization[1]
-        alpha = {"alpha": float(np.float32(self.uniform(0, 1)))} if kind is LeakyRelu else {}
+        fields: dict[str, Any] = {}
+        if kind is LeakyRelu:
+            fields["alpha"] = float(np.float32(self.uniform(0, 1)))
+        if kind is FloatFunction:
+            fields["functions"] = (
+                self.pick(_FLOAT_FUNCTIONS),
+                *((self.pick(("NEG", "ABS")),) if self.chance(0.3) else ()),
+            )
+            if fields["functions"][0] == "SQUARE":
+                quantization = float(np.float32(tensor.scale**2 * 90)), quantization[1]
         output = self.add_tensor(tensor.shape, *quantization)
-        self.ops.append(kind(name=self.name("function"), inputs=(source,), output=output, **alpha))
+        self.ops.append(kind(name=self.name("function"), inputs=(source,), output=output, **fields))
 
     def combination(self) -> None:
         """An image or vector with a constant, or with itself, element by element."""

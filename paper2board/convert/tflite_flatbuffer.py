@@ -10,6 +10,7 @@ from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as sch
 from paper2board.convert.operators import OPERATORS, operator_of
 from paper2board.convert.operators.registry import Constant
 from paper2board.model.integer_model import IntegerModel
+from paper2board.model.operators.elementwise import FloatFunction
 from paper2board.model.operators.moving import Constant as ConstantOp
 from paper2board.model.operators.operator import Op
 from paper2board.model.port import Port
@@ -43,6 +44,14 @@ def write_flatbuffer(model: IntegerModel) -> bytes:
     return bytes(builder.Output())
 
 
+_FLOAT_OPTIONS = {
+    "ABS": "AbsOptions",
+    "COS": "CosOptions",
+    "EXP": "ExpOptions",
+    "NEG": "NegOptions",
+    "SQUARE": "SquareOptions",
+}
+"""Options of functions in float32, of those that have some."""
 _PORT_TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "uint8": schema.TensorType.UINT8,
@@ -62,21 +71,21 @@ class _Writer:
 
     def arriving(self, port: Port) -> int:
         """Write an input, converted to int8 where a caller gives another type; return what the caller sees."""
-        self._activation(port.tensor, port.name)
-        return self._cast(port, f"{port.name}/given", "QUANTIZE", arrives=True)
+        self._activation(port.tensor, port.name if port.dtype == "int8" else f"{port.name}/int8")
+        return self._cast(port, "QUANTIZE", arrives=True)
 
     def leaving(self, port: Port) -> int:
         """Write an output, converted where a caller gets another type; return what the caller sees."""
         kind = "DEQUANTIZE" if port.dtype == "float32" else "QUANTIZE"
-        return self._cast(port, f"{port.name}/taken", kind, arrives=False)
+        return self._cast(port, kind, arrives=False)
 
-    def _cast(self, port: Port, name: str, kind: str, *, arrives: bool) -> int:
+    def _cast(self, port: Port, kind: str, *, arrives: bool) -> int:
         inner = self.indices[port.tensor]
         if port.dtype == "int8":
             return inner
         quantization = None if port.dtype == "float32" else _quantization([port.scale], port.zero_point)
         shape = self.model.tensors[port.tensor].shape
-        seen = _add_tensor(self.graph, 0, name, shape, _PORT_TYPES[port.dtype], quantization)
+        seen = _add_tensor(self.graph, 0, port.name, shape, _PORT_TYPES[port.dtype], quantization)
         options = {"QUANTIZE": "QuantizeOptions", "DEQUANTIZE": "DequantizeOptions"}[kind]
         self._operator(kind, 1, [seen] if arrives else [inner], [inner] if arrives else [seen], options, {})
         return seen
@@ -129,7 +138,7 @@ class _Writer:
     def prepare(self) -> None:
         """Write what comes first in a file: operator codes in their names' order, and all activations."""
         ops = [op for op in self.model.ops if not isinstance(op, ConstantOp)]
-        for kind in sorted({op.type for op in ops}):
+        for kind in sorted({op.type for op in ops if not isinstance(op, FloatFunction)}):
             self._code(kind, OPERATORS[kind].writes)
         for op in ops:
             if op.output not in self.handles:
@@ -145,6 +154,9 @@ class _Writer:
             self.indices[op.output] = index
             return
         inputs = [self.indices[i] for i in op.inputs]
+        if isinstance(op, FloatFunction):
+            self._island(op)
+            return
         if op.output in self.handles:
             handle = self.handles[op.output]
             self._operator("ASSIGN_VARIABLE", 1, [handle, *inputs], [], "AssignVariableOptions", {})
@@ -162,6 +174,18 @@ class _Writer:
         self._operator(op.type, operator.writes, inputs, [output], operator.options, written.options)
         if written.flat:
             self._reshape(op, output, self.indices[op.output], [1, *self.model.tensors[op.output].shape])
+
+    def _island(self, op: FloatFunction) -> None:
+        """Write a function in float32 between DEQUANTIZE and QUANTIZE."""
+        source, shape = self.indices[op.inputs[0]], self.model.tensors[op.output].shape
+        kinds: list[tuple[str, str | None]] = [("DEQUANTIZE", "DequantizeOptions")]
+        kinds += [(function, _FLOAT_OPTIONS.get(function)) for function in op.functions]
+        for number, (kind, options) in enumerate(kinds):
+            name = f"{op.name}/float{number}"
+            target = _add_tensor(self.graph, 0, name, shape, schema.TensorType.FLOAT32, None)
+            self._operator(kind, 1, [source], [target], options, {})
+            source = target
+        self._operator("QUANTIZE", 1, [source], [self.indices[op.output]], "QuantizeOptions", {})
 
     def _flat(self, op: Op, source: int) -> tuple[int, int]:
         """Write the input in one dimension; return that and an output in one dimension."""

@@ -30,6 +30,7 @@ from paper2board.convert.tflite_file import (
 )
 from paper2board.convert.tflite_fold import fold
 from paper2board.convert.tflite_forms import FORMS
+from paper2board.convert.tflite_islands import KIND, find_islands, read_island
 from paper2board.convert.tflite_layout import tidied
 from paper2board.convert.tflite_states import KINDS, Variables
 from paper2board.core.errors import UserError
@@ -105,6 +106,7 @@ class _Reading:
         self.ops: list[Op] = []
         self.variables = Variables(file)
         self.borders = Borders()
+        self.islands: dict[int, list[int]] = {}
 
     def read(self) -> None:
         """Read all operators."""
@@ -120,6 +122,10 @@ class _Reading:
         for what, pairs in (("input", self.borders.inputs), ("output", self.borders.outputs)):
             if not pairs:
                 blockers.add(f"has no {what}", f"convert a network with an {what}")
+        self.islands, original = find_islands(file, kinds, self.borders.casts), list(kinds)
+        for last, part in self.islands.items():
+            for index in part:
+                kinds[index] = KIND if index == last else ""
         told = self._tell(kinds)
         names = _op_names(file, [kind for kind in kinds])
         file.where = ""
@@ -137,7 +143,7 @@ class _Reading:
                     file.activation(int(file.graph.Operators(index).Outputs(0)), name)
             elif index not in self.borders.casts:
                 with blockers.collecting(kind, index):
-                    self._op(index, kind, name)
+                    self._op(index, kind, name, original)
         file.where = ""
         for _, inner in self.borders.outputs:
             if inner not in file.index and not blockers:
@@ -172,10 +178,10 @@ class _Reading:
         """Empty the kind of each operator that cannot be read, with the reason among the blockers; return the
         tensors that they read."""
         file, told = self.file, set()
-        supported = {*OPERATORS, *FORMS, *KINDS} - {"CONSTANT"}
+        supported = {*(kind for kind, row in OPERATORS.items() if row.reads), *FORMS, *KINDS}
         quantized = has_quantized_activation(file)
         for index, kind in enumerate(kinds):
-            if not kind or index in self.borders.casts:
+            if not kind or index in self.borders.casts or index in self.islands:
                 continue
             file.where = f"operator {index} ({kind}): "
             good = False
@@ -199,11 +205,13 @@ class _Reading:
     def _fold(self, index: int, kind: str) -> bool:
         return fold(TfliteNode(self.file, self.file.graph.Operators(index), kind, "", []))
 
-    def _op(self, index: int, kind: str, name: str) -> None:
+    def _op(self, index: int, kind: str, name: str, kinds: list[str]) -> None:
         file = self.file
         file.where = f"operator {index} ({kind} {name}): "
         node = TfliteNode(file, file.graph.Operators(index), kind, name, self.ops)
-        if kind in KINDS:
+        if index in self.islands:
+            read_island(file, node, self.islands[index], kinds)
+        elif kind in KINDS:
             self.variables.read(node)
         elif kind in FORMS:
             FORMS[kind][1](node)

@@ -19,8 +19,8 @@ from paper2board.model import operators
 from paper2board.model.file import read, write
 from paper2board.model.simulate import run
 
-ROWS = [row for row in OPERATORS.values() if row.type != "CONSTANT"]
-"""Without the constant, which is a tensor of a file."""
+ROWS = [row for row in OPERATORS.values() if row.reads]
+"""Without what is no single operator of a file: a constant, a function in float32."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "engine.md"
 
 

@@ -12,6 +12,7 @@ from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.elementwise import (
     Abs,
     Elu,
+    FloatFunction,
     Gelu,
     HardSwish,
     LeakyRelu,
@@ -74,6 +75,7 @@ OPERATORS = (
         twin=_logistic_twin,
         **_TABULATED,
     ),
+    Operator(op=FloatFunction, type="FLOAT_FUNCTION", stem="function", reads=0, writes=0, **_TABULATED),
     Operator(op=Tanh, type="TANH", stem="tanh", reads=2, writes=2, **_TABULATED),
     Operator(
         op=HardSwish,

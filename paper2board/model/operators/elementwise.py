@@ -1,7 +1,7 @@
 """Functions of one int8, element by element: each is a table of 256 values, exactly TFLite's."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +16,7 @@ from paper2board.model.fixed_point import (
     rounding_shift_right,
 )
 from paper2board.model.operators.operator import Op, require
+from paper2board.model.port import Port
 from paper2board.model.tensor import (
     INT8_MAX,
     INT8_MIN,
@@ -370,4 +371,68 @@ class Gelu(RealFunction):
         return (0.5 * exact * np.vectorize(math.erfc)(-exact * math.sqrt(0.5))).astype(np.float32)
 
 
-OPERATORS = (Logistic, Tanh, HardSwish, Relu, Relu6, LeakyRelu, Elu, Gelu, Abs, Rsqrt, Quantize)
+def _exp(x: np.ndarray) -> np.ndarray:
+    return np.exp(x.astype(np.float64)).astype(np.float32)
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    middle = np.float32(1) / (np.float32(1) + _exp(-x))
+    return np.where(x < -9, _exp(x), np.where(x > np.float32(16.619047), np.float32(1), middle))
+
+
+FLOAT_FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "ABS": np.abs,
+    "COS": lambda x: np.cos(x.astype(np.float64)).astype(np.float32),
+    "ELU": lambda x: np.where(x < 0, np.expm1(x.astype(np.float64)).astype(np.float32), x),
+    "EXP": _exp,
+    "LOG": lambda x: np.log(x.astype(np.float64)).astype(np.float32),
+    "LOGISTIC": _logistic,
+    "NEG": np.negative,
+    "RELU": lambda x: np.maximum(x, np.float32(0)),
+    "SIN": lambda x: np.sin(x.astype(np.float64)).astype(np.float32),
+    "SQRT": np.sqrt,
+    "SQUARE": np.square,
+}
+"""What TFLite Micro's float32 kernels compute of a value, by the operator's name."""
+
+
+@dataclass(frozen=True)
+class FloatFunction(Tabulated):
+    """DEQUANTIZE, one of :data:`FLOAT_FUNCTIONS` after the other in float32, QUANTIZE: in a file, all of them."""
+
+    type: ClassVar[str] = "FLOAT_FUNCTION"
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    functions: tuple[str, ...]
+
+    def check(self, tensors: Sequence[Tensor]) -> None:
+        super().check(tensors)
+        require(bool(self.functions) and set(self.functions) <= set(FLOAT_FUNCTIONS), "no such function")
+        require(bool(np.isfinite(self._values(tensors)).all()), "some of its values are no numbers")
+
+    def _values(self, tensors: Sequence[Tensor]) -> np.ndarray:
+        values = Port("", 0, "float32").dequantized(tensors[self.inputs[0]], INT8_VALUES)
+        with np.errstate(all="ignore"):
+            for function in self.functions:
+                values = FLOAT_FUNCTIONS[function](values)
+        return values
+
+    def table(self, tensors: Sequence[Tensor]) -> np.ndarray:
+        return Port("", 0, "float32").quantized(tensors[self.output], self._values(tensors))
+
+
+OPERATORS = (
+    FloatFunction,
+    Logistic,
+    Tanh,
+    HardSwish,
+    Relu,
+    Relu6,
+    LeakyRelu,
+    Elu,
+    Gelu,
+    Abs,
+    Rsqrt,
+    Quantize,
+)
