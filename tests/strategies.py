@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from paper2board.bench.random_networks import Style, draw_network
-from paper2board.convert.tflite_layout import tidied
+from paper2board.convert.reading.layout import tidied
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.tensor import INT8_MAX, INT8_MIN
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.operators import OPERATORS
-from paper2board.convert.tflite_blockers import (
+from paper2board.convert.reading.blockers import (
     Blockers,
     blockers_of,
     has_quantized_activation,
     operator_kind,
     place_of,
 )
-from paper2board.convert.tflite_borders import Borders, find_borders, ports
-from paper2board.convert.tflite_file import (
+from paper2board.convert.reading.borders import Borders, find_borders, ports
+from paper2board.convert.reading.file import (
     DAMAGE,
     MAX_FILE_BYTES,
     MAX_ITEMS,
@@ -28,11 +28,11 @@ from paper2board.convert.tflite_file import (
     TfliteNode,
     TfliteOperator,
 )
-from paper2board.convert.tflite_fold import fold
-from paper2board.convert.tflite_forms import FORMS
-from paper2board.convert.tflite_islands import KIND, find_islands, read_island
-from paper2board.convert.tflite_layout import tidied
-from paper2board.convert.tflite_states import KINDS, Variables
+from paper2board.convert.reading.fold import fold
+from paper2board.convert.reading.forms import FORMS
+from paper2board.convert.reading.islands import KIND, find_islands, read_island
+from paper2board.convert.reading.layout import tidied
+from paper2board.convert.reading.states import KINDS, Variables
 from paper2board.core.errors import UserError
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.operator import Op

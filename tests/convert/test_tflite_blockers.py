@@ -10,8 +10,8 @@ from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as sch
 from tflite_models import edited, mobile_model, residual_model
 
 from paper2board.convert.operators import OPERATORS
-from paper2board.convert.tflite_blockers import REMEDIES
-from paper2board.convert.tflite_file import OPERATOR_NAMES
+from paper2board.convert.reading.blockers import REMEDIES
+from paper2board.convert.reading.file import OPERATOR_NAMES
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError

@@ -28,6 +28,7 @@ from paper2board.model.operators.elementwise import (
     INT8_VALUES,
     Abs,
     Elu,
+    FloatFunction,
     Gelu,
     HardSwish,
     LeakyRelu,
@@ -263,3 +264,72 @@ def test_an_average_of_two_is_a_sum_and_a_table():
     np.testing.assert_array_equal(run(model, inputs)[0], reference.run_all(data, inputs)[0])
     steps = [step for step in lower(model, fuse=True) if step.op]
     assert [c_layer(model, step, None).kernel for step in steps] == ["p2b_add", "p2b_table"]
+
+
+# --- functions in float32 -----------------------------------------------------------------------------
+
+FLOATS = st.lists(
+    st.sampled_from(["ABS", "COS", "ELU", "EXP", "LOGISTIC", "NEG", "RELU", "SIN", "SQUARE"]),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(functions=FLOATS, source=ANY, target=ANY)
+def test_functions_in_float32_are_one_table(functions, source, target):
+    assume(source[0] < 0.05)  # beyond, EXP and SQUARE leave what int32 holds, which C does not define
+    model = single(FloatFunction("y", (0,), 1, tuple(functions)), source, target)
+    data = write_flatbuffer(model)
+    expected = reference.run(data, EVERY_INPUT).reshape(256)
+    np.testing.assert_array_equal(model.ops[0].table(model.tensors), expected)
+    again = read_tflite(data)
+    assert again.ops == model.ops
+    assert [c_layer(again, step, None).kernel for step in lower(again, fuse=True)[1:]] == ["p2b_table"]
+
+
+def test_a_function_that_is_not_finite_everywhere_is_refused():
+    tensors = Tensor("x", (256,), 0.1, 0), Tensor("y", (256,), 0.1, 0)
+    with pytest.raises(UserError, match=naming("single", "FLOAT_FUNCTION", "no numbers")):
+        IntegerModel.single("single", tensors, (FloatFunction("y", (0,), 1, ("LOG",)),), 0, 1)
+
+
+def island(*functions: str, shared: bool = False, leaves: bool = False) -> bytes:
+    """Return a file: RELU, then functions in float32, then RELU; what is in between may have a second reader."""
+    file = TfliteFile()
+    x, a, c, y = (file.tensor((1, 7), scale=0.1) for _ in range(4))
+    file.operator("RELU", [x], [a], version=2)
+    inner = file.tensor((1, 7), np.float32, None)
+    file.operator("DEQUANTIZE", [a], [inner], "DequantizeOptions")
+    for kind in functions:
+        after = file.tensor((1, 7), np.float32, None)
+        file.operator(kind, [inner], [after])
+        inner = after
+    file.operator("QUANTIZE", [inner], [c], "QuantizeOptions")
+    file.operator("RELU", [c], [y], version=2)
+    outputs = [y]
+    if shared:
+        other = file.tensor((1, 7), scale=0.2)
+        file.operator("QUANTIZE", [inner], [other], "QuantizeOptions")
+        outputs.append(other)
+    if leaves:
+        outputs.append(inner)
+    return file.bytes([x], outputs)
+
+
+def test_an_island_of_a_file_is_read():
+    data = island("SIN", "COS")
+    model = read_tflite(data)
+    assert [op.type for op in model.ops] == ["RELU", "FLOAT_FUNCTION", "RELU"]
+    inputs = np.arange(-128, 124, dtype=np.int8).reshape(36, 7)
+    np.testing.assert_array_equal(run(model, [inputs])[0], reference.run_all(data, [inputs])[0])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [island(), island("FLOOR"), island("SIN", shared=True), island("SIN", leaves=True)],
+    ids=["nothing", "a function that is not known", "two readers", "an output in between"],
+)
+def test_what_is_no_island_computes_in_float32(data):
+    with pytest.raises(UserError, match=naming("DEQUANTIZE", "begins a part that computes in float32")):
+        read_tflite(data, "net")

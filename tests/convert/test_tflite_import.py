@@ -7,7 +7,7 @@ from strategies import inputs_for
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 from tflite_models import edited, mobile_model, residual_model
 
-from paper2board.convert import tflite_file
+from paper2board.convert.reading import file as tflite_file
 from paper2board.convert.tflite import convert, difference
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
@@ -127,7 +127,7 @@ TYPE = schema.TensorType
             set_code("ADD", builtinCode=schema.BuiltinOperator.COS, deprecatedBuiltinCode=0),
             "operator 3 (COS, which writes add1): is not supported; use layers without it",
         ),
-        (set_code("CONV_2D", version=4), "CONV_2D has version 4, not 1 to 3 (3 times, first operator 0"),
+        (set_code("CONV_2D", version=7), "CONV_2D has version 7, not 1 to 6 (3 times, first operator 0"),
         (set_operator("conv1", opcodeIndex=99), "has no operator code"),
         (set_operator("conv1", inputs=[0]), "operator 0 (CONV_2D conv1): has no input 1"),
         (set_operator("add1", inputs=[0, 1, 2]), "operator 3 (ADD add1): has 3 inputs, not 2"),

@@ -6,8 +6,8 @@ import numpy as np
 
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.operators.registry import CFields, Operator, Written
+from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Step, row_bytes
-from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.elementwise import (
     Abs,

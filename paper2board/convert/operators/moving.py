@@ -7,8 +7,8 @@ import numpy as np
 
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.operators.registry import CFields, Constant, Operator, Written
+from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Operand, Step, row_by_row, row_bytes, rows
-from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
 from paper2board.model.operators.moving import Constant as ConstantOp

@@ -14,8 +14,8 @@ from paper2board.convert.operators.window import (
     window_pad,
     write_window,
 )
+from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Step
-from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.pooling import Pool2D
 

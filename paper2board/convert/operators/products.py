@@ -1,4 +1,4 @@
-"""Matrix products of two tensors. A file's are read by :mod:`paper2board.convert.tflite_products`."""
+"""Matrix products of two tensors. A file's are read by :mod:`paper2board.convert.reading.products`."""
 
 import numpy as np
 

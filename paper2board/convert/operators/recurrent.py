@@ -1,4 +1,4 @@
-"""Recurrent layers. A file's are read by :mod:`paper2board.convert.tflite_recurrent`."""
+"""Recurrent layers. A file's are read by :mod:`paper2board.convert.reading.recurrent`."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Operators that reduce dimensions. A file's are read by :mod:`paper2board.convert.tflite_reductions`."""
+"""Operators that reduce dimensions. A file's are read by :mod:`paper2board.convert.reading.reductions`."""
 
 from typing import Any
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from paper2board.convert.kernels.layer import Convolution, FullyConnectedWeights, Packed
+from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Operand, Step, row_by_row
-from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.operator import Op
 

@@ -1,4 +1,4 @@
-"""Operators that interpolate between pixels. A file's are read by :mod:`paper2board.convert.tflite_spaces`."""
+"""Operators that interpolate between pixels. A file's are read by :mod:`paper2board.convert.reading.spaces`."""
 
 import numpy as np
 

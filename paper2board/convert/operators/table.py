@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from paper2board.convert.engine_sources import kernel_names
 from paper2board.convert.operators import OPERATORS
 from paper2board.convert.operators.registry import Operator
+from paper2board.convert.reading.forms import FORMS
+from paper2board.convert.reading.states import KINDS
 from paper2board.convert.steps import whole_inputs
-from paper2board.convert.tflite_forms import FORMS
-from paper2board.convert.tflite_states import KINDS
 
 _HEAD = ("operator", "versions read", "written", "an output row needs", "kernels")
 

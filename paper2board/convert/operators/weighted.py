@@ -15,8 +15,8 @@ from paper2board.convert.operators.window import (
     window_pad,
     write_window,
 )
+from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Operand, Step, output_range, row_by_row, whole_inputs
-from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators import weighted
 from paper2board.model.operators.moving import Pad
@@ -356,7 +356,7 @@ OPERATORS = (
         op=Conv2D,
         type="CONV_2D",
         stem="conv",
-        reads=3,
+        reads=6,
         writes=3,
         options="Conv2DOptions",
         constants=(1, 2),

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Operand, Step
-from paper2board.convert.tflite_file import TfliteOperator
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.window import Windowed
 

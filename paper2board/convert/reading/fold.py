@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.convert.tflite_file import MAX_ACTIVATION_BYTES, TfliteNode
+from paper2board.convert.reading.file import MAX_ACTIVATION_BYTES, TfliteNode
 
 _ARITHMETIC: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "ADD": np.add,

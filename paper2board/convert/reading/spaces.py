@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paper2board.convert.tflite_file import TfliteNode
-from paper2board.convert.tflite_moves import moved, places
+from paper2board.convert.reading.file import TfliteNode
+from paper2board.convert.reading.moves import moved, places
 from paper2board.model.operators.moving import Pad
 from paper2board.model.operators.resizing import ResizeBilinear
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.convert.tflite_file import MAX_ITEMS, OPERATOR_NAMES, TfliteFile, TfliteNode
+from paper2board.convert.reading.file import MAX_ITEMS, OPERATOR_NAMES, TfliteFile, TfliteNode
 from paper2board.model.integer_model import State
 from paper2board.model.operators.moving import AssignVariable
 from paper2board.model.operators.operator import Op

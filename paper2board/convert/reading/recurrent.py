@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.convert.tflite_file import TfliteNode
+from paper2board.convert.reading.file import TfliteNode
 from paper2board.model.integer_model import State
 from paper2board.model.operators.recurrent import Lstm
 from paper2board.model.tensor import Tensor

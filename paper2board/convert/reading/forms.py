@@ -5,12 +5,12 @@ What has a row in :mod:`paper2board.convert.operators` alone is read by that row
 
 from collections.abc import Callable
 
-from paper2board.convert.tflite_file import TfliteNode
-from paper2board.convert.tflite_moves import MOVES
-from paper2board.convert.tflite_products import PRODUCTS
-from paper2board.convert.tflite_recurrent import RECURRENT
-from paper2board.convert.tflite_reductions import REDUCTIONS
-from paper2board.convert.tflite_spaces import SPACES
+from paper2board.convert.reading.file import TfliteNode
+from paper2board.convert.reading.moves import MOVES
+from paper2board.convert.reading.products import PRODUCTS
+from paper2board.convert.reading.recurrent import RECURRENT
+from paper2board.convert.reading.reductions import REDUCTIONS
+from paper2board.convert.reading.spaces import SPACES
 
 FORMS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {
     **MOVES,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.convert.tflite_file import TENSOR_TYPES, TfliteFile
+from paper2board.convert.reading.file import TENSOR_TYPES, TfliteFile
 from paper2board.model.port import Port, PortType
 
 _PORT_TYPES: dict[int, PortType] = {

@@ -13,8 +13,8 @@ import numpy as np
 
 from paper2board.convert.operators import OPERATORS
 from paper2board.convert.operators.weighted import read_weights
-from paper2board.convert.tflite_file import TfliteNode, TfliteOperator
-from paper2board.convert.tflite_moves import concatenated, moved, places
+from paper2board.convert.reading.file import TfliteNode, TfliteOperator
+from paper2board.convert.reading.moves import concatenated, moved, places
 from paper2board.model.operators.moving import Pad
 from paper2board.model.operators.products import BatchMatMul
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paper2board.convert.operators import OPERATORS
-from paper2board.convert.tflite_file import TfliteNode
-from paper2board.convert.tflite_moves import moved, places
+from paper2board.convert.reading.file import TfliteNode
+from paper2board.convert.reading.moves import moved, places
 from paper2board.model.operators.pooling import Pool2D
 
 

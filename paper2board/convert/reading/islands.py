@@ -3,7 +3,7 @@
 Where TFLite has no int8 form of a function, the converter leaves DEQUANTIZE, the function and QUANTIZE.
 """
 
-from paper2board.convert.tflite_file import TfliteFile, TfliteNode
+from paper2board.convert.reading.file import TfliteFile, TfliteNode
 from paper2board.model.operators.elementwise import FLOAT_FUNCTIONS, FloatFunction
 
 KIND = FloatFunction.type

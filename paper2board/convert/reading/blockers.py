@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from paper2board.convert.tflite_file import OPERATOR_NAMES, TENSOR_TYPES, RefusalError, TfliteFile
+from paper2board.convert.reading.file import OPERATOR_NAMES, TENSOR_TYPES, RefusalError, TfliteFile
 from paper2board.core.errors import UserError
 
 _BORDER = "set inference_input_type = tf.int8 and inference_output_type = tf.int8 when you convert"

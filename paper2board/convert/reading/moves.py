@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from paper2board.convert.tflite_file import TfliteNode, without_batch
-from paper2board.convert.tflite_fold import strided
+from paper2board.convert.reading.file import TfliteNode, without_batch
+from paper2board.convert.reading.fold import strided
 from paper2board.model.operators.moving import Concatenation, Move
 
 
