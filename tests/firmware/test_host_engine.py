@@ -34,11 +34,25 @@ BACKENDS = [backend for backend in Backend if not backend.needs_mac16]
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def build(model: IntegerModel, folder: Path, backend: str, *, split: bool = True) -> HostModel:
+Objects = dict[bool, list[Path]]
+"""Engine and kernels without and with the interior/boundary split."""
+
+
+def build(
+    kernels: Objects,
+    model: IntegerModel,
+    folder: Path,
+    backend: str,
+    *,
+    split: bool = True,
+    streaming: bool = True,
+) -> HostModel:
     """Generate, build and load a model under a name of its own (the loader caches by name)."""
     folder = folder / f"model{next(_numbers)}"
-    generate(model, folder, backend)
-    build_host(folder, folder / "libhost.so", split=split)
+    generate(model, folder, backend, streaming=streaming)
+    command = ["gcc", *engine_flags(), f"-I{APPLICATION}", f"-I{folder}", "-O1", "-fPIC", "-shared"]
+    sources = [folder / "model.c", host.FIT, host.PORT, *kernels[split]]
+    subprocess.run([*command, *map(str, sources), "-o", str(folder / "libhost.so")], check=True)
     return HostModel(folder / "libhost.so")
 
 
@@ -66,15 +80,16 @@ def rgb_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """Engine and kernels without and with the interior/boundary split, compiled once for all random models."""
-    objects = {}
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Objects:
+    """Compiled once for all models."""
+    objects: Objects = {}
     for split in (False, True):
-        objects[split] = tmp_path_factory.mktemp("kernels")
+        folder = tmp_path_factory.mktemp("kernels")
         command = ["gcc", *engine_flags(split=split, checks=True), *WARNINGS, "-O2", "-fPIC", "-c"]
         for source in engine_sources(mac16=False):
-            output = objects[split] / f"{source.parent.name}-{source.stem}.o"
+            output = folder / f"{source.parent.name}-{source.stem}.o"
             subprocess.run([*command, str(source), "-o", str(output)], check=True)
+        objects[split] = [*folder.glob("*.o")]
     return objects
 
 
@@ -84,20 +99,16 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
 @settings(SLOW, max_examples=100)
 def test_c_equals_the_simulation(
     tmp_path_factory: pytest.TempPathFactory,
-    kernels: dict[bool, Path],
+    kernels: Objects,
     model: IntegerModel,
     backend: Backend,
     streaming: bool,
     split: bool,
 ) -> None:
-    folder = tmp_path_factory.mktemp("c")
-    generate(model, folder, backend, streaming=streaming)
+    library = build(kernels, model, tmp_path_factory.mktemp("c"), backend, split=split, streaming=streaming)
     inputs = inputs_for(model, 12)
     expected = simulate(model, inputs).reshape(len(inputs), -1)
-    command = ["gcc", *engine_flags(), f"-I{APPLICATION}", f"-I{folder}", "-fPIC", "-shared"]
-    sources = [folder / "model.c", host.FIT, host.PORT, *kernels[split].glob("*.o")]
-    subprocess.run([*command, *map(str, sources), "-o", str(folder / "libhost.so")], check=True)
-    np.testing.assert_array_equal(run_c(HostModel(folder / "libhost.so"), inputs), expected)
+    np.testing.assert_array_equal(run_c(library, inputs), expected)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +116,7 @@ def test_c_equals_the_simulation(
 )
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, "SAME"), (5, 2, "SAME"), (3, 2, "VALID")])
 def test_convolution_with_both_regions(
-    tmp_path: Path, kernel: int, stride: int, padding: str, backend: Backend, split: bool
+    kernels: Objects, tmp_path: Path, kernel: int, stride: int, padding: str, backend: Backend, split: bool
 ) -> None:
     """Interior and all four segment_bounds at once, on an input that is larger than the random ones."""
     rng = np.random.default_rng(1)
@@ -119,7 +130,7 @@ def test_convolution_with_both_regions(
     inputs = inputs_for(model, 8)
     expected = simulate(model, inputs)
     assert len(np.unique(expected)) > 40  # not saturated
-    library = build(model, tmp_path, backend, split=split)
+    library = build(kernels, model, tmp_path, backend, split=split)
     np.testing.assert_array_equal(run_c(library, inputs), expected.reshape(8, -1))
 
 
@@ -251,7 +262,7 @@ def by_definition(photo: np.ndarray, fit: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], HostModel]:
+def fitted(kernels: Objects, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], HostModel]:
     """A network for each of :data:`FITS`, of three channels and of one."""
     models = {}
     for channels in (3, 1):
@@ -261,7 +272,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Ho
         for fit in FITS:
             model = IntegerModel.single("photos", tensors, (layer,), 0, 1, {"fit": fit})
             folder = tmp_path_factory.mktemp("fitted")
-            models[fit, channels] = build(model, folder, "portable", split=True)
+            models[fit, channels] = build(kernels, model, folder, "portable")
     return models
 
 
@@ -323,12 +334,12 @@ def test_a_network_whose_file_says_nothing_crops(rgb_library: Path) -> None:
     assert HostModel(rgb_library).fit == "crop:6x8"
 
 
-def test_a_network_that_takes_no_images_takes_no_photo(tmp_path: Path) -> None:
+def test_a_network_that_takes_no_images_takes_no_photo(kernels: Objects, tmp_path: Path) -> None:
     tensors = (Tensor("in", (1, 1, 3), 1.0, 0), Tensor("out", (3,), 1.0, 0))
     weights, scale = np.eye(3, dtype=np.int8), np.ones(1, np.float32)
     layer = FullyConnected("fc", (0,), 1, weights, np.zeros(3, np.int32), scale)
     rows = IntegerModel.single("rows", tensors, (layer,), 0, 1, {"fit": "none"})
-    model = build(rows, tmp_path, "portable", split=True)
+    model = build(kernels, rows, tmp_path, "portable")
     assert model.fit == ""
     with pytest.raises(ValueError, match="takes no photo"):
         model.input_of(np.zeros((8, 6, 3), np.uint8))
@@ -346,11 +357,13 @@ def test_host_model_describes_itself(rgb_library: Path) -> None:
     assert model.classes == ["cat", "dog", "a, b", "été"]
 
 
-def test_classes_have_numbers_where_the_model_names_none(tmp_path: Path) -> None:
+def test_classes_have_numbers_where_the_model_names_none(kernels: Objects, tmp_path: Path) -> None:
     tensors = (Tensor("in", (2,), 1.0, 0), Tensor("out", (2,), 1.0, 0))
     weights, scale = np.eye(2, dtype=np.int8), np.ones(1, np.float32)
     layer = FullyConnected("fc", (0,), 1, weights, np.zeros(2, np.int32), scale)
-    model = build(IntegerModel.single("plain", tensors, (layer,), 0, 1), tmp_path, "paper", split=False)
+    model = build(
+        kernels, IntegerModel.single("plain", tensors, (layer,), 0, 1), tmp_path, "paper", split=False
+    )
     assert model.classes == ["class 0", "class 1"]
     assert run_c(model, np.array([[3, -4]], np.int8)).tolist() == [[3, -4]]
 
