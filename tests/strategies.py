@@ -43,7 +43,7 @@ def integer_models(draw: st.DrawFn, max_ops: int = 6) -> IntegerModel:
     return draw_network(_HypothesisDraws(draw), style, "random")
 
 
-READ_AS_OTHERS = {"GATHER", "ASSIGN_VARIABLE", "CONSTANT", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+READ_AS_OTHERS = {"GATHER", "ASSIGN_VARIABLE", "CONSTANT", "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
 """What a file holds in another form, so that it is read with views or names of its own."""
 
 

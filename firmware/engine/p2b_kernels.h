@@ -211,6 +211,19 @@ typedef struct {
     int32_t input_zero_point;
 } p2b_l2_normalization_t;
 
+/* SVDF. in[0]: `inputs` values; in[1]: the state, of units x rank filters with `memory` values each, the newest last, int8
+ * or, where `wide`, int16 of the processor's byte order, which the kernel changes; out[0]: units values. Multipliers are
+ * not negative, shifts as in p2b_requantize(). */
+typedef struct {
+    int32_t inputs, units, rank, memory, wide;
+    int32_t input_zero_point, state_zero_point; /* of a wide state 0 */
+    const int8_t *feature_weights;              /* units x rank x inputs */
+    const void *time_weights;                   /* units x rank x memory, of the state's type */
+    const int32_t *bias;                        /* units */
+    int32_t feature_multiplier, feature_shift;  /* to steps of the state */
+    int32_t multiplier, shift, zero_point;      /* to those of the output */
+} p2b_svdf_t;
+
 /* UNIDIRECTIONAL_SEQUENCE_LSTM. in[0]: steps x inputs values; in[1], in[2]: the last output (units values) and the cell
  * (units int16 of the processor's byte order), which the kernel changes; out[0]: steps x units values. Arrays of four are
  * those of the gates input, forget, cell, output. Sums begin with the biases, which hold the zero points, and become steps
@@ -248,7 +261,7 @@ typedef struct {
 
 /* The layers that no back end does better than plain C. */
 p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mul, p2b_prelu, p2b_squared_difference, p2b_extremum,
-    p2b_table, p2b_lstm, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_resize_bilinear, p2b_batch_matmul,
+    p2b_table, p2b_lstm, p2b_svdf, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_resize_bilinear, p2b_batch_matmul,
     p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,

@@ -31,7 +31,7 @@ from paper2board.model.operators.normalization import L2Normalization
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.products import BatchMatMul
-from paper2board.model.operators.recurrent import Lstm
+from paper2board.model.operators.recurrent import Lstm, Svdf
 from paper2board.model.operators.reduction import Mean, ReduceMin, Sum
 from paper2board.model.operators.resizing import ResizeBilinear
 from paper2board.model.operators.softmax import Softmax
@@ -195,6 +195,7 @@ class _Graph:
             self.product,
             self.function,
             self.combination,
+            self.remembered_product,
         )
         self.add_tensor(shape, *self.quantization())
         self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
@@ -658,6 +659,41 @@ class _Graph:
             self.states.append(State(state, state, initial))
         image = self.like(output, (height, 1, units))
         self.ops.append(Reshape(self.name("image"), (output,), image))
+
+    def remembered_product(self) -> None:
+        """SVDF of a vector."""
+        source = self.flatten()
+        tensor = self.tensors[source]
+        wide, rank, memory = self.chance(0.5), self.integer(1, 3), self.integer(1, 6)
+        units = max(1, min(self.channels(12), MAX_LAYER_MACS // (rank * (tensor.size + memory))))
+        filters = rank * units
+        # Steps of the state: an int16 has 256 times as many.
+        zero_point = 0 if wide else self.integer(-40, 40)
+        state_scale = float(np.float32(2.0 ** self.uniform(-4, 0) / (256 if wide else 1)))
+        state = self.add_tensor((filters * memory * (1 + wide),), state_scale, zero_point)
+        output = self.add_tensor((units,), float(np.float32(2.0 ** self.uniform(-4, 0))), self.zero_point())
+        spread = math.sqrt(tensor.size) * _DEVIATION * math.hypot(_DEVIATION, tensor.zero_point)
+        feature_scale = 45 * (256 if wide else 1) * state_scale / tensor.scale / spread
+        most = 3000 if wide else 127
+        spread = math.sqrt(rank * memory) * most * 0.6 * 45 * (256 if wide else 1)
+        time_scale = 45 * self.tensors[output].scale / state_scale / spread
+        self.ops.append(
+            Svdf(
+                name=self.name("svdf"),
+                inputs=(source, state),
+                output=output,
+                feature_weights=self.numbers.integers(-127, 128, (filters, tensor.size)).astype(np.int8),
+                time_weights=self.numbers.integers(-most, most + 1, (filters, memory)).astype(
+                    np.int16 if wide else np.int8
+                ),
+                bias=self.numbers.integers(-3000, 3000, units).astype(np.int32),
+                feature_scale=float(np.float32(feature_scale)),
+                time_scale=float(np.float32(time_scale)),
+                rank=rank,
+            )
+        )
+        initial = np.full(self.tensors[state].shape, zero_point, np.int8)
+        self.states.append(State(state, state, initial))
 
     def product_of_pixels(self) -> None:
         """A dense layer on each pixel."""

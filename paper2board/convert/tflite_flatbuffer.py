@@ -44,6 +44,11 @@ def write_flatbuffer(model: IntegerModel) -> bytes:
     return bytes(builder.Output())
 
 
+_CONSTANT_TYPES = {
+    "int8": schema.TensorType.INT8,
+    "int16": schema.TensorType.INT16,
+    "int32": schema.TensorType.INT32,
+}
 _FLOAT_OPTIONS = {
     "ABS": "AbsOptions",
     "COS": "CosOptions",
@@ -266,7 +271,7 @@ def _add_constant(
     file: schema.ModelT, op_name: str, constant: Constant, graph: schema.SubGraphT | None = None
 ) -> int:
     values, scales = constant.values, constant.scales
-    kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
+    kind = _CONSTANT_TYPES[values.dtype.name]
     data = np.frombuffer(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes(), np.uint8)
     file.buffers.append(schema.BufferT(data=data))
     quantization = None

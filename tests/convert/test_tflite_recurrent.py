@@ -1,18 +1,20 @@
-"""LSTM layers of a file: read, and simulated as TFLite Micro runs them, with what they remember."""
+"""LSTM and SVDF layers of a file: read, and simulated as TFLite Micro runs them, with what they remember."""
 
+import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import naming
 from tflite_files import TfliteFile
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.model.integer_model import IntegerModel, State
-from paper2board.model.operators.recurrent import Lstm
+from paper2board.model.operators.recurrent import Lstm, Svdf
 from paper2board.model.port import Port
 from paper2board.model.simulate import run
 from paper2board.model.tensor import Tensor
@@ -150,3 +152,60 @@ def test_variants_are_refused_by_what_they_are(change, words):
 def test_another_activation_is_refused():
     with pytest.raises(UserError, match=naming("UNIDIRECTIONAL_SEQUENCE_LSTM", "tanh")):
         read_tflite(written(fusedActivationFunction=1))
+
+
+# --- SVDF ---------------------------------------------------------------------------------------------
+
+
+def svdf(seed: int, wide: bool, sizes: tuple[int, int, int, int]) -> IntegerModel:
+    """Return a network of one layer: ``sizes`` are inputs, units, rank and memory."""
+    rng = np.random.default_rng(seed)
+    inputs, units, rank, memory = sizes
+    filters = units * rank
+    scale = 2.0 ** (rng.uniform(-12, -8) if wide else rng.uniform(-4, 0))
+    tensors = (
+        Tensor("x", (inputs,), float(np.float32(2.0 ** rng.uniform(-7, -3))), int(rng.integers(-128, 128))),
+        Tensor(
+            "state",
+            (filters * memory * (1 + wide),),
+            float(np.float32(scale)),
+            0 if wide else int(rng.integers(-128, 128)),
+        ),
+        Tensor("y", (units,), float(np.float32(2.0 ** rng.uniform(-4, 0))), int(rng.integers(-128, 128))),
+    )
+    most, dtype = (3000, np.int16) if wide else (128, np.int8)
+    time_scale = 2.0 ** (rng.uniform(-12, -9) if wide else rng.uniform(-8, -5))
+    op = Svdf(
+        "svdf",
+        (0, 1),
+        2,
+        rng.integers(-127, 128, (filters, inputs)).astype(np.int8),
+        rng.integers(-most, most, (filters, memory)).astype(dtype),
+        rng.integers(-300, 300, units).astype(np.int32),
+        float(np.float32(2.0 ** rng.uniform(-8, -5))),
+        float(np.float32(time_scale)),
+        rank,
+    )
+    first = np.full(tensors[1].shape, tensors[1].zero_point, np.int8)
+    return IntegerModel("svdf", tensors, (op,), (Port("x", 0),), (Port("y", 2),), {}, (State(1, 1, first),))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), wide=st.booleans(), sizes=st.tuples(*[st.integers(1, 6)] * 4))
+def test_svdf_remembers_the_last_inputs(seed, wide, sizes):
+    model = svdf(seed, wide, sizes)
+    data = write_flatbuffer(model)
+    inputs = np.random.default_rng(seed).integers(-128, 128, (8, sizes[0])).astype(np.int8)
+    expected = reference.run_all(data, [inputs])[0]
+    np.testing.assert_array_equal(run(model, [inputs])[0], expected)
+    np.testing.assert_array_equal(run(read_tflite(data), [inputs])[0], expected)
+
+
+def test_svdf_without_a_bias_is_refused():
+    data = bytearray(write_flatbuffer(svdf(0, False, (2, 2, 1, 2))))
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+    file.subgraphs[0].operators[0].inputs[3] = -1
+    builder = flatbuffers.Builder(1 << 12)
+    builder.Finish(file.Pack(builder), b"TFL3")
+    with pytest.raises(UserError, match=naming("SVDF", "has no bias")):
+        read_tflite(bytes(builder.Output()))

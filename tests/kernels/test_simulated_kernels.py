@@ -28,7 +28,7 @@ from paper2board.model.operators.moving import AssignVariable, Move
 from paper2board.model.operators.normalization import L2Normalization
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.products import BatchMatMul
-from paper2board.model.operators.recurrent import Lstm
+from paper2board.model.operators.recurrent import Lstm, Svdf
 from paper2board.model.operators.reduction import ReduceMin, Sum
 from paper2board.model.operators.resizing import ResizeBilinear
 from paper2board.model.port import Port
@@ -51,6 +51,7 @@ KERNELS = (
     "p2b_reduce_min",
     "p2b_resize_bilinear",
     "p2b_squared_difference",
+    "p2b_svdf",
 )
 """What is called here."""
 
@@ -159,11 +160,32 @@ def recurrent(rng: np.random.Generator) -> Test:
     return alone(rng, op, [source, hidden, cell], target)
 
 
+def remembered(rng: np.random.Generator) -> Test:
+    """SVDF that begins with any state."""
+    inputs, units, rank, half = (int(n) for n in rng.integers(1, 5, 4))
+    wide, memory, filters = bool(rng.integers(2)), 2 * half, units * rank
+    source = Tensor("x", (inputs,), 0.05, int(rng.integers(-128, 128)))
+    state = Tensor("s", (filters * memory * (1 + wide),), 0.01 if wide else 0.5, 0 if wide else 7)
+    limit, dtype = (2000, np.int16) if wide else (128, np.int8)
+    op = Svdf(
+        "op",
+        (0, 1),
+        2,
+        rng.integers(-127, 128, (filters, inputs)).astype(np.int8),
+        rng.integers(-limit, limit, (filters, memory)).astype(dtype),
+        rng.integers(-300, 300, units).astype(np.int32),
+        0.02,
+        0.0004 if wide else 0.01,
+        rank,
+    )
+    return alone(rng, op, [source, state], Tensor("y", (units,), 0.5, -3))
+
+
 @pytest.mark.parametrize("target", [Target.HOST_SANITIZED, Target.LX106])
 @settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seeds=st.lists(st.integers(0, 2**32 - 1), min_size=20, max_size=20, unique=True))
 def test_kernels_are_their_simulations(target: Target, make_calls: Make, seeds: list[int]) -> None:
-    draws = (reduction, resize, products, normalization, move, copy, recurrent)
+    draws = (reduction, resize, products, normalization, move, copy, recurrent, remembered)
     draws += tuple(partial(combination, kind) for kind in BINARY)
     tests = [draw(np.random.default_rng(seed)) for seed in seeds for draw in draws]
     assert {call.kernel for call, _ in tests} == set(KERNELS)

@@ -6,7 +6,7 @@ from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.operators.registry import CFields, Constant, Operator, Written, all_at_once
 from paper2board.convert.steps import Step, whole_inputs
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.recurrent import GATES, SIGMOID, Lstm
+from paper2board.model.operators.recurrent import GATES, SIGMOID, Lstm, Svdf
 
 
 def _write_lstm(model: IntegerModel, op: Lstm) -> Written:
@@ -74,7 +74,68 @@ def _lstm_fields(
     }
 
 
+def _write_svdf(model: IntegerModel, op: Svdf) -> Written:
+    state = model.tensors[op.inputs[1]]
+    constants = (
+        Constant("features", op.feature_weights, np.array([op.feature_scale], np.float32)),
+        Constant("time", op.time_weights, np.array([op.time_scale], np.float32)),
+        Constant("bias", op.bias, np.array([state.scale * op.time_scale], np.float32)),
+    )
+    return Written(
+        constants,
+        {"rank": op.rank, "fusedActivationFunction": "NONE"},
+        places=(0, 2, 3, 4, 1),
+        states=((1, state.scale if op.wide else None),),
+    )
+
+
+def _svdf_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, Svdf)
+    feature, output = op.multipliers(model.tensors)
+    filters, memory = op.time_weights.shape
+    fields: CFields = {
+        "inputs": op.feature_weights.shape[1],
+        "units": filters // op.rank,
+        "rank": op.rank,
+        "memory": memory,
+        "wide": int(op.wide),
+        "input_zero_point": model.tensors[op.inputs[0]].zero_point,
+        "state_zero_point": model.tensors[op.inputs[1]].zero_point,
+        "feature_weights": "feature_weights",
+        "time_weights": "time_weights",
+        "bias": "bias",
+        "feature_multiplier": feature[0],
+        "feature_shift": feature[1],
+        "multiplier": output[0],
+        "shift": output[1],
+        "zero_point": model.tensors[op.output].zero_point,
+    }
+    arrays = {
+        "feature_weights": op.feature_weights,
+        "time_weights": op.time_weights,
+        "bias": op.bias,
+    }
+    return fields, arrays
+
+
 OPERATORS = (
+    Operator(
+        op=Svdf,
+        type="SVDF",
+        stem="svdf",
+        reads=4,
+        writes=3,
+        options="SVDFOptions",
+        write=_write_svdf,
+        operands=whole_inputs,
+        at_once=all_at_once,
+        kernel="p2b_svdf",
+        structure="p2b_svdf_t",
+        fields=_svdf_fields,
+    ),
     Operator(
         op=Lstm,
         type="UNIDIRECTIONAL_SEQUENCE_LSTM",

@@ -134,7 +134,6 @@ REMEDIES: dict[str, str] = {
             "BIDIRECTIONAL_SEQUENCE_RNN",
             "LSTM",
             "RNN",
-            "SVDF",
         ),
         _RECURRENT,
     ),

@@ -43,6 +43,7 @@ _ACTIVATIONS: dict[int, Activation] = {
 }
 _NUMPY: dict[int, np.dtype] = {
     schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT16: np.dtype("<i2"),
     schema.TensorType.INT32: np.dtype("<i4"),
     schema.TensorType.INT64: np.dtype("<i8"),
     schema.TensorType.BOOL: np.dtype(np.bool_),

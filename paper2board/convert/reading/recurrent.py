@@ -9,7 +9,7 @@ from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as sch
 
 from paper2board.convert.reading.file import TfliteNode
 from paper2board.model.integer_model import State
-from paper2board.model.operators.recurrent import Lstm
+from paper2board.model.operators.recurrent import Lstm, Svdf
 from paper2board.model.tensor import Tensor
 
 _REMEDY = "use keras.layers.LSTM as it is, and convert to int8"
@@ -58,6 +58,35 @@ def _lstm(node: TfliteNode) -> None:
     node.view(output, target)
 
 
+def _svdf(node: TfliteNode) -> None:
+    if len(node.sources) != 5 or not node.has(3):
+        node.refuse("has no bias", "convert the network again, with a bias")
+    options = node.options("SVDFOptions")
+    features = node.file.constant(node.sources[1], schema.TensorType.INT8)[0]
+    kind = node.file.tensor(node.sources[2])[0].Type()
+    wide = kind == schema.TensorType.INT16
+    times = node.file.constant(node.sources[2], kind if wide else schema.TensorType.INT8)[0]
+    if features.ndim != 2 or times.ndim != 2 or len(features) != len(times):
+        node.refuse(f"has weights of shapes {features.shape} and {times.shape}")
+    feature_scale, time_scale = (float(node.file.scales(node.sources[i], {1})[0]) for i in (1, 2))
+    bias = node.file.constant(node.sources[3], schema.TensorType.INT32)[0]
+    state = _state(node, 4, schema.TensorType.INT16 if wide else schema.TensorType.INT8, times.size)
+    source, target = node.source(0), node.target()
+    if node.shape(0) != (1, features.shape[1]):
+        node.refuse(f"has an input of {node.shape(0)}, not (1, {features.shape[1]})")
+    node.emit(
+        Svdf,
+        (source, state),
+        target,
+        feature_weights=features,
+        time_weights=times,
+        bias=bias,
+        feature_scale=feature_scale,
+        time_scale=time_scale,
+        rank=int(options.Rank()),
+    )
+
+
 def _weights(node: TfliteNode, position: int) -> tuple[np.ndarray, np.ndarray]:
     values = node.file.constant(node.sources[position], schema.TensorType.INT8)[0]
     if values.ndim != 2:
@@ -83,6 +112,7 @@ def _state(node: TfliteNode, position: int, kind: int, units: int) -> int:
 
 
 RECURRENT: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {
+    "SVDF": (4, _svdf),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (2, _lstm),
 }
 """Newest version, and reader, of each operator."""

@@ -225,6 +225,90 @@ class Lstm(Stateful):
         return output, states
 
 
+@dataclass(frozen=True)
+class Svdf(Stateful):
+    """A dense layer factorized over features and time: each of ``rank`` · units filters gives a number for this
+    input (in,), and remembers those of the last inputs; over these goes its row of ``time_weights``.
+
+    ``feature_weights`` int8 (filters, in), ``time_weights`` int8 or int16 (filters, memory), ``bias`` int32
+    (units,), a scale of both weights. The state has filters × memory numbers of the time weights' type (int16 as
+    two bytes, the low one first), the newest last. Source: TFLite Micro's ``EvalIntegerSvdfReference``.
+    """
+
+    type: ClassVar[str] = "SVDF"
+    INPUTS: ClassVar[tuple[int, int]] = (2, 2)
+    STATES: ClassVar[int] = 1
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    feature_weights: np.ndarray
+    time_weights: np.ndarray
+    bias: np.ndarray
+    feature_scale: float
+    time_scale: float
+    rank: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether time weights and state are int16."""
+        return self.time_weights.dtype == np.int16
+
+    def multipliers(self, tensors: Sequence[Tensor]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the (multiplier, shift) of what a filter gives, and of the output, computed in float32."""
+        source, state, target = (np.float32(tensors[i].scale) for i in (*self.inputs, self.output))
+        with np.errstate(over="ignore", under="ignore"):
+            feature = source * np.float32(self.feature_scale) / state
+            output = state * np.float32(self.time_scale) / target
+        return quantize_multiplier(float(feature)), quantize_multiplier(float(output))
+
+    def check(self, tensors: Sequence[Tensor]) -> None:
+        super().check(tensors)
+        filters, memory = self.time_weights.shape if self.time_weights.ndim == 2 else (0, 0)
+        good = self.feature_weights.dtype == np.int8 and self.time_weights.dtype in (np.int8, np.int16)
+        require(good and self.bias.dtype == np.int32, "weights are not int8, int8 or int16, and int32")
+        fits = self.feature_weights.shape == (filters, tensors[self.inputs[0]].size) and memory > 0
+        require(fits, "weights do not have its filters, its input and its memory")
+        require(self.rank >= 1 and self.bias.shape == (filters // self.rank,), "bias does not have its units")
+        require(filters % self.rank == 0, "filters are no multiple of its rank")
+        require(tensors[self.output].shape == self.bias.shape, "output does not have its units")
+        state = tensors[self.inputs[1]]
+        require(state.shape == (filters * memory * (1 + self.wide),), "its state does not have its memory")
+        require(not self.wide or state.zero_point == 0, "a state of int16 has a zero point")
+        positive = all(np.isfinite(scale) and scale > 0 for scale in (self.feature_scale, self.time_scale))
+        require(positive, "scale not positive")
+        feature, output = self.multipliers(tensors)
+        features = np.abs(self.feature_weights.astype(np.int64)).sum(1) * tensors[self.inputs[0]].largest
+        most = INT16_MAX + 1 if self.wide else state.largest
+        sums = np.abs(self.time_weights.astype(np.int64)).sum(1).reshape(-1, self.rank).sum(1) * most
+        sums = sums + np.abs(self.bias.astype(np.int64))
+        require(
+            shifted_fits(int(features.max()), feature[1]) and shifted_fits(int(sums.max()), output[1]),
+            "its sums do not fit 32 bits",
+        )
+
+    def advance(
+        self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]
+    ) -> tuple["torch.Tensor", list["torch.Tensor"]]:
+        import torch
+
+        (x, state), zero_point = (values[0].numpy() for values in inputs), tensors[self.inputs[1]].zero_point
+        memory = state.astype(np.int8).view("<i2" if self.wide else np.int8).astype(np.int64)
+        memory = memory.reshape(self.time_weights.shape)
+        feature, output = self.multipliers(tensors)
+        centred = x.ravel() - tensors[self.inputs[0]].zero_point
+        newest = multiply_by_quantized_multiplier(self.feature_weights.astype(np.int64) @ centred, *feature)
+        limits = np.iinfo(self.time_weights.dtype)
+        newest = newest.clip(limits.min, limits.max) + zero_point
+        # What does not fit is cut off, as in C.
+        memory = np.column_stack([memory[:, 1:], newest.astype(self.time_weights.dtype)])
+        sums = (memory - zero_point) * self.time_weights
+        totals = sums.sum(1).reshape(-1, self.rank).sum(1) + self.bias
+        values = multiply_by_quantized_multiplier(totals, *output) + tensors[self.output].zero_point
+        kept = memory.astype("<i2" if self.wide else np.int8).view(np.int8).astype(np.int64).ravel()
+        result = torch.from_numpy(values.clip(INT8_MIN, INT8_MAX))[None]
+        return result, [torch.from_numpy(kept)[None]]
+
+
 def _columns(pairs: list[tuple[int, int]]) -> np.ndarray:
     """Return multipliers and shifts, int64 (2, 4, 1)."""
     return np.array(pairs, np.int64).T[..., None]
@@ -257,4 +341,4 @@ def tanh(x: np.ndarray, factor: int, shift: int) -> np.ndarray:
     return signed >> 8
 
 
-OPERATORS: tuple[type[Op], ...] = (Lstm,)
+OPERATORS: tuple[type[Op], ...] = (Lstm, Svdf)
