@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from messages import naming
 from tflite_files import TfliteFile
 
 from paper2board.convert.tflite_import import read_tflite
+from paper2board.core.errors import UserError
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.model.operators.moving import Reshape
 from paper2board.model.simulate import run
@@ -223,3 +225,17 @@ def test_parameters_beyond_the_input_are_refused(kind, constants, options, field
 
     with pytest.raises(UserError, match=naming("some.tflite", kind)):
         read_tflite(one(kind, (1, 4, 4), (1, 4, 4), constants, options, **fields), "some.tflite")
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "constant", "words"),
+    [
+        ("TILE", (1, 4), [1, 2**31 - 1], "output's shape that its numbers say"),
+        ("TILE", (1, 2**31 - 4), [1, 2**29 - 1], "too large"),
+        ("BROADCAST_TO", (2**20, 2**20, 4), [2**20, 2**20, 4], "too large"),
+    ],
+)
+def test_a_file_cannot_ask_for_more_memory_than_there_is(kind, target, constant, words):
+    data = one(kind, (1, 4), target, [constant], {"TILE": "TileOptions"}.get(kind, "BroadcastToOptions"))
+    with pytest.raises(UserError, match=naming(kind, words)):
+        read_tflite(data)

@@ -280,21 +280,23 @@ def _broadcast_to(node: TfliteNode) -> None:
     shape, wanted = node.shape(0), node.target_shape()
     if len(wanted) < len(shape):
         node.refuse("has fewer dimensions than its input")
+    source, target = node.source(0), node.target()  # no larger than activations may be
     tables = places((1,) * (len(wanted) - len(shape)) + shape)
     for axis, n in enumerate(wanted):
         if len(tables[axis]) not in (1, n):
             node.refuse("does not have the shape of its output")
         tables[axis] = np.resize(tables[axis], n)
-    source = node.source(0)
-    moved(node, source, node.target(), tables)
+    moved(node, source, target, tables)
 
 
 def _tile(node: TfliteNode) -> None:
     shape, times = node.shape(0), node.integers(1).ravel().tolist()
     if len(times) != len(shape) or min(times, default=1) < 1:
         node.refuse("does not have a number for each dimension")
-    source = node.source(0)
-    moved(node, source, node.target(), [np.tile(t, n) for t, n in zip(places(shape), times, strict=True)])
+    if node.target_shape() != tuple(n * size for n, size in zip(times, shape, strict=True)):
+        node.refuse("does not have the output's shape that its numbers say")
+    source, target = node.source(0), node.target()
+    moved(node, source, target, [np.tile(t, n) for t, n in zip(places(shape), times, strict=True)])
 
 
 def _reverse(node: TfliteNode) -> None:
