@@ -31,7 +31,7 @@ static int8_t arena[64 + BALLAST];
 static int16_t progress[3], ring_start[3];
 static const int8_t *in[2];
 static int8_t *out[1];
-static const p2b_tensor_t tensors[] = {{0, 5, 1, 3}, {4, 5, 2, 3}, {16, 3, 3, 1}};
+static const p2b_tensor_t tensors[] = {{NULL, 0, 5, 1, 3}, {NULL, 4, 5, 2, 3}, {NULL, 16, 3, 3, 1}};
 static const p2b_operand_t first[] = {{0, 1, 1, 0}}, second[] = {{1, 2, 2, 0}};
 static const p2b_step_t steps[] = {
     {.output = 0, .rows = 1, .layer = -1},
@@ -39,9 +39,11 @@ static const p2b_step_t steps[] = {
     {.kernel = sum, .operands = second, .operand_count = 1, .output = 2, .rows = 1, .layer = 1},
 };
 static const uint8_t schedule[] = {0, 1, 0, 1, 2, 0, 1, 0, 1, 2, 0, 1, 2};
+static const int16_t outputs[] = {2};
 static const char *const names[] = {"re verse\\n", "sum"};
 const p2b_model_t p2b_model = {
-    .layer_names = names, .layer_count = 2, .tensors = tensors, .tensor_count = 3, .output = 2,
+    .layer_names = names, .layer_count = 2, .tensors = tensors, .tensor_count = 3,
+    .outputs = outputs, .output_count = 1,
     .steps = steps, .step_count = 3, .schedule = schedule, .schedule_length = sizeof schedule,
     .arena = arena, .progress = progress, .ring_start = ring_start, .in = in, .out = out,
 };

@@ -56,7 +56,9 @@ static void fault(PARAMETERS)
     if (in[0][0] == 127) *nowhere = 1;
 }
 /* The input's two rows, then a row of two bytes for every layer. Each layer reads the whole input. */
-static const p2b_tensor_t tensors[] = {{0, 2, 2, 6}, {12, 1, 1, 2}, {14, 1, 1, 2}, {16, 1, 1, 2}, {18, 1, 1, 2}};
+static const p2b_tensor_t tensors[] = {
+    {0, 0, 2, 2, 6}, {0, 12, 1, 1, 2}, {0, 14, 1, 1, 2}, {0, 16, 1, 1, 2}, {0, 18, 1, 1, 2},
+};
 static const p2b_operand_t operands[] = {{0, 0, 1, 0}};
 static const p2b_step_t steps[] = {
     {0, 0, operands, 0, 0, 1, -1, 0},
@@ -69,8 +71,9 @@ static const uint8_t schedule[] = {0, 0, 1, 2, 3, 4};
 static int16_t progress[5], ring_start[5];
 static const int8_t *in_rows[1];
 static int8_t *out_rows[1];
+static const int16_t outputs[] = {4};
 const p2b_model_t p2b_model = {
-    names, tensors, steps, schedule, P2B_LAYER_COUNT, 5, 5, 6, 4, arena, progress, ring_start,
+    names, tensors, steps, schedule, P2B_LAYER_COUNT, 5, 5, 6, outputs, 0, 1, 0, arena, progress, ring_start,
     in_rows, out_rows,
 };
 """
