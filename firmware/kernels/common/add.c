@@ -6,9 +6,9 @@
 #include "p2b_arithmetic.h"
 #include "p2b_broadcast.h"
 
-/* rectified: no output lies below the zero point, which all sums up to 0 give. */
-static inline void add_values(p2b_add_t op, const uint8_t *input_1, const uint8_t *input_2, int8_t *output,
-                              int rectified)
+/* Values step_1 and step_2 apart. rectified: no output lies below the zero point, which all sums up to 0 give. */
+static inline void add_values(p2b_add_t op, const uint8_t *input_1, int32_t step_1, const uint8_t *input_2,
+                              int32_t step_2, int8_t *output, int rectified)
 {
     /* With h = high(sum << 3, multiplier) TFLite's first rounding is (h + 2) >> 2; the second one sends ties
      * away from zero: up, unless 1 is taken from a negative number. A shift by 29 bits or more gives 0. */
@@ -19,9 +19,8 @@ static inline void add_values(p2b_add_t op, const uint8_t *input_1, const uint8_
         const int32_t sum = op.table_1[*input_1] + op.table_2[*input_2];
         int32_t y = op.low;
 
-        input_1 += op.axes.inner_1;
-        input_2 += op.axes.inner_2;
-
+        input_1 += step_1;
+        input_2 += step_2;
         if (!rectified || sum > 0) {
             const int32_t h = p2b_high(sum * 8, op.multiplier);
             const int32_t sign = rectified ? 0 : ((h + 2) >> 31) & tie;
@@ -38,7 +37,6 @@ void p2b_add(const void *layer, const int8_t *const *in, int8_t *const *out, int
     const p2b_add_t *const op = layer;
 
     P2B_ASSERT(p2b_check_call(op, in, out, rows, scratch));
-
     P2B_ASSERT(p2b_check_broadcast(&op->axes, in, out, rows));
     P2B_ASSERT(op->table_1 != NULL && op->table_2 != NULL);
     P2B_ASSERT(op->multiplier >= 0 && op->shift >= 0 && op->shift <= 31);
@@ -49,10 +47,12 @@ void p2b_add(const void *layer, const int8_t *const *in, int8_t *const *out, int
     int8_t *output = out[0];
 
     for (int32_t i = 0; i < op->axes.outer; ++i) {
-        if (op->low >= op->zero_point)
-            add_values(*op, input_1, input_2, output, 1);
+        if (op->axes.inner_1 == 0 || op->axes.inner_2 == 0)
+            add_values(*op, input_1, op->axes.inner_1, input_2, op->axes.inner_2, output, 0);
+        else if (op->low >= op->zero_point)
+            add_values(*op, input_1, 1, input_2, 1, output, 1);
         else
-            add_values(*op, input_1, input_2, output, 0);
+            add_values(*op, input_1, 1, input_2, 1, output, 0);
         input_1 += op->axes.outer_1;
         input_2 += op->axes.outer_2;
         output += op->axes.inner;
