@@ -31,7 +31,7 @@ def checkout(tmp_path):
         (
             STUDY,
             "test_images: 200",
-            "test_images: 50",
+            "test_images: 10",
             "budgets.smoke: device_images (100) is above",
         ),
         (
