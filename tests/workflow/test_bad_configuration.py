@@ -32,7 +32,7 @@ def checkout(tmp_path):
             STUDY,
             "test_images: 200",
             "test_images: 10",
-            "budgets.smoke: device_images (100) is above",
+            "budgets.smoke: device_images (20) is above",
         ),
         (
             STUDY,
