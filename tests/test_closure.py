@@ -57,7 +57,7 @@ def test_what_is_not_imported_does_not_count():
 
 
 def forget():
-    for cached in (module._imports, module._content, module._file):
+    for cached in (module._imports, module._content, module._modules):
         cached.cache_clear()
 
 

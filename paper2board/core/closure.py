@@ -41,9 +41,7 @@ def closure_digest(script: str | Path, loaded: Iterable[Path] = ()) -> str:
 
 def module_digest(name: str) -> str:
     """Return the :func:`closure_digest` of one of the package's modules, by its dotted name."""
-    path = _file(*name.split(".")[1:])
-    assert path is not None, f"no module {name}"
-    return closure_digest(path)
+    return closure_digest(_modules()[name])
 
 
 @cache
@@ -54,12 +52,14 @@ def _content(module: Path) -> bytes:
 @cache
 def _imports(source: Path) -> set[Path]:
     """Return the package's modules that one file imports, anywhere in it, with their packages."""
-    modules: set[Path] = set()
+    modules = _modules()
+    found: set[Path] = set()
     for name in imported_names(source.read_text()):
-        parts = name.split(".")
-        if parts[0] == PACKAGE.name:
-            modules |= {file for depth in range(1, len(parts) + 1) if (file := _file(*parts[1:depth]))}
-    return modules
+        if name.startswith(PACKAGE.name):
+            parts = name.split(".")
+            dotted = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+            found |= {modules[prefix] for prefix in dotted if prefix in modules}
+    return found
 
 
 def imported_names(text: str) -> set[str]:
@@ -74,9 +74,11 @@ def imported_names(text: str) -> set[str]:
 
 
 @cache
-def _file(*parts: str) -> Path | None:
-    base = PACKAGE.joinpath(*parts)
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+def _modules() -> dict[str, Path]:
+    """Return the package's files by the dotted names under which they are imported."""
+    return {
+        ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): path
+        for path in PACKAGE.rglob("*.py")
+    }
