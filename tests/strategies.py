@@ -50,7 +50,7 @@ READ_AS_OTHERS = {"GATHER", "ASSIGN_VARIABLE", "CONSTANT", "SVDF", "UNIDIRECTION
 def is_written_as_it_is(model: IntegerModel) -> bool:
     """Return whether a file of the model is read as the same ops: nothing of it is read by nobody, either."""
     ops = list(model.ops)
-    tidy = tidied(ops, list(model.tensors), {model.output})
+    tidy = tidied(ops, list(model.tensors), {port.tensor for port in model.outputs})
     one_pixel = any(
         op.type == "FULLY_CONNECTED" and model.tensors[op.output].shape[:-1] == (1, 1) for op in ops
     )

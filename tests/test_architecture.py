@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ DOCUMENT = Path("docs/architecture.md")
 ROW = re.compile(r"^\| `(\w+)` \| .+ \| (.*)\|$", re.MULTILINE)
 
 
+@cache
 def allowed() -> dict[str, list[str]]:
     """Return the table: package → packages that it may import, in the order of the rows."""
     section = DOCUMENT.read_text().partition("## The library's packages")[2].partition("\n## ")[0]
@@ -29,6 +31,7 @@ def imports(source: str) -> set[str]:
     return {part[1] for part in parts if part[0] == PACKAGE.name and len(part) > 1}
 
 
+@cache
 def used() -> dict[str, dict[str, set[str]]]:
     """Return package → imported package → the modules that import it."""
     found: dict[str, dict[str, set[str]]] = {}

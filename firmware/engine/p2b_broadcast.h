@@ -29,14 +29,19 @@ static inline __attribute__((always_inline)) void p2b_combine_row(const void *la
 }
 
 /* Preconditions of a call. */
-static inline int p2b_check_broadcast(const p2b_broadcast_t *axes, const int8_t *const *in, int8_t *const *out,
-                                      int32_t rows)
+static inline bool p2b_check_broadcast(const p2b_broadcast_t *axes, const int8_t *const *in, int8_t *const *out,
+                                       int32_t rows)
 {
-    return rows == 1 && in[0] && in[1] && axes->outer >= 1 && axes->inner >= 1 && axes->outer_1 >= 0 &&
-           axes->outer_2 >= 0 && (axes->inner_1 == 0 || axes->inner_1 == 1) &&
-           (axes->inner_2 == 0 || axes->inner_2 == 1) && p2b_check_row(out[0], axes->outer * axes->inner) &&
-           p2b_check_row(in[0], (axes->outer - 1) * axes->outer_1 + (axes->inner - 1) * axes->inner_1 + 1) &&
-           p2b_check_row(in[1], (axes->outer - 1) * axes->outer_2 + (axes->inner - 1) * axes->inner_2 + 1);
+    P2B_ASSERT(rows == 1);
+    P2B_ASSERT(in[0] != NULL && in[1] != NULL);
+    P2B_ASSERT(axes->outer >= 1 && axes->inner >= 1);
+    P2B_ASSERT(axes->outer_1 >= 0 && axes->outer_2 >= 0);
+    P2B_ASSERT(axes->inner_1 == 0 || axes->inner_1 == 1);
+    P2B_ASSERT(axes->inner_2 == 0 || axes->inner_2 == 1);
+    P2B_ASSERT(p2b_check_row(out[0], axes->outer * axes->inner));
+    P2B_ASSERT(p2b_check_row(in[0], (axes->outer - 1) * axes->outer_1 + (axes->inner - 1) * axes->inner_1 + 1));
+    P2B_ASSERT(p2b_check_row(in[1], (axes->outer - 1) * axes->outer_2 + (axes->inner - 1) * axes->inner_2 + 1));
+    return true;
 }
 
 #endif

@@ -181,6 +181,12 @@ typedef struct {
     int32_t groups, pixels, channels;
 } p2b_reduce_t;
 
+/* ARG_MAX, ARG_MIN: the first index of the greatest or least of the pixels, minus 128. in[0], out[0]: as REDUCE_MIN. */
+typedef struct {
+    int32_t groups, pixels, channels; /* pixels: 256 at most */
+    int32_t least;                    /* 1: of the least value */
+} p2b_arg_extremum_t;
+
 /* PAD of a row: in[0] is NULL where the whole row is padding. width and depth are at least 1. */
 typedef struct {
     int32_t left, width, right;   /* pixels */
@@ -242,15 +248,22 @@ typedef struct {
     int32_t zero_point;                      /* of the output */
 } p2b_lstm_t;
 
-/* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values, 1 .. 511.
+/* SOFTMAX over the last axis of a row: `pixels` groups of `depth` values.
  *
  * A value's difference from the largest of its group is 0 or less. difference * multiplier * 2^(shift - 31) is the
  * exponent, with 26 bits after the binary point. */
 typedef struct {
     int32_t pixels, depth;
     int32_t multiplier, shift; /* 2^30 .. 2^31 - 1; 0 .. 31 */
-    int32_t diff_min;          /* a lower difference gives -128; -((31 << 26) >> shift) .. 0 */
+    int32_t diff_min;          /* a lower difference counts for nothing; -((31 << 26) >> shift) .. 0 */
 } p2b_softmax_t;
+
+/* LOG_SOFTMAX: likewise, of 4095 values at most. A logarithm with 26 bits after the binary point times the reverse
+ * multiplier is a difference. */
+typedef struct {
+    p2b_softmax_t exp;
+    int32_t reverse_multiplier, reverse_shift; /* not negative; not positive, as in p2b_requantize() */
+} p2b_log_softmax_t;
 
 /* CONCATENATION of rows: `runs` times, the next lengths[i] bytes of each input i. in[i] is NULL where input i has
  * no part in the row (concatenation of rows themselves). */
@@ -261,8 +274,8 @@ typedef struct {
 
 /* The layers that no back end does better than plain C. */
 p2b_kernel_t p2b_max_pool2d, p2b_average_pool2d, p2b_add, p2b_mul, p2b_prelu, p2b_squared_difference, p2b_extremum,
-    p2b_table, p2b_lstm, p2b_svdf, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_resize_bilinear, p2b_batch_matmul,
-    p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_concatenation;
+    p2b_table, p2b_lstm, p2b_svdf, p2b_copy, p2b_move, p2b_mean, p2b_reduce_min, p2b_arg_extremum, p2b_resize_bilinear,
+    p2b_batch_matmul, p2b_l2_normalization, p2b_pad, p2b_softmax, p2b_log_softmax, p2b_concatenation;
 
 /* `paper`: plain loops. One output at a time, int8 operands, no scratch. Weights as in the .tflite file,
  * int8: convolution out_c x kernel_h x kernel_w x in_c, depthwise kernel_h x kernel_w x out_c, fully connected

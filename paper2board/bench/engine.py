@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from paper2board.bench import random_networks
 from paper2board.bench.networks import NETWORKS, SHAPES, build, random_inputs
 from paper2board.boards.backends import Backend
 from paper2board.boards.board import Cpu, load_board
@@ -31,6 +32,8 @@ from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
 from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.layer import Packed
+from paper2board.convert.layer_cost import layer_features
+from paper2board.convert.operators import OPERATORS
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, counted
@@ -89,6 +92,8 @@ class Row:
 
 
 _Sample = tuple[str, cost.Features, int]
+_RANDOM_NETWORKS, _AT_ONCE = 600, 50
+"""Random networks that the costs of layers without weights are fitted to, and how many share a run."""
 
 
 def report(
@@ -120,7 +125,7 @@ def report(
         print(header(), table(rows), *([layer_table(rows)] if layers else []), sep="\n\n")
         print("", acceptance_table(rows), sep="\n")
     if fit_costs:
-        costs = fitted([*samples, *every_kernel(tuple(SHAPES), progress)])
+        costs = fitted([*samples, *every_kernel(tuple(SHAPES), progress), *without_weights(progress)])
         cost.write_table(costs)
         if not as_json:
             print("", cost_table(costs), sep="\n")
@@ -204,6 +209,32 @@ def every_kernel(
                 yield from _samples(engine, result.layers)
 
 
+def without_weights(progress: Callable[[Sequence[Any]], Iterable[Any]] = iter) -> Iterator[_Sample]:
+    """Yield kernel, features and instructions of the layers without weights of random networks.
+
+    Their kernels are the same for all back ends, and their instructions on both cores.
+    """
+    backend = Backend.WINOGRAD_PORTABLE
+    target = _target(backend)
+    plain = {row.kernel for row in OPERATORS.values() if row.weighted is None}
+    with tempfile.TemporaryDirectory(prefix="paper2board-bench-") as name_of_folder:
+        folder = Path(name_of_folder)
+        library = runner.kernel_library(target, folder)
+        for start in progress(range(0, _RANDOM_NETWORKS, _AT_ONCE)):
+            models = [random_networks.random_network(seed) for seed in range(start, start + _AT_ONCE)]
+            engines = [plan_engine(model, backend) for model in models]
+            cases = []
+            for number, engine in enumerate(engines):
+                write_engine(engine, folder / f"model{number}")
+                cases.append(
+                    (folder / f"model{number}", random_networks.random_inputs(engine.model, 1, seed=1))
+                )
+            results = runner.run(cases, target, library, folder / "run")
+            for engine, result in zip(engines, results, strict=True):
+                samples = _samples(engine, result.layers)
+                yield from (sample for sample in samples if sample[0] in plain)
+
+
 def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
     """Return the cost of each kernel in ``samples``."""
     by_kernel: dict[str, list[tuple[cost.Features, int]]] = {}
@@ -217,13 +248,8 @@ def _target(backend: Backend) -> Target:
 
 
 def _samples(engine: Engine, counts: dict[str, int]) -> list[_Sample]:
-    """Return kernel, features and instructions of the layers with weights."""
-    found = []
-    for step, packed in zip(engine.steps, engine.packed, strict=True):
-        layer = weighted_layer(engine.model, step) if packed else None
-        if packed and layer:
-            found.append((packed.function, cost.features(layer, packed), counts[step.name]))
-    return found
+    """Return kernel, features and instructions of all layers."""
+    return [(*layer_features(engine, step, packed), counts[step.name]) for step, packed in engine.layers]
 
 
 def latency_ms(instructions: int, backend: Backend, cpu: Cpu) -> tuple[float, float, float]:

@@ -160,7 +160,9 @@ class _Network:
         model = random_network(seed)
         inputs = random_inputs(model, INPUTS, seed)
         tflite = write_flatbuffer(model)
-        expected = reference.run(tflite, inputs).reshape(INPUTS, -1)
+        [output] = model.outputs
+        golden = output.quantized(model.tensors[output.tensor], reference.run(tflite, inputs))
+        expected = golden.reshape(INPUTS, -1)
         model = renamed(model, model.name, tflite_sha256=hashlib.sha256(tflite).hexdigest())
         return cls(seed, model, inputs, expected)
 

@@ -32,11 +32,11 @@ from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.products import BatchMatMul
 from paper2board.model.operators.recurrent import Lstm, Svdf
-from paper2board.model.operators.reduction import Mean, ReduceMin, Sum
+from paper2board.model.operators.reduction import ArgMax, ArgMin, Mean, ReduceMin, Sum
 from paper2board.model.operators.resizing import ResizeBilinear
-from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.softmax import LogSoftmax, Softmax
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
-from paper2board.model.port import Port
+from paper2board.model.port import Port, PortType
 from paper2board.model.simulate import activations, initial_states
 from paper2board.model.tensor import INT8_MAX, INT8_MIN, Activation, Padding, Quantization, Tensor, pad_before
 
@@ -97,7 +97,8 @@ class Style:
     """What networks look like: inputs of up to ``side`` × ``side`` × ``channels``, up to ``blocks`` blocks on them.
 
     ``earlier``: how often a block reads another tensor than the last. ``redraw``: whether a block is drawn again,
-    mostly, while its outputs hardly depend on the network's input.
+    mostly, while its outputs hardly depend on the network's input. ``indices``: whether some networks end with
+    indices, which are int32 to a caller.
     """
 
     side: int = 14
@@ -105,11 +106,12 @@ class Style:
     blocks: int = 4
     earlier: float = 0.05
     redraw: bool = True
+    indices: bool = False
 
 
 def random_network(seed: int) -> IntegerModel:
     """Return the network of a seed: up to seven blocks on an input of up to 14 × 14 × 40, or a vector."""
-    return draw_network(GeneratorDraws(seed), Style(), f"random{seed}")
+    return draw_network(GeneratorDraws(seed), Style(indices=True), f"random{seed}")
 
 
 def draw_network(draws: Draws, style: Style, name: str) -> IntegerModel:
@@ -124,8 +126,10 @@ def draw_network(draws: Draws, style: Style, name: str) -> IntegerModel:
         for _ in range(draws.integer(1, 2)):
             graph.grow(graph.vector_blocks)
     graph.grow(graph.computing_blocks())
-    if draws.chance(0.2) and 1 < graph.shape[-1] <= Softmax.MAX_DEPTH:
+    if draws.chance(0.2) and 1 < graph.shape[-1] < Softmax.LARGEST_SUM:
         graph.grow((graph.softmax,))
+    elif draws.chance(0.2) and 1 < graph.shape[-1] <= ArgMax.MAX_COUNT:
+        graph.grow((graph.log_softmax, graph.arg_extremum) if style.indices else (graph.log_softmax,))
     return graph.model(name)
 
 
@@ -201,7 +205,8 @@ class _Graph:
         self.samples = self.numbers.integers(INT8_MIN, INT8_MAX + 1, (3, *shape)).astype(np.int8)
 
     def model(self, name: str) -> IntegerModel:
-        ports = (Port("input", 0),), (Port("output", self.last),)
+        dtype: PortType = "int32" if self.ops and isinstance(self.ops[-1], ArgMax) else "int8"
+        ports = (Port("input", 0),), (Port("output", self.last, dtype),)
         return IntegerModel(name, tuple(self.tensors), tuple(self.ops), *ports, {}, tuple(self.states))
 
     def computing_blocks(self) -> tuple[Callable[[], None], ...]:
@@ -790,3 +795,15 @@ class _Graph:
         source = self.last
         output = self.add_tensor(self.tensors[source].shape, 1 / 256, INT8_MIN)
         self.ops.append(Softmax(self.name("softmax"), (source,), output, beta))
+
+    def log_softmax(self) -> None:
+        source = self.last
+        output = self.add_tensor(self.tensors[source].shape, 1 / 16, INT8_MAX)
+        self.ops.append(LogSoftmax(self.name("logsoftmax"), (source,), output))
+
+    def arg_extremum(self) -> None:
+        source, shape = self.last, self.shape
+        axis = self.pick([axis for axis, n in enumerate(shape) if n <= ArgMax.MAX_COUNT])
+        output = self.add_tensor((*shape[:axis], *shape[axis + 1 :]) or (1,), 1.0, INT8_MIN)
+        kind = self.pick((ArgMax, ArgMin))
+        self.ops.append(kind(self.name("arg"), (source,), output, (axis,)))

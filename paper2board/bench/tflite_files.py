@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from paper2board.boards.backends import Backend
 from paper2board.boards.families import FAMILIES
+from paper2board.convert.layer_cost import modelled_instructions
 from paper2board.convert.planner import Limits, choose
 from paper2board.convert.tflite_import import read_bytes, read_tflite
 from paper2board.core.errors import UserError
@@ -40,6 +41,7 @@ class FileRow:
     ``values``: outputs compared, over all inputs; ``differing``: of the simulation and of the C with each back end.
     Bytes: of the file, of the C's arena with the default back end, of TFLite Micro's arena on this host.
     ``instructions``: with the default and the portable back end; 0 if the emulator cannot hold the network.
+    ``modelled_instructions``: those of the default back end by the cost table.
     """
 
     file: str
@@ -52,6 +54,7 @@ class FileRow:
     tflm_arena_bytes: int = 0
     instructions: int = 0
     portable_instructions: int = 0
+    modelled_instructions: int = 0
 
     @property
     def equal(self) -> bool:
@@ -80,10 +83,11 @@ def _measured(path: Path, count: int, libraries: dict[Target, Path], folder: Pat
     inputs = random_inputs(model, count, seed=0)
     golden = reference.run_all(data, inputs)
     differing = _differing(run(model, inputs), golden)
-    instructions, arenas = [], []
+    instructions, modelled, arenas = [], [], []
     for backend in BACKENDS:
         engine = choose(model, backend, UNLIMITED)
         arenas.append(engine.plan.bytes)
+        modelled.append(modelled_instructions(engine))
         target = _target(backend)
         try:
             outputs, counted = run_emulated(engine, inputs, target, libraries[target], folder)
@@ -105,6 +109,7 @@ def _measured(path: Path, count: int, libraries: dict[Target, Path], folder: Pat
         tflm_arena_bytes=reference.arena(data).total,
         instructions=instructions[0],
         portable_instructions=instructions[1],
+        modelled_instructions=modelled[0],
     )
 
 
@@ -140,7 +145,8 @@ def csv_text(rows: Sequence[FileRow]) -> str:
 def table(rows: Sequence[FileRow]) -> str:
     """Return the rows as text."""
     lines = [
-        f"{'file':44}{'differ':>14}{'file B':>10}{'arena B':>9}{'TFLM B':>9}{'instr':>9}{'portable':>10}  ratio"
+        f"{'file':44}{'differ':>14}{'file B':>10}{'arena B':>9}{'TFLM B':>9}{'instr':>9}{'model':>7}"
+        f"{'portable':>10}  ratio"
     ]
     for row in rows:
         if row.outcome not in ("equal", "differs"):
@@ -148,9 +154,10 @@ def table(rows: Sequence[FileRow]) -> str:
             continue
         both = row.instructions and row.portable_instructions
         ratio = f"{row.portable_instructions / row.instructions:7.2f}" if both else "      –"
+        gap = f"{row.modelled_instructions / row.instructions - 1:+7.1%}" if row.instructions else "      –"
         lines.append(
             f"{row.file[:43]:44}{f'{row.differing}/{row.values}':>14}{row.file_bytes:10,}{row.arena_bytes:9,}"
-            f"{row.tflm_arena_bytes:9,}{_millions(row.instructions)}{_millions(row.portable_instructions):>10}{ratio}"
+            f"{row.tflm_arena_bytes:9,}{_millions(row.instructions)}{gap}{_millions(row.portable_instructions):>10}{ratio}"
         )
     equal = sum(row.equal for row in rows)
     lines.append(f"{equal} of {len(rows)} files compile and give TFLite Micro's outputs")

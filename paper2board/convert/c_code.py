@@ -20,7 +20,7 @@ from paper2board.boards.backends import Backend
 from paper2board.convert.c_layers import CLayer, c_layer, weighted_layer
 from paper2board.convert.compression import plain_values
 from paper2board.convert.engine import Engine, plan_engine
-from paper2board.convert.kernels.cost import features, instructions
+from paper2board.convert.layer_cost import layer_instructions
 from paper2board.convert.lowering import constants, rows_a_call, storage
 from paper2board.convert.manifest import MANIFEST, ArenaBlock, File, Layer, Manifest, Section
 from paper2board.convert.memory_plan import ALIGNMENT
@@ -65,8 +65,7 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
     :func:`photo_fit`. Raise :class:`UserError` if the names are not as many as the outputs.
     """
     folder, model = Path(folder), engine.model
-    steps = engine.steps[len(model.inputs) :]
-    arrays = dict(_arrays(model, steps, _identifiers(steps)))
+    arrays = dict(_arrays(engine))
     inputs, outputs = ([port.inside for port in ports] for ports in c_ports(model))
     context = c_context(engine, "p2b") | {"arrays": arrays, "inputs": inputs, "outputs": outputs}
     for name in ("model.h", "model.c", "weights.h"):
@@ -78,13 +77,9 @@ def write_engine(engine: Engine, folder: str | Path) -> Manifest:
 def c_context(engine: Engine, name: str) -> dict[str, Any]:
     """Return what the templates of an engine's C are rendered with; every global name begins with ``name``."""
     model = engine.model
-    arrivals = len(model.inputs)
-    steps = engine.steps[arrivals:]
-    layers = [
-        c_layer(model, step, packed) for step, packed in zip(steps, engine.packed[arrivals:], strict=True)
-    ]
+    layers = [c_layer(model, step, packed) for step, packed in engine.layers]
     inputs, outputs = c_ports(model)
-    return _tables(engine, _identifiers(steps), layers) | {
+    return _tables(engine, _identifiers(engine), layers) | {
         "name": name,
         "prefix": name.upper(),
         "model": model,
@@ -156,7 +151,7 @@ class CPort:
     """An input or output as the C shows it. Shapes have no batch axis.
 
     ``id`` is its C identifier, the name of a parameter. ``suffix`` ends the names of what belongs to it, ``_<id>``
-    where the model has several. ``height`` rows of ``row_size`` elements arrive or leave. ``tensor`` has the int8
+    where the model has several. Rows of ``row_size`` elements arrive or leave. ``tensor`` has the int8
     values inside the network; where ``port`` has another type, they are converted at the border.
     """
 
@@ -165,7 +160,6 @@ class CPort:
     suffix: str
     port: Port
     tensor: Tensor
-    height: int
     row_size: int
     image: tuple[int, int, int]
 
@@ -234,7 +228,6 @@ def c_ports(model: IntegerModel) -> tuple[tuple[CPort, ...], tuple[CPort, ...]]:
                 "" if alone else name.removeprefix(what),
                 port,
                 model.tensors[port.tensor],
-                rows(model, port.tensor),
                 row_bytes(model, port.tensor),
                 _image_shape(model.tensors[port.tensor]),
             )
@@ -306,7 +299,7 @@ def _tables(engine: Engine, names: list[str], layers: list[CLayer]) -> dict[str,
                 "shapes": _shapes(model, step),
                 "ops": " + ".join(op.type for op in step.fused),
             }
-            for step, name, layer in zip(engine.steps[len(model.inputs) :], names, layers, strict=True)
+            for (step, _), name, layer in zip(engine.layers, names, layers, strict=True)
         ],
         "schedule": placement.schedule,
         "arrivals": len(model.inputs),
@@ -336,9 +329,9 @@ def _rows_a_call(engine: Engine, index: int) -> int:
     return rows_a_call(engine.model, engine.steps[index], engine.packed[index])
 
 
-def _identifiers(steps: tuple[Step, ...]) -> list[str]:
+def _identifiers(engine: Engine) -> list[str]:
     """Return a distinct C identifier a layer, close to its name. They are used with suffixes only."""
-    return distinct_identifiers((step.name for step in steps), "layer_")
+    return distinct_identifiers((step.name for step, _ in engine.layers), "layer_")
 
 
 def distinct_identifiers(names: Iterable[str], letter: str = "n_") -> list[str]:
@@ -352,12 +345,10 @@ def distinct_identifiers(names: Iterable[str], letter: str = "n_") -> list[str]:
     return result
 
 
-def _arrays(
-    model: IntegerModel, steps: tuple[Step, ...], names: list[str]
-) -> Iterator[tuple[str, np.ndarray]]:
+def _arrays(engine: Engine) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and array of every bias and weight in the order of weights.bin."""
-    for step, name in zip(steps, names, strict=True):
-        if layer := weighted_layer(model, step):
+    for (step, _), name in zip(engine.layers, _identifiers(engine), strict=True):
+        if layer := weighted_layer(engine.model, step):
             yield f"{name}_bias", layer.bias
             yield f"{name}_weights", layer.weights
 
@@ -378,9 +369,7 @@ def _sections(arrays: dict[str, np.ndarray]) -> Iterator[Section]:
 
 def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
     model = engine.model
-    arrivals = len(model.inputs)
-    for step, packed, layer in zip(engine.steps[arrivals:], engine.packed[arrivals:], layers, strict=True):
-        weighted = weighted_layer(model, step)
+    for (step, packed), layer in zip(engine.layers, layers, strict=True):
         yield Layer(
             name=step.name,
             ops=tuple(op.type for op in step.fused),
@@ -391,9 +380,7 @@ def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
             output_bytes=model.tensors[step.output].size,
             weight_bytes=layer.weight_bytes,
             scratch_bytes=packed.scratch_bytes if packed else 0,
-            modelled_instructions=round(instructions(packed.function, features(weighted, packed)))
-            if packed and weighted
-            else None,
+            modelled_instructions=layer_instructions(engine, step, packed),
         )
 
 

@@ -36,6 +36,11 @@ class Engine:
     packed: tuple[Packed | None, ...]
     plan: MemoryPlan
 
+    @property
+    def layers(self) -> tuple[tuple[Step, Packed | None], ...]:
+        """The steps after the inputs' arrivals, each with what its kernel takes."""
+        return tuple(zip(self.steps, self.packed, strict=True))[len(self.model.inputs) :]
+
 
 def plan_engine(
     model: IntegerModel, backend: Backend | str = Backend.PORTABLE, *, streaming: bool = True

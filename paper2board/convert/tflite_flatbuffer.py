@@ -86,7 +86,7 @@ class _Writer:
 
     def _cast(self, port: Port, kind: str, *, arrives: bool) -> int:
         inner = self.indices[port.tensor]
-        if port.dtype == "int8":
+        if port.dtype in ("int8", "int32"):
             return inner
         quantization = None if port.dtype == "float32" else _quantization([port.scale], port.zero_point)
         shape = self.model.tensors[port.tensor].shape
@@ -174,6 +174,9 @@ class _Writer:
         if written.places:
             inputs = [-1 if place < 0 else inputs[place] for place in written.places]
         output = self.indices[op.output]
+        if written.indices:
+            tensor = self.graph.tensors[output]
+            tensor.type, tensor.shape, tensor.quantization = schema.TensorType.INT32, [*written.indices], None
         if written.flat:
             inputs[0], output = self._flat(op, inputs[0])
         self._operator(op.type, operator.writes, inputs, [output], operator.options, written.options)

@@ -27,6 +27,11 @@ _48_OVER_17 = 1515870810  # Q2
 _MINUS_32_OVER_17 = -1010580540  # Q2
 _ONE_Q3 = 1 << 28
 _HALF_ROOT_2 = 1518500250  # Q0
+_QUARTER_Q6 = 1 << 23
+_LOG_2 = 1488522236  # Q0
+_FOURTH_ROOT_OF_HALF = 1805811301  # Q0
+# 11/240, 1/20 and 1/4 of the fourth root of 2, and 2 over that root, minus it; all Q0.
+_LOG_ALPHA_N, _LOG_ALPHA_D, _LOG_ALPHA_F, _LOG_ALPHA_I = 117049297, 127690142, 638450708, 1057819769
 
 
 def multiply_by_quantized_multiplier(x: Integers, multiplier: Integers, shift: Integers) -> Integers:
@@ -87,6 +92,42 @@ def _twice_the_reciprocal(a: Integers) -> Integers:
         error = _ONE_Q2 - doubling_high_multiply(half_denominator, x)
         x = x + _saturated(doubling_high_multiply(x, error) << 2)
     return x
+
+
+def log_of_sum(x: Integers) -> Integers:
+    """Return log(x), Q5, for ``x`` ≥ 1 in Q12: TFLite's ``log_x_for_x_greater_than_or_equal_to_1``.
+
+    x is r · 2^power, and r, near the fourth root of 1/2, goes into a rational approximation. Of the two r that
+    shifts of x and of x / √2 give, the lower is taken.
+    """
+    zeros = _leading_zeros(x)
+    r_a = _saturated(doubling_high_multiply(x << (zeros - 1), _HALF_ROOT_2) << 1)
+    power_a = ((12 - zeros) << 25) + _QUARTER_Q6
+    zeros_b = _leading_zeros(doubling_high_multiply(x, _HALF_ROOT_2))
+    r_b = _saturated(x << (zeros_b - 1))
+    power_b = ((13 - zeros_b) << 25) - _QUARTER_Q6
+    r, power = _select((r_b < r_a) * 1, r_b, r_a), _select((power_b > power_a) * 1, power_b, power_a)
+
+    half_sum = (r + _FOURTH_ROOT_OF_HALF + 1) >> 1
+    q = (r - _FOURTH_ROOT_OF_HALF) << 1
+    square = doubling_high_multiply(q, q)
+    numerator = doubling_high_multiply(q, r) + doubling_high_multiply(
+        doubling_high_multiply(q, square), _LOG_ALPHA_N
+    )
+    denominator = doubling_high_multiply(
+        half_sum, _LOG_ALPHA_I + q + doubling_high_multiply(square, _LOG_ALPHA_D)
+    ) + doubling_high_multiply(q, _LOG_ALPHA_F)
+    quotient = doubling_high_multiply(rounding_shift_right(numerator, 6), reciprocal_of_one_plus(denominator))
+    return _saturated((doubling_high_multiply(power, _LOG_2) + quotient) << 1)
+
+
+def _leading_zeros(x: Integers) -> Integers:
+    """Return how many of the 32 bits of ``x`` > 0 lie above its highest one."""
+    count, rest = 31 + 0 * x, x
+    for bits in (16, 8, 4, 2, 1):
+        large = (rest >= 1 << bits) * 1
+        count, rest = count - bits * large, rest >> (bits * large)
+    return count
 
 
 def inverse_square_root(x: Integers) -> tuple[Integers, Integers]:

@@ -17,7 +17,7 @@ from paper2board.model.tensor import (
     shifted_fits,
 )
 
-PortType = Literal["int8", "uint8", "int16", "float32"]
+PortType = Literal["int8", "uint8", "int16", "int32", "float32"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Port:
     """An input or output: its name, its int8 tensor, and what a caller gives or gets.
 
     ``dtype`` int8 is the tensor itself. float32 are real values. Of the other types ``scale`` and ``zero_point``
-    say what a value means, as a tensor's do; float32 and int8 have none of their own (1.0 and 0).
+    say what a value means, as a tensor's do; float32 and int8 have none of their own (1.0 and 0). int32 are
+    indices, of an output alone.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Port:
         if self.dtype in ("int8", "float32"):
             return
         limits = np.iinfo(self.dtype)
+        if self.dtype == "int32":
+            if arrives or tensor.quantization != (1.0, INT8_MIN) or (self.scale, self.zero_point) != (1.0, 0):
+                raise UserError(
+                    f"model {model}: {self.name} is int32 and no output of ARG_MAX; convert it again"
+                )
+            return
         good = SMALLEST_SCALE <= self.scale <= LARGEST_SCALE and limits.min <= self.zero_point <= limits.max
         if good:
             shift = self.requantization(tensor, arrives=arrives)[1]

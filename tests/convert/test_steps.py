@@ -20,7 +20,7 @@ from paper2board.model.operators.operator import Activated, Op
 from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.products import BatchMatMul
 from paper2board.model.operators.recurrent import Lstm, Svdf
-from paper2board.model.operators.reduction import ReduceMin, Sum
+from paper2board.model.operators.reduction import ArgMax, ReduceMin, Sum
 from paper2board.model.operators.resizing import ResizeBilinear
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
 from paper2board.model.port import Port
@@ -28,7 +28,7 @@ from paper2board.model.tensor import Activation, Padding, Tensor, activation_ran
 
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 CONVOLUTIONS = (Conv2D, DepthwiseConv2D)
-WHOLE = (Sum, ReduceMin, ResizeBilinear, BatchMatMul, Lstm, Svdf)
+WHOLE = (Sum, ReduceMin, ArgMax, ResizeBilinear, BatchMatMul, Lstm, Svdf)
 """What sees all of its inputs for each row."""
 
 

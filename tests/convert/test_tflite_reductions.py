@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import naming
 from tflite_files import TfliteFile
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
@@ -61,6 +62,39 @@ def test_the_largest_of_an_image_is_a_pooling_and_moves_nothing():
     model = read_tflite(reduction("REDUCE_MAX", (1, 6, 5, 4), (1, 2), keep=False))
     assert [op.kernel for op in model.ops if isinstance(op, Pool2D)] == [(6, 5)]
     assert not any(isinstance(op, Move) for op in model.ops)
+
+
+def arg(kind, shape, axis, dtype=np.int32) -> bytes:
+    file = TfliteFile()
+    source = file.tensor(shape)
+    result = file.tensor(tuple(n for i, n in enumerate(shape) if i != axis % len(shape)), dtype, None)
+    options = {"ARG_MAX": "ArgMaxOptions", "ARG_MIN": "ArgMinOptions"}[kind]
+    number = {np.int32: schema.TensorType.INT32, np.int64: schema.TensorType.INT64}[dtype]
+    file.operator(kind, [source, file.constant(axis)], [result], options, outputType=number)
+    return file.bytes([source], [result])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["ARG_MAX", "ARG_MIN"]),
+    st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple),
+    st.data(),
+)
+def test_indices_along_any_axis(kind, inner, data):
+    """Also of equal values: an axis of up to 200 elements has some."""
+    place = data.draw(st.integers(0, len(inner) - 1))
+    inner = (*inner[:place], data.draw(st.sampled_from([1, 3, 200])), *inner[place + 1 :])
+    axis = data.draw(st.sampled_from([place + 1, place - len(inner)]))
+    assert_as_tflite_micro(arg(kind, (1, *inner), axis), data.draw(st.integers(0, 9)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "what"),
+    [((1, 4), np.int64, "output_type=tf.int32"), ((1, 300), np.int32, "more than 256 elements")],
+)
+def test_indices_that_no_int8_or_no_reference_has_are_refused(shape, dtype, what):
+    with pytest.raises(UserError, match=what):
+        read_tflite(arg("ARG_MAX", shape, 1, dtype), "some.tflite")
 
 
 def test_axes_that_do_not_exist_are_refused():

@@ -14,6 +14,7 @@ from paper2board.model.simulate import run
 LEAD = st.lists(st.integers(1, 3), min_size=0, max_size=2).map(tuple)
 KINDS = {
     "SOFTMAX": ("SoftmaxOptions", {"beta": 1.0}, 1 / 256, -128),
+    "LOG_SOFTMAX": ("LogSoftmaxOptions", {}, 1 / 16, 127),
     "L2_NORMALIZATION": ("L2NormOptions", {}, 1 / 128, 0),
 }
 

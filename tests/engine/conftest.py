@@ -1,16 +1,15 @@
-"""The engine and its kernels, compiled once for all tests here."""
+"""The engine and its kernels for all targets."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from paper2board.firmware.runner import Target, kernel_library
+from paper2board.firmware.runner import Target
 
 
 @pytest.fixture(scope="session")
-def engine_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def engine_libraries(checked_kernels: Callable[[Target], Path]) -> Path:
     """The folder that :func:`kernel_library` was given for every target."""
-    folder = tmp_path_factory.mktemp("libraries")
-    for target in Target:
-        kernel_library(target, folder, checks=True)
+    (folder,) = {checked_kernels(target).parents[1] for target in Target}
     return folder

@@ -86,7 +86,8 @@ CASES = {
     "Winograd with a stride": (broken(WINOGRAD, {"window.stride_h": 2}), "stride_h == 1"),
     "a window without pixels": (replace(MAX_POOL, inputs=[None] * len(MAX_POOL.inputs)), "sees_a_row"),
     "no table": (broken(ADD, {"table_2": 0}), "op->table_2 != NULL"),
-    "too many values": (broken(SOFTMAX, {"depth": 512, "pixels": 1}), "op->depth <= 511"),
+    "a group of nothing": (broken(SOFTMAX, {"depth": 0}), "op->depth >= 1"),
+    "an operand that is stretched": (broken(ADD, {"axes.inner_2": 2}), "axes->inner_2 == 1"),
 }
 
 

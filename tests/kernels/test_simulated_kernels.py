@@ -1,6 +1,7 @@
 """Kernels of operators whose definition is the simulation, which is TFLite Micro's: each alone, in one call."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -29,8 +30,9 @@ from paper2board.model.operators.normalization import L2Normalization
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.products import BatchMatMul
 from paper2board.model.operators.recurrent import Lstm, Svdf
-from paper2board.model.operators.reduction import ReduceMin, Sum
+from paper2board.model.operators.reduction import ArgMax, ArgMin, ReduceMin, Sum
 from paper2board.model.operators.resizing import ResizeBilinear
+from paper2board.model.operators.softmax import LogSoftmax
 from paper2board.model.port import Port
 from paper2board.model.simulate import run
 from paper2board.model.tensor import Tensor
@@ -39,10 +41,12 @@ Test = tuple[Call, np.ndarray]
 BINARY = (Add, Sub, Mul, Prelu, SquaredDifference, Maximum, Minimum)
 KERNELS = (
     "p2b_add",
+    "p2b_arg_extremum",
     "p2b_batch_matmul",
     "p2b_copy",
     "p2b_extremum",
     "p2b_l2_normalization",
+    "p2b_log_softmax",
     "p2b_lstm",
     "p2b_mean",
     "p2b_move",
@@ -70,11 +74,21 @@ def alone(rng: np.random.Generator, op: Op, sources: Sequence[Tensor], target: T
 
 def reduction(rng: np.random.Generator) -> Test:
     shape = tuple(map(int, rng.integers(1, 7, 3)))
-    axis, kind = int(rng.integers(3)), [Sum, ReduceMin][rng.integers(2)]
+    axis, kind = int(rng.integers(3)), [Sum, ReduceMin, ArgMax, ArgMin][rng.integers(4)]
     source = Tensor("x", shape, 0.5, int(rng.integers(-128, 128)))
+    if issubclass(kind, ArgMax):
+        source = replace(source, shape=(shape[0], 4 * shape[1], shape[2]))
+    shape = source.shape
     kept = tuple(1 if i == axis else n for i, n in enumerate(shape))
     quantization = (0.9, int(rng.integers(-128, 128))) if kind is Sum else source.quantization
+    quantization = kind.OUTPUT_QUANTIZATION or quantization
     return alone(rng, kind("op", (0,), 1, (axis,)), [source], Tensor("y", kept, *quantization))
+
+
+def logarithm(rng: np.random.Generator) -> Test:
+    shape = (int(rng.integers(1, 5)), int(rng.integers(1, 200)))
+    source = Tensor("x", shape, float(np.float32(2.0 ** rng.uniform(-12, 4))), 0)
+    return alone(rng, LogSoftmax("op", (0,), 1), [source], Tensor("y", shape, 1 / 16, 127))
 
 
 def resize(rng: np.random.Generator) -> Test:
@@ -185,7 +199,7 @@ def remembered(rng: np.random.Generator) -> Test:
 @settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seeds=st.lists(st.integers(0, 2**32 - 1), min_size=20, max_size=20, unique=True))
 def test_kernels_are_their_simulations(target: Target, make_calls: Make, seeds: list[int]) -> None:
-    draws = (reduction, resize, products, normalization, move, copy, recurrent, remembered)
+    draws = (reduction, logarithm, resize, products, normalization, move, copy, recurrent, remembered)
     draws += tuple(partial(combination, kind) for kind in BINARY)
     tests = [draw(np.random.default_rng(seed)) for seed in seeds for draw in draws]
     assert {call.kernel for call, _ in tests} == set(KERNELS)

@@ -15,10 +15,17 @@ from paper2board.model.operators.binary import Add
 from paper2board.model.operators.moving import Concatenation, Pad, Reshape
 from paper2board.model.operators.operator import Op
 from paper2board.model.operators.pooling import Pool2D
-from paper2board.model.operators.reduction import Mean
-from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.reduction import ArgMax, Mean
+from paper2board.model.operators.softmax import LogSoftmax, Softmax
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
-from paper2board.model.tensor import Tensor, activation_range, pad_before, quantize_multiplier
+from paper2board.model.port import Port, PortType
+from paper2board.model.tensor import (
+    Quantization,
+    Tensor,
+    activation_range,
+    pad_before,
+    quantize_multiplier,
+)
 
 positive = st.floats(min_value=0, exclude_min=True, max_value=2.0**30, allow_subnormal=True)
 
@@ -257,14 +264,31 @@ def test_meaningless_mobile_models_are_refused(change, message):
     refuses(mobile_model(), change, message)
 
 
-def test_softmax_is_no_longer_than_the_reference_can_divide():
+def test_log_softmax_is_no_longer_than_its_sum_can_hold():
     def model(depth: int) -> IntegerModel:
-        tensors = (Tensor("input", (depth,), 0.1, 0), Tensor("soft1", (depth,), 1 / 256, -128))
-        return IntegerModel.single("long", tensors, (Softmax("soft1", (0,), 1),), 0, 1)
+        tensors = (Tensor("input", (depth,), 0.1, 0), Tensor("log1", (depth,), 1 / 16, 127))
+        return IntegerModel.single("long", tensors, (LogSoftmax("log1", (0,), 1),), 0, 1)
 
-    assert model(511)
-    with pytest.raises(UserError, match="more than 511 elements"):
-        model(512)
+    assert model(4095)
+    with pytest.raises(UserError, match="more than 4095 elements"):
+        model(4096)
+
+
+def test_indices_are_those_of_an_int8_and_an_output_s():
+    def model(
+        count: int, dtype: PortType = "int32", quantization: Quantization = (1.0, -128)
+    ) -> IntegerModel:
+        tensors = (Tensor("input", (count,), 0.1, 0), Tensor("arg1", (1,), *quantization))
+        ports = (Port("input", 0),), (Port("output", 1, dtype),)
+        return IntegerModel("arg", tensors, (ArgMax("arg1", (0,), 1, (0,)),), *ports, {}, ())
+
+    assert model(256)
+    with pytest.raises(UserError, match="more than 256 elements"):
+        model(257)
+    with pytest.raises(UserError, match="output scale is not 1"):
+        model(4, quantization=(0.5, -128))
+    with pytest.raises(UserError, match="no output of ARG_MAX"):
+        replace(model(4), inputs=(Port("input", 0, "int32"),))
 
 
 def test_damaged_files_are_refused(tmp_path):

@@ -20,7 +20,7 @@ from paper2board.model.operators.pooling import Pool2D
 from paper2board.model.operators.reduction import Mean
 from paper2board.model.operators.softmax import Softmax
 from paper2board.model.operators.weighted import Conv2D, DepthwiseConv2D, FullyConnected
-from paper2board.model.simulate import activations, simulate
+from paper2board.model.simulate import activations, run, simulate
 from paper2board.model.tensor import Tensor, pad_before
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -286,6 +286,20 @@ def test_softmax_of_any_size_scale_and_beta(depth, exponent, beta, seed):
     inputs = inputs_for(model, 8, seed)
     inputs[1:4] //= 32  # close together: many count
     assert_identical(model, inputs)
+
+
+@pytest.mark.parametrize("depth", [512, 600, 3000])
+def test_softmax_of_a_long_row(depth):
+    """As TFLite Micro where the sum is below 512; above, where it aborts, no quotient reaches half of 1/256."""
+    source, target = Tensor("input", (depth,), 0.05, 0), Tensor("op1", (depth,), 1 / 256, -128)
+    model = IntegerModel.single("long", (source, target), (Softmax("op1", (0,), 1),), 0, 1)
+    few = np.full((3, depth), -128, np.int8)
+    few[:, ::7] = np.random.default_rng(depth).integers(-40, 128, few[:, ::7].shape)
+    sums = np.exp(0.05 * (few.astype(float) - few.max(axis=1, keepdims=True))).sum(axis=1)
+    assert sums.min() > 5 and sums.max() < 512
+    assert_identical(model, few)
+    (outputs,) = run(model, [np.full((1, depth), 3, np.int8)])
+    assert np.all(outputs == -128)
 
 
 def test_softmax_of_every_pixel():

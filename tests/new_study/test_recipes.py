@@ -63,11 +63,10 @@ def trained(
     )
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("form", FORMS)
-def test_the_written_recipe_trains_every_form_of_network(form, seed, tmp_path):
+def test_the_written_recipe_trains_every_form_of_network(form, tmp_path):
     spec, images = FORMS[form], 100
-    _, history = trained(spec, recipes(spec, images)["scratch"], images, seed, tmp_path / "checkpoint")
+    _, history = trained(spec, recipes(spec, images)["scratch"], images, 0, tmp_path / "checkpoint")
     loss = history["train_loss"]
     assert np.isfinite(loss).all() and loss.iloc[-1] < loss.iloc[0]
     assert history["validation_score"].iloc[-1] > 0.5, history

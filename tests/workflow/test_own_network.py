@@ -16,7 +16,7 @@ STUDY = {
     "validation_per_class": 100,
     "calibration_images": 10,
     "budgets": {
-        "smoke": {"test_images": 100, "parity_images": 20, "seeds": [0], "device_images": 100},
+        "smoke": {"test_images": 100, "parity_images": 20, "seeds": [0], "device_images": 10},
     },
     "variants": {"model": {"tflite": "mine.tflite"}},
     "device_variant": "model",

@@ -36,9 +36,9 @@ from paper2board.core.files import write_text
 TABLE = Path(__file__).with_name("cost_table.csv")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Features:
-    """What the cost of a layer grows with.
+    """What the cost of a layer grows with. Of layers with weights:
 
     ``macs``: with those of weights that are padding. ``dots``: accumulators, before a fused pooling; ``outputs``:
     values requantized, after it; ``signed``: those of them that negative accumulators change
@@ -46,15 +46,18 @@ class Features:
     calls together; MAC16 kernels load four at a time where they can. ``runs``: rows of the input that are read,
     once for each group of channels that is loaded together. ``lines``: rows of the convolution, one output channel
     each.
+
+    Of other layers: ``outputs`` values are written, ``loads`` read once; what else its kernel does is for its
+    operator to say (``work``).
     """
 
-    macs: int
-    dots: int
+    macs: int = 0
+    dots: int = 0
     outputs: int
-    signed: int
+    signed: int = 0
     loads: int
-    runs: int
-    lines: int
+    runs: int = 0
+    lines: int = 0
     calls: int
 
 
@@ -90,7 +93,16 @@ def features(layer: Convolution | FullyConnectedWeights, packed: Packed) -> Feat
         outputs, inputs = layer.weights.shape
         taps = products(packed.function, layer) if by_mac16 else inputs
         loads = inputs // 4 if by_mac16 and inputs % 4 == 0 else inputs
-        return Features(outputs * taps, outputs, outputs, outputs * signed, loads, 1, outputs, 1)
+        return Features(
+            macs=outputs * taps,
+            dots=outputs,
+            outputs=outputs,
+            signed=outputs * signed,
+            loads=loads,
+            runs=1,
+            lines=outputs,
+            calls=1,
+        )
     # A kernel of several rows a call does square tiles (Winograd), whole ones at the segment_bounds too.
     side = packed.rows * layer.pool_h if packed.rows > 1 else 1
     calls = -(-layer.pooled_h // packed.rows)
@@ -113,6 +125,11 @@ def features(layer: Convolution | FullyConnectedWeights, packed: Packed) -> Feat
         lines=height * layer.out_c,
         calls=calls,
     )
+
+
+def kernels() -> frozenset[str]:
+    """Return what the table has a row for."""
+    return frozenset(_table())
 
 
 def instructions(function: str, layer: Features) -> float:

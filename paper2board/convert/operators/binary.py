@@ -153,7 +153,14 @@ def _extremum_fields(model: IntegerModel, step: Step, packed: Packed | None) -> 
     return {"axes": _axes(model, op), "sign": op.SIGN}, {}
 
 
-_BINARY: dict[str, Any] = {"operands": _operands, "table": _table}
+def _work(model: IntegerModel, step: Step) -> dict[str, int]:
+    assert isinstance(step.op, Binary)
+    axes, size = _axes(model, step.op), model.tensors[step.output].size
+    repeats = not axes["inner_1"] * axes["inner_2"]
+    return {"lines": size // axes["inner"], "dots": size * repeats}
+
+
+_BINARY: dict[str, Any] = {"operands": _operands, "table": _table, "work": _work}
 """What all have in common."""
 _ACTIVATED: dict[str, Any] = _BINARY | {"read": _read_activated, "write": _write_activated}
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.operators.registry import CFields, Constant, Operator, Written
-from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Operand, Step, row_by_row, row_bytes, rows
 from paper2board.model.integer_model import IntegerModel
 from paper2board.model.operators.moving import AssignVariable, Concatenation, Move, Pad, Reshape
@@ -68,6 +67,12 @@ def _move_fields(
     return {"lengths": lengths, "run": run, "offsets": "offsets"}, {"offsets": offsets}
 
 
+def _move_work(model: IntegerModel, step: Step) -> dict[str, int]:
+    assert isinstance(step.op, Move)
+    tables = step.op.tables if _row_window(model, step) is None else step.op.tables[1:]
+    return {"runs": model.tensors[step.output].size // _with_runs(list(tables))[0]}
+
+
 def _with_runs(tables: list[np.ndarray]) -> tuple[int, list[np.ndarray]]:
     """Return how many consecutive values the last axes are together, and the offsets of the others."""
     run, others = 1, list(tables)
@@ -81,18 +86,6 @@ def _write_move(model: IntegerModel, op: Move) -> Written:
 
 
 # --- RESHAPE ----------------------------------------------------------------------------------------
-
-
-def _read_reshape(source: TfliteOperator) -> dict[str, Any]:
-    if source.constants:
-        shape, name = source.integers(0)
-        wanted = (1, *source.target.shape)
-        unknown = -1  # as in numpy.reshape: the element count decides
-        if shape.shape != (len(wanted),) or any(
-            a not in (b, unknown) for a, b in zip(shape.tolist(), wanted, strict=True)
-        ):
-            source.refuse(f"its shape {name} is not its output's")
-    return {}
 
 
 def _write_reshape(model: IntegerModel, op: Reshape) -> Written:
@@ -148,17 +141,6 @@ def _pad_fields(
 # --- CONCATENATION ----------------------------------------------------------------------------------
 
 
-def _read_concatenation(source: TfliteOperator) -> dict[str, Any]:
-    options = source.options()
-    if source.activation(options) != "NONE":
-        source.refuse("has a fused activation")
-    rank = 1 + len(source.target.shape)
-    axis = options.Axis() + (rank if options.Axis() < 0 else 0)
-    if not 1 <= axis < rank:
-        source.refuse(f"has axis {options.Axis()}, not one after the batch's")
-    return {"axis": axis - 1}
-
-
 def _write_concatenation(model: IntegerModel, op: Concatenation) -> Written:
     return Written(options={"axis": 1 + op.axis})
 
@@ -190,13 +172,17 @@ def _concatenation_fields(
     return {"runs": runs, "inputs": len(lengths), "lengths": "lengths"}, {"lengths": lengths}
 
 
+def _concatenation_work(model: IntegerModel, step: Step) -> dict[str, int]:
+    fields, _ = _concatenation_fields(model, step, None)
+    return {"runs": rows(model, step.output) * fields["runs"] * fields["inputs"]}
+
+
 OPERATORS = (
-    Operator(op=ConstantOp, type="CONSTANT", stem="constant", reads=0, writes=0),
+    Operator(op=ConstantOp, type="CONSTANT", stem="constant", writes=0),
     Operator(
         op=Move,
         type="GATHER",
         stem="move",
-        reads=4,
         writes=2,
         options="GatherOptions",
         write=_write_move,
@@ -205,12 +191,12 @@ OPERATORS = (
         kernel="p2b_move",
         structure="p2b_move_t",
         fields=_move_fields,
+        work=_move_work,
     ),
     Operator(
         op=AssignVariable,
         type="ASSIGN_VARIABLE",
         stem="state",
-        reads=1,
         writes=1,
         kernel="p2b_copy",
         structure="p2b_copy_t",
@@ -220,11 +206,8 @@ OPERATORS = (
         op=Reshape,
         type="RESHAPE",
         stem="flatten",
-        reads=1,
         writes=1,
         options="ReshapeOptions",
-        constants=(0, 1),
-        read=_read_reshape,
         write=_write_reshape,
         twin=_reshape_twin,
         view=True,
@@ -233,10 +216,8 @@ OPERATORS = (
         op=Pad,
         type="PAD",
         stem="pad",
-        reads=2,
         writes=2,
         options="PadOptions",
-        constants=(1, 2),
         write=_write_pad,
         twin=_pad_twin,
         operands=_pad_operands,
@@ -248,15 +229,14 @@ OPERATORS = (
         op=Concatenation,
         type="CONCATENATION",
         stem="concat",
-        reads=2,
         writes=2,
         options="ConcatenationOptions",
-        read=_read_concatenation,
         write=_write_concatenation,
         twin=_concatenation_twin,
         operands=_concatenation_operands,
         kernel="p2b_concatenation",
         structure="p2b_concatenation_t",
         fields=_concatenation_fields,
+        work=_concatenation_work,
     ),
 )

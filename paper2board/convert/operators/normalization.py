@@ -1,5 +1,6 @@
 """L2_NORMALIZATION."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ def _fields(model: IntegerModel, step: Step, packed: Packed | None) -> tuple[CFi
     return {"pixels": pixels, "depth": depth, "input_zero_point": source.zero_point}, {}
 
 
+def _work(model: IntegerModel, step: Step) -> dict[str, int]:
+    return {"lines": math.prod(model.tensors[step.output].shape[:-1])}
+
+
 OPERATORS = (
     Operator(
         op=L2Normalization,
@@ -37,5 +42,6 @@ OPERATORS = (
         kernel="p2b_l2_normalization",
         structure="p2b_l2_normalization_t",
         fields=_fields,
+        work=_work,
     ),
 )

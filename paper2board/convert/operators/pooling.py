@@ -1,5 +1,6 @@
 """MAX_POOL_2D and AVERAGE_POOL_2D."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,11 @@ def _fields(model: IntegerModel, step: Step, packed: Packed | None) -> tuple[CFi
     return {"window": dict(zip(WINDOW, geometry, strict=True)), "low": low, "high": high}, {}
 
 
+def _work(model: IntegerModel, step: Step) -> dict[str, int]:
+    assert isinstance(step.op, Pool2D)
+    return {"macs": model.tensors[step.output].size * math.prod(step.op.kernel)}
+
+
 def _pooling(type: str, kernel: str) -> Operator:
     return Operator(
         op=Pool2D,
@@ -60,6 +66,7 @@ def _pooling(type: str, kernel: str) -> Operator:
         kernel=kernel,
         structure="p2b_pool2d_t",
         fields=_fields,
+        work=_work,
     )
 
 

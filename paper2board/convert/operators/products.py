@@ -32,12 +32,15 @@ def _fields(model: IntegerModel, step: Step, packed: Packed | None) -> tuple[CFi
     return fields, {}
 
 
+def _work(model: IntegerModel, step: Step) -> dict[str, int]:
+    return {"macs": model.tensors[step.output].size * model.tensors[step.inputs[0]].shape[2]}
+
+
 OPERATORS = (
     Operator(
         op=BatchMatMul,
         type="BATCH_MATMUL",
         stem="product",
-        reads=4,
         writes=4,
         options="BatchMatMulOptions",
         write=_write,
@@ -46,5 +49,6 @@ OPERATORS = (
         kernel="p2b_batch_matmul",
         structure="p2b_batch_matmul_t",
         fields=_fields,
+        work=_work,
     ),
 )

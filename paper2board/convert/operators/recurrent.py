@@ -74,6 +74,13 @@ def _lstm_fields(
     }
 
 
+def _lstm_work(model: IntegerModel, step: Step) -> dict[str, int]:
+    op = step.op
+    assert isinstance(op, Lstm)
+    steps, inputs = model.tensors[op.inputs[0]].shape
+    return {"macs": 4 * steps * op.units * (inputs + op.units), "dots": 4 * steps * op.units}
+
+
 def _write_svdf(model: IntegerModel, op: Svdf) -> Written:
     state = model.tensors[op.inputs[1]]
     constants = (
@@ -121,12 +128,18 @@ def _svdf_fields(
     return fields, arrays
 
 
+def _svdf_work(model: IntegerModel, step: Step) -> dict[str, int]:
+    op = step.op
+    assert isinstance(op, Svdf)
+    filters, memory = op.time_weights.shape
+    return {"macs": filters * model.tensors[op.inputs[0]].size, "dots": filters * memory}
+
+
 OPERATORS = (
     Operator(
         op=Svdf,
         type="SVDF",
         stem="svdf",
-        reads=4,
         writes=3,
         options="SVDFOptions",
         write=_write_svdf,
@@ -135,12 +148,12 @@ OPERATORS = (
         kernel="p2b_svdf",
         structure="p2b_svdf_t",
         fields=_svdf_fields,
+        work=_svdf_work,
     ),
     Operator(
         op=Lstm,
         type="UNIDIRECTIONAL_SEQUENCE_LSTM",
         stem="lstm",
-        reads=1,
         writes=1,
         options="UnidirectionalSequenceLSTMOptions",
         write=_write_lstm,
@@ -149,5 +162,6 @@ OPERATORS = (
         kernel="p2b_lstm",
         structure="p2b_lstm_t",
         fields=_lstm_fields,
+        work=_lstm_work,
     ),
 )

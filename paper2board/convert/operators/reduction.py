@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.operators.registry import CFields, Constant, Operator, Written, all_at_once
 from paper2board.convert.steps import Step, whole_inputs
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.reduction import Mean, ReduceMin, Reduction, Sum
+from paper2board.model.operators.reduction import ArgMax, ArgMin, Mean, ReduceMin, Reduction, Sum
 
 
 def _keeps_dimensions(model: IntegerModel, op: Reduction) -> bool:
@@ -56,15 +57,46 @@ def _min_fields(
     return _sizes(model, step.op), {}
 
 
+def _write_arg(model: IntegerModel, op: ArgMax) -> Written:
+    (axis,) = _axes(op)
+    shape = (1, *model.tensors[op.inputs[0]].shape)
+    return Written(
+        (Constant("axis", np.array(axis, np.int32)),),
+        {"outputType": schema.TensorType.INT32},
+        indices=shape[:axis] + shape[axis + 1 :],
+    )
+
+
+def _arg_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    assert isinstance(step.op, ArgMax)
+    return _sizes(model, step.op) | {"least": int(isinstance(step.op, ArgMin))}, {}
+
+
+def _arg_row(kind: type[ArgMax], options: str) -> Operator:
+    return Operator(
+        op=kind,
+        type=kind.type,
+        stem=kind.type.lower().replace("_", ""),
+        writes=1,
+        options=options,
+        write=_write_arg,
+        operands=whole_inputs,
+        at_once=all_at_once,
+        kernel="p2b_arg_extremum",
+        structure="p2b_arg_extremum_t",
+        fields=_arg_fields,
+    )
+
+
 OPERATORS = (
     Operator(
         op=Sum,
         type="SUM",
         stem="sum",
-        reads=2,
         writes=2,
         options="ReducerOptions",
-        constants=(1, 1),
         write=_write,
         operands=whole_inputs,
         at_once=all_at_once,
@@ -76,10 +108,8 @@ OPERATORS = (
         op=Mean,
         type="MEAN",
         stem="mean",
-        reads=2,
         writes=2,
         options="ReducerOptions",
-        constants=(1, 1),
         write=_write,
         twin=_mean_twin,
         operands=whole_inputs,
@@ -92,10 +122,8 @@ OPERATORS = (
         op=ReduceMin,
         type="REDUCE_MIN",
         stem="min",
-        reads=3,
         writes=2,
         options="ReducerOptions",
-        constants=(1, 1),
         write=_write,
         operands=whole_inputs,
         at_once=all_at_once,
@@ -103,4 +131,6 @@ OPERATORS = (
         structure="p2b_reduce_t",
         fields=_min_fields,
     ),
+    _arg_row(ArgMax, "ArgMaxOptions"),
+    _arg_row(ArgMin, "ArgMinOptions"),
 )

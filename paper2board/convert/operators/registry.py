@@ -45,6 +45,8 @@ class Written:
     empty: all as they come."""
     states: tuple[tuple[int, float | None], ...] = ()
     """Inputs that the operator changes, and the scale of those that are int16 in a file."""
+    indices: tuple[int, ...] | None = None
+    """The output's shape in a file, with its batch, if it is int32 there, without quantization."""
     flat: bool = False
     """Whether the op is written between two RESHAPEs, over all values in one dimension without a batch."""
 
@@ -66,6 +68,10 @@ def _no_table(model: IntegerModel, step: Step, packed: Packed | None) -> None:
     return None
 
 
+def _no_work(model: IntegerModel, step: Step) -> dict[str, int]:
+    return {}
+
+
 def _no_fields(source: TfliteOperator) -> dict[str, Any]:
     return {}
 
@@ -83,10 +89,10 @@ class Operator:
     """Its name in TFLite."""
     stem: str
     """What its layers are called where a file's names are of no use: ``conv1``, ``conv2``."""
-    reads: int
-    """Newest version that is read."""
     writes: int
-    """Version that is written."""
+    """Version that is written; 0 of what no file has."""
+    reads: int = 0
+    """Newest version that it reads; 0 of what a form reads (:mod:`paper2board.convert.reading.forms`)."""
     options: str | None = None
     """Its options table in the schema."""
     constants: tuple[int, int] = (0, 0)
@@ -116,6 +122,9 @@ class Operator:
     """The C type of its constants; with ``weighted``, the layer says it."""
     fields: Callable[[IntegerModel, Step, Packed | None], tuple[CFields, dict[str, np.ndarray]]] | None = None
     """The structure's fields, and the arrays that they point to; ``packed`` comes with ``weighted`` alone."""
+    work: Callable[[IntegerModel, Step], dict[str, int]] = _no_work
+    """:class:`~paper2board.convert.kernels.cost.Features` of what its kernel does, without ``weighted``, beside
+    reading and writing its values once."""
     table: Callable[[IntegerModel, Step, Packed | None], tuple[CFields, dict[str, np.ndarray]] | None] = (
         _no_table
     )

@@ -1,5 +1,6 @@
-"""SOFTMAX."""
+"""SOFTMAX and LOG_SOFTMAX."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from paper2board.convert.operators.registry import CFields, Operator, Written
 from paper2board.convert.reading.file import TfliteOperator
 from paper2board.convert.steps import Step, row_bytes
 from paper2board.model.integer_model import IntegerModel
-from paper2board.model.operators.softmax import Softmax
+from paper2board.model.operators.softmax import LogSoftmax, Softmax
 
 
 def _read(source: TfliteOperator) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def _twin(tf: Any, model: IntegerModel, op: Softmax, sources: list, node: str) -
 
 def _fields(model: IntegerModel, step: Step, packed: Packed | None) -> tuple[CFields, dict[str, np.ndarray]]:
     op = step.op
-    assert isinstance(op, Softmax)
+    assert isinstance(op, Softmax | LogSoftmax)
     multiplier, shift, lowest = op.parameters(model.tensors)
     depth = model.tensors[step.output].shape[-1]
     fields: CFields = {
@@ -38,6 +39,24 @@ def _fields(model: IntegerModel, step: Step, packed: Packed | None) -> tuple[CFi
         "diff_min": lowest,
     }
     return fields, {}
+
+
+def _log_fields(
+    model: IntegerModel, step: Step, packed: Packed | None
+) -> tuple[CFields, dict[str, np.ndarray]]:
+    op = step.op
+    assert isinstance(op, LogSoftmax)
+    multiplier, shift = op.reverse(model.tensors)
+    exponentials = _fields(model, step, packed)[0]
+    return {"exp": exponentials, "reverse_multiplier": multiplier, "reverse_shift": shift}, {}
+
+
+def _work(model: IntegerModel, step: Step) -> dict[str, int]:
+    op, target = step.op, model.tensors[step.output]
+    assert isinstance(op, Softmax | LogSoftmax)
+    # Which values are too small to count depends on the input; these are as many as of uniform values.
+    counting = min(1.0, -op.parameters(model.tensors)[2] / 255)
+    return {"dots": round(target.size * counting), "lines": math.prod(target.shape[:-1])}
 
 
 OPERATORS = (
@@ -54,5 +73,18 @@ OPERATORS = (
         kernel="p2b_softmax",
         structure="p2b_softmax_t",
         fields=_fields,
+        work=_work,
+    ),
+    Operator(
+        op=LogSoftmax,
+        type="LOG_SOFTMAX",
+        stem="logsoftmax",
+        reads=2,
+        writes=2,
+        options="LogSoftmaxOptions",
+        kernel="p2b_log_softmax",
+        structure="p2b_log_softmax_t",
+        fields=_log_fields,
+        work=_work,
     ),
 )

@@ -39,7 +39,8 @@ def kernels_of(operator: Operator) -> list[str]:
 
 def _cells(operator: Operator) -> Iterator[str]:
     yield operator.type
-    yield "1" if operator.reads == 1 else f"1 to {operator.reads}"
+    newest = FORMS[operator.type][0] if operator.type in FORMS else operator.reads or 1
+    yield "1" if newest == 1 else f"1 to {newest}"
     yield str(operator.writes)
     yield "nothing: a view" if operator.view else "all of its input" if _is_whole(operator) else "some rows"
     yield ", ".join(f"`{name}`" for name in kernels_of(operator)) or "–"

@@ -140,7 +140,7 @@ REMEDIES: dict[str, str] = {
     **dict.fromkeys(("WHILE", "IF", "CALL", "STABLEHLO_WHILE"), _ONE_BRANCH),
     **dict.fromkeys(("RELU_N1_TO_1", "RELU_0_TO_1", "EXP"), _ACTIVATION),
     **dict.fromkeys(
-        ("LOG_SOFTMAX", "ARG_MAX", "ARG_MIN", "TOPK_V2", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
+        ("TOPK_V2", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
         _ON_THE_HOST,
     ),
 }  # fmt: skip

@@ -12,6 +12,7 @@ _PORT_TYPES: dict[int, PortType] = {
     schema.TensorType.INT8: "int8",
     schema.TensorType.UINT8: "uint8",
     schema.TensorType.INT16: "int16",
+    schema.TensorType.INT32: "int32",
     schema.TensorType.FLOAT32: "float32",
 }
 
@@ -82,7 +83,7 @@ def _port(file: TfliteFile, seen: int, inner: int, name: str) -> Port:
     if dtype is None:
         kind = TENSOR_TYPES.get(tensor.Type(), tensor.Type())
         file.refuse(f"{text} is {kind}", "convert with int8, uint8, int16 or float32 inputs and outputs")
-    if dtype in ("int8", "float32"):
+    if dtype in ("int8", "int32", "float32"):
         return Port(name, file.index[inner], dtype)
     limits = np.iinfo(dtype)
     return Port(name, file.index[inner], dtype, *file.one_scale(tensor, text, (limits.min, limits.max)))

@@ -16,7 +16,7 @@ from paper2board.core.errors import UserError
 from paper2board.model.integer_model import State
 from paper2board.model.operators.moving import Constant, Reshape
 from paper2board.model.operators.operator import Op
-from paper2board.model.tensor import Activation, Padding, Tensor
+from paper2board.model.tensor import INT8_MIN, Activation, Padding, Tensor
 
 MAX_FILE_BYTES = 64 << 20
 """Far above what a microcontroller's flash holds."""
@@ -310,6 +310,12 @@ class TfliteNode:
             self.refuse(f"writes {self.file.tensor(index)[1]} a second time")
         name = self.name if position == 0 else f"{self.name}_{position}"
         return self.file.activation(index, name)
+
+    def indices(self) -> int:
+        """Add the output, int32 in the file, as a tensor of indices to the model and return that."""
+        shape = without_batch(self.target_shape())
+        self.file.index[self.targets[0]] = self.file.add(Tensor(self.name, shape, 1.0, INT8_MIN))
+        return self.file.index[self.targets[0]]
 
     def tensor(self, index: int) -> Tensor:
         """Return a tensor of the model."""

@@ -1,8 +1,13 @@
-"""Operators of a file that reduce dimensions: MEAN, SUM, REDUCE_MIN, and REDUCE_MAX, which is a max pooling."""
+"""Operators of a file that reduce dimensions.
+
+MEAN, SUM, REDUCE_MIN, REDUCE_MAX, which is a max pooling, ARG_MAX and ARG_MIN, whose indices are an output's.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from paper2board.convert.operators import OPERATORS
 from paper2board.convert.reading.file import TfliteNode
@@ -18,14 +23,17 @@ class _Reduced:
     axes: tuple[int, ...]
 
 
-def _reduced(node: TfliteNode) -> _Reduced:
-    """Return the input, its values moved if the axes of the file are not consecutive in it."""
+def _reduced(node: TfliteNode, *, keeps: bool) -> _Reduced:
+    """Return the input, its values moved if the axes of the file are not consecutive in it.
+
+    ``keeps``: whether the output has the axes, with length 1.
+    """
     shape, numbers = node.shape(0), node.integers(1).ravel().tolist()
     rank = len(shape)
     if any(not -rank <= axis < rank for axis in numbers):
         node.refuse(f"has axes {numbers} of {rank}")
     axes = sorted({axis % rank for axis in numbers})
-    if node.options("ReducerOptions").KeepDims():
+    if keeps:
         wanted = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     else:
         wanted = tuple(n for axis, n in enumerate(shape) if axis not in axes)
@@ -51,9 +59,16 @@ def _reduced(node: TfliteNode) -> _Reduced:
     return _Reduced(moved(node, source, target, [tables[axis] for axis in kept + long]), (1,))
 
 
+def _keeps(node: TfliteNode) -> bool:
+    return bool(node.options("ReducerOptions").KeepDims())
+
+
 def _along_axes(node: TfliteNode) -> None:
-    reduced = _reduced(node)
-    kind, target = OPERATORS[node.kind].op, node.target()
+    _emit(node, _reduced(node, keeps=_keeps(node)), node.target())
+
+
+def _emit(node: TfliteNode, reduced: _Reduced, target: int) -> None:
+    kind = OPERATORS[node.kind].op
     shape, own = node.tensor(reduced.source).shape, node.tensor(target).shape
     dropped = tuple(n for axis, n in enumerate(shape) if axis not in reduced.axes) or (1,)
     kept = tuple(1 if axis in reduced.axes else n for axis, n in enumerate(shape))
@@ -66,7 +81,7 @@ def _along_axes(node: TfliteNode) -> None:
 
 def _reduce_max(node: TfliteNode) -> None:
     """A max pooling with one window a group."""
-    reduced = _reduced(node)
+    reduced = _reduced(node, keeps=_keeps(node))
     target, shape = node.target(), node.tensor(reduced.source).shape
     source, axes = reduced.source, reduced.axes
     if len(shape) != 3 or axes[-1] > 1:
@@ -79,7 +94,20 @@ def _reduce_max(node: TfliteNode) -> None:
     node.view(node.emit(Pool2D, (source,), output, type="MAX_POOL_2D", **window), target)
 
 
+def _indices(node: TfliteNode) -> None:
+    """Indices are no activation of the file's, and only its caller can use them."""
+    kind = node.file.tensor(node.targets[0])[0].Type() if len(node.targets) == 1 else None
+    if kind != schema.TensorType.INT32:
+        node.refuse("does not write int32", "use tf.argmax(…, output_type=tf.int32)")
+    if node.integers(1).size != 1:
+        node.refuse("has more than one axis")
+    reduced = _reduced(node, keeps=False)
+    _emit(node, reduced, node.indices())
+
+
 REDUCTIONS: dict[str, tuple[int, Callable[[TfliteNode], None]]] = {
+    "ARG_MAX": (2, _indices),
+    "ARG_MIN": (2, _indices),
     "MEAN": (3, _along_axes),
     "REDUCE_MAX": (3, _reduce_max),
     "REDUCE_MIN": (3, _along_axes),

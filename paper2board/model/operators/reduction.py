@@ -9,7 +9,14 @@ import numpy as np
 
 from paper2board.model.fixed_point import multiply_by_quantized_multiplier
 from paper2board.model.operators.operator import Op, require
-from paper2board.model.tensor import INT8_MAX, INT8_MIN, Tensor, quantize_multiplier, shifted_fits
+from paper2board.model.tensor import (
+    INT8_MAX,
+    INT8_MIN,
+    Quantization,
+    Tensor,
+    quantize_multiplier,
+    shifted_fits,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -102,4 +109,48 @@ class ReduceMin(Reduction):
         return self.grouped(tensors, inputs[0]).amin(dim=2).reshape(-1, *tensors[self.output].shape)
 
 
-OPERATORS = (Sum, Mean, ReduceMin)
+@dataclass(frozen=True)
+class ArgMax(Reduction):
+    """The index of the greatest value along one axis, the first of equal ones.
+
+    An int8 tensor of scale 1 and zero point −128 holds indices up to 255; a caller gets them as int32.
+    """
+
+    type: ClassVar[str] = "ARG_MAX"
+    OUTPUT_QUANTIZATION: ClassVar[Quantization | None] = (1.0, INT8_MIN)
+    MAX_COUNT: ClassVar[int] = 256
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    axes: tuple[int, ...]
+
+    def check(self, tensors: Sequence[Tensor]) -> None:
+        super().check(tensors)
+        require(len(self.axes) == 1, "has more than one axis")
+        require(
+            self.sizes(tensors)[1] <= self.MAX_COUNT, f"more than {self.MAX_COUNT} elements along the axis"
+        )
+
+    def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
+        import torch
+
+        values = self.grouped(tensors, inputs[0])
+        indices = torch.arange(values.shape[2]).reshape(-1, 1)
+        found = torch.where(values == self._best(values), indices, self.MAX_COUNT).amin(dim=2)
+        return (found + INT8_MIN).reshape(-1, *tensors[self.output].shape)
+
+    def _best(self, values: "torch.Tensor") -> "torch.Tensor":
+        return values.amax(dim=2, keepdim=True)
+
+
+@dataclass(frozen=True)
+class ArgMin(ArgMax):
+    """The index of the least value along one axis, the first of equal ones."""
+
+    type: ClassVar[str] = "ARG_MIN"
+
+    def _best(self, values: "torch.Tensor") -> "torch.Tensor":
+        return values.amin(dim=2, keepdim=True)
+
+
+OPERATORS = (Sum, Mean, ReduceMin, ArgMax, ArgMin)
