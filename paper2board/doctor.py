@@ -78,7 +78,7 @@ def _findings() -> Iterator[Finding]:
     yield _tool("xtensa-lx106-elf-gcc", "device images", required=True)
     yield _headers("C library (xtensa)", "xtensa-lx106-elf-gcc", "device images")
     yield _emulator()
-    for tool in ("g++", "cmake"):
+    for tool in ("g++", "clang++", "cmake"):
         yield _tool(tool, "tests of what `paper2board compile` writes")
     yield _tool("git", "dvc, which works in a git repository")
     yield _tool(

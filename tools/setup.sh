@@ -31,6 +31,7 @@ missing_packages() {
     local c_program='#include <string.h>'
     command -v gcc >/dev/null || echo gcc
     command -v g++ >/dev/null || echo g++
+    command -v clang++ >/dev/null || echo clang
     command -v cmake >/dev/null || echo cmake
     command -v npm >/dev/null || echo npm
     gcc -E -xc - <<<"$c_program" >/dev/null 2>&1 || echo libc6-dev

@@ -10,47 +10,24 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from libraries import BOARD, compile_c, compile_library, deployed, picture, ran, sketch
 from messages import naming
 
 from paper2board import cli
 from paper2board.bench.networks import build
-from paper2board.convert.engine_sources import FIT, WARNINGS
+from paper2board.convert.engine_sources import WARNINGS
 from paper2board.convert.library import check_name, library_name
 from paper2board.convert.manifest import Manifest
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
-from paper2board.convert.tflite_import import read_tflite
 from paper2board.core.errors import UserError
 from paper2board.core.photo_fit import parse_fit
 from paper2board.evaluate import compare_library
 from paper2board.evaluate.tflite_micro import run, run_all
-from paper2board.model.integer_model import IntegerModel, State
-from paper2board.model.operators.binary import Add, Mul
-from paper2board.model.operators.moving import AssignVariable
-from paper2board.model.port import Port
-from paper2board.model.tensor import Tensor
+from paper2board.model.integer_model import IntegerModel
 from paper2board.networks.pixels import fit_images, fit_photo, to_int8
 
-BOARD = Path(__file__).parents[2] / "config/boards/esp32-wroom.yaml"
-ARDUINO = Path(__file__).parent / "arduino"
 LABELS = [f"class {i}" for i in range(9)] + ['1 "quoted"?? */ \\ käse']
-# The set-up installs gcc and g++.
-WITHOUT_CLANG = pytest.mark.skipif(shutil.which("clang++") is None, reason="clang++ is not installed")
-COMPILERS = [
-    ("gcc", "-std=c11"),
-    ("g++", "-std=c++11"),
-    pytest.param("clang++", "-std=c++11", marks=WITHOUT_CLANG),
-]
-
-
-def deployed() -> IntegerModel:
-    return build("deployed")
-
-
-@pytest.fixture
-def tflite(tmp_path: Path) -> Path:
-    path = tmp_path / "deployed.tflite"
-    path.write_bytes(write_flatbuffer(deployed()))
-    return path
+COMPILERS = [("gcc", "-std=c11"), ("g++", "-std=c++11"), ("clang++", "-std=c++11")]
 
 
 @pytest.fixture
@@ -58,28 +35,6 @@ def labels(tmp_path: Path) -> Path:
     path = tmp_path / "labels.txt"
     path.write_text("\n".join(LABELS), encoding="utf-8")
     return path
-
-
-def compile_library(tflite: Path, *options: str) -> int:
-    return cli.main(["compile", str(tflite), "-o", str(tflite.parent / "c"), "--board", str(BOARD), *options])
-
-
-def ran(command: list[str], folder: Path, data: bytes = b"") -> str:
-    done = subprocess.run(command, cwd=folder, input=data, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
-
-
-def compile_c(folder: Path, objects: Path, *options: str) -> list[str]:
-    """Compile a library's C files under the project's warnings; return the objects."""
-    objects.mkdir()
-    sources = sorted(map(str, (folder / "src").resolve().rglob("*.c")))
-    ran(["gcc", "-std=c11", "-O1", *WARNINGS, *options, f"-I{folder.resolve()}/src", "-c", *sources], objects)
-    return sorted(map(str, objects.resolve().glob("*.o")))
-
-
-def picture(height: int = 32, width: int = 32) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def ppm(photo: np.ndarray) -> bytes:
@@ -157,6 +112,7 @@ int main(void)
     printf("\\n");
     for (int i = 0; i <= DEPLOYED_LAYER_COUNT; ++i)
         printf("%s %d %d\\n", i == 0 ? "input" : deployed_layer_name(i - 1), before[i], after[i]);
+    deployed_fit_begin(&photo, 61, 47, input);
     printf("%dx%dx%d %s %d\\n", shape[0], shape[1], shape[2], DEPLOYED_VERSION, (int)sizeof photo > 0);
     return 0;
 }
@@ -167,14 +123,16 @@ int main(void)
 def test_the_interface_is_c_and_c_plus_plus(tflite: Path, compiler: str, standard: str) -> None:
     assert compile_library(tflite, "--backend", "portable") == 0
     folder = tflite.parent / "c"
-    objects = compile_c(folder, tflite.parent / "objects", "-fsanitize=address,undefined")
+    # clang's sanitizers are a package of their own.
+    sanitizers = () if compiler == "clang++" else ("-fsanitize=address,undefined",)
+    objects = compile_c(folder, tflite.parent / "objects", *sanitizers)
     language = "c" if compiler == "gcc" else "c++"
     (folder / "program").write_text(PROGRAM)
     command = [
         compiler,
         standard,
         *WARNINGS,
-        "-fsanitize=address,undefined",
+        *sanitizers,
         "-Isrc",
         "-x",
         language,
@@ -190,25 +148,6 @@ def test_the_interface_is_c_and_c_plus_plus(tflite: Path, compiler: str, standar
     assert list(counts) == ["input", *(layer.name for layer in Manifest.read(folder).layers)]
     assert counts["input"] == (32, 32) and all(before == after >= 1 for before, after in counts.values())
     assert re.fullmatch(r"32x32x3 \d+\.\d+\.\d+ 1", last)
-
-
-def sketch(folder: Path, name: str) -> Path:
-    """Compile a library and one of its sketches as an Arduino's build does: every C file, only src is searched."""
-    objects = compile_c(folder, folder.parent / f"objects-{name}")
-    source = folder.resolve() / f"examples/{name}/{name}.ino"
-    command = [
-        "g++",
-        "-std=c++11",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        f"-I{folder.resolve()}/src",
-        f"-I{ARDUINO}",
-    ]
-    command += [f"-I{ARDUINO.parents[1] / 'firmware/idf'}", "-include", "Arduino.h", "-x", "c++", str(source)]
-    program = folder.parent / f"sketch-{name}"
-    ran([*command, str(ARDUINO / "main.cpp"), "-x", "none", *objects, "-o", str(program)], folder)
-    return program
 
 
 @pytest.mark.parametrize("arena", ["static", "caller"])
@@ -429,159 +368,6 @@ def test_floats_are_converted_as_tflite_micro_does(tflite: Path) -> None:
     np.testing.assert_array_equal(np.array(lines[len(reals) + 1 :], np.float32), dequantized)
 
 
-# --- inputs and outputs -------------------------------------------------------------------------------
-
-TYPES = {
-    "float32": Port("", 0, "float32"),
-    "uint8": Port("", 0, "uint8", 0.03, 77),
-    "int16": Port("", 0, "int16", 0.002, -300),
-}
-
-
-def bordered(folder: Path, arriving: str, leaving: str) -> Path:
-    """Write a file of one network whose input and output have other types; return its path."""
-    model = build("oblong")
-    source = replace(TYPES[arriving], name="given", tensor=model.input)
-    target = replace(TYPES[leaving], name="taken", tensor=model.output)
-    path = folder / "rows.tflite"
-    path.write_bytes(write_flatbuffer(replace(model, inputs=(source,), outputs=(target,))))
-    return path
-
-
-@pytest.mark.parametrize("arena", ["static", "caller"])
-@pytest.mark.parametrize(
-    ("arriving", "leaving"), [*zip(TYPES, [*TYPES][::-1], strict=True), ("int16", "int16")]
-)
-def test_other_types_are_converted_at_the_border(
-    tmp_path: Path, arriving: str, leaving: str, arena: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = bordered(tmp_path, arriving, leaving)
-    assert compile_library(path, "--backend", "portable", "--arena", arena, "--compare", "20") == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("0 of ")
-    folder, c_types = tmp_path / "c", {"float32": "float", "uint8": "uint8_t", "int16": "int16_t"}
-    header = (folder / "src/rows.h").read_text()
-    assert f"INPUT_TYPE {c_types[arriving]}\n" in header and f"OUTPUT_TYPE {c_types[leaving]}\n" in header
-    # Real numbers need no scale, and no function that makes them.
-    assert ("rows_quantize(" in header) == ("INPUT_SCALE" in header) == (arriving != "float32")
-    assert ("rows_dequantize(" in header) == ("OUTPUT_SCALE" in header) == (leaving != "float32")
-    ran([str(sketch(folder, "Minimal"))], folder)
-
-
-def test_rows_of_another_type_are_converted_too(tmp_path: Path) -> None:
-    path = bordered(tmp_path, "float32", "float32")
-    assert compile_library(path, "--backend", "portable") == 0
-    folder = tmp_path / "c"
-    objects = compile_c(folder, tmp_path / "objects", "-fsanitize=address,undefined")
-    (folder / "program.c").write_text("""
-#include <stdio.h>
-#include "rows.h"
-static float input[ROWS_INPUT_SIZE], output[ROWS_OUTPUT_SIZE];
-static void read_row(void *context, int32_t row, float *destination)
-{
-    (void)context;
-    for (int i = 0; i < ROWS_INPUT_W * ROWS_INPUT_C; ++i)
-        destination[i] = input[row * ROWS_INPUT_W * ROWS_INPUT_C + i];
-}
-int main(void)
-{
-    if (fread(input, sizeof *input, ROWS_INPUT_SIZE, stdin) != ROWS_INPUT_SIZE)
-        return 1;
-    rows_run_rows(read_row, NULL, output);
-    for (int i = 0; i < ROWS_OUTPUT_SIZE; ++i)
-        printf("%.9g\\n", (double)output[i]);
-    return 0;
-}
-""")
-    command = ["gcc", "-std=c11", *WARNINGS, "-fsanitize=address,undefined", "-Isrc", "program.c"]
-    ran([*command, *objects, "-o", "program"], folder)
-    model = read_tflite(path)
-    shape = model.tensors[model.inputs[0].tensor].shape
-    reals = np.random.default_rng(3).normal(0, 2, (1, *shape)).astype(np.float32)
-    lines = ran(["./program"], folder, reals.tobytes()).split()
-    np.testing.assert_array_equal(np.array(lines, np.float32), run_all(path, [reals])[0].ravel())
-
-
-def test_several_inputs_and_outputs_have_their_names(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tensors = tuple(Tensor(name, (4, 5, 3), 0.1, 3) for name in ("left", "right", "sum", "product"))
-    tensors = (*tensors[:3], replace(tensors[3], scale=0.5))
-    ops = (Add("sum", (0, 1), 2), Mul("product", (0, 1), 3))
-    inputs = Port("left", 0), Port("2nd one", 1, "float32")
-    outputs = Port("sum", 2), Port("product", 3, "float32")
-    path = tmp_path / "two.tflite"
-    path.write_bytes(write_flatbuffer(IntegerModel("two", tensors, ops, inputs, outputs)))
-    assert compile_library(path, "--backend", "portable", "--compare", "10") == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("0 of 1,200 values differ")
-    folder = tmp_path / "c"
-    header = (folder / "src/two.h").read_text()
-    parameters = (
-        "void two_run(const int8_t input_left[TWO_INPUT_LEFT_SIZE],"
-        " const float input_n_2nd_one[TWO_INPUT_N_2ND_ONE_SIZE], int8_t output_sum[TWO_OUTPUT_SUM_SIZE],"
-        " float output_product[TWO_OUTPUT_PRODUCT_SIZE]);"
-    )
-    assert re.sub(r"\s+", " ", header).count(parameters) == 1
-    assert "two_run_rows" not in header and "two_quantize_left(" in header
-    # The example reads the inputs one after the other.
-    ran(["cmake", "-B", "build"], folder)
-    ran(["cmake", "--build", "build", "--target", "two_example"], folder)
-    left = np.arange(60, dtype=np.int8)
-    printed = ran(["build/two_example"], folder, left.tobytes() + np.zeros(60, np.float32).tobytes())
-    assert printed.startswith("59 ")
-
-
-REMEMBERING = """
-#include <stdio.h>
-#include "memory.h"
-static int8_t input[MEMORY_INPUT_SIZE], output[MEMORY_OUTPUT_SIZE];
-#ifdef MEMORY_OK
-static int8_t arena[MEMORY_ARENA_BYTES] __attribute__((aligned(MEMORY_ARENA_ALIGNMENT)));
-#endif
-int main(void)
-{
-#ifdef MEMORY_OK
-    memory_reset(); /* without an arena there is nothing to forget */
-    if (memory_set_arena(arena, sizeof arena) != MEMORY_OK)
-        return 1;
-#endif
-    if (fread(input, 1, sizeof input, stdin) != sizeof input)
-        return 1;
-    for (int i = 0; i < 3; ++i) {
-        if (i == 2)
-            memory_reset();
-        (void)memory_run(input, output);
-        for (int j = 0; j < MEMORY_OUTPUT_SIZE; ++j)
-            printf("%d ", output[j]);
-    }
-    return 0;
-}
-"""
-
-
-@pytest.mark.parametrize("arena", ["static", "caller"])
-def test_states_are_kept_until_a_reset(tmp_path: Path, arena: str) -> None:
-    """A network that gives the sum of this input and the last one."""
-    tensors = tuple(Tensor(name, (2, 3, 4), 0.1, 3) for name in ("input", "last", "sum", "kept"))
-    ops = (Add("sum", (0, 1), 2), AssignVariable("kept", (0,), 3))
-    first = np.arange(24, dtype=np.int8).reshape(2, 3, 4)
-    model = IntegerModel(
-        "memory", tensors, ops, (Port("input", 0),), (Port("output", 2),), {}, (State(1, 3, first),)
-    )
-    path = tmp_path / "memory.tflite"
-    path.write_bytes(write_flatbuffer(model))
-    assert compile_library(path, "--backend", "portable", "--arena", arena) == 0
-    folder = tmp_path / "c"
-    assert "memory_reset()" in (folder / "README.md").read_text()
-    (folder / "program.c").write_text(REMEMBERING)
-    objects = compile_c(folder, tmp_path / "objects", "-fsanitize=address,undefined")
-    command = ["gcc", "-std=c11", *WARNINGS, "-fsanitize=address,undefined", "-Isrc", "program.c"]
-    ran([*command, *objects, "-o", "program"], folder)
-    image = np.random.default_rng(0).integers(-60, 60, (1, 2, 3, 4)).astype(np.int8)
-    once, twice = run_all(path, [image.repeat(2, 0)])[0].reshape(2, -1).tolist()
-    assert once != twice
-    assert list(map(int, ran(["./program"], folder, image.tobytes()).split())) == [*once, *twice, *once]
-
-
 # --- what compile prints ------------------------------------------------------------------------------
 
 
@@ -738,85 +524,3 @@ def test_nothing_of_a_paper_comes_along(tflite: Path, backend: str) -> None:
     for path in files:
         text = path.read_bytes().decode("latin-1")
         assert not re.search(r"(?i)cifar|\bdeck|airplane|esp32-wroom|test image", text), path
-
-
-# --- photos -------------------------------------------------------------------------------------------
-
-PHOTO = """
-#include <stdio.h>
-#include "deployed_fit.h"
-int main(void)
-{
-    static deployed_fit_t photo;
-    static int8_t input[DEPLOYED_INPUT_BYTES];
-    int byte;
-    deployed_fit_begin(&photo, WIDTH, HEIGHT, input);
-    while ((byte = getchar()) != EOF) {
-        const uint8_t bytes[] = {(uint8_t)byte};
-        deployed_fit_bytes(&photo, bytes, 1);
-    }
-    fwrite(input, 1, sizeof input, stdout);
-    return 0;
-}
-"""
-
-
-@pytest.mark.parametrize(
-    ("options", "fit"),
-    [
-        ((), "crop:32x32"),
-        (("--fit", "stretch"), "stretch:32x32"),
-        (("--fit", "letterbox:40x30"), "letterbox:40x30"),
-    ],
-)
-def test_the_library_makes_an_input_of_a_photo(tflite: Path, options: tuple[str, ...], fit: str) -> None:
-    assert compile_library(tflite, *options) == 0
-    folder = tflite.parent / "c"
-    header, readme = (folder / "src/deployed.h").read_text(), (folder / "README.md").read_text()
-    assert f'DEPLOYED_FIT_TEXT "{fit}"' in header and f"`{fit}`" in readme
-    assert ("the default" in header) == ("the default" in readme) == (not options)
-    (folder / "photo.c").write_text(PHOTO)
-    command = ["gcc", "-std=c11", "-Isrc", "-DWIDTH=61", "-DHEIGHT=47", "-fsanitize=address,undefined"]
-    ran([*command, "photo.c", "src/deployed_fit.c", "-o", "photo"], folder)
-    photo = picture(47, 61)
-    output = subprocess.run(
-        ["./photo"], cwd=folder, input=photo.tobytes(), capture_output=True, check=True
-    ).stdout
-    image = fit_photo(photo, parse_fit(fit, 32, 32))
-    assert output == to_int8(fit_images(image[None], (3, 32, 32))).tobytes()
-
-
-@pytest.mark.parametrize("fit", ["squeeze", "crop:0x5", "crop:5000x5", "letterbox:160", ""])
-def test_an_unknown_fit_is_one_sentence(tflite: Path, fit: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert compile_library(tflite, "--fit", fit) == 1
-    error = capsys.readouterr().err
-    assert "fit" in error and error.count("\n") == 1 and ("letterbox" in error or "1 to 4096" in error)
-    assert not (tflite.parent / "c").exists()
-
-
-def test_a_fit_for_a_network_without_images_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "rows.tflite"
-    path.write_bytes(write_flatbuffer(build("oblong")))
-    assert compile_library(path, "--fit", "crop") == 1
-    assert "--fit" in (error := capsys.readouterr().err) and "leave it out" in error
-    assert compile_library(path, "--backend", "portable") == 0
-    folder = tmp_path / "c"
-    assert "ROWS_FIT" not in (folder / "src/rows.h").read_text()
-    assert not (folder / "src/rows_fit.c").exists() and not (folder / "examples/Camera").exists()
-    # Its example reads bytes.
-    ran(["cmake", "-B", "build"], folder)
-    ran(["cmake", "--build", "build", "--target", "rows_example"], folder)
-    model = build("oblong")
-    image = (
-        np.random.default_rng(6).integers(-128, 128, (1, *model.tensors[model.input].shape)).astype(np.int8)
-    )
-    output = run(path, image)[0].ravel()
-    assert ran(["build/rows_example"], folder, image.tobytes()).startswith(f"{int(output.argmax())} ")
-
-
-def test_the_fit_s_source_has_no_name_that_a_library_would_rename_wrongly() -> None:
-    text = FIT.read_text() + FIT.with_suffix(".h").read_text()
-    of_engine = set(re.findall(r"\bp2b_(?!fit|rectangle|area)\w+", text))
-    assert of_engine == {"p2b_arithmetic", "p2b_divide"}
