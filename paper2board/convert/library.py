@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from paper2board.boards.backends import Backend
 from paper2board.convert.c_code import CPort, c_context, environment, photo_fit, write_manifest
 from paper2board.convert.engine import Engine
 from paper2board.convert.engine_sources import ENGINE, FIRMWARE, FIT, KERNELS, engine_sources
@@ -109,11 +108,8 @@ def _render(folder: Path, files: dict[str, str], context: dict[str, object]) -> 
 def _copy_engine(engine: Engine, folder: Path, name: str) -> list[str]:
     """Copy engine, kernels and fit into ``folder``/src; return their C files. Headers lie side by side, for an
     Arduino finds no others."""
-    sources = [
-        file
-        for file in engine_sources(mac16=engine.backend.needs_mac16)
-        if file.parent.name != "paper" or engine.backend is Backend.PAPER
-    ]
+    network = folder / f"src/{name}.c"
+    sources = engine_sources(mac16=engine.backend.needs_mac16, network=network)
     headers = [*ENGINE.glob("*.h")]
     for kernels in {file.parent for file in sources} - {ENGINE}:
         headers += kernels.glob("*.h")

@@ -37,7 +37,8 @@ def build_host(folder: str | Path, output: str | Path, *, split: bool = True) ->
     with atomic_path(output) as temporary:
         command = [compiler, *engine_flags(split=split), f"-I{APPLICATION}", f"-I{folder}", *WARNINGS]
         command += ["-O2", "-fPIC", "-shared", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"]
-        sources = [*engine_sources(mac16=False), FIT, PORT, Path(folder) / "model.c"]
+        model = Path(folder) / "model.c"
+        sources = [*engine_sources(mac16=False, network=model), FIT, PORT, model]
         command += [*map(str, sources), "-o", str(temporary)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:

@@ -110,10 +110,9 @@ def build_device_image(
             "-Wl,--build-id=none",
             f"-Wl,-T,{port.linker_script}",
         ]
-        # The instructions of the MAC16 option are written as bytes, because this compiler does not know them. The
-        # linker keeps only the kernels that the network uses.
+        # The instructions of the MAC16 option are written as bytes, because this compiler does not know them.
         sources = [*sorted(XTENSA.glob("*.[Sc]")), PORTS / port / "port.c", *sorted(APPLICATION.glob("*.c"))]
-        sources += [*engine_sources(mac16=True), folder / "model.c"]
+        sources += [*engine_sources(mac16=True, network=folder / "model.c"), folder / "model.c"]
         command += [*map(str, sources), "-lgcc", "-o", str(temporary)]
         # In English: the reason why a network does not fit is found in the linker's text.
         environment = os.environ | {"LC_ALL": "C"}

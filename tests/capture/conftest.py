@@ -32,7 +32,8 @@ def host(generated: Path) -> HostModel:
 def process(generated: Path) -> Path:
     """The device application as a program of this machine, under address and undefined-behaviour sanitizers."""
     output = generated / "application"
-    sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), generated / "model.c"]
+    network = generated / "model.c"
+    sources = [*APPLICATION.glob("*.c"), *engine_sources(mac16=False, network=network), network]
     sources.append(Path(__file__).parent / "pipe_port.c")
     command = ["gcc", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     command += [*engine_flags(checks=True), f"-I{APPLICATION}", f"-I{generated}"]

@@ -124,7 +124,8 @@ def compiled(generated: Path, mode: Mode, *more: str) -> Path:
     flags += [f"-I{place}" for place in (IDF, MAIN, APPLICATION, FIRMWARE / "engine", generated)]
     flags += [*WARNINGS, *(f"-D{key}={value}" for key, value in options.items()), *more]
     sources = [MAIN / "main.c", MAIN / "port.c", MAIN / "cores.c", IDF / "board.c", IDF / "freertos.c"]
-    sources += [*APPLICATION.glob("*.c"), *engine_sources(mac16=False), generated / "model.c"]
+    sources += [*APPLICATION.glob("*.c"), *engine_sources(mac16=False, network=generated / "model.c")]
+    sources.append(generated / "model.c")
     if mode is Mode.LIVE:
         sources.append(MAIN / "camera.c")
     if mode is Mode.TFLM:
