@@ -2,7 +2,8 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; JOBS=N the cores (default: all).
 
 JOBS ?= all
-TEST_WORKERS ?= 2
+# One more than two cores: some tests wait for ports and timeouts.
+TEST_WORKERS ?= 3
 MINUTES ?= 10
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

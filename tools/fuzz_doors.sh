@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 minutes=${1:-10} seed=${2:-$RANDOM} rounds=0
 until=$(($(date +%s) + minutes * 60))
 while [ "$(date +%s)" -lt "$until" ]; do
-    if ! pytest -m fuzz_doors --numprocesses "${TEST_WORKERS:-2}" --hypothesis-profile doors --hypothesis-seed "$seed" --maxfail 1; then
+    if ! pytest -m fuzz_doors --numprocesses "${TEST_WORKERS:-3}" --hypothesis-profile doors --hypothesis-seed "$seed" --maxfail 1; then
         echo "fuzz-doors: found something; again: tools/fuzz_doors.sh 1 $seed" >&2
         exit 1
     fi
