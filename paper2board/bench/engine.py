@@ -33,7 +33,6 @@ from paper2board.convert.kernels import cost
 from paper2board.convert.kernels.catalogue import candidates
 from paper2board.convert.kernels.layer import Packed
 from paper2board.convert.layer_cost import layer_features
-from paper2board.convert.operators import OPERATORS
 from paper2board.convert.tflite_flatbuffer import write_flatbuffer
 from paper2board.core.errors import UserError
 from paper2board.core.evidence import Kind, counted
@@ -92,8 +91,8 @@ class Row:
 
 
 _Sample = tuple[str, cost.Features, int]
-_RANDOM_NETWORKS, _AT_ONCE = 600, 50
-"""Random networks that the costs of layers without weights are fitted to, and how many share a run."""
+_RANDOM_NETWORKS, _AT_ONCE = 300, 50
+"""Random networks that costs are fitted to as well, and how many share a run."""
 
 
 def report(
@@ -125,7 +124,7 @@ def report(
         print(header(), table(rows), *([layer_table(rows)] if layers else []), sep="\n\n")
         print("", acceptance_table(rows), sep="\n")
     if fit_costs:
-        costs = fitted([*samples, *every_kernel(tuple(SHAPES), progress), *without_weights(progress)])
+        costs = fitted([*samples, *every_kernel(tuple(SHAPES), progress)], random_layers(progress))
         cost.write_table(costs)
         if not as_json:
             print("", cost_table(costs), sep="\n")
@@ -209,38 +208,33 @@ def every_kernel(
                 yield from _samples(engine, result.layers)
 
 
-def without_weights(progress: Callable[[Sequence[Any]], Iterable[Any]] = iter) -> Iterator[_Sample]:
-    """Yield kernel, features and instructions of the layers without weights of random networks.
-
-    Their kernels are the same for all back ends, and their instructions on both cores.
-    """
-    backend = Backend.WINOGRAD_PORTABLE
-    target = _target(backend)
-    plain = {row.kernel for row in OPERATORS.values() if row.weighted is None}
+def random_layers(progress: Callable[[Sequence[Any]], Iterable[Any]] = iter) -> Iterator[_Sample]:
+    """Yield kernel, features and instructions of the layers of random networks, by all back ends."""
+    runs = [(backend, start) for backend in Backend for start in range(0, _RANDOM_NETWORKS, _AT_ONCE)]
     with tempfile.TemporaryDirectory(prefix="paper2board-bench-") as name_of_folder:
         folder = Path(name_of_folder)
-        library = runner.kernel_library(target, folder)
-        for start in progress(range(0, _RANDOM_NETWORKS, _AT_ONCE)):
+        libraries = {target: runner.kernel_library(target, folder) for target in set(map(_target, Backend))}
+        for backend, start in progress(runs):
             models = [random_networks.random_network(seed) for seed in range(start, start + _AT_ONCE)]
             engines = [plan_engine(model, backend) for model in models]
             cases = []
             for number, engine in enumerate(engines):
                 write_engine(engine, folder / f"model{number}")
-                cases.append(
-                    (folder / f"model{number}", random_networks.random_inputs(engine.model, 1, seed=1))
-                )
-            results = runner.run(cases, target, library, folder / "run")
+                inputs = random_networks.random_inputs(engine.model, 1, seed=1)
+                cases.append((folder / f"model{number}", inputs))
+            target = _target(backend)
+            results = runner.run(cases, target, libraries[target], folder / "run")
             for engine, result in zip(engines, results, strict=True):
-                samples = _samples(engine, result.layers)
-                yield from (sample for sample in samples if sample[0] in plain)
+                yield from _samples(engine, result.layers)
 
 
-def fitted(samples: Iterable[_Sample]) -> list[cost.Cost]:
-    """Return the cost of each kernel in ``samples``."""
-    by_kernel: dict[str, list[tuple[cost.Features, int]]] = {}
-    for function, features, count in samples:
-        by_kernel.setdefault(function, []).append((features, count))
-    return [cost.fit(function, found) for function, found in by_kernel.items()]
+def fitted(samples: Iterable[_Sample], small: Iterable[_Sample] = ()) -> list[cost.Cost]:
+    """Return the cost of each kernel in ``samples``, or in ``small``, those of small layers."""
+    by_kernel: dict[str, tuple[list[tuple[cost.Features, int]], list[tuple[cost.Features, int]]]] = {}
+    for number, part in enumerate((samples, small)):
+        for function, features, count in part:
+            by_kernel.setdefault(function, ([], []))[number].append((features, count))
+    return [cost.fit(function, *found) for function, found in by_kernel.items()]
 
 
 def _target(backend: Backend) -> Target:

@@ -11,10 +11,12 @@ column                  meaning
 function                C kernel
 per_mac … per_call      instructions for one of each of :class:`Features`
 layers                  how many different layers the fit rests on
-rms_error, max_error    relative error of the fit over those layers, root mean square and largest
+rms_error, max_error    relative error over those of the benchmark's networks, or over all if these have
+                        none: root mean square and largest
 ======================  ==========================================================================
 
-Layers of a few hundred instructions weigh as much as large ones. Exact requantization, which few channels need,
+The layers are those of the benchmark's networks and, with a tenth of their weight, those of random networks, which
+are small. Exact requantization, which few channels need,
 costs more than the table says. How many accumulators are negative depends on the input; the counts are of one.
 """
 
@@ -137,15 +139,28 @@ def instructions(function: str, layer: Features) -> float:
     return _table()[function].instructions(layer)
 
 
-def fit(function: str, samples: Iterable[tuple[Features, int]]) -> Cost:
-    """Return the non-negative costs with the least squared relative error over (features, instructions)."""
-    different = sorted(set(samples), key=lambda sample: (sample[1], astuple(sample[0])))
+_SMALL_WEIGHT = 0.1
+"""Of a small layer in a fit: it finds what a call costs and hardly changes what large layers cost."""
+
+
+def fit(
+    function: str, samples: Iterable[tuple[Features, int]], small: Iterable[tuple[Features, int]] = ()
+) -> Cost:
+    """Return the non-negative costs with the least squared relative error over (features, instructions).
+
+    ``small``: those of small layers, with a weight of their own.
+    """
+    parts = [
+        sorted(set(part), key=lambda sample: (sample[1], astuple(sample[0]))) for part in (samples, small)
+    ]
+    different = [sample for part in parts for sample in part]
+    weights = np.repeat([1.0, _SMALL_WEIGHT], [len(part) for part in parts])
     counts = np.array([count for _, count in different], float)
     shares = np.array([astuple(sample) for sample, _ in different], float) / counts[:, None]
     norms = np.linalg.norm(shares, axis=0)
     norms[norms == 0] = 1  # what no layer has
-    coefficients = nnls(shares / norms, np.ones(len(counts)))[0] / norms
-    errors = np.abs(shares @ coefficients - 1)
+    coefficients = nnls(shares / norms * weights[:, None], weights)[0] / norms
+    errors = np.abs(shares @ coefficients - 1)[: len(parts[0]) or None]
     rms, largest = float(np.sqrt(np.mean(errors**2))), float(errors.max())
     return Cost(function, *coefficients.tolist(), len(different), rms, largest)  # type: ignore[call-arg]
 
