@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from paper2board.boards.backends import Backend
 from paper2board.boards.families import FAMILIES
+from paper2board.convert.engine import Engine
 from paper2board.convert.layer_cost import modelled_instructions
 from paper2board.convert.planner import Limits, choose
 from paper2board.convert.tflite_import import read_bytes, read_tflite
@@ -25,7 +26,7 @@ from paper2board.core.files import write_text
 from paper2board.evaluate import tflite_micro as reference
 from paper2board.evaluate.compare_library import random_inputs, run_emulated
 from paper2board.firmware import runner
-from paper2board.firmware.runner import RunError, Target
+from paper2board.firmware.runner import Result, RunError, Target
 from paper2board.model.simulate import run
 
 BACKENDS = (Backend.WINOGRAD_MAC16, Backend.WINOGRAD_PORTABLE)
@@ -41,7 +42,8 @@ class FileRow:
     ``values``: outputs compared, over all inputs; ``differing``: of the simulation and of the C with each back end.
     Bytes: of the file, of the C's arena with the default back end, of TFLite Micro's arena on this host.
     ``instructions``: with the default and the portable back end; 0 if the emulator cannot hold the network.
-    ``modelled_instructions``: those of the default back end by the cost table.
+    ``layer_instructions``, ``modelled_instructions``: of the layers with the default back end, without the copying
+    of inputs, and what the cost table says of them.
     """
 
     file: str
@@ -54,6 +56,7 @@ class FileRow:
     tflm_arena_bytes: int = 0
     instructions: int = 0
     portable_instructions: int = 0
+    layer_instructions: int = 0
     modelled_instructions: int = 0
 
     @property
@@ -83,21 +86,19 @@ def _measured(path: Path, count: int, libraries: dict[Target, Path], folder: Pat
     inputs = random_inputs(model, count, seed=0)
     golden = reference.run_all(data, inputs)
     differing = _differing(run(model, inputs), golden)
-    instructions, modelled, arenas = [], [], []
+    runs: list[tuple[Engine, Result | None]] = []
     for backend in BACKENDS:
-        engine = choose(model, backend, UNLIMITED)
-        arenas.append(engine.plan.bytes)
-        modelled.append(modelled_instructions(engine))
-        target = _target(backend)
+        engine, target = choose(model, backend, UNLIMITED), _target(backend)
         try:
-            outputs, counted = run_emulated(engine, inputs, target, libraries[target], folder)
+            outputs, result = run_emulated(engine, inputs, target, libraries[target], folder)
         except RunError as error:
             if "does not fit" not in str(error):
                 raise
-            counted = 0
+            runs.append((engine, None))
         else:
             differing += _differing(outputs, golden)
-        instructions.append(counted)
+            runs.append((engine, result))
+    (engine, default), (_, portable) = runs
     return FileRow(
         file=path.name,
         outcome="differs" if differing else "equal",
@@ -105,11 +106,12 @@ def _measured(path: Path, count: int, libraries: dict[Target, Path], folder: Pat
         values=sum(values.size for values in golden),
         differing=differing,
         file_bytes=len(data),
-        arena_bytes=arenas[0],
+        arena_bytes=engine.plan.bytes,
         tflm_arena_bytes=reference.arena(data).total,
-        instructions=instructions[0],
-        portable_instructions=instructions[1],
-        modelled_instructions=modelled[0],
+        instructions=default.instructions if default else 0,
+        portable_instructions=portable.instructions if portable else 0,
+        layer_instructions=sum(default.layers.values()) if default else 0,
+        modelled_instructions=modelled_instructions(engine),
     )
 
 
@@ -154,7 +156,7 @@ def table(rows: Sequence[FileRow]) -> str:
             continue
         both = row.instructions and row.portable_instructions
         ratio = f"{row.portable_instructions / row.instructions:7.2f}" if both else "      –"
-        gap = f"{row.modelled_instructions / row.instructions - 1:+7.1%}" if row.instructions else "      –"
+        gap = f"{row.modelled_instructions / row.layer_instructions - 1:+7.1%}" if both else "      –"
         lines.append(
             f"{row.file[:43]:44}{f'{row.differing}/{row.values}':>14}{row.file_bytes:10,}{row.arena_bytes:9,}"
             f"{row.tflm_arena_bytes:9,}{_millions(row.instructions)}{gap}{_millions(row.portable_instructions):>10}{ratio}"

@@ -74,9 +74,9 @@ def compare(tflite: bytes, engine: Engine, folder: str | Path, name: str, inputs
 
 def run_emulated(
     engine: Engine, inputs: Sequence[np.ndarray], target: runner.Target, library: Path, folder: Path
-) -> tuple[list[np.ndarray], int]:
+) -> tuple[list[np.ndarray], runner.Result]:
     """Run inferences on an emulated core: for each input of the model N × its shape of its type, and the same for
-    each output; and the instructions of the first inference.
+    each output; and the runner's result.
 
     ``library``, ``folder`` and errors: :func:`paper2board.firmware.runner.run`.
     """
@@ -94,7 +94,7 @@ def run_emulated(
         part = result.outputs[:, start : start + tensor.size].reshape(-1, *tensor.shape)
         outputs.append(port.dequantized(tensor, part))
         start += tensor.size
-    return outputs, result.instructions
+    return outputs, result
 
 
 def _run_here(
