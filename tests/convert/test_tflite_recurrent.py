@@ -173,7 +173,8 @@ def svdf(seed: int, wide: bool, sizes: tuple[int, int, int, int]) -> IntegerMode
         ),
         Tensor("y", (units,), float(np.float32(2.0 ** rng.uniform(-4, 0))), int(rng.integers(-128, 128))),
     )
-    most, dtype = (3000, np.int16) if wide else (128, np.int8)
+    # Sums of int16 that fit 32 bits, with a bias.
+    most, dtype = (min(3000, (1 << 31) // (rank * memory + 1) >> 15), np.int16) if wide else (128, np.int8)
     time_scale = 2.0 ** (rng.uniform(-12, -9) if wide else rng.uniform(-8, -5))
     op = Svdf(
         "svdf",
