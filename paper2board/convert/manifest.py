@@ -33,8 +33,8 @@ class Layer(StrictModel):
     """A layer as the C runs it: the ops in it, its kernel, its multiply-accumulates, the bytes of its kernel's
     constants in flash and of its working memory.
 
-    ``modelled_instructions``: those of one inference by the cost table (``convert/kernels/cost.py``); None for a
-    layer without weights, which the table does not have."""
+    ``modelled_instructions``: those of one inference by the cost table (``convert/kernels/cost.py``); None while
+    the table lacks a new kernel."""
 
     name: str
     ops: tuple[str, ...]
@@ -144,9 +144,7 @@ class Manifest(StrictModel):
             row("total", sum(count or 0 for count in counts), self.weight_flash_bytes, ""),
         ]
         if without := counts.count(None):
-            lines.append(
-                f"not in the total: {without} layers without weights (–), which the table does not have"
-            )
+            lines.append(f"not in the total: {without} layers (–) whose kernels the cost table lacks")
         return "\n".join(line.rstrip() for line in lines)
 
     def _alive(self, segment: int) -> list[ArenaBlock]:

@@ -1,7 +1,7 @@
 """The detectors of a study side by side: modelled latency, frames per second and arena on one board.
 
 An int8 network's latency is the kernels' cost table (``paper2board/convert/kernels/cost.py``) for the plan that the
-planner chooses; layers without weights are not in that table. A network without an int8 form gets its MACs times
+planner chooses; layers without weights are left out. A network without an int8 form gets its MACs times
 the median cost of a MAC of those that have one.
 """
 
