@@ -19,6 +19,7 @@ from paper2board.core.digests import Digests
 from paper2board.boards.board import load_board
 from paper2board.study.engines import ENGINES
 from paper2board.core.errors import UserError
+from paper2board.core.files import listing_digest
 from paper2board.core.reruns import let_content_decide
 from paper2board.study.schemes import SCHEMES, UNQUANTIZED, schemes_of
 from paper2board.firmware.idf import MISSING, find_idf
@@ -195,6 +196,15 @@ def studies_with(*kinds):
         if (variants := [v for v in s.variants if s.variants[v].kind in kinds])
     ]
     return rf"(?={'|'.join(places)})[a-z0-9-]+" if places else "(?!)"
+
+
+@cache
+def source_digest(*files):
+    """Digest of source files that a rule reads beside its code, for a parameter.
+
+    As inputs of many jobs they take a tenth of a dry run's time: who makes each file is looked up anew.
+    """
+    return listing_digest({file: DIGESTS.of_file(file) for file in files})
 
 
 def files_below(folder, *suffixes):

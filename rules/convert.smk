@@ -90,7 +90,6 @@ rule generate_c:
     input:
         model=rules.convert_tflite.output.tflite,
         integers=rules.convert_tflite.input.model,
-        templates=C_TEMPLATES,
         costs=COST_TABLE,
     output:
         model="build/{study}/{budget}/s{seed}/{variant}.{scheme}/{backend}/model.c",
@@ -108,6 +107,7 @@ rule generate_c:
     resources:
         mem_mb=200,
     params:
+        templates=C_TEMPLATES,
         streaming=streams,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),
         code=code("generate_c"),

@@ -143,9 +143,7 @@ rule run_emulated:
         data=test_data,
         tflite=of_released_models(rules.convert_tflite.output.tflite),
         tflm=of_released_models(rules.run_tflm.output.logits),
-        firmware=firmware("app", "runner", "ports/emulator", "ports/xtensa"),
         costs=COST_TABLE,
-        templates=C_TEMPLATES,
     output:
         metrics="results/{study}/{budget}/metrics/emulated.json",
     log:
@@ -158,6 +156,8 @@ rule run_emulated:
     resources:
         mem_mb=2000,
     params:
+        firmware=firmware("app", "runner", "ports/emulator", "ports/xtensa"),
+        templates=C_TEMPLATES,
         names=released_names,
         # Enough to see a difference; the device's model runs on many more.
         images=2,

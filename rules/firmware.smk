@@ -8,7 +8,6 @@ rule build_host_library:
     input:
         model=lambda w: made(rules.generate_c.output.model, w, backend="portable"),
         header=lambda w: made(rules.generate_c.output.header, w, backend="portable"),
-        firmware=firmware("app", "ports/host"),
     output:
         library="build/{study}/{budget}/s{seed}/{variant}.{scheme}/libhost.so",
     log:
@@ -21,6 +20,7 @@ rule build_host_library:
     resources:
         mem_mb=200,
     params:
+        firmware=firmware("app", "ports/host"),
         code=code("build_host_library"),
     message:
         "{wildcards.study} ({wildcards.budget}): building the host library of {wildcards.variant}.{wildcards.scheme}"
@@ -56,7 +56,6 @@ rule build_device_image:
         model=of_engine(rules.generate_c.output.model),
         header=of_engine(rules.generate_c.output.header),
         boxes=boxes_of,
-        firmware=firmware("app", "ports/emulator", "ports/xtensa"),
     output:
         image="build/{study}/{budget}/device/{engine}.elf",
     log:
@@ -69,6 +68,7 @@ rule build_device_image:
     resources:
         mem_mb=200,
     params:
+        firmware=firmware("app", "ports/emulator", "ports/xtensa"),
         split=lambda w: ENGINES[w.engine].split,
         code=code("build_device_image"),
     message:
@@ -82,7 +82,6 @@ rule build_esp32_image:
         model=of_engine(rules.generate_c.output.model),
         header=of_engine(rules.generate_c.output.header),
         boxes=boxes_of,
-        firmware=firmware("app", "ports/esp32", "ports/xtensa"),
     output:
         folder=directory("build/{study}/{budget}/esp32"),
         metrics="results/{study}/{budget}/metrics/esp32.json",
@@ -96,6 +95,7 @@ rule build_esp32_image:
     resources:
         mem_mb=200,
     params:
+        firmware=firmware("app", "ports/esp32", "ports/xtensa"),
         split=lambda w: ENGINES[study(w).engine].split,
         code=code("build_esp32_image"),
     message:
@@ -109,14 +109,7 @@ rule build_esp_idf:
         model=of_device_model(rules.convert_tflite.output.tflite),
         integers=of_device_model(rules.convert_tflite.input.model),
         boxes=boxes_of,
-        templates=C_TEMPLATES,
         costs=COST_TABLE,
-        firmware=firmware("app"),
-        project=files_below(
-            "firmware/ports/esp-idf",
-            *(".c", ".h", ".cc", ".txt", ".yml", ".projbuild", ".csv"),
-            *(".defaults", ".live", ".tflm"),
-        ),
     output:
         folder=directory("build/{study}/{budget}/esp-idf"),
     log:
@@ -130,6 +123,15 @@ rule build_esp_idf:
         # Not measured: it takes ESP-IDF.
         mem_mb=2000,
     params:
+        templates=C_TEMPLATES,
+        firmware=firmware("app"),
+        project=source_digest(
+            *files_below(
+                "firmware/ports/esp-idf",
+                *(".c", ".h", ".cc", ".txt", ".yml", ".projbuild", ".csv"),
+                *(".defaults", ".live", ".tflm"),
+            )
+        ),
         backend=lambda w: ENGINES[study(w).engine].backend.value,
         streaming=lambda w: ENGINES[study(w).engine].streaming,
         memory=lambda w: BOARDS[study(w).board].memory.model_dump(mode="json"),

@@ -1,7 +1,7 @@
 # What the rules that generate C share.
 
 COST_TABLE = "paper2board/convert/kernels/cost_table.csv"
-C_TEMPLATES = files_below("paper2board/convert/templates", ".j2")
+C_TEMPLATES = source_digest(*files_below("paper2board/convert/templates", ".j2"))
 
 
 def streams(wildcards):

@@ -2,12 +2,14 @@
 
 
 def firmware(*folders):
-    """Sources of the engine and below these folders of ``firmware``."""
-    return [
-        path
-        for folder in ("engine", "kernels", *folders)
-        for path in files_below(f"firmware/{folder}", ".c", ".h", ".S", ".ld")
-    ]
+    """Digest of the engine's sources and of those below these folders of ``firmware``."""
+    return source_digest(
+        *(
+            path
+            for folder in ("engine", "kernels", *folders)
+            for path in files_below(f"firmware/{folder}", ".c", ".h", ".S", ".ld")
+        )
+    )
 
 
 def boxes_of(wildcards):
