@@ -20,7 +20,7 @@ class Checkout:
     folder: Path
 
     def environment(self) -> dict[str, str]:
-        # Some hundred processes import the same modules; to compile them each time takes a minute of the tests.
+        # Some hundred processes import the same modules; they are compiled once.
         given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return given | {"PYTHONPATH": str(self.folder)}
 

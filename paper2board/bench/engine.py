@@ -26,7 +26,7 @@ from paper2board.boards.board import Cpu, load_board
 from paper2board.boards.families import FAMILIES
 from paper2board.boards.latency import latency
 from paper2board.convert.c_code import write_engine
-from paper2board.convert.c_layers import weighted_layer
+from paper2board.convert.c_layers import c_layer, weighted_layer
 from paper2board.convert.engine import Engine, assemble, plan_engine
 from paper2board.convert.engine_sources import engine_flags
 from paper2board.convert.kernels import cost
@@ -243,7 +243,11 @@ def _target(backend: Backend) -> Target:
 
 def _samples(engine: Engine, counts: dict[str, int]) -> list[_Sample]:
     """Return kernel, features and instructions of all layers."""
-    return [(*layer_features(engine, step, packed), counts[step.name]) for step, packed in engine.layers]
+    found = []
+    for step, packed in engine.layers:
+        kernel = c_layer(engine.model, step, packed).kernel
+        found.append((kernel, layer_features(engine, step, packed, kernel), counts[step.name]))
+    return found
 
 
 def latency_ms(instructions: int, backend: Backend, cpu: Cpu) -> tuple[float, float, float]:

@@ -380,7 +380,7 @@ def _layers(engine: Engine, layers: list[CLayer]) -> Iterator[Layer]:
             output_bytes=model.tensors[step.output].size,
             weight_bytes=layer.weight_bytes,
             scratch_bytes=packed.scratch_bytes if packed else 0,
-            modelled_instructions=layer_instructions(engine, step, packed),
+            modelled_instructions=layer_instructions(engine, step, packed, layer.kernel),
         )
 
 

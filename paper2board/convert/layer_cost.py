@@ -9,30 +9,32 @@ from paper2board.convert.operators import operator_of
 from paper2board.convert.steps import Step, rows
 
 
-def layer_features(engine: Engine, step: Step, packed: Packed | None) -> tuple[str, Features]:
-    """Return a layer's kernel and what its cost grows with."""
+def layer_features(engine: Engine, step: Step, packed: Packed | None, kernel: str) -> Features:
+    """Return what the cost of a layer grows with that ``kernel`` does."""
     model = engine.model
     weighted = weighted_layer(model, step)
     if packed and weighted:
-        return packed.function, features(weighted, packed)
+        return features(weighted, packed)
     assert step.op is not None
-    operator, kernel = operator_of(step.op), c_layer(model, step, packed).kernel
+    operator = operator_of(step.op)
     work = operator.work(model, step) if kernel == operator.kernel else {}
-    found = Features(
+    return Features(
         outputs=model.tensors[step.output].size,
         loads=sum(model.tensors[operand.tensor].size for operand in step.operands),
         calls=rows(model, step.output) // rows_a_call(model, step, packed),
         **work,
     )
-    return kernel, found
 
 
-def layer_instructions(engine: Engine, step: Step, packed: Packed | None) -> int | None:
-    """Return the modelled instructions of a layer; None if its kernel is not in the table yet."""
-    kernel, found = layer_features(engine, step, packed)
-    return round(instructions(kernel, found)) if kernel in kernels() else None
+def layer_instructions(engine: Engine, step: Step, packed: Packed | None, kernel: str) -> int | None:
+    """Return the modelled instructions of a layer by ``kernel``; None if it is not in the table yet."""
+    if kernel not in kernels():
+        return None
+    return round(instructions(kernel, layer_features(engine, step, packed, kernel)))
 
 
 def modelled_instructions(engine: Engine) -> int:
     """Return the modelled instructions of one inference, without the copying of its inputs."""
-    return sum(layer_instructions(engine, step, packed) or 0 for step, packed in engine.layers)
+    used = (c_layer(engine.model, step, packed).kernel for step, packed in engine.layers)
+    layers = zip(engine.layers, used, strict=True)
+    return sum(layer_instructions(engine, *layer, kernel) or 0 for layer, kernel in layers)

@@ -100,10 +100,10 @@ def log_of_sum(x: Integers) -> Integers:
     x is r · 2^power, and r, near the fourth root of 1/2, goes into a rational approximation. Of the two r that
     shifts of x and of x / √2 give, the lower is taken.
     """
-    zeros = _leading_zeros(x)
+    zeros = leading_zeros(x)
     r_a = _saturated(doubling_high_multiply(x << (zeros - 1), _HALF_ROOT_2) << 1)
     power_a = ((12 - zeros) << 25) + _QUARTER_Q6
-    zeros_b = _leading_zeros(doubling_high_multiply(x, _HALF_ROOT_2))
+    zeros_b = leading_zeros(doubling_high_multiply(x, _HALF_ROOT_2))
     r_b = _saturated(x << (zeros_b - 1))
     power_b = ((13 - zeros_b) << 25) - _QUARTER_Q6
     r, power = _select((r_b < r_a) * 1, r_b, r_a), _select((power_b > power_a) * 1, power_b, power_a)
@@ -121,7 +121,7 @@ def log_of_sum(x: Integers) -> Integers:
     return _saturated((doubling_high_multiply(power, _LOG_2) + quotient) << 1)
 
 
-def _leading_zeros(x: Integers) -> Integers:
+def leading_zeros(x: Integers) -> Integers:
     """Return how many of the 32 bits of ``x`` > 0 lie above its highest one."""
     count, rest = 31 + 0 * x, x
     for bits in (16, 8, 4, 2, 1):

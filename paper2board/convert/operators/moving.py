@@ -55,8 +55,7 @@ def _move_fields(
 ) -> tuple[CFields, dict[str, np.ndarray]]:
     op = step.op
     assert isinstance(op, Move)
-    tables = op.tables if _row_window(model, step) is None else op.tables[1:]
-    run, tables = _with_runs(tables)
+    run, tables = _with_runs(model, step)
     while len(tables) > _AXES:
         sizes = [len(a) * len(b) for a, b in pairwise(tables)]
         least = sizes.index(min(sizes))
@@ -68,14 +67,13 @@ def _move_fields(
 
 
 def _move_work(model: IntegerModel, step: Step) -> dict[str, int]:
+    return {"runs": model.tensors[step.output].size // _with_runs(model, step)[0]}
+
+
+def _with_runs(model: IntegerModel, step: Step) -> tuple[int, list[np.ndarray]]:
+    """Return how many consecutive values the last axes of a call are together, and the offsets of the others."""
     assert isinstance(step.op, Move)
-    tables = step.op.tables if _row_window(model, step) is None else step.op.tables[1:]
-    return {"runs": model.tensors[step.output].size // _with_runs(list(tables))[0]}
-
-
-def _with_runs(tables: list[np.ndarray]) -> tuple[int, list[np.ndarray]]:
-    """Return how many consecutive values the last axes are together, and the offsets of the others."""
-    run, others = 1, list(tables)
+    run, others = 1, list(step.op.tables if _row_window(model, step) is None else step.op.tables[1:])
     while others and np.array_equal(others[-1], run * np.arange(len(others[-1]))):
         run *= len(others.pop())
     return run, others

@@ -9,6 +9,7 @@ import numpy as np
 from paper2board.model.fixed_point import (
     doubling_high_multiply,
     exp_on_negative,
+    leading_zeros,
     log_of_sum,
     multiply_by_quantized_multiplier,
     reciprocal_of_one_plus,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 class _Exponentials(Op):
     """An operator on exp(beta · x) of the values along the last axis."""
 
-    beta: float
+    def _beta(self) -> float:
+        return 1.0
 
     def parameters(self, tensors: Sequence[Tensor]) -> tuple[int, int, int]:
         """Return (multiplier, shift, lowest difference).
@@ -45,12 +47,12 @@ class _Exponentials(Op):
     def _step(self, tensors: Sequence[Tensor]) -> float:
         """Return beta times one step of the input, with 26 fractional bits."""
         scale = float(np.float32(tensors[self.inputs[0]].scale))
-        return float(np.float32(self.beta)) * scale * (1 << 26)
+        return float(np.float32(self._beta())) * scale * (1 << 26)
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         super().check(tensors)
         require(tensors[self.inputs[0]].shape == tensors[self.output].shape, "shapes differ")
-        require(0 < self.beta <= LARGEST_SCALE, f"beta {self.beta} is not a positive number")
+        require(0 < self._beta() <= LARGEST_SCALE, f"beta {self._beta()} is not a positive number")
         # TFLite Micro aborts where one step of the input is lost below the 26 fractional bits.
         require(self._step(tensors) > 1, "beta times input scale is too small")
 
@@ -86,6 +88,9 @@ class Softmax(_Exponentials):
     output: int
     beta: float = 1.0
 
+    def _beta(self) -> float:
+        return self.beta
+
     def simulate(self, tensors: Sequence[Tensor], inputs: list["torch.Tensor"]) -> "torch.Tensor":
         import torch
 
@@ -94,10 +99,10 @@ class Softmax(_Exponentials):
         sums = self._sums(tensors, difference, exps)
         counts = (difference >= self.parameters(tensors)[2]) & (sums < self.LARGEST_SUM << 19)
         sums = sums.clamp(max=(self.LARGEST_SUM << 19) - 1)
-        # 2^over ≤ sum < 2^(over + 1), so the sum's highest bit is bit 19 + over; frexp is exact below 2^53.
-        over = torch.frexp(sums.to(torch.float64)).exponent.to(torch.int64) - 20
-        scale = reciprocal_of_one_plus((sums << (12 - over)) - (1 << 31))
-        rounded = rounding_shift_right(doubling_high_multiply(exps, scale), over + 23)
+        # sum = (1 + a) · 2^(12 − zeros), 0 ≤ a < 1.
+        zeros = leading_zeros(sums)
+        scale = reciprocal_of_one_plus((sums << zeros) - (1 << 31))
+        rounded = rounding_shift_right(doubling_high_multiply(exps, scale), 35 - zeros)
         return torch.where(counts, rounded + INT8_MIN, INT8_MIN).clamp(INT8_MIN, INT8_MAX)
 
 
@@ -112,7 +117,6 @@ class LogSoftmax(_Exponentials):
     type: ClassVar[str] = "LOG_SOFTMAX"
     OUTPUT_QUANTIZATION: ClassVar[Quantization | None] = (1 / 16, 127)
     MAX_DEPTH: ClassVar[int] = 4095
-    beta: ClassVar[float] = 1.0  # type: ignore[misc]
     name: str
     inputs: tuple[int, ...]
     output: int
